@@ -1,0 +1,121 @@
+# Everything a developer or an operator does here. Works without root, with nothing but Python 3.11+ and make:
+# all it needs goes into .venv. Variables come from the environment or the command line: make run PORT=9000
+
+PYTHON ?= python3
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+WORKERS ?= 1
+# Processes that run tests; more than eight only wait for the databases.
+TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Options for pytest: make test ARGS="-k comments -x"
+ARGS ?=
+
+PY = $(VENV)/bin/python
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r
+# Checks read no database and sign nothing; they must not need a .env either.
+CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help setup run test coverage check fmt fmt-check lint types imports migrate migration-check \
+        schema schema-check lock clean dotenv assets
+
+help:  ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- Run
+
+setup: $(VENV)/.runtime dotenv assets  ## Virtual environment, dependencies, secrets in .env, page assets
+
+run: setup migrate  ## Serve on HOST:PORT with WORKERS processes; DATABASE_URL and REDIS_URL are honoured
+	@exec $(PY) -m uvicorn api.main:app --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)" \
+	  --no-server-header --no-access-log --timeout-graceful-shutdown 10 --ws-max-size 2097152
+
+migrate: $(VENV)/.runtime dotenv  ## Bring the database of DATABASE_URL up to date
+	@$(PY) -m alembic upgrade head
+
+# --- Test and check
+
+test: $(VENV)/.dev assets  ## All tests, on SQLite and PostgreSQL (ARGS="-k name" for some of them)
+	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet $(ARGS)
+
+coverage: $(VENV)/.dev assets  ## The same, with the lines and branches that no test reached
+	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet --cov $(ARGS)
+
+check: fmt-check lint types imports migration-check schema-check  ## Everything below; what CI runs beside the tests
+
+fmt: $(VENV)/.dev  ## Format the code and mend what can be mended
+	@$(PY) -m ruff check --quiet --fix-only . && $(PY) -m ruff format .
+
+fmt-check: $(VENV)/.dev  ## Is the code formatted?
+	@$(PY) -m ruff format --check --quiet --diff .
+
+lint: $(VENV)/.dev  ## Ruff
+	@$(PY) -m ruff check --quiet .
+
+types: $(VENV)/.dev  ## Mypy, strict
+	@$(PY) -m mypy
+
+imports: $(VENV)/.dev  ## Do imports point one way: api > graphql_schema > services > db > core?
+	@$(VENV)/bin/lint-imports --no-logo
+
+migration-check: $(VENV)/.dev  ## Migrations up, down and up again on both databases; do they match the models?
+	@$(PY) -m tools.migration_check
+
+schema: $(VENV)/.dev  ## Write schema.graphql and openapi.json
+	@$(CHECK_ENV) $(PY) -m cli schema export
+
+schema-check: $(VENV)/.dev  ## Are schema.graphql and openapi.json those of the code?
+	@$(CHECK_ENV) $(PY) -m cli schema check
+
+# --- Housekeeping
+
+lock: $(VENV)/.dev  ## Pin requirements*.in with hashes (UPGRADE=1: at their newest versions)
+	@for set in requirements requirements-dev; do \
+	  $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+	    --output-file $$set.txt $$set.in || exit; \
+	done
+
+clean:  ## Remove the virtual environment and caches; .env and the database stay
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* htmlcov
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- Made once, and again when what they are made from changes
+
+# Debian keeps ensurepip, which fills a new environment with pip, in a package of its own; pip can do that as well.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Tandem needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	elif $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(PY) install --quiet --disable-pip-version-check pip; \
+	else \
+	  echo "This Python can neither make an environment nor install packages; on Debian: apt install python3-venv" >&2; \
+	  exit 1; \
+	fi
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt $(VENV)/.made
+	@echo "Installing requirements.txt"
+	@$(PIP_INSTALL) requirements.txt
+	@touch $@
+
+# The development set contains the runtime set, at the same versions.
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.made
+	@echo "Installing requirements-dev.txt"
+	@$(PIP_INSTALL) requirements-dev.txt
+	@touch $@
+
+# No stamps for these two: the tools themselves know, in a moment, whether there is anything to do.
+dotenv: $(VENV)/.made
+	@$(PY) tools/dotenv_setup.py
+
+assets: $(VENV)/.made
+	@$(PY) tools/assets.py --check 2>/dev/null || $(PY) tools/assets.py || \
+	  echo "Note: /graphql, /docs and /redoc stay without their scripts until 'make setup' can fetch them." >&2

@@ -1,0 +1,134 @@
+"""What routes ask for: the caller, a session, preconditions, pages."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import Depends, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.middleware import count_request
+from api.state import State
+from db.engine import Session
+from services.actors import Actor
+from services.authentication import Credentials
+from services.errors import BadUserInput
+from services.node_ids import MAX_DATABASE_ID
+from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
+
+PREVIOUS = "prev."
+"""Marks a REST cursor that pages backwards, in the ``Link`` header's rel="prev"."""
+
+
+def get_state(request: Request) -> State:
+    state: State = request.app.state.tandem
+    return state
+
+
+AppState = Annotated[State, Depends(get_state)]
+
+
+async def get_actor(request: Request, state: AppState) -> Actor:
+    """The caller, from ``X-API-Key`` or ``Authorization: Bearer``; GraphQL's context is made from this too."""
+    headers = request.headers
+    credentials = Credentials(headers.get("authorization"), headers.get("x-api-key"))
+    actor = await state.authenticator.authenticate(credentials)
+    await count_request(request.scope, state, actor)
+    return actor
+
+
+Caller = Annotated[Actor, Depends(get_actor)]
+
+
+async def _reading(state: AppState) -> AsyncIterator[Session]:
+    async with state.database.reading() as session:
+        yield session
+
+
+async def _writing(state: AppState) -> AsyncIterator[Session]:
+    async with state.database.writing() as session:
+        yield session
+
+
+# the scope makes a write commit before its response starts
+Reading = Annotated[Session, Depends(_reading, scope="function")]
+Writing = Annotated[Session, Depends(_writing, scope="function")]
+
+
+def _id(name: str) -> Any:
+    return Path(ge=1, le=MAX_DATABASE_ID, description=f"The id of the {name}.", examples=[12])
+
+
+UserPath = Annotated[int, _id("user")]
+SessionPath = Annotated[int, _id("session")]
+KeyPath = Annotated[int, _id("API key")]
+ProjectPath = Annotated[int, _id("project")]
+TagPath = Annotated[int, _id("tag")]
+TaskPath = Annotated[int, _id("task")]
+CommentPath = Annotated[int, _id("comment")]
+
+
+def expected_version(
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", description="Write only if the ETag is still this one (RFC 9110, section 13.1.1)."),
+    ] = None,
+) -> int | None:
+    """The version that ``If-Match`` names; None without the header, or for ``*``."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = if_match.strip()
+    if len(tag) > 2 and tag[0] == tag[-1] == '"' and tag[1:-1].isascii() and tag[1:-1].isdigit():
+        return min(int(tag[1:-1][:12]), MAX_DATABASE_ID)
+    return 0  # a weak or foreign tag matches no version
+
+
+ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+
+
+def not_modified(request: Request, response: Response, version: int) -> bool:
+    """Set the ETag, and say whether ``If-None-Match`` already has it (RFC 9110, section 13.1.2)."""
+    tag = f'"{version}"'
+    response.headers["ETag"] = tag
+    known = request.headers.get("if-none-match")
+    if known is None:
+        return False
+    return known.strip() == "*" or tag in (part.strip().removeprefix("W/") for part in known.split(","))
+
+
+class ListQuery(BaseModel):
+    """The parameters that every list takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    skip: int = Field(0, ge=0, le=MAX_SKIP, description="Rows to leave out from the start. Cursors are faster.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows at most.")
+    cursor: str | None = Field(
+        None, max_length=2000, description="Where to go on: from a Link header, or from GraphQL."
+    )
+
+    def page(self) -> PageRequest:
+        """The page asked for. Raises ``BadUserInput`` for a cursor together with ``skip``."""
+        if self.cursor is None:
+            return PageRequest(first=self.limit, skip=self.skip)
+        if self.skip:
+            raise BadUserInput.at("/skip", "skip and cursor exclude each other")
+        if self.cursor.startswith(PREVIOUS):
+            return PageRequest(last=self.limit, before=self.cursor[len(PREVIOUS) :], cursor_pointer="/cursor")
+        return PageRequest(first=self.limit, after=self.cursor, cursor_pointer="/cursor")
+
+
+def add_links(request: Request, response: Response, page: Page[Any]) -> None:
+    """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
+    rest = [(name, value) for name, value in request.query_params.multi_items() if name not in {"cursor", "skip"}]
+
+    def link(rel: str, *extra: tuple[str, str]) -> str:
+        query = urlencode([*rest, *extra])
+        return f'<{request.url.path}{"?" + query if query else ""}>; rel="{rel}"'
+
+    links = [link("first")]
+    if page.items and page.has_previous:
+        links.append(link("prev", ("cursor", PREVIOUS + page.cursor(page.items[0]))))
+    if page.items and page.has_next:
+        links.append(link("next", ("cursor", page.cursor(page.items[-1]))))
+    response.headers["Link"] = ", ".join(links)

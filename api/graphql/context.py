@@ -1,0 +1,24 @@
+"""The GraphQL context, from the very dependency that gives REST its caller."""
+
+from starlette.requests import HTTPConnection
+
+from api.state import State
+from graphql_schema.context import Context
+from graphql_schema.execution import Executor
+from graphql_schema.schema import schema
+from services.actors import Actor
+
+EXECUTOR = Executor(schema)
+"""One for the process: documents are parsed and validated once."""
+
+
+def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
+    """A context for one operation."""
+    return Context(
+        actor=actor,
+        database=state.database,
+        security=state.security,
+        authenticator=state.authenticator,
+        client=connection.client.host if connection.client else "",
+        user_agent=connection.headers.get("user-agent"),
+    )

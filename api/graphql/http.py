@@ -1,0 +1,130 @@
+"""GraphQL over HTTP (the GraphQL Foundation's specification): media types, methods, statuses."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.dependencies import AppState, get_actor
+from api.graphql.context import EXECUTOR, make_context
+from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
+from api.pages import graphiql_page
+from graphql_schema.errors import format_error, from_service, request_error
+from graphql_schema.execution import MUTATION, QUERY, GraphQLRequest, Outcome, RequestError
+from services.errors import RateLimited, TandemError
+
+router = APIRouter(include_in_schema=False)
+
+RESPONSE_JSON = "application/graphql-response+json"
+LEGACY_JSON = "application/json"
+# the statuses of request errors, where the media type lets them show
+STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+
+
+@router.get("/graphql")
+async def graphql_get(request: Request, state: AppState) -> Response:
+    """A query in the URL; GraphiQL for a browser."""
+    accept = request.headers.get("accept", "")
+    if "query" not in request.query_params and "text/html" in accept:
+        return graphiql_page()
+    media_type = _negotiate(accept)
+    if media_type is None:
+        return _not_acceptable()
+    try:
+        graphql_request = from_query_string(request.query_params)
+    except BadRequest as error:
+        return _bad_request(str(error), media_type)
+    return await _run(request, state, graphql_request, media_type, allowed={QUERY})
+
+
+@router.post("/graphql")
+async def graphql_post(request: Request, state: AppState) -> Response:
+    """An operation in a JSON body."""
+    media_type = _negotiate(request.headers.get("accept", ""))
+    if media_type is None:
+        return _not_acceptable()
+    content_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.lower().replace(" ", "").replace('"', "")
+    if content_type.strip().lower() != "application/json" or ("charset=" in charset and "charset=utf-8" not in charset):
+        return _bad_request("The body must be application/json in UTF-8", media_type, status=415)
+    try:
+        graphql_request = to_request(parse_json(await request.body()))
+    except BadRequest as error:
+        return _bad_request(str(error), media_type)
+    return await _run(request, state, graphql_request, media_type, allowed={QUERY, MUTATION})
+
+
+async def _run(
+    request: Request, state: AppState, graphql_request: GraphQLRequest, media_type: str, *, allowed: set[Any]
+) -> Response:
+    try:
+        actor = await get_actor(request, state)
+    except TandemError as error:
+        outcome = Outcome(errors=[format_error(from_service(error))], executed=False)
+        return _respond(outcome, media_type, error)
+    try:
+        document, operation = EXECUTOR.prepare(graphql_request)
+    except RequestError as error:
+        return _respond(error.outcome, media_type)
+    if operation.operation not in allowed:
+        kind = operation.operation.value
+        message = f"A {kind} needs {'POST' if operation.operation is MUTATION else 'a WebSocket'}"
+        return _bad_request(message, media_type, status=405, headers={"Allow": "POST"})
+    outcome = await EXECUTOR.execute(graphql_request, make_context(request, state, actor), document, operation)
+    return _respond(outcome, media_type)
+
+
+def _respond(outcome: Outcome, media_type: str, error: TandemError | None = None) -> Response:
+    headers: dict[str, str] = {"Vary": "Accept"}
+    status = 200
+    if "UNAUTHENTICATED" in outcome.codes:
+        # as on REST: no caller, no answer. The operation ran for an anonymous one, so there is nothing to keep
+        status, headers["WWW-Authenticate"], outcome.data = 401, "Bearer", None
+    elif not outcome.executed:
+        known = next((STATUS[code] for code in STATUS if code in outcome.codes), 400)
+        status = known if known != 400 or media_type == RESPONSE_JSON else 200
+    if isinstance(error, RateLimited):
+        headers["Retry-After"] = str(error.retry_after)
+    return Response(orjson.dumps(outcome.body()), status, headers, f"{media_type}; charset=utf-8")
+
+
+def _bad_request(
+    message: str, media_type: str, *, status: int = 400, headers: dict[str, str] | None = None
+) -> Response:
+    body = {"errors": [format_error(request_error(message, "BAD_REQUEST"))]}
+    return Response(orjson.dumps(body), status, headers, f"{media_type}; charset=utf-8")
+
+
+def _negotiate(accept: str) -> str | None:
+    """The media type of the response (section 6.1): the one that the client likes best, JSON where it names none."""
+    if not accept.strip():
+        return LEGACY_JSON
+    best: tuple[float, int, str] | None = None
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        if quality <= 0:
+            continue
+        if name in {RESPONSE_JSON, "application/*", "*/*"}:
+            # a wildcard is answered with what every client reads
+            candidate = RESPONSE_JSON if name == RESPONSE_JSON else LEGACY_JSON
+            rank = 2 if name == RESPONSE_JSON else 0
+        elif name == LEGACY_JSON:
+            candidate, rank = LEGACY_JSON, 1
+        else:
+            continue
+        if best is None or (quality, rank) > best[:2]:
+            best = (quality, rank, candidate)
+    return best[2] if best else None
+
+
+def _not_acceptable() -> Response:
+    body = {"errors": [format_error(request_error(f"Accept {RESPONSE_JSON} or {LEGACY_JSON}", "NOT_ACCEPTABLE"))]}
+    return Response(orjson.dumps(body), 406, {"Vary": "Accept"}, f"{LEGACY_JSON}; charset=utf-8")

@@ -1,0 +1,102 @@
+"""The application: ``uvicorn api.main:app``."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from pydantic import SecretStr
+from starlette.middleware.cors import CORSMiddleware
+
+from api import graphql, openapi, problems
+from api.logs import configure_logging
+from api.methods import MethodTable
+from api.middleware import RequestMiddleware
+from api.pages import router as pages_router
+from api.routes import ROUTERS, meta
+from api.state import State
+from core.settings import Settings, get_settings
+
+PREFIX = "/api/v1"
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Process-Time",
+    "X-Request-ID",
+    "X-Total-Count",
+)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """An application with its own state; the settings come from the environment unless given."""
+    settings = settings or get_settings()
+    configure_logging(settings)
+    state = State.from_settings(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await state.database.dispose()
+
+    app = FastAPI(
+        title="Task Manager API",
+        version=openapi.VERSION,
+        debug=False,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        # nobody reads it yet, and it costs time on every request
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+        redirect_slashes=False,
+    )
+    app.state.tandem = state
+    api = APIRouter()
+    for router in ROUTERS:
+        api.include_router(router)
+    app.include_router(meta.router)
+    app.include_router(pages_router)
+    app.include_router(graphql.router)
+    app.include_router(api, prefix=PREFIX)
+    # the paths of the source guide, without a version: the newest one
+    app.include_router(api, include_in_schema=False)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
+    app.state.allowed_methods = MethodTable(app)
+    problems.install(app)
+    app.add_middleware(RequestMiddleware, state=state)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        # with "*", a browser must not send credentials on behalf of any page it has open
+        allow_credentials="*" not in settings.allowed_origins,
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-API-Key"],
+        expose_headers=EXPOSED_HEADERS,
+        max_age=3600,
+    )
+    return app
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document, for the command that exports it; it holds nothing of the settings."""
+    secret = SecretStr(secrets.token_urlsafe(48))
+    settings = Settings(secret_key=secret, database_url="sqlite:///./unused.db", _env_file=None)
+    return create_app(settings).openapi()
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def __getattr__(name: str) -> FastAPI:
+    """``app`` is made when a server asks for it, so that importing this module needs no secret."""
+    if name == "app":
+        globals()["app"] = application = create_app()
+        return application
+    raise AttributeError(name)

@@ -1,0 +1,33 @@
+"""Refuses bodies of a media type that an operation does not take (415), before they are parsed."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response, params
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+
+class StrictRoute(APIRoute):
+    """A route that takes a body only of its own media type: JSON, or a form where it declares one."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+        form = isinstance(self.body_field.field_info, params.Form)
+
+        async def checked(request: Request) -> Response:
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if form:
+                fits = media_type in {"application/x-www-form-urlencoded", "multipart/form-data"}
+            else:
+                fits = media_type == "application/json" or (
+                    media_type.startswith("application/") and media_type.endswith("+json")
+                )
+            if not fits and (media_type or await request.body()):
+                wanted = "application/x-www-form-urlencoded" if form else "application/json"
+                raise HTTPException(415, f"The body must be {wanted}", headers={"Accept": wanted})
+            return await handler(request)
+
+        return checked

@@ -1,0 +1,152 @@
+"""One pure ASGI middleware around everything: request id, limits, time, access log, and the last resort for errors."""
+
+import logging
+import re
+import time
+from typing import Any
+
+import anyio
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid7
+
+from api import problems
+from api.state import State
+from core import context
+from services.actors import Actor
+from services.errors import Allowance, RateLimited
+
+access = structlog.get_logger("tandem.access")
+logger = logging.getLogger("tandem.errors")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+
+
+class RequestMiddleware:
+    """Gives every request an id and a time, bounds its body, and answers for what nobody caught."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self.app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        head = scope["method"] == "HEAD"
+        inner = {**scope, "method": "GET"} if head else scope
+        request_id = _incoming_id(scope) or str(uuid7())
+        token = context.request_id.set(request_id)
+        status = 500
+        responding = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, responding
+            if message["type"] == "http.response.start":
+                responding = True
+                status = message["status"]
+                elapsed = time.perf_counter() - started
+                headers = message["headers"] = list(message.get("headers", ()))
+                headers.append((b"x-request-id", request_id.encode()))
+                headers.append((b"x-process-time", b"%.6f" % elapsed))
+                headers.append((b"x-content-type-options", b"nosniff"))
+                allowance: Allowance | None = inner.get("tandem.allowance")
+                if allowance is not None:
+                    headers.extend(_rate_headers(allowance))
+            elif head:
+                message = {**message, "body": b""}
+            await send(message)
+
+        settings = self._state.settings
+        try:
+            limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds)
+            await self.app(inner, limited, send_with_headers)
+        except Exception as error:
+            if responding:
+                logger.exception("failed while responding")
+                raise
+            response = await _answer(Request(inner), error)
+            await response(inner, receive, send_with_headers)
+        finally:
+            context.request_id.reset(token)
+            access.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                duration_ms=round((time.perf_counter() - started) * 1000, 2),
+                request_id=request_id,
+            )
+
+
+async def _answer(request: Request, error: Exception) -> Any:
+    if isinstance(error, HTTPException):
+        return await problems.on_http_exception(request, error)
+    return await problems.on_unexpected(request, error)
+
+
+def _too_large() -> HTTPException:
+    return HTTPException(413, "The body is too large", {"Connection": "close"})
+
+
+def _incoming_id(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value.decode() if _REQUEST_ID.fullmatch(value) else None
+    return None
+
+
+def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Receive:
+    """``receive`` that raises once the body is larger than the limit, declared or not, or takes too long."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+
+            async def refuse() -> Message:
+                raise _too_large()
+
+            return refuse
+    size = 0
+    finished = False
+    deadline = anyio.current_time() + timeout
+
+    async def bounded() -> Message:
+        nonlocal size, finished
+        if finished:
+            return await receive()
+        try:
+            with anyio.fail_after(max(0.001, deadline - anyio.current_time())):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The body came too slowly", {"Connection": "close"}) from None
+        if message["type"] == "http.request":
+            size += len(message.get("body", b""))
+            if size > limit:
+                raise _too_large()
+            finished = not message.get("more_body", False)
+        return message
+
+    return bounded
+
+
+async def count_request(scope: Scope, state: State, actor: Actor) -> None:
+    """Count the request against the caller's allowance. Raises ``RateLimited``."""
+    limits = state.security.limits
+    if not limits.enabled:
+        return
+    client = scope.get("client")
+    identity = actor.identity or f"address:{client[0] if client else ''}"
+    try:
+        scope["tandem.allowance"] = await limits.check(identity)
+    except RateLimited as error:
+        scope["tandem.allowance"] = error.allowance
+        raise
+
+
+def _rate_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (allowance.limit, allowance.window)),
+        (b"ratelimit", b'"default";r=%d;t=%d' % (allowance.remaining, allowance.reset)),
+    ]

@@ -1,0 +1,155 @@
+"""The OpenAPI document: security schemes, the errors of every operation, and what FastAPI leaves out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.problems import MEDIA_TYPE, STATUS, ProblemDetails
+
+VERSION = "1.0.0"
+DESCRIPTION = """
+Projects, tasks, comments and their history, through REST and, with the same rules and errors, through
+[GraphQL](/graphql).
+
+**Authentication.** Register with `POST /api/v1/users`, log in with `POST /api/v1/token`, and send the access token as
+`Authorization: Bearer …`; servers send an API key as `X-API-Key`.
+
+**Lists** are plain arrays; the `Link` header has the next page. **Errors** are `application/problem+json` (RFC 9457)
+with a stable `code`. **Versions**: single things have an `ETag`; send it back as `If-Match` to write only if nobody else
+has.
+"""
+TAGS = [
+    {"name": "sessions", "description": "Logging in and out: access tokens, refresh tokens, sessions."},
+    {"name": "users", "description": "Accounts and the caller's own profile."},
+    {"name": "api keys", "description": "Credentials for servers."},
+    {"name": "projects", "description": "Places for tasks, and the people who share them."},
+    {"name": "members", "description": "Who belongs to a project, and with which role."},
+    {"name": "tags", "description": "A project's labels."},
+    {"name": "tasks", "description": "What is to be done."},
+    {"name": "comments", "description": "Remarks on tasks."},
+    {"name": "history", "description": "What happened to a task."},
+    {"name": "admin", "description": "For administrators of the server."},
+    {"name": "meta", "description": "The server itself."},
+]
+SCHEMES = {
+    "BearerAuth": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The access token of `POST /api/v1/token`.",
+    },
+    "ApiKeyAuth": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key for servers."},
+    "PasswordAuth": {
+        "type": "oauth2",
+        "description": "Logs in from this page.",
+        "flows": {"password": {"tokenUrl": "/api/v1/token", "refreshUrl": "/api/v1/token/refresh", "scopes": {}}},
+    },
+}
+SECURITY: list[dict[str, list[str]]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}, {"PasswordAuth": []}]
+PUBLIC = {"create_token", "refresh_token", "revoke_token", "register_user", "get_root", "get_health", "get_readiness"}
+OPEN_TO_ALL = {"get_root", "get_health", "get_readiness", "get_jwks"}
+MEANINGS = {
+    400: "The request is malformed, e.g. not JSON.",
+    401: "No token, or one that is not valid.",
+    403: "The caller may not do this.",
+    404: "Not there, or not for the caller to see.",
+    408: "The body came too slowly.",
+    409: "It conflicts with what is stored.",
+    412: "If-Match names another version than the current one.",
+    413: "The body is too large.",
+    415: "The body is of another media type.",
+    422: "Something in the request does not hold; errors says what and where.",
+    429: "Too many requests.",
+    500: "Something went wrong on the server's side.",
+    503: "Temporarily unavailable.",
+}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary="A task backend with two doors: REST and GraphQL.",
+            description=DESCRIPTION.strip(),
+            routes=app.routes,
+            tags=TAGS,
+            contact={"name": "Tandem", "url": "https://example.com/tandem"},
+            license_info={"name": "MIT", "identifier": "MIT"},
+            servers=[{"url": "/", "description": "This server"}],
+        )
+        components = schema.setdefault("components", {})
+        components["securitySchemes"] = SCHEMES
+        schemas = components.setdefault("schemas", {})
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        own = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(own.pop("$defs"))
+        schemas["ProblemDetails"] = own
+        components["responses"] = {_name(status): _response(status) for status in MEANINGS}
+        for path, _, operation in operations(schema):
+            _complete(path, operation)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every operation of a document: path, method, object."""
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            yield path, method, operation
+
+
+def _complete(path: str, operation: dict[str, Any]) -> None:
+    name = operation["operationId"]
+    responses = operation["responses"]
+    responses.pop("422", None)
+    statuses = {429, 500, 503}
+    if name in OPEN_TO_ALL:
+        operation["security"] = []
+        statuses = {500}
+    else:
+        operation["security"] = [{}] if name in PUBLIC else SECURITY
+        # a bad token or key is refused even where none is needed
+        statuses |= {401, 403}
+    parameters = operation.get("parameters", [])
+    if parameters or "requestBody" in operation:
+        statuses.add(422)
+    if "{" in path:
+        statuses.add(404)
+    if "requestBody" in operation:
+        statuses |= {400, 404, 408, 409, 413, 415}
+    if any(parameter["name"] == "If-Match" for parameter in parameters):
+        statuses |= {409, 412}
+    if "delete_" in name or "remove_" in name or "restore" in name:
+        statuses.add(409)
+    if name.startswith("get_") and any(part in path for part in ("/tasks/", "/projects/{project_id}")):
+        if path.endswith("}") and "members" not in path:
+            parameters.append(
+                {
+                    "name": "If-None-Match",
+                    "in": "header",
+                    "required": False,
+                    "schema": {"type": "string"},
+                    "description": "Answer 304 if the ETag is still this one.",
+                }
+            )
+            responses["304"] = {"description": "Not modified: the ETag is still the one in If-None-Match."}
+    for status in statuses:
+        responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _name(status: int) -> str:
+    return f"Problem{status}"
+
+
+def _response(status: int) -> dict[str, Any]:
+    codes = [code for code, mapped in STATUS.items() if mapped == status]
+    return {
+        "description": MEANINGS[status] + (f" Code {' or '.join(codes)}." if codes else ""),
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+    }

@@ -1,0 +1,70 @@
+"""What a browser sees: the welcome page, the GraphQL playground and the two REST references.
+
+Everything is served by the application, so the pages work with the network cut.
+"""
+
+from typing import Final
+
+from fastapi import APIRouter, HTTPException, Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+
+from api.pages.assets import ASSETS
+from api.pages.html import json_data, page, playground_examples
+
+__all__ = ["graphiql_page", "home_page", "router"]
+
+router: Final = APIRouter(include_in_schema=False)
+
+_READ: Final = ["GET", "HEAD"]
+#: ReDoc makes style elements, and searches in a worker it makes from a blob.
+_REDOC_POLICY: Final = {"style-src": "'self' 'unsafe-inline'", "worker-src": "blob:"}
+
+
+def home_page() -> HTMLResponse:
+    """The welcome page, for ``GET /`` when the client prefers text/html."""
+    return page("home.html", negotiated=True)
+
+
+def graphiql_page() -> HTMLResponse:
+    """GraphiQL with sign-in and example operations, for ``GET /graphql`` from a browser.
+
+    Status 503 and a page that says what to run when GraphiQL is not installed.
+    """
+    examples = json_data(playground_examples())
+    return page("graphiql.html", values={"examples": examples}, negotiated=True)
+
+
+@router.api_route("/docs", methods=_READ)
+async def swagger_page() -> HTMLResponse:
+    """Swagger UI."""
+    return page("docs.html")
+
+
+@router.api_route("/redoc", methods=_READ)
+async def redoc_page() -> HTMLResponse:
+    """ReDoc."""
+    return page("redoc.html", policy=_REDOC_POLICY)
+
+
+@router.api_route("/favicon.ico", methods=_READ)
+async def favicon(request: Request) -> Response:
+    """The icon browsers ask for by themselves, on pages that name none."""
+    url = ASSETS.url("icon.svg")
+    return _asset(request, url.rpartition("/")[2] if url else "", "public, max-age=86400")
+
+
+@router.api_route("/assets/{file}", methods=_READ)
+async def asset(file: str, request: Request) -> Response:
+    """A script, style, icon or licence; its name changes with its content."""
+    return _asset(request, file, "public, max-age=31536000, immutable")
+
+
+def _asset(request: Request, served: str, caching: str) -> Response:
+    found = ASSETS.find(served)
+    if found is None or not found.path.is_file():
+        raise HTTPException(404, "There is no such asset.")
+    headers = {"Cache-Control": caching, "ETag": found.etag, "X-Content-Type-Options": "nosniff"}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
+    if found.etag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return FileResponse(found.path, media_type=found.media_type, headers=headers)

@@ -1,0 +1,169 @@
+"""Errors on the REST door: ``application/problem+json`` (RFC 9457), with the code that GraphQL gives too."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core import context
+from services import errors
+from services.errors import Problem, TandemError
+
+logger = logging.getLogger("tandem.errors")
+
+STATUS: Mapping[str, int] = {
+    "UNAUTHENTICATED": 401,
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "BAD_USER_INPUT": 422,
+    "CONFLICT": 409,
+    "VERSION_CONFLICT": 412,
+    "RATE_LIMITED": 429,
+    "UNAVAILABLE": 503,
+    "INTERNAL_SERVER_ERROR": 500,
+}
+# what the framework raises, in the same vocabulary
+CODES: Mapping[int, str] = {
+    400: "BAD_REQUEST",
+    401: "UNAUTHENTICATED",
+    403: "FORBIDDEN",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    406: "NOT_ACCEPTABLE",
+    408: "REQUEST_TIMEOUT",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+    422: "BAD_USER_INPUT",
+}
+MEDIA_TYPE = "application/problem+json"
+GENERIC = "Something went wrong on our side. Tell us the request_id if it happens again."
+
+
+class FieldProblem(BaseModel):
+    """One thing wrong with the request."""
+
+    pointer: str = Field(description="Where, as a JSON Pointer (RFC 6901) into the body, or /name of a parameter.")
+    location: str = Field(description="body, query, path or header.")
+    detail: str = Field(description="What is wrong.")
+    type: str = Field(description="A stable word for the kind of error.")
+
+
+class ProblemDetails(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description="A URI for the kind of problem.", examples=["urn:tandem:problem:not-found"])
+    title: str = Field(description="The kind of problem in words.", examples=["Not Found"])
+    status: int = Field(description="The HTTP status.", examples=[404])
+    detail: str = Field(description="What happened.", examples=["Task not found"])
+    code: str = Field(description="The stable code, the same on both doors.", examples=["NOT_FOUND"])
+    errors: list[FieldProblem] = Field(description="The parts of the request that were refused; often empty.")
+    request_id: str | None = Field(description="The X-Request-ID of the request.")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    problems: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem response."""
+    body = {
+        "type": f"urn:tandem:problem:{code.lower().replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "errors": list(problems),
+        "request_id": context.request_id.get(),
+    }
+    return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
+
+
+def from_error(error: TandemError) -> Response:
+    """The response for an error of the service layer."""
+    headers: dict[str, str] = {}
+    status = STATUS[error.code]
+    if isinstance(error, errors.Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, (errors.RateLimited, errors.Unavailable)):
+        headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, errors.VersionConflict):
+        headers["ETag"] = f'"{error.current_version}"'
+    return problem(
+        status, error.code, error.message, problems=[_field(p, "body") for p in error.errors], headers=headers
+    )
+
+
+def _field(item: Problem, location: str) -> dict[str, str]:
+    return {"pointer": item.pointer, "location": location, "detail": item.detail, "type": item.type}
+
+
+async def on_tandem_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, TandemError)
+    return from_error(error)
+
+
+async def on_validation_error(_request: Request, error: Exception) -> Response:
+    """Malformed JSON is a 400; anything the models refuse is a 422 that names each place, and echoes nothing."""
+    assert isinstance(error, RequestValidationError)
+    details = list(error.errors())
+    if any(detail["type"] == "json_invalid" for detail in details):
+        return problem(400, "BAD_REQUEST", "The body is not valid JSON")
+    problems = []
+    for detail in details[:50]:
+        location, *path = detail["loc"]
+        converted = errors.from_error_list([{**detail, "loc": path}]).errors[0]
+        problems.append(_field(converted, str(location)))
+    summary = "; ".join(f"{p['pointer'] or p['location']}: {p['detail']}" for p in problems[:3])
+    return problem(422, "BAD_USER_INPUT", summary, problems=problems)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    detail = str(error.detail)
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(request.app.state.allowed_methods(request.url.path)) or headers.get("Allow", "")
+        detail = f"{request.method} is not possible here"
+    elif error.status_code == 404:
+        detail = "There is nothing at this address"
+    return problem(error.status_code, CODES.get(error.status_code, "BAD_REQUEST"), detail, headers=headers)
+
+
+async def on_value_error(request: Request, error: Exception) -> Response:
+    """A ValueError that reaches the door is input that slipped through: a 400, as the source guide has it."""
+    if isinstance(error, ValidationError):
+        return await on_unexpected(request, error)
+    logger.warning("value error", exc_info=error)
+    return problem(400, "BAD_REQUEST", "The request holds a value that cannot be used")
+
+
+async def on_unexpected(_request: Request, error: Exception) -> Response:
+    """Whatever else happens says nothing of itself but the request id."""
+    known = errors.from_database(error)
+    if known is not None:
+        logger.warning("database unavailable", exc_info=error)
+        return from_error(known)
+    logger.error("unexpected error", exc_info=error)
+    return problem(500, "INTERNAL_SERVER_ERROR", GENERIC)
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    handlers: dict[Any, Any] = {
+        TandemError: on_tandem_error,
+        RequestValidationError: on_validation_error,
+        HTTPException: on_http_exception,
+        ValueError: on_value_error,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,56 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import Caller, ListQuery, ProjectPath, Reading, UserPath, Writing, add_links
+from api.media_types import StrictRoute
+from services import members
+from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
+
+router = APIRouter(route_class=StrictRoute, prefix="/projects/{project_id}/members", tags=["members"])
+
+
+@router.get("", response_model=list[MemberOut])
+async def list_members(
+    project_id: ProjectPath,
+    query: Annotated[ListQuery, Query()],
+    actor: Caller,
+    session: Reading,
+    request: Request,
+    response: Response,
+) -> Sequence[MemberRecord]:
+    """The people in a project, by account id."""
+    page = await members.list_(session, actor, project_id, query.page())
+    add_links(request, response, page)
+    return page.items
+
+
+@router.post("", status_code=201, response_model=MemberOut)
+async def add_member(
+    project_id: ProjectPath, body: MemberAdd, actor: Caller, session: Writing, response: Response
+) -> MemberRecord:
+    """Add a person by id or username. Admins and owners may."""
+    member = await members.add(session, actor, project_id, body)
+    response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.id}"
+    return member
+
+
+@router.get("/{user_id}", response_model=MemberOut)
+async def get_member(project_id: ProjectPath, user_id: UserPath, actor: Caller, session: Reading) -> MemberRecord:
+    """One person in a project."""
+    return await members.get(session, actor, project_id, user_id)
+
+
+@router.patch("/{user_id}", response_model=MemberOut)
+async def update_member(
+    project_id: ProjectPath, user_id: UserPath, body: MemberUpdate, actor: Caller, session: Writing
+) -> MemberRecord:
+    """Change a person's role. Nobody gives a role above their own."""
+    return await members.update(session, actor, project_id, user_id, body)
+
+
+@router.delete("/{user_id}", status_code=204)
+async def remove_member(project_id: ProjectPath, user_id: UserPath, actor: Caller, session: Writing) -> None:
+    """Remove a person from a project, or leave it."""
+    await members.remove(session, actor, project_id, user_id)

@@ -1,0 +1,101 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from api.dependencies import (
+    Caller,
+    ExpectedVersion,
+    ListQuery,
+    ProjectPath,
+    Reading,
+    TaskPath,
+    Writing,
+    add_links,
+    not_modified,
+)
+from api.media_types import StrictRoute
+from services.projects import commands, queries
+from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate
+from services.tasks import commands as task_commands
+from services.tasks.models import TaskOut, TaskRecord, TaskUpdate
+
+router = APIRouter(route_class=StrictRoute, prefix="/projects", tags=["projects"])
+
+
+class ProjectListQuery(ListQuery):
+    archived: bool | None = Field(None, description="Only archived projects (true), or only active ones (false).")
+    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
+
+
+@router.get("", response_model=list[ProjectOut])
+async def list_projects(
+    query: Annotated[ProjectListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
+) -> Sequence[ProjectRecord]:
+    """The caller's projects, oldest first: the Inbox leads."""
+    page = await queries.list_(session, actor, query.page(), archived=query.archived)
+    add_links(request, response, page)
+    if query.total:
+        response.headers["X-Total-Count"] = str(await queries.count(session, actor, archived=query.archived))
+    return page.items
+
+
+@router.post("", status_code=201, response_model=ProjectOut)
+async def create_project(body: ProjectCreate, actor: Caller, session: Writing, response: Response) -> ProjectRecord:
+    """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
+    project = await commands.create(session, actor, body)
+    response.headers["Location"] = f"/api/v1/projects/{project.id}"
+    response.headers["ETag"] = f'"{project.version}"'
+    return project
+
+
+@router.get("/{project_id}", response_model=ProjectOut)
+async def get_project(
+    project_id: ProjectPath, actor: Caller, session: Reading, request: Request, response: Response
+) -> ProjectRecord | Response:
+    """A project that the caller is a member of."""
+    project = await queries.get(session, actor, project_id)
+    if not_modified(request, response, project.version):
+        return Response(status_code=304, headers={"ETag": response.headers["ETag"]})
+    return project
+
+
+@router.patch("/{project_id}", response_model=ProjectOut)
+async def update_project(
+    project_id: ProjectPath,
+    body: ProjectUpdate,
+    actor: Caller,
+    session: Writing,
+    expected: ExpectedVersion,
+    response: Response,
+) -> ProjectRecord:
+    """Change a project; fields that are left out stay as they are."""
+    project = await commands.update(session, actor, project_id, body, expected_version=expected)
+    response.headers["ETag"] = f'"{project.version}"'
+    return project
+
+
+@router.delete("/{project_id}", status_code=204)
+async def delete_project(project_id: ProjectPath, actor: Caller, session: Writing, expected: ExpectedVersion) -> None:
+    """Delete a project with all it holds, for good. Only its owners may."""
+    await commands.delete(session, actor, project_id, expected_version=expected)
+
+
+@router.put("/{project_id}/tasks/{task_id}", response_model=TaskOut, tags=["tasks"])
+async def update_project_task(
+    project_id: ProjectPath,
+    task_id: TaskPath,
+    body: TaskUpdate,
+    actor: Caller,
+    session: Writing,
+    expected: ExpectedVersion,
+    response: Response,
+    notify: Annotated[bool, Query(description="Whether the people concerned are told of the change.")] = True,
+) -> TaskRecord:
+    """Change a task of a project; fields that are left out stay as they are."""
+    task = await task_commands.update(
+        session, actor, task_id, body, expected_version=expected, notify=notify, project_id=project_id
+    )
+    response.headers["ETag"] = f'"{task.version}"'
+    return task

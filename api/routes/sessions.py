@@ -1,0 +1,72 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from api.dependencies import AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links
+from api.media_types import StrictRoute
+from services import sessions
+from services.sessions import Login, RefreshTokenInput, SessionOut, SessionRecord, TokenOut, TokenPair
+
+router = APIRouter(route_class=StrictRoute, tags=["sessions"])
+
+
+class PasswordForm(BaseModel):
+    """The form of OAuth 2.0's password grant (RFC 6749, section 4.3.2)."""
+
+    username: str = Field(max_length=254, description="The username or the e-mail address.", examples=["ada"])
+    password: str = Field(max_length=1024, description="The password.", examples=["correct horse battery"])
+    grant_type: str | None = Field(None, pattern="^password$", description='"password", or left out.')
+    scope: str = Field("", max_length=1000, description="Accepted and ignored: a login may do all its account may.")
+    client_id: str | None = Field(None, max_length=1000, description="Accepted and ignored.")
+    client_secret: str | None = Field(None, max_length=1000, description="Accepted and ignored.")
+
+
+@router.post("/token", response_model=TokenOut)
+async def create_token(
+    form: Annotated[PasswordForm, Form()], actor: Caller, state: AppState, request: Request, response: Response
+) -> TokenPair:
+    """Log in with username and password: a short access token, and a refresh token for the next one."""
+    response.headers["Cache-Control"] = "no-store"
+    return await sessions.login(
+        state.database,
+        actor,
+        Login(username=form.username, password=form.password),
+        security=state.security,
+        client=request.client.host if request.client else "",
+        user_agent=request.headers.get("user-agent"),
+    )
+
+
+@router.post("/token/refresh", response_model=TokenOut)
+async def refresh_token(
+    body: RefreshTokenInput, actor: Caller, session: Writing, state: AppState, response: Response
+) -> TokenPair:
+    """Exchange a refresh token for new tokens. It works once: using it again ends the session."""
+    response.headers["Cache-Control"] = "no-store"
+    return await sessions.refresh(session, actor, body, security=state.security)
+
+
+@router.post("/token/revoke", status_code=204)
+async def revoke_token(body: RefreshTokenInput, actor: Caller, session: Writing, state: AppState) -> None:
+    """Log out: end the session of a refresh token (RFC 7009). An unknown token is no error."""
+    await sessions.revoke(session, actor, body)
+    state.authenticator.forget()
+
+
+@router.get("/users/me/sessions", response_model=list[SessionOut])
+async def list_sessions(
+    query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
+) -> Sequence[SessionRecord]:
+    """The caller's live sessions, newest first."""
+    page = await sessions.list_(session, actor, query.page())
+    add_links(request, response, page)
+    return page.items
+
+
+@router.delete("/users/me/sessions/{session_id}", status_code=204)
+async def end_session(session_id: SessionPath, actor: Caller, session: Writing, state: AppState) -> None:
+    """End one of the caller's sessions: its tokens stop working everywhere within a second."""
+    await sessions.end(session, actor, session_id)
+    state.authenticator.forget()

@@ -1,0 +1,119 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from api.dependencies import Caller, ExpectedVersion, Reading, TaskPath, Writing, add_links, not_modified
+from api.media_types import StrictRoute
+from api.task_query import TaskListQuery
+from services.tasks import commands, queries
+from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
+from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
+
+router = APIRouter(route_class=StrictRoute, prefix="/tasks", tags=["tasks"])
+
+Expand = Annotated[
+    list[Expansion], Query(description="Relations to read along; each costs one statement, however many tasks.")
+]
+
+
+@router.get("", response_model=list[TaskWithRelations], response_model_exclude_unset=True)
+async def list_tasks(
+    query: Annotated[TaskListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
+) -> Sequence[TaskRecord | Expanded]:
+    """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header."""
+    wanted = query.to_query(actor)
+    page = await queries.list_(session, actor, wanted, query.page())
+    add_links(request, response, page)
+    if query.total:
+        response.headers["X-Total-Count"] = str(await queries.count(session, actor, wanted))
+    return await expand(session, actor, page.items, query.expand)
+
+
+@router.post("", status_code=201, response_model=TaskOut)
+async def create_task(body: TaskCreate, actor: Caller, session: Writing, response: Response) -> TaskRecord:
+    """Create a task, in the caller's Inbox unless a project is named."""
+    task = await commands.create(session, actor, body)
+    response.headers["Location"] = f"/api/v1/tasks/{task.id}"
+    return _tagged(response, task)
+
+
+@router.get("/by-ref/{ref}", response_model=TaskWithRelations, response_model_exclude_unset=True)
+async def get_task_by_ref(
+    ref: Annotated[
+        str, Path(max_length=30, description="The project's key and the task's number.", examples=["WEB-12"])
+    ],
+    actor: Caller,
+    session: Reading,
+    request: Request,
+    response: Response,
+    expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+) -> TaskRecord | Expanded | Response:
+    """A task by its ref."""
+    return await _answer(session, actor, await queries.by_ref(session, actor, ref), expand, request, response)
+
+
+@router.get("/{task_id}", response_model=TaskWithRelations, response_model_exclude_unset=True)
+async def get_task(
+    task_id: TaskPath,
+    actor: Caller,
+    session: Reading,
+    request: Request,
+    response: Response,
+    expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+) -> TaskRecord | Expanded | Response:
+    """A task."""
+    return await _answer(session, actor, await queries.get(session, actor, task_id), expand, request, response)
+
+
+@router.patch("/{task_id}", response_model=TaskOut)
+async def update_task(
+    task_id: TaskPath,
+    body: TaskUpdate,
+    actor: Caller,
+    session: Writing,
+    expected: ExpectedVersion,
+    response: Response,
+) -> TaskRecord:
+    """Change a task; fields that are left out stay as they are."""
+    return _tagged(response, await commands.update(session, actor, task_id, body, expected_version=expected))
+
+
+@router.put("/{task_id}", response_model=TaskOut)
+async def put_task(
+    task_id: TaskPath,
+    body: TaskUpdate,
+    actor: Caller,
+    session: Writing,
+    expected: ExpectedVersion,
+    response: Response,
+) -> TaskRecord:
+    """The same as PATCH: only the fields that are sent change."""
+    return await update_task(task_id, body, actor, session, expected, response)
+
+
+@router.delete("/{task_id}", status_code=204)
+async def delete_task(task_id: TaskPath, actor: Caller, session: Writing, expected: ExpectedVersion) -> None:
+    """Move a task and its subtasks to the trash, from where they can be restored for 30 days."""
+    await commands.delete(session, actor, task_id, expected_version=expected)
+
+
+@router.post("/{task_id}/restore", response_model=TaskOut)
+async def restore_task(task_id: TaskPath, actor: Caller, session: Writing, response: Response) -> TaskRecord:
+    """Bring a task back from the trash, with the subtasks that went with it."""
+    return _tagged(response, await commands.restore(session, actor, task_id))
+
+
+def _tagged(response: Response, task: TaskRecord) -> TaskRecord:
+    response.headers["ETag"] = f'"{task.version}"'
+    return task
+
+
+async def _answer(
+    session: Reading, actor: Caller, task: TaskRecord, names: list[Expansion], request: Request, response: Response
+) -> TaskRecord | Expanded | Response:
+    if names:  # what is read along has versions of its own, so the task's ETag would say too much
+        return (await expand(session, actor, [task], names))[0]
+    if not_modified(request, response, task.version):
+        return Response(status_code=304, headers={"ETag": response.headers["ETag"]})
+    return task

@@ -1,0 +1,42 @@
+from fastapi import APIRouter, Response
+
+from api.dependencies import AppState, Caller, Reading, UserPath, Writing
+from api.media_types import StrictRoute
+from services import users
+from services.users import PasswordChange, UserCreate, UserOut, UserRecord, UserSummary, UserUpdate
+
+router = APIRouter(route_class=StrictRoute, tags=["users"])
+
+
+@router.post("/users", status_code=201, response_model=UserOut)
+async def register_user(body: UserCreate, actor: Caller, state: AppState, response: Response) -> UserRecord:
+    """Register an account, with its Inbox. No login is needed."""
+    user = await users.register(state.database, actor, body, hasher=state.security.hasher)
+    response.headers["Location"] = "/api/v1/users/me"
+    return user
+
+
+@router.get("/users/me", response_model=UserOut)
+async def get_me(actor: Caller, session: Reading) -> UserRecord:
+    """The caller's account."""
+    return await users.me(session, actor)
+
+
+@router.patch("/users/me", response_model=UserOut)
+async def update_me(body: UserUpdate, actor: Caller, session: Writing) -> UserRecord:
+    """Change the caller's profile; fields that are left out stay as they are."""
+    return await users.update_me(session, actor, body)
+
+
+@router.post("/users/me/password", response_model=UserOut)
+async def change_password(body: PasswordChange, actor: Caller, state: AppState) -> UserRecord:
+    """Change the caller's password and end every other session."""
+    user = await users.change_password(state.database, actor, body, hasher=state.security.hasher)
+    state.authenticator.forget()
+    return user
+
+
+@router.get("/users/{user_id}", response_model=UserSummary)
+async def get_user(user_id: UserPath, actor: Caller, session: Reading) -> UserRecord:
+    """An account that the caller shares a project with."""
+    return await users.get(session, actor, user_id)

@@ -1,0 +1,47 @@
+"""What an application holds for its lifetime."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.passwords import PasswordHasher
+from core.settings import Settings
+from core.tokens import AccessTokens
+from db.engine import Database
+from services.authentication import Authenticator
+from services.rate_limits import RateLimits
+from services.sessions import Security
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The parts that requests share, made once from the settings."""
+
+    settings: Settings
+    database: Database
+    security: Security
+    authenticator: Authenticator
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "State":
+        database = Database(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            pool_timeout=settings.database_pool_timeout,
+        )
+        tokens = AccessTokens(
+            secret=settings.secret_key.get_secret_value(),
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            lifetime_seconds=settings.access_token_minutes * 60,
+            private_key_file=settings.jwt_private_key_file,
+        )
+        security = Security(
+            tokens=tokens,
+            hasher=PasswordHasher(memory_kib=settings.argon2_memory_kib, rounds=settings.argon2_rounds),
+            refresh_lifetime=timedelta(days=settings.refresh_token_days),
+            limits=RateLimits(
+                general=settings.rate_limit, login=settings.login_rate_limit, redis_url=settings.redis_url
+            ),
+        )
+        key = settings.api_key.get_secret_value() if settings.api_key else None
+        return cls(settings, database, security, Authenticator(database, tokens, server_key=key))

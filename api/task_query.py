@@ -1,0 +1,95 @@
+"""The parameters of ``GET /tasks``: flat ones for everyday use, which are shorthands of the filter language."""
+
+from typing import Annotated, Any, Self
+
+import orjson
+from pydantic import Field, ValidationError, model_validator
+
+from api.dependencies import ListQuery
+from services.actors import Actor
+from services.errors import BadUserInput, from_validation
+from services.inputs import TagName, Timestamp
+from services.node_ids import MAX_DATABASE_ID
+from services.tasks.expansions import Expansion
+from services.tasks.filters import SearchText, TaskFilter
+from services.tasks.models import TaskStatus
+from services.tasks.queries import Direction, TaskQuery, TaskSort
+
+Id = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
+
+
+class TaskListQuery(ListQuery):
+    """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    status: list[TaskStatus] = Field([], max_length=10, description="Where it stands; may repeat.")
+    priority: list[Annotated[int, Field(ge=1, le=5)]] = Field([], max_length=10, description="1 to 5; may repeat.")
+    project_id: list[Id] = Field([], max_length=100, description="In this project; may repeat.")
+    parent_id: Id | None = Field(None, description="Subtasks of this task.")
+    assignee: str | None = Field(
+        None, pattern=r"^(me|none|[1-9][0-9]{0,9})$", description="A user's id, me, or none for tasks nobody has."
+    )
+    tag: list[TagName] = Field([], max_length=20, description="Has this tag; repeated: has all of them.")
+    due_after: Timestamp | None = Field(None, description="Due at or after this instant.")
+    due_before: Timestamp | None = Field(None, description="Due before this instant.")
+    overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
+    search: SearchText | None = Field(None)
+    filter: str | None = Field(
+        None,
+        max_length=20_000,
+        description="A condition in the filter language, as JSON: the same object as GraphQL's filter.",
+        examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
+    )
+    trashed: bool = Field(False, description="Look into the trash instead.")
+    sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
+    order: Direction = Field(Direction.DESC, description="asc or desc.")
+    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
+    expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.due_after and self.due_before and self.due_after > self.due_before:
+            raise ValueError("due_after must not be later than due_before")
+        return self
+
+    def to_query(self, actor: Actor) -> TaskQuery:
+        """The query in the service's terms. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
+        conditions: list[dict[str, Any]] = []
+        for name, values in (("status", self.status), ("priority", self.priority), ("project", self.project_id)):
+            if values:
+                conditions.append({name: {"in": values}})
+        if self.parent_id is not None:
+            conditions.append({"parent": {"eq": self.parent_id}})
+        if self.assignee == "me":
+            conditions.append({"assignees": {"me": True}})
+        elif self.assignee == "none":
+            conditions.append({"assignees": {"is_empty": True}})
+        elif self.assignee is not None:
+            conditions.append({"assignees": {"any": [min(int(self.assignee), MAX_DATABASE_ID)]}})
+        if self.tag:
+            conditions.append({"tags": {"all": self.tag}})
+        due = {"gte": self.due_after, "lt": self.due_before}
+        if self.due_after or self.due_before:
+            conditions.append({"due_at": {name: value for name, value in due.items() if value is not None}})
+        if self.overdue is not None:
+            conditions.append({"overdue": self.overdue})
+        if self.search is not None:
+            conditions.append({"search": self.search})
+        if self.filter is not None:
+            conditions.append(_parse(self.filter))
+        filter_ = None
+        if conditions:
+            try:
+                filter_ = TaskFilter.model_validate(conditions[0] if len(conditions) == 1 else {"and": conditions})
+            except ValidationError as error:
+                raise from_validation(error, prefix="/filter") from None
+        return TaskQuery(filter=filter_, sort_by=self.sort_by, order=self.order, trashed=self.trashed)
+
+
+def _parse(text: str) -> Any:
+    try:
+        parsed = orjson.loads(text)
+        return TaskFilter.model_validate(parsed).model_dump(by_alias=True, exclude_unset=True)
+    except orjson.JSONDecodeError:
+        raise BadUserInput.at("/filter", "is not valid JSON") from None
+    except ValidationError as error:
+        raise from_validation(error, prefix="/filter") from None

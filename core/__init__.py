@@ -1,0 +1,1 @@
+"""Settings, security primitives and the clock. Nothing here knows which features exist."""

@@ -1,0 +1,69 @@
+"""Password hashing: Argon2id, with old bcrypt hashes verified and upgraded.
+
+Parameters follow the OWASP Password Storage Cheat Sheet (19 MiB, two passes, one lane) and are settings. Hashing
+takes tens of milliseconds, so it runs on a small thread pool of its own and never on the event loop.
+"""
+
+import secrets
+import warnings
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+
+with warnings.catch_warnings():
+    # passlib 1.7.4 looks for the standard library's crypt module, which is deprecated; it works without it
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from passlib.context import CryptContext
+    from passlib.exc import UnknownHashError
+
+MAX_PASSWORD_LENGTH = 1024
+"""Longer input is refused before it is hashed."""
+
+
+class PasswordHasher:
+    """Hashes and verifies passwords off the event loop, a few at a time."""
+
+    def __init__(self, *, memory_kib: int, rounds: int, concurrency: int = 2) -> None:
+        self._context = CryptContext(
+            schemes=["argon2", "bcrypt"],
+            deprecated=["bcrypt"],
+            argon2__type="ID",
+            argon2__memory_cost=memory_kib,
+            argon2__rounds=rounds,
+            argon2__parallelism=1,
+        )
+        self._concurrency = concurrency
+        self._limiter: CapacityLimiter | None = None
+        self._decoy: str | None = None
+
+    async def hash(self, password: str) -> str:
+        return await anyio.to_thread.run_sync(self.hash_now, password, limiter=self._slots())
+
+    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        """Whether the password fits, and a new hash where the stored one is of an old kind or cost.
+
+        With no stored hash (unknown user, account not claimed yet) the same work is done against a decoy, so that
+        the answer takes the same time.
+        """
+        return await anyio.to_thread.run_sync(self._verify_now, password, hashed, limiter=self._slots())
+
+    def hash_now(self, password: str) -> str:
+        """As ``hash``, in the calling thread: for commands."""
+        return str(self._context.hash(password))
+
+    def _verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        if hashed is None:
+            if self._decoy is None:
+                self._decoy = self.hash_now(secrets.token_urlsafe(16))
+            self._context.verify(password, self._decoy)
+            return False, None
+        try:
+            fits, replacement = self._context.verify_and_update(password, hashed)
+        except (ValueError, UnknownHashError):
+            return False, None
+        return bool(fits), replacement
+
+    def _slots(self) -> CapacityLimiter:
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(self._concurrency)
+        return self._limiter

@@ -1,0 +1,75 @@
+"""Settings from the environment and ``.env``. No secret has a default."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
+
+
+class Settings(BaseSettings):
+    """Every setting of the server; names are those of the environment variables, in any case."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["development", "test", "production"] = "development"
+    debug: bool = False
+
+    database_url: str = "sqlite:///./tandem.db"
+    database_pool_size: int = Field(default=5, ge=1, le=100)
+    database_pool_timeout: float = Field(default=10.0, gt=0)
+    redis_url: str | None = None
+
+    secret_key: SecretStr
+    api_key: SecretStr | None = None
+    jwt_private_key_file: Path | None = None
+    jwt_issuer: str = "tandem"
+    jwt_audience: str = "tandem-api"
+    access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
+    refresh_token_days: int = Field(default=30, ge=1, le=365)
+    argon2_memory_kib: int = Field(default=19_456, ge=8)
+    argon2_rounds: int = Field(default=2, ge=1)
+
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
+    rate_limit: str | None = None
+    login_rate_limit: str | None = "20/minute"
+    max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    body_timeout_seconds: float = Field(default=30.0, gt=0)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _refuse_weak_secrets(self) -> Self:
+        for name, secret in (("SECRET_KEY", self.secret_key), ("API_KEY", self.api_key)):
+            value = secret.get_secret_value() if secret else None
+            if value is None:
+                continue
+            weak = len(value) < 32 or len(set(value)) < 10 or any(word in value.lower() for word in WEAK_SECRETS)
+            if len(value) < 16 or (weak and self.environment == "production"):
+                raise ValueError(
+                    f"{name} is too weak: use at least 32 random characters, "
+                    'e.g. python -c "import secrets; print(secrets.token_urlsafe(48))"'
+                )
+        if self.environment == "production" and "*" in self.allowed_origins:
+            raise ValueError("ALLOWED_ORIGINS must name origins in production, not '*'")
+        return self
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """The process's settings, read once.
+
+    Raises ``pydantic.ValidationError`` when a secret is missing or weak; `make run` writes random ones.
+    """
+    return Settings()

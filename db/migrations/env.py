@@ -1,0 +1,65 @@
+"""Alembic's entry: the same migrations for SQLite and PostgreSQL, through the drivers the server uses."""
+
+import asyncio
+import os
+from typing import Any, Literal
+
+from alembic import context
+from sqlalchemy import Connection, pool, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from db import types
+from db.engine import normalise_url
+from db.models import Base
+
+
+def database_url() -> str:
+    """The URL given by a caller, else that of the settings; the secrets are not needed to migrate."""
+    given = context.config.attributes.get("database_url")
+    if given:
+        return str(given)
+    if "DATABASE_URL" in os.environ:
+        return os.environ["DATABASE_URL"]
+    from core.settings import get_settings
+
+    return get_settings().database_url
+
+
+def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
+    """Our own types by their names, so that a migration reads as the models do."""
+    if kind == "type":
+        if isinstance(item, types.UtcDateTime):
+            return "types.UtcDateTime()"
+        for name in ("BigId", "Json"):
+            if item is getattr(types, name):
+                return f"types.{name}"
+    return False
+
+
+def run(connection: Connection) -> None:
+    options: dict[str, Any] = {"render_as_batch": connection.dialect.name == "sqlite"}
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, compare_type=True, render_item=render_item, **options
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # two deployments may start at once: the second waits, then finds nothing to do
+            connection.execute(text("SELECT pg_advisory_xact_lock(7264701)"))
+            connection.execute(text("SET LOCAL lock_timeout = '5s'"))
+        context.run_migrations()
+
+
+async def main() -> None:
+    engine = create_async_engine(normalise_url(database_url()), poolclass=pool.NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    context.configure(url=str(normalise_url(database_url())), target_metadata=Base.metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    asyncio.run(main())

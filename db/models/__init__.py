@@ -1,0 +1,30 @@
+"""One module per feature. A new model is registered here, or Alembic does not see it."""
+
+from db.models.api_keys import ApiKey
+from db.models.base import Base
+from db.models.comments import Comment
+from db.models.events import Event
+from db.models.imports import ExternalId
+from db.models.projects import Membership, Project
+from db.models.sessions import LoginSession, RefreshToken
+from db.models.tags import Tag, TaskTag
+from db.models.tasks import Task, TaskAssignee, TaskText
+from db.models.users import User
+
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Comment",
+    "Event",
+    "ExternalId",
+    "LoginSession",
+    "Membership",
+    "Project",
+    "RefreshToken",
+    "Tag",
+    "Task",
+    "TaskAssignee",
+    "TaskTag",
+    "TaskText",
+    "User",
+]

@@ -1,0 +1,51 @@
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, Created
+from db.types import UtcDateTime
+
+
+class Project(Created, Base):
+    """A place for tasks and the people who share it. ``inbox_of_id`` marks a user's personal Inbox."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(10))
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str | None] = mapped_column(Text)
+    inbox_of_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
+    last_number: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=1)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    __table_args__ = (
+        # every Inbox is called INBOX; only its owner sees it, so its refs stay unambiguous
+        Index(
+            "uq_projects_key",
+            "key",
+            unique=True,
+            sqlite_where=inbox_of_id.is_(None),
+            postgresql_where=inbox_of_id.is_(None),
+        ),
+        CheckConstraint("last_number >= 0", name="last_number_not_negative"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class Membership(Created, Base):
+    """A user's role in a project."""
+
+    __tablename__ = "memberships"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+
+    __table_args__ = (
+        CheckConstraint("role in ('owner', 'admin', 'member', 'viewer')", name="role"),
+        Index(None, "user_id", "project_id", "role"),
+    )

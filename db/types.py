@@ -1,0 +1,47 @@
+"""Column types that store the same value on both databases."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, String
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import JSON, TypeDecorator, TypeEngine
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key. SQLite numbers rows by itself only for the exact type INTEGER, which is 64-bit there."""
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant in UTC, to the microsecond.
+
+    ``timestamptz`` on PostgreSQL. On SQLite a text of fixed width (``2026-01-31T12:00:00.000000Z``), which sorts and
+    compares as the instants do. Naive datetimes raise ``ValueError``: they were to be refused at the door.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(String(27))
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("naive datetime")
+        value = value.astimezone(UTC)
+        return to_text(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime.fromisoformat(value)
+
+
+def to_text(moment: datetime) -> str:
+    """The text that SQLite stores for an instant already in UTC."""
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"

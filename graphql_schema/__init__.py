@@ -1,0 +1,1 @@
+"""The GraphQL door: one module per feature, over the same services as REST."""

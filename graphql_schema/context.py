@@ -1,0 +1,71 @@
+"""What resolvers are given: the caller, the database, and loaders that live as long as one operation."""
+
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from strawberry.dataloader import DataLoader
+from strawberry.types import Info as StrawberryInfo
+
+from db.engine import Database, Session
+from services.actors import Actor
+from services.authentication import Authenticator
+from services.pagination import Page, PageRequest
+from services.sessions import Security
+
+NO_PAGE: Any = None  # every parent gets a page
+V = TypeVar("V")
+BatchLoad = Callable[[Session, Actor, Collection[int]], Awaitable[Mapping[int, V]]]
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation's context; made anew for each, also on a WebSocket."""
+
+    actor: Actor
+    database: Database
+    security: Security
+    authenticator: Authenticator
+    client: str = ""
+    user_agent: str | None = None
+    _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
+
+    def reading(self) -> AbstractAsyncContextManager[Session]:
+        """A short session: sibling fields run at the same time, and a session is for one of them."""
+        return self.database.reading()
+
+    def writing(self) -> AbstractAsyncContextManager[Session]:
+        """The transaction of one mutation field. What was loaded before it is forgotten."""
+        self._loaders.clear()
+        return self.database.writing()
+
+    def load(self, key: Hashable, load: BatchLoad[V], default: V, item: int) -> Awaitable[V]:
+        """One value out of a batch: all items asked for under the same key are read in one statement."""
+        loader = self._loaders.get(key)
+        if loader is None:
+
+            async def load_batch(items: list[int]) -> list[V]:
+                async with self.reading() as session:
+                    found = await load(session, self.actor, items)
+                return [found.get(item, default) for item in items]
+
+            loader = self._loaders[key] = DataLoader(load_fn=load_batch)
+        return loader.load(item)
+
+    def pages(
+        self,
+        key: Hashable,
+        load: Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]],
+        request: PageRequest,
+        item: int,
+    ) -> Awaitable[Page[Any]]:
+        """As ``load``, for the same page under every parent."""
+
+        async def load_pages(session: Session, actor: Actor, items: Collection[int]) -> Mapping[int, Page[Any]]:
+            return await load(session, actor, items, request)
+
+        return self.load((key, request), load_pages, NO_PAGE, item)
+
+
+Info = StrawberryInfo[Context, None]

@@ -1,0 +1,93 @@
+"""Errors on the GraphQL door: the service's code, pointers and the request id in ``extensions``."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.pydantic import InputValidationError
+from strawberry.utils.str_converters import to_camel_case
+
+from core import context
+from services import errors
+from services.errors import Problem, TandemError
+
+logger = logging.getLogger("tandem.errors")
+
+GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
+
+
+def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> dict[str, Any]:
+    """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself."""
+    formatted: dict[str, Any] = {}
+    message, extensions = _explain(error, default_code)
+    formatted["message"] = message
+    if error.locations:
+        formatted["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
+    if error.path is not None:
+        formatted["path"] = error.path
+    formatted["extensions"] = extensions | {"requestId": context.request_id.get()}
+    return formatted
+
+
+def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any]]:
+    original = error.original_error
+    while isinstance(original, GraphQLError) and original.original_error is not None:
+        original = original.original_error
+    if isinstance(original, InputValidationError):
+        problems = [
+            Problem("".join(f"/{part}" for part in detail.location[1:]), detail.message, detail.type)
+            for detail in original.errors
+        ]
+        summary = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
+        return summary, {"code": "BAD_USER_INPUT", "errors": _listed(problems)}
+    if (
+        original is not None
+        and not isinstance(original, (TandemError, GraphQLError))
+        and isinstance(original, Exception)
+    ):
+        known = errors.from_database(original)
+        if known is None:
+            logger.error("unexpected error in a resolver", exc_info=original)
+            return GENERIC, {"code": "INTERNAL_SERVER_ERROR"}
+        logger.warning("database unavailable", exc_info=original)
+        original = known
+    if isinstance(original, TandemError):
+        return original.message, describe(original)
+    if isinstance(error, GraphQLSyntaxError):
+        return error.message, {"code": "GRAPHQL_PARSE_FAILED"}
+    code = (error.extensions or {}).get("code", default_code)
+    return error.message, {"code": code}
+
+
+def describe(error: TandemError) -> dict[str, Any]:
+    """The extensions of a service error."""
+    extensions: dict[str, Any] = {"code": error.code}
+    if error.errors:
+        extensions["errors"] = _listed(
+            Problem(camel_pointer(item.pointer), item.detail, item.type) for item in error.errors
+        )
+    if isinstance(error, errors.VersionConflict):
+        extensions["currentVersion"] = error.current_version
+    elif isinstance(error, (errors.RateLimited, errors.Unavailable)):
+        extensions["retryAfter"] = error.retry_after
+    return extensions
+
+
+def _listed(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    return [{"pointer": item.pointer, "detail": item.detail, "type": item.type} for item in problems]
+
+
+def camel_pointer(pointer: str) -> str:
+    """A service's pointer in GraphQL's spelling."""
+    return "/".join(to_camel_case(part) for part in pointer.split("/"))
+
+
+def request_error(message: str, code: str) -> GraphQLError:
+    """An error that stops an operation before it is executed."""
+    return GraphQLError(message, extensions={"code": code})
+
+
+def from_service(error: TandemError) -> GraphQLError:
+    """A service error outside of any resolver, e.g. of authentication."""
+    return GraphQLError(error.message, original_error=error)

@@ -1,0 +1,41 @@
+from datetime import datetime
+
+import strawberry
+from strawberry.scalars import JSON
+
+from graphql_schema.base import attribute, described, shown
+from graphql_schema.context import Info
+from graphql_schema.users import User
+from services import users
+from services.events import ChangeOut, EventOut, EventRecord
+
+
+@described(ChangeOut)
+class Change:
+    field: str
+    before: JSON | None
+    after: JSON | None
+
+
+@described(EventOut)
+class Event:
+    id: strawberry.ID = attribute(
+        "event_id", description="The stable id of the event (UUIDv7): the same in every feed."
+    )
+    database_id: int = attribute("id")
+    kind: str
+    entity_type: str
+    entity_id: int
+    entity_version: int | None
+    task_id: int | None
+    project_id: int | None
+    actor_method: str
+    request_id: str | None
+    occurred_at: datetime
+    changes: list[Change]
+
+    @strawberry.field(description="The user who did it; null for the system, and for accounts that are gone.")
+    async def actor(self: EventRecord, info: Info) -> User | None:
+        if self.actor_id is None:
+            return None
+        return shown(await info.context.load("users", users.by_ids, None, self.actor_id))

@@ -1,0 +1,87 @@
+from datetime import datetime
+
+import strawberry
+from pydantic import Field
+
+from graphql_schema.base import described, narrow, service_input, shown
+from graphql_schema.context import Info
+from graphql_schema.users import User
+from services import members, node_ids
+from services.inputs import Input, ProjectId, UserId
+from services.members import MemberAdd, MemberOut, MemberUpdate
+from services.projects.models import Role
+
+strawberry.enum(
+    Role,
+    name="ProjectRole",
+    description="What a member may do: viewers read; members write tasks and comments; admins manage people; "
+    "owners everything.",
+)
+
+
+@described(MemberOut)
+class Member:
+    user: User
+    role: Role
+    created_at: datetime
+
+
+@service_input()
+class AddMemberInput(MemberAdd):
+    """Adds a person to a project, by id or by username."""
+
+    project_id: ProjectId = Field(description="The project.")
+
+
+@service_input()
+class UpdateMemberInput(MemberUpdate):
+    """Changes a member's role."""
+
+    project_id: ProjectId = Field(description="The project.")
+    user_id: UserId = Field(description="The member.")
+
+
+@service_input()
+class RemoveMemberInput(Input):
+    """Removes a person from a project."""
+
+    project_id: ProjectId = Field(description="The project.")
+    user_id: UserId = Field(description="The member.")
+
+
+@strawberry.type(description="The new member.")
+class AddMemberPayload:
+    member: Member = strawberry.field(description="The member.")
+
+
+@strawberry.type(description="The member after the change.")
+class UpdateMemberPayload:
+    member: Member = strawberry.field(description="The member.")
+
+
+@strawberry.type(description="The member who was removed.")
+class RemoveMemberPayload:
+    removed_user_id: strawberry.ID = strawberry.field(description="The id of the account.")
+
+
+@strawberry.type
+class MemberMutations:
+    @strawberry.mutation(description="Add a person to a project. Admins and owners may.")
+    async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload:
+        async with info.context.writing() as session:
+            member = await members.add(session, info.context.actor, input.project_id, narrow(MemberAdd, input))
+        return AddMemberPayload(member=shown(member))
+
+    @strawberry.mutation(description="Change a person's role. Nobody gives a role above their own.")
+    async def update_member(self, info: Info, input: UpdateMemberInput) -> UpdateMemberPayload:
+        async with info.context.writing() as session:
+            member = await members.update(
+                session, info.context.actor, input.project_id, input.user_id, narrow(MemberUpdate, input)
+            )
+        return UpdateMemberPayload(member=shown(member))
+
+    @strawberry.mutation(description="Remove a person from a project, or leave it.")
+    async def remove_member(self, info: Info, input: RemoveMemberInput) -> RemoveMemberPayload:
+        async with info.context.writing() as session:
+            await members.remove(session, info.context.actor, input.project_id, input.user_id)
+        return RemoveMemberPayload(removed_user_id=strawberry.ID(node_ids.encode("User", input.user_id)))

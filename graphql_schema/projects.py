@@ -1,0 +1,165 @@
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from pydantic import Field
+
+from db.models import Task as TaskRow
+from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
+from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
+from graphql_schema.context import Info
+from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.members import Member
+from graphql_schema.tags import Tag
+from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
+from graphql_schema.versions import DeleteVersion, ExpectedVersion
+from services import members, tags
+from services.errors import NotFound
+from services.inputs import ProjectId
+from services.projects import commands, queries
+from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
+from services.tasks.models import TaskDraft
+
+if TYPE_CHECKING:
+    from graphql_schema.tasks import Task
+
+
+@described(ProjectOut, record=ProjectRecord)
+class Project(Node):
+    database_id: int = attribute("id")
+    key: str
+    name: str
+    description: str | None
+    is_inbox: bool
+    role: Role
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    archived_at: datetime | None
+
+    @strawberry.field(description="All its tags, by name.")
+    async def tags(self: ProjectRecord, info: Info) -> list[Tag]:
+        return shown(await info.context.load("project.tags", tags.of_projects, [], self.id))
+
+    @strawberry.field(description="The people in it, by account id.")
+    async def members(
+        self: ProjectRecord,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Member]:
+        context, request, project_id = info.context, page_request(first, after, last, before), self.id
+        page = await context.pages("project.members", members.pages, request, project_id)
+        return connect(page, lambda: context.load("project.members.count", members.counts, 0, project_id))
+
+    @strawberry.field(description="Its tasks, newest first unless ordered otherwise.")
+    async def tasks(
+        self: ProjectRecord,
+        info: Info,
+        filter: TaskFilterArgument = None,
+        order_by: TaskOrderArgument = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]]:
+        query, request = task_query(filter, order_by), page_request(first, after, last, before)
+        return await tasks_under(info.context, TaskRow.project_id.expression, self.id, query, request)
+
+
+service_input("TaskDraftInput")(TaskDraft)
+CreateProjectInput = service_input("CreateProjectInput")(ProjectCreate)
+
+
+@service_input()
+class UpdateProjectInput(ProjectUpdate):
+    """Changes a project. Fields that are left out stay as they are."""
+
+    id: ProjectId = Field(description="The project.")
+    expected_version: ExpectedVersion | None = None
+
+
+@strawberry.type(description="The new project.")
+class CreateProjectPayload:
+    project: Project = strawberry.field(description="The project.")
+
+
+@strawberry.type(description="The project after the change.")
+class UpdateProjectPayload:
+    project: Project = strawberry.field(description="The project.")
+
+
+@strawberry.type(description="The project that was deleted.")
+class DeleteProjectPayload:
+    deleted_project_id: strawberry.ID = strawberry.field(description="The id of the project.")
+
+
+@strawberry.type
+class ProjectQueries:
+    @strawberry.field(description="A project that the caller is a member of; null where there is none.")
+    async def project(self, info: Info, id: NodeId) -> Project | None:
+        project_id = parse_id("Project", id)
+        async with info.context.reading() as session:
+            try:
+                return shown(await queries.get(session, info.context.actor, project_id))
+            except NotFound:
+                return None
+
+    @strawberry.field(description="The caller's projects, oldest first: the Inbox leads.")
+    async def projects(
+        self,
+        info: Info,
+        archived: Annotated[
+            bool | None, strawberry.argument(description="Only archived projects (true), or only active ones (false).")
+        ] = None,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+    ) -> Connection[Project]:
+        context, request = info.context, page_request(first, after, last, before)
+
+        async def count() -> int:
+            async with context.reading() as session:
+                return await queries.count(session, context.actor, archived=archived)
+
+        async with context.reading() as session:
+            return connect(await queries.list_(session, context.actor, request, archived=archived), count)
+
+
+@strawberry.type
+class ProjectMutations:
+    @strawberry.mutation(
+        description="Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."
+    )
+    async def create_project(
+        self,
+        info: Info,
+        input: CreateProjectInput,  # type: ignore[valid-type]
+    ) -> CreateProjectPayload:
+        async with info.context.writing() as session:
+            project = await commands.create(session, info.context.actor, input)
+        return CreateProjectPayload(project=shown(project))
+
+    @strawberry.mutation(description="Change a project; fields that are left out stay as they are.")
+    async def update_project(self, info: Info, input: UpdateProjectInput) -> UpdateProjectPayload:
+        async with info.context.writing() as session:
+            project = await commands.update(
+                session,
+                info.context.actor,
+                input.id,
+                narrow(ProjectUpdate, input),
+                expected_version=input.expected_version,
+            )
+        return UpdateProjectPayload(project=shown(project))
+
+    @strawberry.mutation(description="Delete a project with all it holds, for good. Only its owners may.")
+    async def delete_project(
+        self, info: Info, id: NodeId, expected_version: DeleteVersion = None
+    ) -> DeleteProjectPayload:
+        project_id = parse_id("Project", id)
+        async with info.context.writing() as session:
+            await commands.delete(session, info.context.actor, project_id, expected_version=expected_version)
+        return DeleteProjectPayload(deleted_project_id=id)

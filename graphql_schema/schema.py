@@ -1,0 +1,53 @@
+"""The schema. A new feature's queries and mutations are registered here; a test names one that was forgotten."""
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+
+from graphql_schema.api_keys import ApiKeyMutations, ApiKeyQueries
+from graphql_schema.comments import CommentMutations, CommentQueries
+from graphql_schema.members import MemberMutations
+from graphql_schema.nodes import NodeQueries
+from graphql_schema.projects import ProjectMutations, ProjectQueries
+from graphql_schema.scalars import DATE_TIME
+from graphql_schema.sessions import SessionMutations, SessionQueries
+from graphql_schema.tags import TagMutations, TagQueries
+from graphql_schema.tasks import TaskMutations, TaskQueries
+from graphql_schema.users import UserMutations, UserQueries
+
+
+@strawberry.type(description="What can be read.")
+class Query(
+    NodeQueries,
+    UserQueries,
+    SessionQueries,
+    ApiKeyQueries,
+    ProjectQueries,
+    TagQueries,
+    TaskQueries,
+    CommentQueries,
+): ...
+
+
+@strawberry.type(description="What can be changed. Each field is a transaction of its own, one after the other.")
+class Mutation(
+    SessionMutations,
+    UserMutations,
+    ApiKeyMutations,
+    ProjectMutations,
+    MemberMutations,
+    TagMutations,
+    TaskMutations,
+    CommentMutations,
+): ...
+
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    config=StrawberryConfig(scalar_map={DATE_TIME.origin: DATE_TIME}),
+)
+
+
+def sdl() -> str:
+    """The schema as SDL."""
+    return schema.as_str() + "\n"

@@ -1,0 +1,131 @@
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from pydantic import Field
+
+from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
+from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
+from graphql_schema.context import Info
+from graphql_schema.ids import NodeId, parse_id
+from services import users
+from services.errors import NotFound
+from services.inputs import UserId
+from services.users import PasswordChange, UserAdminUpdate, UserCreate, UserOut, UserRecord, UserUpdate
+
+
+def _private(name: str) -> Any:
+    """A field that the account's owner and administrators see; null for everybody else, where REST leaves it out."""
+
+    def resolve(root: Any, info: Info) -> Any:
+        return getattr(root, name) if users.may_see_private(info.context.actor, root.id) else None
+
+    resolve.__annotations__.pop("return")
+    return strawberry.field(resolver=resolve)
+
+
+@described(UserOut, record=UserRecord)
+class User(Node):
+    database_id: int = attribute("id")
+    username: str
+    full_name: str | None
+    email: str | None = _private("email")
+    timezone: str | None = _private("timezone")
+    is_admin: bool | None = _private("is_admin")
+    disabled: bool | None = _private("disabled")
+    created_at: datetime | None = _private("created_at")
+
+
+RegisterInput = service_input("RegisterInput")(UserCreate)
+UpdateMeInput = service_input("UpdateMeInput")(UserUpdate)
+ChangePasswordInput = service_input("ChangePasswordInput")(PasswordChange)
+
+
+@service_input()
+class UpdateUserInput(UserAdminUpdate):
+    """What an administrator may change of an account."""
+
+    id: UserId = Field(description="The account.")
+
+
+@strawberry.type(description="The account that was registered.")
+class RegisterPayload:
+    user: User = strawberry.field(description="The account.")
+
+
+@strawberry.type(description="The caller's account after the change.")
+class UpdateMePayload:
+    user: User = strawberry.field(description="The account.")
+
+
+@strawberry.type(description="The caller's account after the change.")
+class ChangePasswordPayload:
+    user: User = strawberry.field(description="The account.")
+
+
+@strawberry.type(description="The account after the change.")
+class UpdateUserPayload:
+    user: User = strawberry.field(description="The account.")
+
+
+@strawberry.type
+class UserQueries:
+    @strawberry.field(description="The caller's account.")
+    async def me(self, info: Info) -> User:
+        async with info.context.reading() as session:
+            return shown(await users.me(session, info.context.actor))
+
+    @strawberry.field(description="An account that the caller shares a project with; null where there is none.")
+    async def user(self, info: Info, id: NodeId) -> User | None:
+        user_id = parse_id("User", id)
+        async with info.context.reading() as session:
+            try:
+                return shown(await users.get(session, info.context.actor, user_id))
+            except NotFound:
+                return None
+
+    @strawberry.field(description="Every account, oldest first. Administrators only.")
+    async def users(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[User]:
+        context, request = info.context, page_request(first, after, last, before)
+
+        async def count() -> int:
+            async with context.reading() as session:
+                return await users.count(session, context.actor)
+
+        async with context.reading() as session:
+            return connect(await users.list_(session, context.actor, request), count)
+
+
+@strawberry.type
+class UserMutations:
+    @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
+    async def register(self, info: Info, input: RegisterInput) -> RegisterPayload:  # type: ignore[valid-type]
+        context = info.context
+        user = await users.register(context.database, context.actor, input, hasher=context.security.hasher)
+        return RegisterPayload(user=shown(user))
+
+    @strawberry.mutation(description="Change the caller's profile; fields that are left out stay as they are.")
+    async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload:  # type: ignore[valid-type]
+        async with info.context.writing() as session:
+            user = await users.update_me(session, info.context.actor, input)
+        return UpdateMePayload(user=shown(user))
+
+    @strawberry.mutation(description="Change the caller's password and end every other session.")
+    async def change_password(
+        self,
+        info: Info,
+        input: ChangePasswordInput,  # type: ignore[valid-type]
+    ) -> ChangePasswordPayload:
+        context = info.context
+        user = await users.change_password(context.database, context.actor, input, hasher=context.security.hasher)
+        context.authenticator.forget()
+        return ChangePasswordPayload(user=shown(user))
+
+    @strawberry.mutation(description="Disable or enable an account. Administrators only.")
+    async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserPayload:
+        async with info.context.writing() as session:
+            user = await users.admin_update(session, info.context.actor, input.id, narrow(UserAdminUpdate, input))
+        info.context.authenticator.forget()
+        return UpdateUserPayload(user=shown(user))

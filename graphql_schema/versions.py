@@ -1,0 +1,13 @@
+"""Optimistic concurrency: what REST's ``If-Match`` says, as an input."""
+
+from typing import Annotated
+
+import strawberry
+from pydantic import Field
+
+from services.inputs import Int
+
+_DESCRIPTION = "Change it only if its version is still this one; else VERSION_CONFLICT, and nothing is written."
+
+ExpectedVersion = Annotated[Int, Field(description=_DESCRIPTION)]
+DeleteVersion = Annotated[int | None, strawberry.argument(description=_DESCRIPTION)]

@@ -1,0 +1,33 @@
+"""Gunicorn supervising uvicorn workers. From the environment: HOST, PORT, WORKERS, FORWARDED_ALLOW_IPS."""
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+
+class Worker(UvicornWorker):
+    """The options that `make run` gives to uvicorn on its command line, and gunicorn has no setting for."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        **UvicornWorker.CONFIG_KWARGS,
+        "server_header": False,
+        "timeout_graceful_shutdown": 10,  # an open event stream would hold the worker for ever
+        "ws_max_size": 2_097_152,  # MAX_BODY_BYTES guards HTTP only; uvicorn's default is 16 MiB
+    }
+
+
+host = os.environ.get("HOST") or "127.0.0.1"
+bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT') or 8000}"
+workers = int(os.environ.get("WORKERS") or 1)
+worker_class = Worker
+
+timeout = 30  # a worker whose event loop stands still for so long is replaced
+graceful_timeout = 15  # longer than the worker's own 10 s, so that it ends by itself
+keepalive = 5
+
+# The file system may be read-only and the user has no home: nothing here writes to either.
+control_socket_disable = True
+if Path("/dev/shm").is_dir():  # noqa: S108  the heartbeat file, in memory: a slow disk must not look like a dead worker
+    worker_tmp_dir = "/dev/shm"  # noqa: S108

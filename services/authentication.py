@@ -1,0 +1,142 @@
+"""From a credential to an Actor, the same for REST, GraphQL and WebSocket.
+
+What the database says of a session or key is remembered for at most a second, so logout, a changed password and a disabled
+account act on every worker within that time while a busy client costs no query per request.
+"""
+
+import hmac
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from core.clock import now
+from core.tokens import AccessTokens, InvalidToken, fingerprint
+from db.engine import Database
+from db.models import ApiKey, LoginSession, User
+from services.actors import ALL_SCOPES, ANONYMOUS, SERVER_KEY, Actor, Scope, widen
+from services.errors import Forbidden, Unauthenticated
+
+MEMORY_SECONDS = 1.0
+MAX_REMEMBERED = 10_000
+KEY_USE_RESOLUTION = timedelta(minutes=1)
+MAX_KEY_LENGTH = 200
+
+Slot = tuple[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brought: the Authorization header's text and the X-API-Key."""
+
+    authorization: str | None = None
+    api_key: str | None = None
+
+
+class Authenticator:
+    """Turns credentials into an Actor. An X-API-Key, where there is one, decides; else the bearer token does."""
+
+    def __init__(self, database: Database, tokens: AccessTokens, *, server_key: str | None) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._server_key = server_key.encode() if server_key else None
+        self._remembered: OrderedDict[Slot, tuple[float, Actor | None]] = OrderedDict()
+
+    async def authenticate(self, credentials: Credentials) -> Actor:
+        """The caller. No credentials make an anonymous one.
+
+        Raises ``Unauthenticated`` for a token that is not valid (any more), ``Forbidden`` for such an API key.
+        """
+        if credentials.api_key is not None:
+            return await self._by_key(credentials.api_key)
+        if credentials.authorization is not None:
+            return await self._by_token(credentials.authorization)
+        return ANONYMOUS
+
+    def forget(self) -> None:
+        """Drop what is remembered, so that a change acts at once on this worker."""
+        self._remembered.clear()
+
+    async def _by_token(self, authorization: str) -> Actor:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthenticated("The Authorization header must be: Bearer <token>")
+        try:
+            claims = self._tokens.verify(token.strip())
+        except InvalidToken:
+            raise Unauthenticated("The access token is not valid") from None
+        slot: Slot = ("session", claims.session_id)
+        known, actor = self._recall(slot)
+        if not known:
+            actor = await self._load_session(claims.user_id, claims.session_id)
+            self._remember(slot, actor)
+        if not actor or actor.user_id != claims.user_id:
+            raise Unauthenticated("The session has ended")
+        return actor
+
+    async def _load_session(self, user_id: int, session_id: int) -> Actor | None:
+        async with self._database.reading() as session:
+            row = await session.first(
+                select(User.is_admin)
+                .join(LoginSession, LoginSession.user_id == User.id)
+                .where(
+                    LoginSession.id == session_id,
+                    LoginSession.ended_at.is_(None),
+                    User.id == user_id,
+                    User.disabled.is_(False),
+                )
+            )
+        if row is None:
+            return None
+        scopes = ALL_SCOPES if row.is_admin else ALL_SCOPES - {Scope.ADMIN}
+        return Actor("token", user_id=user_id, is_admin=row.is_admin, scopes=scopes, session_id=session_id)
+
+    async def _by_key(self, secret: str) -> Actor:
+        if self._server_key and hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), self._server_key):
+            return SERVER_KEY
+        key_hash = fingerprint(secret[:MAX_KEY_LENGTH])
+        slot: Slot = ("key", key_hash)
+        known, actor = self._recall(slot)
+        if not known:
+            actor = await self._load_key(key_hash)
+            self._remember(slot, actor)
+        if not actor:
+            raise Forbidden("Invalid API key")
+        return actor
+
+    async def _load_key(self, key_hash: str) -> Actor | None:
+        moment = now()
+        async with self._database.reading() as session:
+            row = await session.first(
+                select(
+                    ApiKey.id,
+                    ApiKey.user_id,
+                    ApiKey.scopes,
+                    ApiKey.expires_at,
+                    ApiKey.last_used_at,
+                    User.is_admin,
+                )
+                .join(User, User.id == ApiKey.user_id)
+                .where(ApiKey.key_hash == key_hash, User.disabled.is_(False))
+            )
+        if row is None or (row.expires_at is not None and row.expires_at <= moment):
+            return None
+        if row.last_used_at is None or row.last_used_at < moment - KEY_USE_RESOLUTION:
+            async with self._database.writing() as session:
+                await session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=moment))
+        scopes = widen(row.scopes) if row.is_admin else widen(row.scopes) - {Scope.ADMIN}
+        return Actor("api_key", user_id=row.user_id, is_admin=row.is_admin, scopes=scopes, api_key_id=row.id)
+
+    def _recall(self, slot: Slot) -> tuple[bool, Actor | None]:
+        found = self._remembered.get(slot)
+        if found is None or found[0] < time.monotonic():
+            return False, None
+        return True, found[1]
+
+    def _remember(self, slot: Slot, actor: Actor | None) -> None:
+        self._remembered[slot] = (time.monotonic() + MEMORY_SECONDS, actor)
+        self._remembered.move_to_end(slot)
+        if len(self._remembered) > MAX_REMEMBERED:
+            self._remembered.popitem(last=False)

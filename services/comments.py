@@ -1,0 +1,229 @@
+"""Comments on tasks. Members write them and change their own; admins may delete anybody's."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, insert, select
+from sqlalchemy import update as sql_update
+
+from core.clock import now
+from db.engine import AnySelect, Session
+from db.models import Comment, Task
+from services import events, node_ids
+from services.actors import Actor, Scope
+from services.errors import Forbidden, NotFound, VersionConflict
+from services.inputs import Input, LongText
+from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
+from services.pagination import (
+    Ordering,
+    Page,
+    PageRequest,
+    SortKey,
+    make_page,
+    make_pages,
+    page_statement,
+    pages_statement,
+)
+from services.projects.models import ProjectRecord, Role
+from services.projects.queries import require, visible_ids
+from services.tasks import queries as tasks
+from services.tasks.models import TaskRecord
+from services.users import UserSummary
+
+Body = Annotated[
+    LongText,
+    Field(min_length=1, description="The text, at most 65,536 characters.", examples=["Looks good to me."]),
+]
+
+
+class CommentCreate(Input):
+    """Writes a comment."""
+
+    body: Body
+
+
+class CommentUpdate(Input):
+    """Changes a comment."""
+
+    body: Body = Field(description="The new text, at most 65,536 characters.")
+
+
+class CommentOut(Output):
+    """A remark on a task."""
+
+    id: DatabaseId
+    node_id: NodeId
+    task_id: int = Field(description="The task that it is on.")
+    author_id: int | None = Field(description="The user who wrote it; null where that is not known.")
+    body: str = Field(description="The text.")
+    version: Version
+    created_at: CreatedAt
+    edited_at: datetime | None = Field(description="When the text was last changed, in UTC; null if it never was.")
+
+
+class CommentWithAuthor(CommentOut):
+    """A remark on a task, with its author."""
+
+    author: UserSummary | None = Field(default=None, description="The user who wrote it, with expand=author.")
+
+
+class CommentRecord(NamedTuple):
+    id: int
+    task_id: int
+    author_id: int | None
+    body: str
+    version: int
+    created_at: datetime
+    edited_at: datetime | None
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("Comment", self.id)
+
+
+COLUMNS = tuple(getattr(Comment, name) for name in CommentRecord._fields)
+OLDEST_FIRST = Ordering(SortKey("created_at", Comment.created_at, Comment.id), descending=False)
+NEWEST_FIRST = Ordering(SortKey("created_at", Comment.created_at, Comment.id), descending=True)
+
+
+def visible(actor: Actor) -> AnySelect:
+    """The comments on tasks that the actor may read."""
+    return (
+        select(*COLUMNS)
+        .join(Task, Task.id == Comment.task_id)
+        .where(Task.project_id.in_(visible_ids(actor)), Task.deleted_at.is_(None))
+    )
+
+
+async def get(session: Session, actor: Actor, comment_id: int, *, task_id: int | None = None) -> CommentRecord:
+    """A comment that the actor may read. Raises ``NotFound``, also where it is not on ``task_id``."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(visible(actor).where(Comment.id == comment_id))
+    if row is None or (task_id is not None and row.task_id != task_id):
+        raise NotFound("Comment")
+    return CommentRecord._make(row)
+
+
+async def list_(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[CommentRecord]:
+    """A task's comments, oldest first. Raises ``NotFound``."""
+    await tasks.get(session, actor, task_id)
+    statement = page_statement(visible(actor).where(Comment.task_id == task_id), OLDEST_FIRST, request)
+    return make_page(await session.all(statement), CommentRecord._make, OLDEST_FIRST, request)
+
+
+async def pages(
+    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
+) -> Mapping[int, Page[CommentRecord]]:
+    """The same page of comments for each task, in one statement."""
+    actor.require(Scope.TASKS_READ)
+    statement = visible(actor).where(Comment.task_id.in_(task_ids))
+    rows = await session.all(pages_statement(statement, Comment.task_id.expression, OLDEST_FIRST, request))
+    return make_pages(rows, CommentRecord._make, OLDEST_FIRST, request, task_ids)
+
+
+async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
+    """How many comments each task has; a task without any is left out."""
+    actor.require(Scope.TASKS_READ)
+    rows = await session.all(
+        visible(actor)
+        .where(Comment.task_id.in_(task_ids))
+        .with_only_columns(Comment.task_id, func.count())
+        .group_by(Comment.task_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def create(session: Session, actor: Actor, task_id: int, data: CommentCreate) -> CommentRecord:
+    """Write a comment. Raises ``NotFound``, ``Forbidden``."""
+    actor.require(Scope.TASKS_WRITE)
+    task = await tasks.get(session, actor, task_id)
+    await require(session, actor, task.project_id, Role.MEMBER)
+    row = await session.one(
+        insert(Comment)
+        .values(task_id=task_id, author_id=actor.user_id, body=data.body, created_at=now())
+        .returning(*COLUMNS)
+    )
+    comment = CommentRecord._make(row)
+    await _record(session, actor, "comment.created", task, comment, {"body": (None, comment.body)})
+    return comment
+
+
+async def update(
+    session: Session,
+    actor: Actor,
+    comment_id: int,
+    data: CommentUpdate,
+    *,
+    task_id: int | None = None,
+    expected_version: int | None = None,
+) -> CommentRecord:
+    """Change a comment of one's own. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
+    comment, task, _ = await _lock(session, actor, comment_id, task_id, expected_version)
+    if comment.author_id != actor.user_id:
+        raise Forbidden("Only its author changes a comment")
+    if data.body == comment.body:
+        return comment
+    row = await session.one(
+        sql_update(Comment)
+        .where(Comment.id == comment_id)
+        .values(body=data.body, version=Comment.version + 1, edited_at=now())
+        .returning(*COLUMNS)
+    )
+    await _record(
+        session, actor, "comment.updated", task, CommentRecord._make(row), {"body": (comment.body, data.body)}
+    )
+    return CommentRecord._make(row)
+
+
+async def delete(
+    session: Session,
+    actor: Actor,
+    comment_id: int,
+    *,
+    task_id: int | None = None,
+    expected_version: int | None = None,
+) -> None:
+    """Delete a comment: one's own, or as an admin of the project. Raises ``NotFound``, ``Forbidden``."""
+    comment, task, project = await _lock(session, actor, comment_id, task_id, expected_version)
+    if comment.author_id != actor.user_id and not project.allows(Role.ADMIN):
+        raise Forbidden("Only its author or an admin of the project deletes a comment")
+    await session.execute(sql_delete(Comment).where(Comment.id == comment_id))
+    await _record(session, actor, "comment.deleted", task, comment, {"body": (comment.body, None)})
+
+
+async def _lock(
+    session: Session, actor: Actor, comment_id: int, task_id: int | None, expected_version: int | None
+) -> tuple[CommentRecord, TaskRecord, ProjectRecord]:
+    actor.require(Scope.TASKS_WRITE)
+    row = await session.first(visible(actor).where(Comment.id == comment_id).with_for_update(of=Comment))
+    if row is None or (task_id is not None and row.task_id != task_id):
+        raise NotFound("Comment")
+    comment = CommentRecord._make(row)
+    task = await tasks.get(session, actor, comment.task_id)
+    project = await require(session, actor, task.project_id, Role.MEMBER)
+    if expected_version is not None and expected_version != comment.version:
+        raise VersionConflict(comment.version)
+    return comment, task, project
+
+
+async def _record(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    task: TaskRecord,
+    comment: CommentRecord,
+    changes: events.Changes,
+) -> None:
+    event = events.NewEvent(
+        kind,
+        "comment",
+        comment.id,
+        changes,
+        version=comment.version,
+        project_id=task.project_id,
+        task_id=task.id,
+    )
+    await events.record(session, actor, event)

@@ -1,0 +1,175 @@
+"""Everything a service can refuse, as one tree with a stable ``code`` each.
+
+    TandemError
+    ├── Unauthenticated        UNAUTHENTICATED
+    ├── Forbidden              FORBIDDEN
+    ├── NotFound               NOT_FOUND
+    ├── BadUserInput           BAD_USER_INPUT
+    ├── Conflict               CONFLICT
+    ├── VersionConflict        VERSION_CONFLICT
+    ├── RateLimited            RATE_LIMITED
+    └── Unavailable            UNAVAILABLE
+
+The codes are the words that GraphQL clients know. The doors map them to a status or to ``extensions.code``; anything
+that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never shown.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with the input: where (a JSON Pointer, RFC 6901, of snake_case names), what, and of which type."""
+
+    pointer: str
+    detail: str
+    type: str = "value_error"
+
+
+class TandemError(Exception):
+    """The root. ``message`` is meant for the caller to read."""
+
+    code = "INTERNAL_SERVER_ERROR"
+    title = "Internal server error"
+    keeps_changes = False
+    """Whether the transaction is committed although this is raised."""
+
+    def __init__(self, message: str | None = None, *, errors: Iterable[Problem] = ()) -> None:
+        self.message = message or self.title
+        self.errors: Sequence[Problem] = tuple(errors)
+        super().__init__(self.message)
+
+
+class Unauthenticated(TandemError):
+    code = "UNAUTHENTICATED"
+    title = "Authentication required"
+
+    def __init__(self, message: str | None = None, *, keeps_changes: bool = False) -> None:
+        super().__init__(message)
+        self.keeps_changes = keeps_changes
+
+
+class Forbidden(TandemError):
+    code = "FORBIDDEN"
+    title = "Not allowed"
+
+
+class NotFound(TandemError):
+    """Also for what exists but may not be read: the caller cannot tell the difference."""
+
+    code = "NOT_FOUND"
+    title = "Not found"
+
+    def __init__(self, thing: str = "Resource") -> None:
+        super().__init__(f"{thing} not found")
+
+
+class BadUserInput(TandemError):
+    code = "BAD_USER_INPUT"
+    title = "Invalid input"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str, type: str = "value_error") -> "BadUserInput":
+        return cls(detail, errors=[Problem(pointer, detail, type)])
+
+
+class Conflict(TandemError):
+    code = "CONFLICT"
+    title = "Conflict with what is stored"
+
+
+class VersionConflict(TandemError):
+    """The precondition (``If-Match`` or ``expectedVersion``) names a version that is not the current one."""
+
+    code = "VERSION_CONFLICT"
+    title = "Changed by someone else in the meantime"
+
+    def __init__(self, current_version: int) -> None:
+        super().__init__(f"The current version is {current_version}")
+        self.current_version = current_version
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a caller's allowance, for the RateLimit headers (draft-ietf-httpapi-ratelimit-headers)."""
+
+    limit: int
+    window: int
+    remaining: int
+    reset: int
+
+
+class RateLimited(TandemError):
+    code = "RATE_LIMITED"
+    title = "Too many requests"
+
+    def __init__(self, retry_after: int, *, allowance: Allowance | None = None) -> None:
+        super().__init__(f"Too many requests: try again in {retry_after} s")
+        self.retry_after = retry_after
+        self.allowance = allowance
+
+
+class Unavailable(TandemError):
+    """The database (or a lock in it) cannot be had right now; the same call may succeed later."""
+
+    code = "UNAVAILABLE"
+    title = "Temporarily unavailable"
+    retry_after = 1
+
+
+CODES: tuple[type[TandemError], ...] = (
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    BadUserInput,
+    Conflict,
+    VersionConflict,
+    RateLimited,
+    Unavailable,
+)
+
+
+def from_validation(error: ValidationError, *, prefix: str = "") -> BadUserInput:
+    """pydantic's complaints as ours: a pointer and a sentence each, without the value that was sent."""
+    return from_error_list(
+        [{**detail} for detail in error.errors(include_url=False, include_input=False)], prefix=prefix
+    )
+
+
+def from_error_list(details: Iterable[Mapping[str, Any]], *, prefix: str = "") -> BadUserInput:
+    problems = []
+    for detail in details:
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        problems.append(Problem(prefix + to_pointer(detail["loc"]), message, str(detail["type"])))
+    return BadUserInput("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in problems[:3]), errors=problems[:50])
+
+
+def to_pointer(location: Iterable[str | int]) -> str:
+    """A pydantic location as a JSON Pointer."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def from_database(error: Exception) -> TandemError | None:
+    """What a database failure means for the caller; None where it is a defect of ours."""
+    if isinstance(error, PoolTimeout):
+        return Unavailable("The server is busy: no database connection was free")
+    if not isinstance(error, DBAPIError):
+        return None
+    state = getattr(error.orig, "sqlstate", None) or ""
+    text = str(error.orig)
+    if (
+        error.connection_invalidated
+        or state[:2] in {"08", "53", "57"}
+        or state in {"40001", "40P01", "55P03", "25P03"}
+        or "database is locked" in text
+        or "connection failed" in text
+        or "consuming input failed" in text
+    ):
+        return Unavailable()
+    return None

@@ -1,0 +1,141 @@
+"""The record of every change, written in the change's own transaction. See db/models/events.py for the order of reading."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from typing import Any, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import insert
+from uuid_utils import uuid7
+
+from core import context
+from core.clock import now, wire_format
+from db.engine import Session
+from db.models import Event
+from services.actors import Actor
+from services.outputs import DatabaseId, Output
+from services.pagination import Ordering, SortKey
+
+Changes = Mapping[str, tuple[Any, Any]]
+"""For each field: its value before and after."""
+
+BY_ID = SortKey("id", Event.id, Event.id, kind="integer")
+NEWEST_FIRST = Ordering(BY_ID, descending=True)
+
+
+class ChangeOut(Output):
+    """One field of a change."""
+
+    field: str = Field(description="The name of the field, as REST spells it.")
+    before: Any = Field(description="Its value before; null where there was none.")
+    after: Any = Field(description="Its value after; null where there is none now.")
+
+
+class EventOut(Output):
+    """One change: who did what to which thing, and when."""
+
+    id: DatabaseId
+    event_id: str = Field(description="The stable id of the event (UUIDv7): the same in every feed.")
+    kind: str = Field(description="What happened, e.g. task.updated.")
+    entity_type: str = Field(description="The kind of thing that changed, e.g. task or comment.")
+    entity_id: int = Field(description="The database id of the thing that changed.")
+    entity_version: int | None = Field(description="The version of the thing after the change, where it has one.")
+    task_id: int | None = Field(description="The task that the change belongs to.")
+    project_id: int | None = Field(description="The project that the change belongs to.")
+    actor_id: int | None = Field(description="The user who did it; null for the system.")
+    actor_method: str = Field(description="How the actor was authenticated: token, api_key, server_key or system.")
+    request_id: str | None = Field(description="The X-Request-ID of the request.")
+    occurred_at: datetime = Field(description="When it happened, in UTC.")
+    changes: list[ChangeOut] = Field(description="The fields that changed.")
+
+
+class Change(NamedTuple):
+    field: str
+    before: Any
+    after: Any
+
+
+class EventRecord(NamedTuple):
+    id: int
+    event_id: str
+    kind: str
+    entity_type: str
+    entity_id: int
+    entity_version: int | None
+    task_id: int | None
+    project_id: int | None
+    actor_id: int | None
+    actor_method: str
+    request_id: str | None
+    occurred_at: datetime
+    raw_changes: Mapping[str, Sequence[Any]]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [Change(field, *values) for field, values in self.raw_changes.items()]
+
+
+COLUMNS = tuple(getattr(Event, name) for name in EventRecord._fields[:-1]) + (Event.changes,)
+
+
+class NewEvent(NamedTuple):
+    """A change to be recorded."""
+
+    kind: str
+    entity_type: str
+    entity_id: int
+    changes: Changes
+    version: int | None = None
+    project_id: int | None = None
+    task_id: int | None = None
+    notify: bool = True
+    """Whether the people concerned are to be told."""
+
+
+async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
+    """Write the events of a change, in order."""
+    if not events:
+        return
+    moment, request = now(), context.request_id.get()
+    await session.execute(
+        insert(Event),
+        [
+            {
+                "event_id": str(uuid7()),
+                "occurred_at": moment,
+                "kind": event.kind,
+                "entity_type": event.entity_type,
+                "entity_id": event.entity_id,
+                "entity_version": event.version,
+                "project_id": event.project_id,
+                "task_id": event.task_id,
+                "actor_id": actor.user_id,
+                "actor_method": actor.method,
+                "request_id": request,
+                "notify": event.notify,
+                "changes": {field: [_plain(before), _plain(after)] for field, (before, after) in event.changes.items()},
+            }
+            for event in events
+        ],
+    )
+
+
+def created(values: Mapping[str, Any]) -> Changes:
+    """The changes of something new: what it has, from nothing."""
+    return {name: (None, value) for name, value in values.items() if value is not None and value != []}
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """The fields of ``after`` whose value is not that of ``before``."""
+    return {name: (before[name], value) for name, value in after.items() if before[name] != value}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return wire_format(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,40 @@
+"""What happened to a task: the events of the task and of its comments."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import func, select
+
+from db.engine import Session
+from db.models import Event
+from services.actors import Actor
+from services.events import COLUMNS, NEWEST_FIRST, EventRecord
+from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement
+from services.tasks import queries as tasks
+
+
+async def of_task(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[EventRecord]:
+    """The events of a task and its comments, newest first. Raises ``NotFound``."""
+    await tasks.get(session, actor, task_id)
+    statement = page_statement(select(*COLUMNS).where(Event.task_id == task_id), NEWEST_FIRST, request)
+    return make_page(await session.all(statement), EventRecord._make, NEWEST_FIRST, request)
+
+
+async def pages(
+    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
+) -> Mapping[int, Page[EventRecord]]:
+    """The same page of each task's history, in one statement; empty for tasks that the actor may not read."""
+    readable = tasks.visible(actor).with_only_columns(tasks.COLUMNS[0])
+    statement = select(*COLUMNS).where(Event.task_id.in_(task_ids), Event.task_id.in_(readable))
+    rows = await session.all(pages_statement(statement, Event.task_id.expression, NEWEST_FIRST, request))
+    return make_pages(rows, EventRecord._make, NEWEST_FIRST, request, task_ids)
+
+
+async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
+    """How many events each task's history has."""
+    readable = tasks.visible(actor).with_only_columns(tasks.COLUMNS[0])
+    rows = await session.all(
+        select(Event.task_id, func.count())
+        .where(Event.task_id.in_(task_ids), Event.task_id.in_(readable))
+        .group_by(Event.task_id)
+    )
+    return {row[0]: row[1] for row in rows}

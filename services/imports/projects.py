@@ -1,0 +1,192 @@
+"""The projects of a source, with what hangs on them: members and tags."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import insert, select, update
+
+from core.clock import now
+from db.engine import Session
+from db.models import Comment, Membership, Project, Tag, Task
+from services import events
+from services.errors import Conflict
+from services.imports import sources
+from services.imports.records import Issue, Place
+from services.projects.models import ProjectKey, Role
+from services.users import INBOX_KEY
+
+MAX_NAME = 100
+_KEY: TypeAdapter[str] = TypeAdapter(ProjectKey)
+
+
+class KnownProject(NamedTuple):
+    id: int
+    key: str
+    archived: bool
+
+
+async def find(session: Session, source: str, places: Iterable[Place]) -> dict[str, KnownProject]:
+    """Those that were brought in before, by external id."""
+    found = await sources.find(session, source, "project", (place.external_id for place in places))
+    if not found:
+        return {}
+    rows = await session.all(
+        select(Project.id, Project.key, Project.archived_at.is_not(None)).where(Project.id.in_(found.values()))
+    )
+    alive = {row[0]: KnownProject._make(row) for row in rows}
+    gone = [external_id for external_id, project_id in found.items() if project_id not in alive]
+    if gone:
+        await _forget_contents(session, source, gone)
+    return {external_id: alive[project_id] for external_id, project_id in found.items() if project_id in alive}
+
+
+async def _forget_contents(session: Session, source: str, external_ids: Collection[str]) -> None:
+    """A project that was deleted as a whole comes back as a whole."""
+    await sources.forget(session, source, "project", external_ids)
+    await sources.forget_missing(session, source, "task", Task)
+    await sources.forget_missing(session, source, "comment", Comment)
+
+
+async def create(session: Session, source: str, owner_id: int, place: Place) -> tuple[KnownProject, events.NewEvent]:
+    """A project under the key it has in the source. Raises ``Conflict`` where that cannot be."""
+    try:
+        key = _KEY.validate_python(place.key)
+    except ValidationError:
+        raise Conflict(
+            f"The project {place.key} cannot be imported: a key has 2 to 10 capital letters and digits"
+        ) from None
+    taken = await session.scalar(select(Project.id).where(Project.key == key, Project.inbox_of_id.is_(None)))
+    if taken is not None or key == INBOX_KEY:
+        raise Conflict(
+            f"The project {key} cannot be imported: a project with this key is there already, "
+            f"and it was not imported from {source}"
+        )
+    moment = now()
+    values = {"key": key, "name": place.name[:MAX_NAME], "description": place.description}
+    project_id = int(
+        await session.scalar(
+            insert(Project).values(**values, created_at=moment, updated_at=moment).returning(Project.id)
+        )
+    )
+    await session.execute(
+        insert(Membership).values(project_id=project_id, user_id=owner_id, role=Role.OWNER.value, created_at=moment)
+    )
+    await sources.remember(session, source, "project", {place.external_id: project_id})
+    event = sources.imported(source, "project", project_id, key, version=1, project_id=project_id)
+    return KnownProject(project_id, key, archived=False), event
+
+
+async def describe(session: Session, source: str, place: Place) -> bool:
+    """Give an imported project the description that the source tells of later, unless somebody changed the project."""
+    project = (await find(session, source, [place])).get(place.external_id)
+    if project is None or place.description is None:
+        return False
+    changed = await session.execute(
+        update(Project)
+        .where(Project.id == project.id, Project.version == 1, Project.description.is_(None))
+        .values(description=place.description, version=2, updated_at=now())
+    )
+    if changed:
+        change = {"description": (None, place.description)}
+        event = events.NewEvent(
+            "project.updated", "project", project.id, change, version=2, project_id=project.id, notify=False
+        )
+        await events.record(session, sources.IMPORTER, event)
+    return bool(changed)
+
+
+async def raise_last_number(session: Session, project_id: int, number: int) -> None:
+    """New tasks of the project count on from here."""
+    await session.execute(
+        update(Project).where(Project.id == project_id, Project.last_number < number).values(last_number=number)
+    )
+
+
+async def taken_numbers(session: Session, project_id: int, issues: Collection[Issue]) -> set[int]:
+    """Those of the issues' numbers that tasks of the project have already."""
+    numbers = [issue.number for issue in issues]
+    return set(
+        await session.scalars(select(Task.number).where(Task.project_id == project_id, Task.number.in_(numbers)))
+    )
+
+
+async def next_numbers(session: Session, project_id: int, count: int) -> range:
+    """Numbers that no task of the project has."""
+    last = int(
+        await session.scalar(
+            update(Project)
+            .where(Project.id == project_id)
+            .values(last_number=Project.last_number + count)
+            .returning(Project.last_number)
+        )
+    )
+    return range(last - count + 1, last + 1)
+
+
+async def add_members(session: Session, project_id: int, user_ids: Collection[int]) -> list[events.NewEvent]:
+    """Make people members who have no role in the project yet. Returns the events, one for each."""
+    there = set(
+        await session.scalars(
+            select(Membership.user_id).where(Membership.project_id == project_id, Membership.user_id.in_(user_ids))
+        )
+    )
+    moment, role = now(), Role.MEMBER.value
+    joining = sorted(set(user_ids) - there)
+    if joining:
+        await session.execute(
+            insert(Membership),
+            [{"project_id": project_id, "user_id": user_id, "role": role, "created_at": moment} for user_id in joining],
+        )
+    return [
+        events.NewEvent(
+            "member.added",
+            "member",
+            user_id,
+            events.created({"user_id": user_id, "role": role}),
+            project_id=project_id,
+            notify=False,
+        )
+        for user_id in joining
+    ]
+
+
+async def find_tags(session: Session, project_id: int, folded: Collection[str]) -> dict[str, int]:
+    """The project's tags of these names, by folded name."""
+    rows = await session.all(
+        select(Tag.name_folded, Tag.id).where(Tag.project_id == project_id, Tag.name_folded.in_(folded))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def create_tags(
+    session: Session, project_id: int, names: Mapping[str, str]
+) -> tuple[dict[str, int], list[events.NewEvent]]:
+    """Tags for names by folded name. Returns their ids by folded name, and the events."""
+    ids = dict(zip(names, await sources.reserve(session, Tag, len(names)), strict=True))
+    moment = now()
+    if ids:
+        await session.execute(
+            insert(Tag),
+            [
+                {
+                    "id": tag_id,
+                    "project_id": project_id,
+                    "name": names[folded],
+                    "name_folded": folded,
+                    "created_at": moment,
+                }
+                for folded, tag_id in ids.items()
+            ],
+        )
+    return ids, [
+        events.NewEvent(
+            "tag.created",
+            "tag",
+            tag_id,
+            events.created({"name": names[folded]}),
+            project_id=project_id,
+            notify=False,
+        )
+        for folded, tag_id in ids.items()
+    ]

@@ -1,0 +1,53 @@
+"""What a run of an import did."""
+
+from dataclasses import dataclass, field, fields
+
+from services.imports.records import Notes
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows written, and (``…_known``) things of the archive that an earlier run had written."""
+
+    projects: int = 0
+    projects_known: int = 0
+    people: int = 0
+    people_known: int = 0
+    members: int = 0
+    tags: int = 0
+    tags_known: int = 0
+    tasks: int = 0
+    tasks_known: int = 0
+    subtasks: int = 0
+    comments: int = 0
+    comments_known: int = 0
+    renumbered: int = 0
+
+    def add(self, other: "Counts") -> None:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass(slots=True)
+class Summary:
+    """The whole run: what was written, what was odd, and how long it took."""
+
+    counts: Counts = field(default_factory=Counts)
+    notes: Notes = field(default_factory=Notes)
+    descriptions: int = 0
+    parents_linked: int = 0
+    parents_missing: int = 0
+    """Subtasks in the database whose parent is not (a task of the same project)."""
+    absent: tuple[str, ...] = ()
+    """Projects that were asked for, of which the archive holds nothing."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands: bytes of the file read, of all, and what was found until now."""
+
+    position: int
+    size: int
+    issues: int
+    comments: int

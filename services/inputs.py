@@ -1,0 +1,133 @@
+"""The vocabulary that every feature's input models are written in. Validation is written here and there, once."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StrictBool,
+    StrictInt,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from core.clock import to_utc
+from services import node_ids
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# no NUL (PostgreSQL cannot store it), and at least one character that is not blank
+_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+
+
+class Input(BaseModel):
+    """A body. Unknown and read-only fields are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that the caller sent, with their values; a field left out is not there."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def absent() -> Any:
+    """The default factory of a field of a partial update: nullable types say so themselves, others refuse null.
+
+    With a factory, and no plain default, neither OpenAPI nor GraphQL prints a default that a client might send back.
+    """
+    return None
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("the character U+0000 cannot be stored")
+    return text
+
+
+def _one_line(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        raise ValueError("must not be blank")
+    return stripped
+
+
+def _parse_timestamp(value: object) -> datetime:
+    if isinstance(value, datetime):
+        return to_utc(value)
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be a date and time with a UTC offset, e.g. 2026-01-31T12:00:00Z (RFC 3339)")
+    return to_utc(datetime.fromisoformat(value.upper().replace(",", ".")))
+
+
+def _strict_text(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("lone surrogates are not text") from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_strict_text), AfterValidator(_no_nul)]
+"""Any Unicode text but U+0000 and lone surrogates."""
+
+Line = Annotated[
+    str,
+    BeforeValidator(_strict_text),
+    AfterValidator(_no_nul),
+    AfterValidator(_one_line),
+    Field(json_schema_extra={"pattern": _NOT_BLANK}),
+]
+"""Text that is stripped of surrounding blanks and not empty then."""
+
+LongText = Annotated[Text, Field(max_length=65_536)]
+
+Timestamp = Annotated[
+    datetime,
+    BeforeValidator(_parse_timestamp),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]}),
+]
+"""An instant, RFC 3339 with an offset; kept in UTC. Naive ones are refused."""
+
+Int = StrictInt
+Bool = StrictBool
+
+TagName = Annotated[Line, Field(max_length=50, description="The name of a tag.", examples=["bug"])]
+
+
+class NodeRef:
+    """Marks an integer field as the id of a thing of one type.
+
+    REST takes the database id (or the node id, so that a client can change doors); GraphQL declares the field as ID and
+    takes the node id.
+    """
+
+    def __init__(self, type_name: str) -> None:
+        self.type_name = type_name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(
+            self._parse, core_schema.int_schema(ge=1, le=node_ids.MAX_DATABASE_ID, strict=True)
+        )
+
+    def _parse(self, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        decoded = node_ids.decode(value)
+        if decoded is None or decoded[0] != self.type_name:
+            raise ValueError(f"not the id of a {self.type_name}")
+        return decoded[1]
+
+
+UserId = Annotated[int, NodeRef("User")]
+SessionId = Annotated[int, NodeRef("Session")]
+ApiKeyId = Annotated[int, NodeRef("ApiKey")]
+ProjectId = Annotated[int, NodeRef("Project")]
+TagId = Annotated[int, NodeRef("Tag")]
+TaskId = Annotated[int, NodeRef("Task")]
+CommentId = Annotated[int, NodeRef("Comment")]

@@ -1,0 +1,213 @@
+"""Who belongs to a project, and with which role."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, insert, select
+from sqlalchemy import update as sql_update
+
+from core.clock import now
+from db.engine import AnySelect, Session
+from db.models import Membership, Task, TaskAssignee, User
+from services import events
+from services.actors import Actor, Scope
+from services.errors import BadUserInput, Conflict, Forbidden, NotFound
+from services.inputs import Input, UserId
+from services.outputs import CreatedAt, Output
+from services.pagination import (
+    Ordering,
+    Page,
+    PageRequest,
+    SortKey,
+    make_page,
+    make_pages,
+    page_statement,
+    pages_statement,
+)
+from services.projects import queries as projects
+from services.projects.models import ProjectRecord, Role
+from services.users import Username, UserRecord, UserSummary
+
+
+class MemberAdd(Input):
+    """Adds a person to a project, by id or by username."""
+
+    user_id: UserId | None = Field(default=None, description="The account to add; or give its username.")
+    username: Username | None = Field(default=None, description="The username of the account to add.")
+    role: Role = Field(default=Role.MEMBER, description="What the person may do.")
+
+
+class MemberUpdate(Input):
+    """Changes a member's role."""
+
+    role: Role = Field(description="What the person may do.")
+
+
+class MemberOut(Output):
+    """A person in a project."""
+
+    user: UserSummary = Field(description="The account.")
+    role: Role = Field(description="What the person may do.")
+    created_at: CreatedAt
+
+
+class MemberRecord(NamedTuple):
+    user: UserRecord
+    role: str
+    created_at: datetime
+    project_id: int
+
+    @property
+    def id(self) -> int:
+        return self.user.id
+
+
+_USER_COLUMNS = tuple(getattr(User, name) for name in UserRecord._fields)
+_COLUMNS = (
+    *(column.label(f"user_{column.key}") for column in _USER_COLUMNS),
+    Membership.role,
+    Membership.created_at.label("joined_at"),
+    Membership.project_id,
+)
+BY_USER = Ordering(SortKey("id", User.id, User.id, kind="integer"), descending=False)
+
+
+def _make(row: Any) -> MemberRecord:
+    width = len(_USER_COLUMNS)
+    return MemberRecord(UserRecord._make(row[:width]), *row[width:])
+
+
+def _select() -> AnySelect:
+    return select(*_COLUMNS).join(User, User.id == Membership.user_id)
+
+
+async def list_(session: Session, actor: Actor, project_id: int, request: PageRequest) -> Page[MemberRecord]:
+    """A project's members by account id. Raises ``NotFound``."""
+    await projects.get(session, actor, project_id)
+    statement = _select().where(Membership.project_id == project_id)
+    return make_page(await session.all(page_statement(statement, BY_USER, request)), _make, BY_USER, request)
+
+
+async def pages(
+    session: Session, actor: Actor, project_ids: Collection[int], request: PageRequest
+) -> Mapping[int, Page[MemberRecord]]:
+    """The same page of members for each project, in one statement; empty for projects the actor may not read."""
+    statement = _select().where(
+        Membership.project_id.in_(project_ids), Membership.project_id.in_(projects.visible_ids(actor))
+    )
+    rows = await session.all(pages_statement(statement, Membership.project_id.expression, BY_USER, request))
+    return make_pages(rows, _make, BY_USER, request, project_ids)
+
+
+async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -> Mapping[int, int]:
+    """The number of members of each project that the actor may read."""
+    rows = await session.all(
+        select(Membership.project_id, func.count())
+        .where(Membership.project_id.in_(project_ids), Membership.project_id.in_(projects.visible_ids(actor)))
+        .group_by(Membership.project_id)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> MemberRecord:
+    """A member of a project that the actor may read. Raises ``NotFound``."""
+    await projects.get(session, actor, project_id)
+    row = await session.first(_select().where(Membership.project_id == project_id, Membership.user_id == user_id))
+    if row is None:
+        raise NotFound("Member")
+    return _make(row)
+
+
+async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
+    """Add a person. Admins add up to their own rank. Raises ``Forbidden``, ``Conflict``, ``BadUserInput``."""
+    if (data.user_id is None) == (data.username is None):
+        raise BadUserInput.at("/user_id", "give either user_id or username")
+    project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)
+    _refuse_inbox(project)
+    _refuse_above(project, data.role)
+    condition = User.id == data.user_id if data.user_id else User.username_folded == (data.username or "").lower()
+    user_id = await session.scalar(select(User.id).where(condition, User.disabled.is_(False)))
+    if user_id is None:
+        raise BadUserInput.at("/user_id" if data.user_id else "/username", "no such account")
+    known = await session.scalar(
+        select(Membership.role).where(Membership.project_id == project_id, Membership.user_id == user_id)
+    )
+    if known is not None:
+        raise Conflict(f"Already a member, as {known}")
+    await session.execute(
+        insert(Membership).values(project_id=project_id, user_id=user_id, role=data.role.value, created_at=now())
+    )
+    await _record(session, actor, "member.added", project, user_id, (None, data.role))
+    return await get(session, actor, project_id, user_id)
+
+
+async def update(session: Session, actor: Actor, project_id: int, user_id: int, data: MemberUpdate) -> MemberRecord:
+    """Change a member's role. Raises ``Forbidden``; ``Conflict`` when the last owner would go."""
+    project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)
+    _refuse_inbox(project)
+    member = await get(session, actor, project_id, user_id)
+    _refuse_above(project, Role(member.role))
+    _refuse_above(project, data.role)
+    if member.role == data.role:
+        return member
+    if member.role == Role.OWNER:
+        await _refuse_last_owner(session, project_id)
+    await session.execute(
+        sql_update(Membership)
+        .where(Membership.project_id == project_id, Membership.user_id == user_id)
+        .values(role=data.role.value)
+    )
+    await _record(session, actor, "member.updated", project, user_id, (member.role, data.role))
+    return await get(session, actor, project_id, user_id)
+
+
+async def remove(session: Session, actor: Actor, project_id: int, user_id: int) -> None:
+    """Remove a member, who loses its assignments there; anybody may leave. Raises ``Forbidden``, ``Conflict``."""
+    role = Role.VIEWER if user_id == actor.user_id else Role.ADMIN
+    project = await projects.require(session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=True)
+    _refuse_inbox(project)
+    member = await get(session, actor, project_id, user_id)
+    _refuse_above(project, Role(member.role))
+    if member.role == Role.OWNER:
+        await _refuse_last_owner(session, project_id)
+    await session.execute(
+        sql_delete(TaskAssignee).where(
+            TaskAssignee.user_id == user_id,
+            TaskAssignee.task_id.in_(select(Task.id).where(Task.project_id == project_id)),
+        )
+    )
+    await session.execute(
+        sql_delete(Membership).where(Membership.project_id == project_id, Membership.user_id == user_id)
+    )
+    await _record(session, actor, "member.removed", project, user_id, (member.role, None))
+
+
+def _refuse_inbox(project: ProjectRecord) -> None:
+    if project.is_inbox:
+        raise Conflict("The Inbox is personal: it has no other members")
+
+
+def _refuse_above(project: ProjectRecord, role: Role) -> None:
+    if not project.allows(role):
+        raise Forbidden(f"This needs the role {role.value} in the project; yours is {project.role}")
+
+
+async def _refuse_last_owner(session: Session, project_id: int) -> None:
+    # locked, so that two owners cannot step down past each other
+    owners = await session.scalars(
+        select(Membership.user_id)
+        .where(Membership.project_id == project_id, Membership.role == Role.OWNER.value)
+        .with_for_update()
+    )
+    if len(owners) < 2:
+        raise Conflict("A project keeps at least one owner")
+
+
+async def _record(
+    session: Session, actor: Actor, kind: str, project: ProjectRecord, user_id: int, roles: tuple[Any, Any]
+) -> None:
+    changes = {"user_id": (user_id if roles[0] else None, user_id if roles[1] else None), "role": roles}
+    await events.record(session, actor, events.NewEvent(kind, "member", user_id, changes, project_id=project.id))

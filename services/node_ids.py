@@ -1,0 +1,23 @@
+"""Global ids (Relay's Object Identification): ``node_id`` on REST, ``id`` on GraphQL, the same text."""
+
+from base64 import b64decode, b64encode
+from typing import Any
+
+MAX_DATABASE_ID = 2**31 - 1
+"""What both databases and GraphQL's Int can hold."""
+
+
+def encode(type_name: str, database_id: int) -> str:
+    return b64encode(f"{type_name}:{database_id}".encode()).decode()
+
+
+def decode(node_id: Any) -> tuple[str, int] | None:
+    """The type's name and the database id, or None for anything that ``encode`` does not write."""
+    try:
+        type_name, _, number = b64decode(node_id, validate=True).decode().partition(":")
+        database_id = int(number)
+    except (ValueError, TypeError):
+        return None
+    if not 1 <= database_id <= MAX_DATABASE_ID or encode(type_name, database_id) != node_id:
+        return None
+    return type_name, database_id

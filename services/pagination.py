@@ -1,0 +1,220 @@
+"""Keyset pagination: one cursor format for every list, on both doors.
+
+A cursor is the position of a row in one ordering: the sort key, the row's value and its id, as JSON with a checksum, in
+base64url. It holds nothing secret and grants nothing; the checksum turns a damaged one into an error instead of a
+wrong page. The order is total (the id breaks ties) and nulls come last in both directions, so a page is stable while
+rows are inserted and deleted around it.
+"""
+
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import orjson
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
+
+from db.engine import AnySelect
+from services.errors import BadUserInput
+from services.node_ids import MAX_DATABASE_ID
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+MAX_SKIP = 1_000_000
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    """A column to order by; records have its value under the column's name. ``name`` is part of the cursor."""
+
+    name: str
+    column: InstrumentedAttribute[Any]
+    id_column: InstrumentedAttribute[int]
+    nullable: bool = False
+    kind: Literal["timestamp", "integer", "text"] = "timestamp"
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    key: SortKey
+    descending: bool
+
+    @property
+    def signature(self) -> str:
+        return ("-" if self.descending else "") + self.key.name
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page: ``first`` rows after a cursor, or ``last`` rows before one; ``skip`` counts from the start.
+
+    Raises ``BadUserInput`` for sizes outside 0–100 and for arguments that exclude each other.
+    """
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+    skip: int = 0
+    cursor_pointer: str | None = None
+    """What the door calls the argument that holds the cursor, where it is not ``after`` or ``before``."""
+
+    def __post_init__(self) -> None:
+        for name, size in (("first", self.first), ("last", self.last)):
+            if size is not None and not 0 <= size <= MAX_LIMIT:
+                raise BadUserInput.at(f"/{name}", f"must be between 0 and {MAX_LIMIT}")
+        if self.first is not None and self.last is not None:
+            raise BadUserInput.at("/last", "first and last exclude each other")
+        if self.after is not None and self.before is not None:
+            raise BadUserInput.at("/before", "after and before exclude each other")
+        if self.last is not None and self.after is not None:
+            raise BadUserInput.at("/after", "last pages backwards: use before")
+        if self.first is not None and self.before is not None:
+            raise BadUserInput.at("/before", "first pages forwards: use after")
+
+    @property
+    def backward(self) -> bool:
+        return self.last is not None or self.before is not None
+
+    @property
+    def size(self) -> int:
+        size = self.last if self.backward else self.first
+        return DEFAULT_LIMIT if size is None else size
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of records in the order asked for, and how to make a cursor for each."""
+
+    items: Sequence[T]
+    ordering: Ordering
+    has_next: bool = False
+    has_previous: bool = False
+
+    def cursor(self, item: T) -> str:
+        return encode_cursor(self.ordering, item)
+
+
+def encode_cursor(ordering: Ordering, item: Any) -> str:
+    value = getattr(item, ordering.key.column.key)
+    payload = orjson.dumps([ordering.signature, value, item.id])
+    return urlsafe_b64encode(zlib.crc32(payload).to_bytes(4, "big") + payload).decode().rstrip("=")
+
+
+def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[Any, int]:
+    """The value and id that a cursor points at. Raises ``BadUserInput`` for one that is damaged or of another sort."""
+    try:
+        raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        payload = raw[4:]
+        if zlib.crc32(payload).to_bytes(4, "big") != raw[:4]:
+            raise ValueError
+        signature, value, row_id = orjson.loads(payload)
+        value = _revive(ordering.key, value)
+        if not isinstance(row_id, int) or not 0 < row_id <= MAX_DATABASE_ID:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise BadUserInput.at(pointer, "not a cursor of this server", "cursor") from None
+    if signature != ordering.signature:
+        raise BadUserInput.at(pointer, "this cursor belongs to another order", "cursor")
+    return value, row_id
+
+
+def _revive(key: SortKey, value: Any) -> Any:
+    if value is None:
+        if not key.nullable:
+            raise ValueError
+        return None
+    if key.kind == "timestamp":
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment
+    if not isinstance(value, int if key.kind == "integer" else str) or isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def page_statement(statement: AnySelect, ordering: Ordering, request: PageRequest) -> AnySelect:
+    """The statement with order, position and limit; it reads one row more than the page, to know if there is one."""
+    cursor = request.before if request.backward else request.after
+    if cursor is not None:
+        pointer = request.cursor_pointer or ("/before" if request.backward else "/after")
+        position = decode_cursor(ordering, cursor, pointer=pointer)
+        statement = statement.where(_beyond(ordering, *position, backward=request.backward))
+    statement = statement.order_by(*_order(ordering, backward=request.backward)).limit(request.size + 1)
+    return statement.offset(request.skip) if request.skip else statement
+
+
+def pages_statement(
+    statement: AnySelect, parent: ColumnElement[Any], ordering: Ordering, request: PageRequest
+) -> AnySelect:
+    """The same page for every parent in one statement: rows are numbered within their parent (window function).
+
+    The first column of the result is the parent's id.
+    """
+    cursor = request.before if request.backward else request.after
+    if cursor is not None:
+        pointer = "/before" if request.backward else "/after"
+        position = decode_cursor(ordering, cursor, pointer=pointer)
+        statement = statement.where(_beyond(ordering, *position, backward=request.backward))
+    rank = func.row_number().over(partition_by=parent, order_by=_order(ordering, backward=request.backward))
+    ranked = statement.add_columns(parent.label("_parent"), rank.label("_rank")).subquery()
+    own = [column for column in ranked.columns.values() if column.name not in {"_parent", "_rank"}]
+    columns: list[ColumnElement[Any]] = [ranked.c["_parent"], *own]
+    page: AnySelect = select(*columns)
+    return page.where(ranked.c["_rank"] <= request.size + 1).order_by(ranked.c["_parent"], ranked.c["_rank"])
+
+
+def make_pages(
+    rows: Sequence[Any],
+    make: Callable[[Any], T],
+    ordering: Ordering,
+    request: PageRequest,
+    parents: Collection[int],
+) -> dict[int, Page[T]]:
+    """A page for each parent, an empty one where it has no rows."""
+    grouped: dict[int, list[Any]] = {parent: [] for parent in parents}
+    for row in rows:
+        grouped[row[0]].append(row[1:])
+    return {parent: make_page(group, make, ordering, request) for parent, group in grouped.items()}
+
+
+def _order(ordering: Ordering, *, backward: bool) -> list[ColumnElement[Any]]:
+    descending = ordering.descending != backward
+    column, id_column = ordering.key.column, ordering.key.id_column
+    terms: list[ColumnElement[Any]] = []
+    if ordering.key.nullable:
+        null_rank = column.is_(None)
+        terms.append(null_rank.desc() if backward else null_rank.asc())
+    if column is not id_column:
+        terms.append(column.desc() if descending else column.asc())
+    terms.append(id_column.desc() if descending else id_column.asc())
+    return terms
+
+
+def _beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> ColumnElement[bool]:
+    column, id_column = ordering.key.column, ordering.key.id_column
+    descending = ordering.descending != backward
+    if value is None:
+        tie = id_column < row_id if descending else id_column > row_id
+        among_nulls = and_(column.is_(None), tie)
+        return or_(column.is_not(None), among_nulls) if backward else among_nulls
+    position = tuple_(column, id_column)
+    here = tuple_(value, row_id)
+    beyond = position < here if descending else position > here
+    if ordering.key.nullable and not backward:
+        return or_(beyond, column.is_(None))
+    return beyond
+
+
+def make_page(rows: Sequence[Any], make: Callable[[Any], T], ordering: Ordering, request: PageRequest) -> Page[T]:
+    more = len(rows) > request.size
+    items = [make(row) for row in rows[: request.size]]
+    if request.backward:
+        return Page(items[::-1], ordering, has_next=request.before is not None, has_previous=more)
+    return Page(items, ordering, has_next=more, has_previous=request.after is not None or request.skip > 0)

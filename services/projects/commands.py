@@ -1,0 +1,122 @@
+"""Changing projects."""
+
+from typing import Any
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert, select
+from sqlalchemy import update as sql_update
+from sqlalchemy.exc import IntegrityError
+
+from core.clock import now
+from db.engine import Session
+from db.models import Membership, Project
+from services import events
+from services.actors import Actor, Scope
+from services.errors import BadUserInput, Conflict, NotFound, Problem, VersionConflict
+from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
+from services.projects.queries import get, require_role, visible
+from services.tasks.commands import create_drafts
+from services.users import INBOX_KEY
+
+
+async def create(session: Session, actor: Actor, data: ProjectCreate) -> ProjectRecord:
+    """Create a project that the caller owns, with its tasks.
+
+    Raises ``Conflict`` when the key is taken, ``BadUserInput`` when something in the tasks does not hold; nothing is
+    written then.
+    """
+    user_id = actor.require(Scope.PROJECTS_ADMIN)
+    if data.key == INBOX_KEY:
+        raise BadUserInput.at("/key", "INBOX is every user's own")
+    moment = now()
+    key = data.key or await _free_key(session, data.name)
+    try:
+        project_id = await session.scalar(
+            insert(Project)
+            .values(key=key, name=data.name, description=data.description, created_at=moment, updated_at=moment)
+            .returning(Project.id)
+        )
+    except IntegrityError:
+        raise Conflict(f"The key {key} is taken", errors=[Problem("/key", "is taken", "taken")]) from None
+    await session.execute(
+        insert(Membership).values(project_id=project_id, user_id=user_id, role=Role.OWNER.value, created_at=moment)
+    )
+    project = await get(session, actor, project_id)
+    changes = events.created({"key": key, "name": data.name, "description": data.description})
+    await events.record(session, actor, _event("project.created", project, changes))
+    await create_drafts(session, actor, project, data.tasks, pointer="/tasks")
+    return project
+
+
+async def update(
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    data: ProjectUpdate,
+    *,
+    expected_version: int | None = None,
+) -> ProjectRecord:
+    """Change a project. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
+    values = data.sent()
+    project = await _lock(session, actor, project_id, Role.ADMIN, expected_version)
+    before = {
+        "name": project.name,
+        "description": project.description,
+        "archived": project.archived_at is not None,
+    }
+    changes = events.differences(before, values)
+    if not changes:
+        return project
+    if project.is_inbox:
+        raise Conflict("The Inbox cannot be renamed or archived")
+    moment = now()
+    new: dict[str, Any] = {name: values[name] for name in changes if name != "archived"}
+    if "archived" in changes:
+        new["archived_at"] = moment if values["archived"] else None
+    elif project.archived_at is not None:
+        raise Conflict("The project is archived: it is read-only")
+    await session.execute(
+        sql_update(Project)
+        .where(Project.id == project_id)
+        .values(**new, version=Project.version + 1, updated_at=moment)
+    )
+    project = await get(session, actor, project_id)
+    await events.record(session, actor, _event("project.updated", project, changes))
+    return project
+
+
+async def delete(session: Session, actor: Actor, project_id: int, *, expected_version: int | None = None) -> None:
+    """Delete a project with all it holds, for good: for its owner. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    project = await _lock(session, actor, project_id, Role.OWNER, expected_version)
+    if project.is_inbox:
+        raise Conflict("The Inbox cannot be deleted")
+    await session.execute(sql_delete(Project).where(Project.id == project_id))
+    changes = {"key": (project.key, None), "name": (project.name, None)}
+    await events.record(session, actor, _event("project.deleted", project, changes))
+
+
+async def _lock(
+    session: Session, actor: Actor, project_id: int, role: Role, expected_version: int | None
+) -> ProjectRecord:
+    actor.require(Scope.PROJECTS_ADMIN)
+    row = await session.first(visible(actor).where(Project.id == project_id).with_for_update(of=Project))
+    if row is None:
+        raise NotFound("Project")
+    project = ProjectRecord._make(row)
+    require_role(project, role)
+    if expected_version is not None and expected_version != project.version:
+        raise VersionConflict(project.version)
+    return project
+
+
+async def _free_key(session: Session, name: str) -> str:
+    letters = "".join(c for c in name.upper() if c.isascii() and c.isalnum()).lstrip("0123456789")
+    stem = (letters[:4] if len(letters) >= 2 else "PRJ")[:6]
+    taken = set(await session.scalars(select(Project.key).where(Project.key.like(f"{stem}%"))))
+    if stem not in taken and stem != INBOX_KEY:
+        return stem
+    return next(f"{stem}{n}" for n in range(2, len(taken) + 3) if f"{stem}{n}" not in taken)
+
+
+def _event(kind: str, project: ProjectRecord, changes: events.Changes) -> events.NewEvent:
+    return events.NewEvent(kind, "project", project.id, changes, version=project.version, project_id=project.id)

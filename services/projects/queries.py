@@ -1,0 +1,108 @@
+"""Reading projects, and checking what the caller may do in one."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import select
+
+from db.engine import AnySelect, Session
+from db.models import Membership, Project
+from services.actors import Actor, Scope
+from services.errors import Conflict, Forbidden, NotFound
+from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
+from services.projects.models import ProjectRecord, Role
+
+_COLUMNS = (
+    Project.id,
+    Project.key,
+    Project.name,
+    Project.description,
+    Project.inbox_of_id.is_not(None).label("is_inbox"),
+    Project.version,
+    Project.created_at,
+    Project.updated_at,
+    Project.archived_at,
+    Membership.role,
+)
+OLDEST_FIRST = Ordering(SortKey("id", Project.id, Project.id, kind="integer"), descending=False)
+
+
+def visible(actor: Actor) -> AnySelect:
+    """The projects that the actor is a member of, with its role."""
+    return (
+        select(*_COLUMNS)
+        .join(Membership, Membership.project_id == Project.id)
+        .where(Membership.user_id == actor.user_id)
+    )
+
+
+def visible_ids(actor: Actor) -> AnySelect:
+    """The ids of those projects, as a subquery for what lives in projects."""
+    return select(Membership.project_id).where(Membership.user_id == actor.user_id)
+
+
+async def get(session: Session, actor: Actor, project_id: int) -> ProjectRecord:
+    """A project that the actor may read. Raises ``NotFound``."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(visible(actor).where(Project.id == project_id))
+    if row is None:
+        raise NotFound("Project")
+    return ProjectRecord._make(row)
+
+
+async def require(
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    role: Role,
+    *,
+    scope: Scope = Scope.TASKS_WRITE,
+    archived: bool = False,
+) -> ProjectRecord:
+    """The project, if the actor has at least the role in it.
+
+    Raises ``NotFound`` where it may not be read, ``Forbidden`` where the role or the key's scope does not suffice, and
+    ``Conflict`` where the project is archived (unless ``archived`` allows that).
+    """
+    actor.require(scope)
+    project = await get(session, actor, project_id)
+    require_role(project, role)
+    if project.archived_at is not None and not archived:
+        raise Conflict("The project is archived: it is read-only")
+    return project
+
+
+def require_role(project: ProjectRecord, role: Role) -> None:
+    if not project.allows(role):
+        raise Forbidden(f"This needs the role {role.value} in the project; yours is {project.role}")
+
+
+async def inbox_id(session: Session, actor: Actor) -> int:
+    """The id of the caller's Inbox. Raises ``Unauthenticated``."""
+    user_id = actor.require(Scope.TASKS_READ)
+    return int(await session.scalar(select(Project.id).where(Project.inbox_of_id == user_id)))
+
+
+async def list_(
+    session: Session, actor: Actor, request: PageRequest, *, archived: bool | None = None
+) -> Page[ProjectRecord]:
+    """The caller's projects, oldest first (so the Inbox leads). ``archived`` keeps only one kind."""
+    actor.require(Scope.TASKS_READ)
+    statement = page_statement(_filtered(visible(actor), archived), OLDEST_FIRST, request)
+    return make_page(await session.all(statement), ProjectRecord._make, OLDEST_FIRST, request)
+
+
+async def count(session: Session, actor: Actor, *, archived: bool | None = None) -> int:
+    actor.require(Scope.TASKS_READ)
+    return await session.count(_filtered(visible(actor), archived))
+
+
+def _filtered(statement: AnySelect, archived: bool | None) -> AnySelect:
+    if archived is None:
+        return statement
+    return statement.where(Project.archived_at.is_not(None) if archived else Project.archived_at.is_(None))
+
+
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, ProjectRecord]:
+    """Those of the projects that the actor may read."""
+    rows = await session.all(visible(actor).where(Project.id.in_(ids)))
+    return {row.id: ProjectRecord._make(row) for row in rows}

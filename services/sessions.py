@@ -1,0 +1,254 @@
+"""Logins: access tokens, rotating refresh tokens, and the sessions that they belong to.
+
+A refresh token works once (RFC 9700, section 4.14.2): whoever brings a spent one ends the whole session, for either the
+token was stolen or its thief was faster.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import ColumnElement, insert, select, update
+
+from core.clock import now
+from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
+from core.tokens import AccessTokens, fingerprint, new_secret
+from db.engine import AnySelect, Database, Session
+from db.models import LoginSession, RefreshToken, User
+from services import events, node_ids
+from services.actors import Actor
+from services.errors import NotFound, Unauthenticated
+from services.inputs import Input, Text
+from services.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
+from services.rate_limits import RateLimits
+
+BAD_LOGIN = "Incorrect username or password"
+BAD_REFRESH_TOKEN = "The refresh token is not valid"  # noqa: S105 - a message
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What logins are made with: keys, hashes, lifetimes and limits."""
+
+    tokens: AccessTokens
+    hasher: PasswordHasher
+    refresh_lifetime: timedelta
+    limits: RateLimits
+
+
+class Login(Input):
+    """A username (or e-mail address) and password."""
+
+    username: Annotated[Text, Field(max_length=254, description="The username or the e-mail address.")]
+    password: Annotated[Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The password.")]
+
+
+class RefreshTokenInput(Input):
+    """A refresh token."""
+
+    refresh_token: Annotated[
+        Text, Field(max_length=200, description="The refresh token that came with the access token.")
+    ]
+
+
+class TokenOut(Output):
+    """Tokens of a session, as OAuth 2.0 names them (RFC 6749, section 5.1)."""
+
+    access_token: str = Field(description="A JWT for the Authorization header.")
+    refresh_token: str = Field(description="Works once, for new tokens.")
+    token_type: str = Field(description='Always "bearer".')
+    expires_in: int = Field(description="The access token's lifetime in seconds.")
+
+
+class SessionOut(Output):
+    """A login on some device."""
+
+    id: DatabaseId
+    node_id: NodeId
+    user_agent: str | None = Field(description="The User-Agent header of the login.")
+    created_at: CreatedAt
+    last_used_at: datetime = Field(description="When tokens were last issued, in UTC.")
+    expires_at: datetime = Field(description="When it ends unless it is used, in UTC.")
+    current: bool = Field(description="Whether the request belongs to this session.")
+
+
+class TokenPair(NamedTuple):
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    token_type: str = "bearer"  # noqa: S105 - the type's name
+
+
+class SessionRecord(NamedTuple):
+    id: int
+    user_agent: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    current: bool
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("Session", self.id)
+
+
+NEWEST_FIRST = Ordering(SortKey("id", LoginSession.id, LoginSession.id, kind="integer"), descending=True)
+
+
+async def login(
+    database: Database,
+    actor: Actor,
+    data: Login,
+    *,
+    security: Security,
+    client: str = "",
+    user_agent: str | None = None,
+) -> TokenPair:
+    """Open a session. Raises ``Unauthenticated`` (the same for an unknown name) and ``RateLimited``.
+
+    Takes the database and not a session: verifying a password takes tens of milliseconds, and no transaction waits for it.
+    """
+    name = data.username.lower()
+    await security.limits.check_login(client, name)
+    async with database.reading() as session:
+        row = await session.first(
+            select(User.id, User.password_hash, User.disabled).where(
+                (User.username_folded == name) | (User.email == name)
+            )
+        )
+    fits, replacement = await security.hasher.verify(data.password, row.password_hash if row else None)
+    if row is None or not fits or row.disabled:
+        raise Unauthenticated(BAD_LOGIN)
+    async with database.writing() as session:
+        if replacement is not None:
+            await session.execute(
+                update(User)
+                .where(User.id == row.id, User.password_hash == row.password_hash)
+                .values(password_hash=replacement)
+            )
+        moment = now()
+        session_id = await session.scalar(
+            insert(LoginSession)
+            .values(
+                user_id=row.id,
+                user_agent=_clean(user_agent),
+                created_at=moment,
+                last_used_at=moment,
+                expires_at=moment + security.refresh_lifetime,
+            )
+            .returning(LoginSession.id)
+        )
+        return await _issue(session, security, user_id=row.id, session_id=session_id, moment=moment)
+
+
+async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, security: Security) -> TokenPair:
+    """New tokens for a refresh token, which is spent by it. Raises ``Unauthenticated``.
+
+    A spent token ends its session; that is committed although the call fails.
+    """
+    moment = now()
+    spent = await session.first(
+        update(RefreshToken)
+        .where(RefreshToken.token_hash == fingerprint(data.refresh_token), RefreshToken.used_at.is_(None))
+        .values(used_at=moment)
+        .returning(RefreshToken.session_id)
+    )
+    if spent is None:
+        reused = await session.scalar(
+            select(RefreshToken.session_id).where(RefreshToken.token_hash == fingerprint(data.refresh_token))
+        )
+        if reused is None:
+            raise Unauthenticated(BAD_REFRESH_TOKEN)
+        await _end(session, LoginSession.id == reused)
+        raise Unauthenticated(BAD_REFRESH_TOKEN, keeps_changes=True)
+    row = await session.first(
+        select(LoginSession.user_id)
+        .join(User, User.id == LoginSession.user_id)
+        .where(
+            LoginSession.id == spent.session_id,
+            LoginSession.ended_at.is_(None),
+            LoginSession.expires_at > moment,
+            User.disabled.is_(False),
+        )
+    )
+    if row is None:
+        raise Unauthenticated(BAD_REFRESH_TOKEN)
+    await session.execute(
+        update(LoginSession)
+        .where(LoginSession.id == spent.session_id)
+        .values(last_used_at=moment, expires_at=moment + security.refresh_lifetime)
+    )
+    return await _issue(session, security, user_id=row.user_id, session_id=spent.session_id, moment=moment)
+
+
+async def revoke(session: Session, actor: Actor, data: RefreshTokenInput) -> None:
+    """End the session of a refresh token (RFC 7009): an unknown token is no error."""
+    family = select(RefreshToken.session_id).where(RefreshToken.token_hash == fingerprint(data.refresh_token))
+    await _end(session, LoginSession.id.in_(family))
+
+
+def _live(user_id: int) -> AnySelect:
+    return select(
+        LoginSession.id,
+        LoginSession.user_agent,
+        LoginSession.created_at,
+        LoginSession.last_used_at,
+        LoginSession.expires_at,
+    ).where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None), LoginSession.expires_at > now())
+
+
+async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[SessionRecord]:
+    """The caller's live sessions, newest first."""
+    user_id = actor.require_login()
+    rows = await session.all(page_statement(_live(user_id), NEWEST_FIRST, request))
+    return make_page(rows, lambda row: SessionRecord._make((*row, row.id == actor.session_id)), NEWEST_FIRST, request)
+
+
+async def get(session: Session, actor: Actor, session_id: int) -> SessionRecord:
+    """One of the caller's live sessions. Raises ``NotFound``."""
+    user_id = actor.require_login()
+    row = await session.first(_live(user_id).where(LoginSession.id == session_id))
+    if row is None:
+        raise NotFound("Session")
+    return SessionRecord._make((*row, row.id == actor.session_id))
+
+
+async def count(session: Session, actor: Actor) -> int:
+    """How many live sessions the caller has."""
+    user_id = actor.require_login()
+    return await session.count(_live(user_id))
+
+
+async def end(session: Session, actor: Actor, session_id: int) -> None:
+    """End one of the caller's sessions. Raises ``NotFound``."""
+    user_id = actor.require_login()
+    if not await _end(session, (LoginSession.id == session_id) & (LoginSession.user_id == user_id)):
+        raise NotFound("Session")
+    await events.record(session, actor, events.NewEvent("session.ended", "session", session_id, {}))
+
+
+async def end_others(session: Session, actor: Actor) -> int:
+    """End every session of the caller but this one. Returns how many there were."""
+    user_id = actor.require_login()
+    return await _end(session, (LoginSession.user_id == user_id) & (LoginSession.id != actor.session_id))
+
+
+async def _end(session: Session, condition: ColumnElement[bool]) -> int:
+    return await session.execute(
+        update(LoginSession).where(condition, LoginSession.ended_at.is_(None)).values(ended_at=now())
+    )
+
+
+async def _issue(session: Session, security: Security, *, user_id: int, session_id: int, moment: datetime) -> TokenPair:
+    secret = new_secret("tdr")
+    await session.execute(
+        insert(RefreshToken).values(session_id=session_id, token_hash=fingerprint(secret), created_at=moment)
+    )
+    access = security.tokens.issue(user_id=user_id, session_id=session_id)
+    return TokenPair(access, secret, security.tokens.lifetime_seconds)
+
+
+def _clean(user_agent: str | None) -> str | None:
+    return user_agent.replace("\x00", "")[:500] if user_agent else None

@@ -1,0 +1,199 @@
+"""Tags: a project's own labels, unique by their folded names."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import insert, select
+from sqlalchemy import update as sql_update
+from sqlalchemy.exc import IntegrityError
+
+from core.clock import now
+from db.engine import AnySelect, Session, insert_or_ignore
+from db.models import Tag, TaskTag
+from services import events, node_ids
+from services.actors import Actor, Scope
+from services.errors import Conflict, NotFound, Problem
+from services.inputs import Input, TagName, absent
+from services.outputs import DatabaseId, NodeId, Output
+from services.projects import queries as projects
+from services.projects.models import ProjectRecord, Role
+
+Color = Annotated[
+    str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour, as CSS writes it.", examples=["#d73a4a"])
+]
+
+
+class TagCreate(Input):
+    """Creates a tag in a project."""
+
+    name: TagName
+    color: Color | None = None
+
+
+class TagUpdate(Input):
+    """Changes a tag. Fields that are left out stay as they are."""
+
+    name: TagName = Field(default_factory=absent)
+    color: Color | None = Field(default_factory=absent)
+
+
+class TagOut(Output):
+    """A label of a project."""
+
+    id: DatabaseId
+    node_id: NodeId
+    project_id: int = Field(description="The project that it belongs to.")
+    name: str = Field(description="The name.")
+    color: str | None = Field(description="A colour, as CSS writes it.")
+
+
+class TagRecord(NamedTuple):
+    id: int
+    project_id: int
+    name: str
+    color: str | None
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("Tag", self.id)
+
+
+COLUMNS = tuple(getattr(Tag, name) for name in TagRecord._fields)
+
+
+def fold(name: str) -> str:
+    """What makes two names the same tag: Unicode case folding."""
+    return name.casefold()
+
+
+def visible(actor: Actor) -> AnySelect:
+    """The tags of the actor's projects."""
+    return select(*COLUMNS).where(Tag.project_id.in_(projects.visible_ids(actor)))
+
+
+async def get(session: Session, actor: Actor, tag_id: int) -> TagRecord:
+    """A tag of a project that the actor may read. Raises ``NotFound``."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(visible(actor).where(Tag.id == tag_id))
+    if row is None:
+        raise NotFound("Tag")
+    return TagRecord._make(row)
+
+
+async def list_(session: Session, actor: Actor, project_id: int) -> Sequence[TagRecord]:
+    """All tags of a project by name. Raises ``NotFound``."""
+    await projects.get(session, actor, project_id)
+    return (await of_projects(session, actor, [project_id]))[project_id]
+
+
+async def of_projects(
+    session: Session, actor: Actor, project_ids: Collection[int]
+) -> Mapping[int, Sequence[TagRecord]]:
+    """The tags of each project by name, in one statement; none for projects that the actor may not read."""
+    rows = await session.all(visible(actor).where(Tag.project_id.in_(project_ids)).order_by(Tag.name_folded, Tag.id))
+    grouped: dict[int, list[TagRecord]] = {project_id: [] for project_id in project_ids}
+    for row in rows:
+        grouped[row.project_id].append(TagRecord._make(row))
+    return grouped
+
+
+async def create(session: Session, actor: Actor, project_id: int, data: TagCreate) -> TagRecord:
+    """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name."""
+    project = await projects.require(session, actor, project_id, Role.MEMBER)
+    try:
+        row = await session.one(
+            insert(Tag)
+            .values(
+                project_id=project_id,
+                name=data.name,
+                name_folded=fold(data.name),
+                color=data.color,
+                created_at=now(),
+            )
+            .returning(*COLUMNS)
+        )
+    except IntegrityError:
+        raise _taken() from None
+    tag = TagRecord._make(row)
+    await _record(session, actor, "tag.created", tag, events.created({"name": tag.name, "color": tag.color}), project)
+    return tag
+
+
+async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -> TagRecord:
+    """Change a tag. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    actor.require(Scope.TASKS_WRITE)
+    tag = await get(session, actor, tag_id)
+    project = await projects.require(session, actor, tag.project_id, Role.MEMBER)
+    changes = events.differences(tag._asdict(), data.sent())
+    if not changes:
+        return tag
+    values = {name: after for name, (_, after) in changes.items()}
+    if "name" in values:
+        values["name_folded"] = fold(values["name"])
+    try:
+        row = await session.first(sql_update(Tag).where(Tag.id == tag_id).values(values).returning(*COLUMNS))
+    except IntegrityError:
+        raise _taken() from None
+    if row is None:
+        raise NotFound("Tag")
+    tag = TagRecord._make(row)
+    await _record(session, actor, "tag.updated", tag, changes, project)
+    return tag
+
+
+async def delete(session: Session, actor: Actor, tag_id: int) -> None:
+    """Delete a tag and take it off its tasks. Raises ``NotFound``, ``Forbidden``."""
+    actor.require(Scope.TASKS_WRITE)
+    tag = await get(session, actor, tag_id)
+    project = await projects.require(session, actor, tag.project_id, Role.MEMBER)
+    await session.execute(sql_delete(Tag).where(Tag.id == tag_id))
+    await _record(session, actor, "tag.deleted", tag, {"name": (tag.name, None)}, project)
+
+
+async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: Collection[str]) -> Mapping[str, int]:
+    """The ids of a project's tags by folded name; those that are missing are created."""
+    wanted = {fold(name): name for name in reversed(list(names))}
+    if not wanted:
+        return {}
+    rows = await session.all(
+        select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(wanted))
+    )
+    ids = {row[0]: row[1] for row in rows}
+    for folded, name in wanted.items():
+        if folded in ids:
+            continue
+        values = {"project_id": project.id, "name": name, "name_folded": folded, "created_at": now()}
+        tag_id = await session.scalar(insert_or_ignore(session, Tag).values(values).returning(Tag.id))
+        if tag_id is None:  # somebody else created it just now
+            tag_id = await session.scalar(select(Tag.id).where(Tag.project_id == project.id, Tag.name_folded == folded))
+        else:
+            tag = TagRecord(tag_id, project.id, name, None)
+            await _record(session, actor, "tag.created", tag, events.created({"name": name}), project)
+        ids[folded] = tag_id
+    return ids
+
+
+async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[TagRecord]]:
+    """The tags of each task by name, in one statement. The actor has read the tasks."""
+    rows = await session.all(
+        select(TaskTag.task_id, *COLUMNS)
+        .join(TaskTag, TaskTag.tag_id == Tag.id)
+        .where(TaskTag.task_id.in_(task_ids), Tag.project_id.in_(projects.visible_ids(actor)))
+        .order_by(Tag.name_folded, Tag.id)
+    )
+    grouped: dict[int, list[TagRecord]] = {task_id: [] for task_id in task_ids}
+    for row in rows:
+        grouped[row[0]].append(TagRecord._make(row[1:]))
+    return grouped
+
+
+def _taken() -> Conflict:
+    return Conflict("The project has a tag of that name", errors=[Problem("/name", "is taken", "taken")])
+
+
+async def _record(
+    session: Session, actor: Actor, kind: str, tag: TagRecord, changes: events.Changes, project: ProjectRecord
+) -> None:
+    await events.record(session, actor, events.NewEvent(kind, "tag", tag.id, changes, project_id=project.id))

@@ -1,0 +1,1 @@
+"""Tasks: their inputs and records, the filter language, reading and changing them."""

@@ -1,0 +1,103 @@
+"""What can be read together with tasks: each relation is one statement for the whole page."""
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from db.engine import Session
+from services import comments, tags, users
+from services.actors import Actor
+from services.comments import CommentWithAuthor
+from services.pagination import PageRequest
+from services.projects import queries as projects
+from services.projects.models import ProjectOut
+from services.tags import TagOut
+from services.tasks import queries
+from services.tasks.models import TaskOut, TaskRecord
+from services.users import UserSummary
+
+FIRST_COMMENTS = 3
+
+
+class Expansion(StrEnum):
+    """A relation to read along."""
+
+    PROJECT = "project"
+    ASSIGNEES = "assignees"
+    TAGS = "tags"
+    CREATED_BY = "created_by"
+    PARENT = "parent"
+    COMMENT_COUNT = "comment_count"
+    COMMENTS = "comments"
+
+
+class TaskWithRelations(TaskOut):
+    """A task, with the relations that ``expand`` names; the others are left out."""
+
+    project: ProjectOut | None = Field(default=None, description="With expand=project: the project.")
+    assignees: list[UserSummary] = Field(default=[], description="With expand=assignees: who is to do it.")
+    tags: list[TagOut] = Field(default=[], description="With expand=tags: its tags, by name.")
+    created_by: UserSummary | None = Field(default=None, description="With expand=created_by: who created it.")
+    parent: TaskOut | None = Field(default=None, description="With expand=parent: the task that it is a subtask of.")
+    comment_count: int = Field(default=0, description="With expand=comment_count: how many comments it has.")
+    comments: list[CommentWithAuthor] = Field(
+        default=[], description=f"With expand=comments: its first {FIRST_COMMENTS} comments, with authors."
+    )
+
+
+class Expanded:
+    """A record with more attributes."""
+
+    def __init__(self, record: Any, **extra: Any) -> None:
+        self._record = record
+        self.__dict__.update(extra)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._record, name)
+
+
+async def expand(
+    session: Session, actor: Actor, tasks: Sequence[TaskRecord], names: Collection[Expansion]
+) -> Sequence[TaskRecord | Expanded]:
+    """The tasks with the relations named."""
+    if not names or not tasks:
+        return tasks
+    ids = [task.id for task in tasks]
+    extra: dict[int, dict[str, Any]] = {task_id: {} for task_id in ids}
+    for name in sorted(set(names)):
+        values = await _load(session, actor, tasks, ids, name)
+        for task_id, value in zip(ids, values, strict=True):
+            extra[task_id][name.value] = value
+    return [Expanded(task, **extra[task.id]) for task in tasks]
+
+
+async def _load(
+    session: Session, actor: Actor, tasks: Sequence[TaskRecord], ids: list[int], name: Expansion
+) -> list[Any]:
+    if name is Expansion.PROJECT:
+        found = await projects.by_ids(session, actor, {task.project_id for task in tasks})
+        return [found.get(task.project_id) for task in tasks]
+    if name is Expansion.ASSIGNEES:
+        people = await queries.assignees(session, actor, ids)
+        return [people[task_id] for task_id in ids]
+    if name is Expansion.TAGS:
+        labels = await tags.of_tasks(session, actor, ids)
+        return [labels[task_id] for task_id in ids]
+    if name is Expansion.CREATED_BY:
+        authors = await users.by_ids(session, actor, {task.created_by_id for task in tasks if task.created_by_id})
+        return [authors.get(task.created_by_id or 0) for task in tasks]
+    if name is Expansion.PARENT:
+        parents = await queries.by_ids(session, actor, {task.parent_id for task in tasks if task.parent_id})
+        return [parents.get(task.parent_id or 0) for task in tasks]
+    if name is Expansion.COMMENT_COUNT:
+        counts = await comments.counts(session, actor, ids)
+        return [counts.get(task_id, 0) for task_id in ids]
+    pages = await comments.pages(session, actor, ids, PageRequest(first=FIRST_COMMENTS))
+    written = {comment.author_id for page in pages.values() for comment in page.items if comment.author_id}
+    by_id = await users.by_ids(session, actor, written)
+    return [
+        [Expanded(comment, author=by_id.get(comment.author_id or 0)) for comment in pages[task_id].items]
+        for task_id in ids
+    ]

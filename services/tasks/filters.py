@@ -1,0 +1,279 @@
+"""One filter language: the same object is REST's ``filter`` JSON and GraphQL's ``filter`` input, compiled to SQL here.
+
+Every key of an object must hold (AND); ``and``, ``or`` and ``not`` nest. Conditions on what may be missing are null-aware:
+``not`` of a condition is true for rows where the value is missing.
+"""
+
+import unicodedata
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+from sqlalchemy import ColumnElement, and_, exists, func, literal, not_, or_, select, true
+
+from core.clock import now
+from db.models import Tag, Task, TaskAssignee, TaskTag, TaskText
+from services.actors import Actor
+from services.errors import BadUserInput
+from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent
+from services.tags import fold
+from services.tasks.models import TaskStatus
+
+MAX_DEPTH = 8
+MAX_CONDITIONS = 200
+SearchText = Annotated[
+    Text,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="In the title or the description, whatever the case; % and _ are letters.",
+    ),
+]
+OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
+
+
+def _one_of(description: str) -> Any:
+    return Field(default_factory=absent, min_length=1, max_length=100, alias="in", description=description)
+
+
+class StatusFilter(Input):
+    """Conditions on the status."""
+
+    eq: TaskStatus = Field(default_factory=absent, description="Is this one.")
+    in_: list[TaskStatus] = _one_of("Is one of these.")
+
+
+class IntFilter(Input):
+    """Conditions on a number."""
+
+    eq: Int = Field(default_factory=absent, description="Is this one.", ge=-(2**31), lt=2**31)
+    in_: list[Annotated[Int, Field(ge=-(2**31), lt=2**31)]] = _one_of("Is one of these.")
+    gt: Int = Field(default_factory=absent, description="Is greater than this.", ge=-(2**31), lt=2**31)
+    gte: Int = Field(default_factory=absent, description="Is this or greater.", ge=-(2**31), lt=2**31)
+    lt: Int = Field(default_factory=absent, description="Is less than this.", ge=-(2**31), lt=2**31)
+    lte: Int = Field(default_factory=absent, description="Is this or less.", ge=-(2**31), lt=2**31)
+
+
+class TimestampFilter(Input):
+    """Conditions on an instant. A range whose end is before its start is refused."""
+
+    gt: Timestamp = Field(default_factory=absent, description="Is after this.")
+    gte: Timestamp = Field(default_factory=absent, description="Is this or after.")
+    lt: Timestamp = Field(default_factory=absent, description="Is before this.")
+    lte: Timestamp = Field(default_factory=absent, description="Is this or before.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        starts: list[datetime] = [moment for name, moment in self.sent().items() if name in ("gt", "gte")]
+        ends: list[datetime] = [moment for name, moment in self.sent().items() if name in ("lt", "lte")]
+        if starts and ends and max(starts) > min(ends):
+            raise ValueError("the range ends before it starts")
+        return self
+
+
+class TitleFilter(Input):
+    """Conditions on the title. To look for words, use ``search``."""
+
+    eq: Annotated[Text, Field(max_length=1000)] = Field(default_factory=absent, description="Is exactly this.")
+    in_: list[Annotated[Text, Field(max_length=1000)]] = _one_of("Is exactly one of these.")
+
+
+class ProjectRefFilter(Input):
+    """Conditions on the project."""
+
+    eq: ProjectId = Field(default_factory=absent, description="Is this one.")
+    in_: list[ProjectId] = _one_of("Is one of these.")
+
+
+class TaskRefFilter(Input):
+    """Conditions on a reference to a task."""
+
+    eq: TaskId = Field(default_factory=absent, description="Is this one.")
+    in_: list[TaskId] = _one_of("Is one of these.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+
+class UserRefFilter(Input):
+    """Conditions on a reference to a user."""
+
+    eq: UserId = Field(default_factory=absent, description="Is this one.")
+    in_: list[UserId] = _one_of("Is one of these.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+
+class AssigneesFilter(Input):
+    """Conditions on the people a task is assigned to."""
+
+    any: list[UserId] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    all: list[UserId] = Field(default_factory=absent, min_length=1, max_length=20, description="All of these.")
+    none: list[UserId] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    me: Bool = Field(default_factory=absent, description="The caller is (true) or is not (false) among them.")
+    is_empty: Bool = Field(default_factory=absent, description="There is nobody (true) or somebody (false).")
+
+
+class TagsFilter(Input):
+    """Conditions on the tags, by name, whatever the case."""
+
+    any: list[TagName] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    all: list[TagName] = Field(default_factory=absent, min_length=1, max_length=20, description="All of these.")
+    none: list[TagName] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    is_empty: Bool = Field(default_factory=absent, description="There are none (true) or some (false).")
+
+
+class TaskFilter(Input):
+    """Which tasks. Every condition given must hold."""
+
+    status: StatusFilter = Field(default_factory=absent, description="Where it stands.")
+    priority: IntFilter = Field(default_factory=absent, description="From 1 (lowest) to 5 (highest).")
+    number: IntFilter = Field(default_factory=absent, description="The number within the project.")
+    title: TitleFilter = Field(default_factory=absent, description="What is to be done.")
+    search: SearchText = Field(default_factory=absent)
+    project: ProjectRefFilter = Field(default_factory=absent, description="The project that it belongs to.")
+    parent: TaskRefFilter = Field(default_factory=absent, description="The task that it is a subtask of.")
+    created_by: UserRefFilter = Field(default_factory=absent, description="The user who created it.")
+    assignees: AssigneesFilter = Field(default_factory=absent, description="The people who are to do it.")
+    tags: TagsFilter = Field(default_factory=absent, description="Its tags.")
+    start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
+    due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
+    completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When it was created.")
+    updated_at: TimestampFilter = Field(default_factory=absent, description="When it was last changed.")
+    overdue: Bool = Field(default_factory=absent, description="Due in the past and still open (true), or not (false).")
+    and_: list["TaskFilter"] = Field(
+        default_factory=absent, alias="and", min_length=1, max_length=50, description="All of these hold."
+    )
+    or_: list["TaskFilter"] = Field(
+        default_factory=absent,
+        alias="or",
+        min_length=1,
+        max_length=50,
+        description="At least one of these holds.",
+    )
+    not_: "TaskFilter" = Field(default_factory=absent, alias="not", description="This does not hold.")
+
+
+_COLUMNS: dict[str, Any] = {
+    "status": Task.status,
+    "priority": Task.priority,
+    "number": Task.number,
+    "title": Task.title,
+    "project": Task.project_id,
+    "parent": Task.parent_id,
+    "created_by": Task.created_by_id,
+    "start_at": Task.start_at,
+    "due_at": Task.due_at,
+    "completed_at": Task.completed_at,
+    "created_at": Task.created_at,
+    "updated_at": Task.updated_at,
+}
+
+
+def compile_filter(data: TaskFilter, actor: Actor) -> ColumnElement[bool]:
+    """The condition on ``tasks``. Raises ``BadUserInput`` for one nested too deeply or with too many conditions."""
+    budget = [MAX_CONDITIONS]
+    return _compile(data, actor, budget, depth=0)
+
+
+def _compile(data: TaskFilter, actor: Actor, budget: list[int], *, depth: int) -> ColumnElement[bool]:
+    if depth > MAX_DEPTH:
+        raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
+    terms: list[ColumnElement[bool]] = []
+    for name in sorted(data.model_fields_set):
+        value = getattr(data, name)
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
+        if name == "and_":
+            terms.append(and_(*(_compile(part, actor, budget, depth=depth + 1) for part in value)))
+        elif name == "or_":
+            terms.append(or_(*(_compile(part, actor, budget, depth=depth + 1) for part in value)))
+        elif name == "not_":
+            # a condition on a missing value is unknown in SQL: for the opposite it counts as false
+            terms.append(not_(func.coalesce(_compile(value, actor, budget, depth=depth + 1), literal(False))))
+        elif name == "search":
+            terms.append(contains_text(value))
+        elif name == "overdue":
+            overdue = and_(Task.due_at < now(), Task.status.in_(OPEN))
+            terms.append(overdue if value else not_(func.coalesce(overdue, literal(False))))
+        elif name == "assignees":
+            terms.extend(_assignees(value, actor))
+        elif name == "tags":
+            terms.extend(_tags(value))
+        else:
+            terms.extend(_scalar(_COLUMNS[name], value))
+    return and_(*terms) if terms else true()
+
+
+def contains_text(words: str) -> ColumnElement[bool]:
+    """Tasks whose title or description contains the words as they stand, whatever the case (Unicode case folding)."""
+    return Task.id.in_(select(TaskText.task_id).where(TaskText.folded.contains(fold_text(words), autoescape=True)))
+
+
+def fold_text(text: str) -> str:
+    """What search compares: composed (NFC) and case-folded, so that é is é however it was typed."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _scalar(column: Any, data: Input) -> list[ColumnElement[bool]]:
+    terms: list[ColumnElement[bool]] = []
+    for operator, value in sorted(data.sent().items()):
+        if operator == "eq":
+            terms.append(column == value)
+        elif operator == "in_":
+            terms.append(column.in_(value))
+        elif operator == "is_null":
+            terms.append(column.is_(None) if value else column.is_not(None))
+        else:
+            terms.append(
+                {"gt": column > value, "gte": column >= value, "lt": column < value, "lte": column <= value}[operator]
+            )
+    return terms
+
+
+def _assignees(data: AssigneesFilter, actor: Actor) -> list[ColumnElement[bool]]:
+    def assigned(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists(select(literal(1)).where(TaskAssignee.task_id == Task.id, *conditions))
+
+    return _set_terms(
+        data.sent(),
+        any_of=lambda ids: assigned(TaskAssignee.user_id.in_(ids)),
+        some=assigned,
+        me=lambda: assigned(TaskAssignee.user_id == actor.user_id),
+    )
+
+
+def _tags(data: TagsFilter) -> list[ColumnElement[bool]]:
+    def tagged(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists(
+            select(literal(1))
+            .select_from(TaskTag)
+            .join(Tag, Tag.id == TaskTag.tag_id)
+            .where(TaskTag.task_id == Task.id, *conditions)
+        )
+
+    return _set_terms(
+        data.sent(),
+        any_of=lambda names: tagged(Tag.name_folded.in_([fold(name) for name in names])),
+        some=tagged,
+    )
+
+
+def _set_terms(sent: dict[str, Any], *, any_of: Any, some: Any, me: Any = None) -> list[ColumnElement[bool]]:
+    terms: list[ColumnElement[bool]] = []
+    for operator, value in sorted(sent.items()):
+        if operator == "any":
+            terms.append(any_of(value))
+        elif operator == "all":
+            terms.extend(any_of([item]) for item in value)
+        elif operator == "none":
+            terms.append(not_(any_of(value)))
+        elif operator == "me":
+            terms.append(me() if value else not_(me()))
+        else:
+            terms.append(not_(some()) if value else some())
+    return terms

@@ -1,0 +1,142 @@
+"""What tasks take and answer."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from services import node_ids
+from services.inputs import Input, Int, Line, LongText, ProjectId, TagName, TaskId, Timestamp, UserId, absent
+from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+
+MAX_SUBTASK_DEPTH = 10
+MAX_DRAFTS = 500
+TRASH_DAYS = 30
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+
+
+Title = Annotated[
+    Line,
+    Field(max_length=200, description="What is to be done; 1 to 200 characters.", examples=["Write the docs"]),
+]
+Description = Annotated[LongText, Field(description="Details, at most 65,536 characters.")]
+Priority = Annotated[Int, Field(ge=1, le=5, description="From 1 (lowest) to 5 (highest).", examples=[3])]
+StartAt = Annotated[Timestamp, Field(description="When work on it may begin.")]
+DueAt = Annotated[Timestamp, Field(description="When it is due; not before its start.")]
+Assignees = Annotated[list[UserId], Field(max_length=50, description="The members who are to do it.")]
+Tags = Annotated[
+    list[TagName],
+    Field(max_length=50, description="Names of tags; those that the project lacks are created."),
+]
+Status = Annotated[TaskStatus, Field(description="Where it stands.")]
+
+
+class _TaskFields(Input):
+    """What every new task may have."""
+
+    title: Title
+    description: Description | None = None
+    status: Status = TaskStatus.PENDING
+    priority: Priority = 1
+    start_at: StartAt | None = None
+    due_at: DueAt | None = None
+    assignee_ids: Assignees = Field(default=[])
+    tags: Tags = Field(default=[])
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.start_at is not None and self.due_at is not None and self.due_at < self.start_at:
+            raise ValueError("due_at must not be before start_at")
+        return self
+
+
+class TaskDraft(_TaskFields):
+    """A task to be created together with its project or parent."""
+
+    subtasks: list["TaskDraft"] = Field(default=[], max_length=100, description="Its subtasks.")
+
+
+class TaskCreate(_TaskFields):
+    """Creates a task, in the caller's Inbox unless a project is named."""
+
+    project_id: ProjectId | None = Field(default=None, description="The project; the caller's Inbox when left out.")
+    parent_id: TaskId | None = Field(default=None, description="The task of the same project that it is a subtask of.")
+
+
+class TaskUpdate(Input):
+    """Changes a task. Fields that are left out stay as they are."""
+
+    title: Title = Field(default_factory=absent)
+    description: Description | None = Field(default_factory=absent)
+    status: Status = Field(default_factory=absent)
+    priority: Priority = Field(default_factory=absent)
+    start_at: StartAt | None = Field(default_factory=absent)
+    due_at: DueAt | None = Field(default_factory=absent)
+    parent_id: TaskId | None = Field(
+        default_factory=absent,
+        description="The task of the same project that it is a subtask of; null for none.",
+    )
+    assignee_ids: Assignees = Field(default_factory=absent)
+    tags: Tags = Field(default_factory=absent)
+
+
+class TaskOut(Output):
+    """A task."""
+
+    id: DatabaseId
+    node_id: NodeId
+    ref: str = Field(description="The project's key and the task's number.", examples=["WEB-12"])
+    number: int = Field(description="Counts within the project.")
+    project_id: int = Field(description="The project that it belongs to.")
+    title: str = Field(description="What is to be done.")
+    description: str | None = Field(description="Details.")
+    status: TaskStatus = Field(description="Where it stands.")
+    priority: int = Field(description="From 1 (lowest) to 5 (highest).")
+    start_at: datetime | None = Field(description="When work on it may begin, in UTC.")
+    due_at: datetime | None = Field(description="When it is due, in UTC.")
+    completed_at: datetime | None = Field(description="When it was completed, in UTC.")
+    parent_id: int | None = Field(description="The task that it is a subtask of.")
+    created_by_id: int | None = Field(description="The user who created it.")
+    version: Version
+    created_at: CreatedAt
+    updated_at: UpdatedAt
+    deleted_at: datetime | None = Field(
+        description="When it went to the trash, in UTC; it can be restored for 30 days."
+    )
+
+
+class TaskRecord(NamedTuple):
+    id: int
+    project_id: int
+    project_key: str
+    number: int
+    title: str
+    description: str | None
+    status: str
+    priority: int
+    start_at: datetime | None
+    due_at: datetime | None
+    completed_at: datetime | None
+    parent_id: int | None
+    created_by_id: int | None
+    version: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+    @property
+    def ref(self) -> str:
+        return f"{self.project_key}-{self.number}"
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("Task", self.id)

@@ -1,0 +1,186 @@
+"""Reading tasks. What may not be read does not exist: every statement here starts from ``visible``."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, func, select
+
+from core.clock import now
+from db.engine import AnySelect, Session
+from db.models import Project, Task, TaskAssignee, User
+from services import users
+from services.actors import Actor, Scope
+from services.errors import NotFound
+from services.node_ids import MAX_DATABASE_ID
+from services.pagination import (
+    Ordering,
+    Page,
+    PageRequest,
+    SortKey,
+    make_page,
+    make_pages,
+    page_statement,
+    pages_statement,
+)
+from services.projects.queries import visible_ids
+from services.tasks.filters import TaskFilter, compile_filter
+from services.tasks.models import TRASH_DAYS, TaskRecord
+from services.users import UserRecord
+
+COLUMNS = tuple(
+    Project.key.label("project_key") if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields
+)
+_REF = re.compile(r"([A-Z][A-Z0-9]{1,9})-([1-9][0-9]{0,9})", re.ASCII)
+
+
+class TaskSort(StrEnum):
+    """What tasks can be ordered by. Ties are broken by id; missing values come last."""
+
+    CREATED_AT = "created_at"
+    UPDATED_AT = "updated_at"
+    DUE_AT = "due_at"
+    START_AT = "start_at"
+    COMPLETED_AT = "completed_at"
+    PRIORITY = "priority"
+    TITLE = "title"
+    NUMBER = "number"
+    ID = "id"
+
+
+class Direction(StrEnum):
+    """Which end of an order comes first."""
+
+    ASC = "asc"
+    DESC = "desc"
+
+
+SORT_KEYS = {
+    TaskSort.CREATED_AT: SortKey("created_at", Task.created_at, Task.id),
+    TaskSort.UPDATED_AT: SortKey("updated_at", Task.updated_at, Task.id),
+    TaskSort.DUE_AT: SortKey("due_at", Task.due_at, Task.id, nullable=True),
+    TaskSort.START_AT: SortKey("start_at", Task.start_at, Task.id, nullable=True),
+    TaskSort.COMPLETED_AT: SortKey("completed_at", Task.completed_at, Task.id, nullable=True),
+    TaskSort.PRIORITY: SortKey("priority", Task.priority, Task.id, kind="integer"),
+    TaskSort.TITLE: SortKey("title", Task.title, Task.id, kind="text"),
+    TaskSort.NUMBER: SortKey("number", Task.number, Task.id, kind="integer"),
+    TaskSort.ID: SortKey("id", Task.id, Task.id, kind="integer"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskQuery:
+    """Which tasks, in which order. ``trashed`` looks into the trash instead."""
+
+    filter: TaskFilter | None = None
+    sort_by: TaskSort = TaskSort.CREATED_AT
+    order: Direction = Direction.DESC
+    trashed: bool = False
+
+    @property
+    def ordering(self) -> Ordering:
+        return Ordering(SORT_KEYS[self.sort_by], descending=self.order is Direction.DESC)
+
+
+def visible(actor: Actor, *, trashed: bool = False) -> AnySelect:
+    """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``."""
+    statement = (
+        select(*COLUMNS).join(Project, Project.id == Task.project_id).where(Task.project_id.in_(visible_ids(actor)))
+    )
+    if trashed:
+        return statement.where(Task.deleted_at > now() - timedelta(days=TRASH_DAYS))
+    return statement.where(Task.deleted_at.is_(None))
+
+
+def _matching(actor: Actor, query: TaskQuery) -> AnySelect:
+    statement = visible(actor, trashed=query.trashed)
+    return statement if query.filter is None else statement.where(compile_filter(query.filter, actor))
+
+
+async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
+    """A task that the actor may read. Raises ``NotFound``."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(visible(actor).where(Task.id == task_id))
+    if row is None:
+        raise NotFound("Task")
+    return TaskRecord._make(row)
+
+
+async def get_in_project(session: Session, actor: Actor, project_id: int, task_id: int) -> TaskRecord:
+    """As ``get``, where the task is also in the project named."""
+    task = await get(session, actor, task_id)
+    if task.project_id != project_id:
+        raise NotFound("Task")
+    return task
+
+
+async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
+    """The task with a ref such as ``WEB-12``, in any case. Raises ``NotFound``, for what is no ref too."""
+    actor.require(Scope.TASKS_READ)
+    match = _REF.fullmatch(ref.upper())
+    row = None
+    if match is not None and int(match[2]) <= MAX_DATABASE_ID:
+        row = await session.first(visible(actor).where(Project.key == match[1], Task.number == int(match[2])))
+    if row is None:
+        raise NotFound("Task")
+    return TaskRecord._make(row)
+
+
+async def list_(session: Session, actor: Actor, query: TaskQuery, request: PageRequest) -> Page[TaskRecord]:
+    """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
+    actor.require(Scope.TASKS_READ)
+    statement = page_statement(_matching(actor, query), query.ordering, request)
+    return make_page(await session.all(statement), TaskRecord._make, query.ordering, request)
+
+
+async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
+    """How many tasks match."""
+    actor.require(Scope.TASKS_READ)
+    return await session.count(_matching(actor, query).with_only_columns(Task.id))
+
+
+async def pages(
+    session: Session,
+    actor: Actor,
+    parent: ColumnElement[int],
+    ids: Collection[int],
+    query: TaskQuery,
+    request: PageRequest,
+) -> Mapping[int, Page[TaskRecord]]:
+    """The same page for each parent (``Task.project_id``, ``Task.parent_id``) in one statement."""
+    actor.require(Scope.TASKS_READ)
+    statement = _matching(actor, query).where(parent.in_(ids))
+    rows = await session.all(pages_statement(statement, parent, query.ordering, request))
+    return make_pages(rows, TaskRecord._make, query.ordering, request, ids)
+
+
+async def counts(
+    session: Session, actor: Actor, parent: ColumnElement[int], ids: Collection[int], query: TaskQuery
+) -> Mapping[int, int]:
+    """How many tasks match under each parent; a parent without any is left out."""
+    actor.require(Scope.TASKS_READ)
+    statement = _matching(actor, query).where(parent.in_(ids)).with_only_columns(parent, func.count()).group_by(parent)
+    return {row[0]: row[1] for row in await session.all(statement)}
+
+
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TaskRecord]:
+    """Those of the tasks that the actor may read."""
+    rows = await session.all(visible(actor).where(Task.id.in_(ids)))
+    return {row.id: TaskRecord._make(row) for row in rows}
+
+
+async def assignees(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[UserRecord]]:
+    """The people each task is assigned to, by id, in one statement."""
+    rows = await session.all(
+        select(TaskAssignee.task_id, *users.COLUMNS)
+        .join(User, User.id == TaskAssignee.user_id)
+        .join(Task, Task.id == TaskAssignee.task_id)
+        .where(TaskAssignee.task_id.in_(task_ids), Task.project_id.in_(visible_ids(actor)))
+        .order_by(User.id)
+    )
+    grouped: dict[int, list[UserRecord]] = {task_id: [] for task_id in task_ids}
+    for row in rows:
+        grouped[row[0]].append(UserRecord._make(row[1:]))
+    return grouped
