@@ -1,7 +1,7 @@
 """What routes ask for: the caller, a session, preconditions, pages."""
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Header, Path, Request, Response
@@ -15,6 +15,8 @@ from services.authentication import Credentials
 from services.errors import BadUserInput
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
+
+T = TypeVar("T")
 
 PREVIOUS = "prev."
 """Marks a REST cursor that pages backwards, in the ``Link`` header's rel="prev"."""
@@ -86,14 +88,26 @@ def expected_version(
 ExpectedVersion = Annotated[int | None, Depends(expected_version)]
 
 
-def not_modified(request: Request, response: Response, version: int) -> bool:
-    """Set the ETag, and say whether ``If-None-Match`` already has it (RFC 9110, section 13.1.2)."""
+KnownTags = Annotated[
+    str | None,
+    Header(alias="If-None-Match", description="Answer 304 if the ETag is still this one (RFC 9110, section 13.1.2)."),
+]
+
+
+def tagged(response: Response, thing: T, version: int) -> T:
+    """The thing, whose version goes into the ``ETag``."""
+    response.headers["ETag"] = f'"{version}"'
+    return thing
+
+
+def unless_known(response: Response, thing: T, version: int, known: str | None) -> T | Response:
+    """The thing with its ``ETag``, or 304 where the client has that version already."""
     tag = f'"{version}"'
-    response.headers["ETag"] = tag
-    known = request.headers.get("if-none-match")
-    if known is None:
-        return False
-    return known.strip() == "*" or tag in (part.strip().removeprefix("W/") for part in known.split(","))
+    if known is not None and (
+        known.strip() == "*" or tag in (part.strip().removeprefix("W/") for part in known.split(","))
+    ):
+        return Response(status_code=304, headers={"ETag": tag})
+    return tagged(response, thing, version)
 
 
 class ListQuery(BaseModel):

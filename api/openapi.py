@@ -126,18 +126,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         statuses |= {409, 412}
     if "delete_" in name or "remove_" in name or "restore" in name:
         statuses.add(409)
-    if name.startswith("get_") and any(part in path for part in ("/tasks/", "/projects/{project_id}")):
-        if path.endswith("}") and "members" not in path:
-            parameters.append(
-                {
-                    "name": "If-None-Match",
-                    "in": "header",
-                    "required": False,
-                    "schema": {"type": "string"},
-                    "description": "Answer 304 if the ETag is still this one.",
-                }
-            )
-            responses["304"] = {"description": "Not modified: the ETag is still the one in If-None-Match."}
+    if any(parameter["name"] == "If-None-Match" for parameter in parameters):
+        responses["304"] = {"description": "Not modified: the ETag is still the one in If-None-Match."}
     for status in statuses:
         responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))

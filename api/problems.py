@@ -107,14 +107,12 @@ def _field(item: Problem, location: str) -> dict[str, str]:
     return {"pointer": item.pointer, "location": location, "detail": item.detail, "type": item.type}
 
 
-async def on_tandem_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, TandemError)
+async def on_tandem_error(_request: Request, error: TandemError) -> Response:
     return from_error(error)
 
 
-async def on_validation_error(_request: Request, error: Exception) -> Response:
+async def on_validation_error(_request: Request, error: RequestValidationError) -> Response:
     """Malformed JSON is a 400; anything the models refuse is a 422 that names each place, and echoes nothing."""
-    assert isinstance(error, RequestValidationError)
     details = list(error.errors())
     if any(detail["type"] == "json_invalid" for detail in details):
         return problem(400, "BAD_REQUEST", "The body is not valid JSON")
@@ -127,8 +125,7 @@ async def on_validation_error(_request: Request, error: Exception) -> Response:
     return problem(422, "BAD_USER_INPUT", summary, problems=problems)
 
 
-async def on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def on_http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     detail = str(error.detail)
     if error.status_code == 405:

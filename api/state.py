@@ -8,6 +8,7 @@ from core.settings import Settings
 from core.tokens import AccessTokens
 from db.engine import Database
 from services.authentication import Authenticator
+from services.feed import Feed
 from services.rate_limits import RateLimits
 from services.sessions import Security
 
@@ -20,6 +21,7 @@ class State:
     database: Database
     security: Security
     authenticator: Authenticator
+    feed: Feed
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "State":
@@ -44,4 +46,4 @@ class State:
             ),
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
-        return cls(settings, database, security, Authenticator(database, tokens, server_key=key))
+        return cls(settings, database, security, Authenticator(database, tokens, server_key=key), Feed(database))

@@ -11,10 +11,15 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 
 with warnings.catch_warnings():
-    # passlib 1.7.4 looks for the standard library's crypt module, which is deprecated; it works without it
+    # passlib 1.7.4 asks for the standard library's crypt module and for argon2.__version__, both deprecated; it works
+    # without the one, and with the version that we pin of the other
     warnings.simplefilter("ignore", DeprecationWarning)
     from passlib.context import CryptContext
     from passlib.exc import UnknownHashError
+    from passlib.hash import argon2, bcrypt
+
+    argon2.set_backend()
+    bcrypt.set_backend()
 
 MAX_PASSWORD_LENGTH = 1024
 """Longer input is refused before it is hashed."""

@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
+    @field_validator("login_rate_limit", "rate_limit", mode="before")
+    @classmethod
+    def _allow_off(cls, value: object) -> object:
+        return None if value in ("", "off") else value
+
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:

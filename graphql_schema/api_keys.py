@@ -1,16 +1,25 @@
 from datetime import datetime
 
 import strawberry
+from pydantic import Field
+from strawberry import UNSET
 
-from graphql_schema.base import Node, attribute, described, service_input, shown
+from graphql_schema.base import Node, attribute, described, enumeration, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
-from graphql_schema.ids import NodeId, parse_id
-from services import api_keys
+from services import api_keys, node_ids
 from services.actors import Scope
 from services.api_keys import ApiKeyCreate, ApiKeyOut, ApiKeyRecord
+from services.inputs import ApiKeyId, Input
 
-strawberry.enum(Scope, description="What an API key may do on behalf of its owner.")
+enumeration(
+    Scope,
+    "What an API key may do on behalf of its owner.",
+    TASKS_READ="Read projects, tasks, comments and the owner's profile.",
+    TASKS_WRITE="Also write tasks, comments and tags.",
+    PROJECTS_ADMIN="Read, and manage projects and their members.",
+    ADMIN="Everything, the server's administration included; for keys of administrators.",
+)
 
 
 @described(ApiKeyOut, record=ApiKeyRecord)
@@ -33,6 +42,13 @@ class CreateApiKeyPayload:
     secret: str = strawberry.field(description="What goes into the X-API-Key header. It is shown this once.")
 
 
+@service_input()
+class DeleteApiKeyInput(Input):
+    """Deletes an API key."""
+
+    id: ApiKeyId = Field(description="The id.")
+
+
 @strawberry.type(description="The key that was deleted.")
 class DeleteApiKeyPayload:
     deleted_api_key_id: strawberry.ID = strawberry.field(description="The id of the key.")
@@ -42,7 +58,7 @@ class DeleteApiKeyPayload:
 class ApiKeyQueries:
     @strawberry.field(description="The caller's API keys, newest first, without their secrets.")
     async def api_keys(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[ApiKey]:
         context, request = info.context, page_request(first, after, last, before)
 
@@ -67,9 +83,8 @@ class ApiKeyMutations:
         return CreateApiKeyPayload(api_key=shown(key), secret=key.secret)
 
     @strawberry.mutation(description="Delete an API key: it stops working everywhere within a second.")
-    async def delete_api_key(self, info: Info, id: NodeId) -> DeleteApiKeyPayload:
-        key_id = parse_id("ApiKey", id)
+    async def delete_api_key(self, info: Info, input: DeleteApiKeyInput) -> DeleteApiKeyPayload:
         async with info.context.writing() as session:
-            await api_keys.delete(session, info.context.actor, key_id)
+            await api_keys.delete(session, info.context.actor, input.id)
         info.context.authenticator.forget()
-        return DeleteApiKeyPayload(deleted_api_key_id=id)
+        return DeleteApiKeyPayload(deleted_api_key_id=strawberry.ID(node_ids.encode("ApiKey", input.id)))

@@ -6,6 +6,7 @@ the service's input models themselves, so a value is validated by the same lines
 """
 
 from collections.abc import Callable
+from enum import Enum
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
@@ -91,6 +92,15 @@ def service_input(name: str | None = None) -> Callable[[type[M]], type[M]]:
         return strawberry.pydantic.input(cls, name=name or cls.__name__, description=_first_line(cls))
 
     return declare
+
+
+def enumeration(cls: type[Enum], description: str, *, name: str | None = None, **values: str) -> None:
+    """Make a service's enumeration a GraphQL enum; every value is described."""
+    made = strawberry.enum(cls, name=name, description=description)
+    for value in made.__strawberry_definition__.values:  # type: ignore[attr-defined]
+        value.description = values.pop(value.name)
+    if values:
+        raise TypeError(f"{cls.__name__} has no {', '.join(values)}")
 
 
 def _mentions_ref(annotation: Any) -> bool:

@@ -8,11 +8,11 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.users import User
-from graphql_schema.versions import DeleteVersion, ExpectedVersion
-from services import comments, users
+from graphql_schema.versions import ExpectedVersion
+from services import comments, node_ids, users
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
 from services.errors import NotFound
-from services.inputs import CommentId, TaskId
+from services.inputs import CommentId, Input, TaskId, absent
 from services.tasks import queries as tasks
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class UpdateCommentInput(CommentUpdate):
     """Changes a comment."""
 
     id: CommentId = Field(description="The comment.")
-    expected_version: ExpectedVersion | None = None
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The new comment.")
@@ -63,6 +63,14 @@ class CreateCommentPayload:
 @strawberry.type(description="The comment after the change.")
 class UpdateCommentPayload:
     comment: Comment = strawberry.field(description="The comment.")
+
+
+@service_input()
+class DeleteCommentInput(Input):
+    """Deletes a comment."""
+
+    id: CommentId = Field(description="The id.")
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The comment that was deleted.")
@@ -103,10 +111,7 @@ class CommentMutations:
         return UpdateCommentPayload(comment=shown(comment))
 
     @strawberry.mutation(description="Delete a comment. Its author may, and admins of the project.")
-    async def delete_comment(
-        self, info: Info, id: NodeId, expected_version: DeleteVersion = None
-    ) -> DeleteCommentPayload:
-        comment_id = parse_id("Comment", id)
+    async def delete_comment(self, info: Info, input: DeleteCommentInput) -> DeleteCommentPayload:
         async with info.context.writing() as session:
-            await comments.delete(session, info.context.actor, comment_id, expected_version=expected_version)
-        return DeleteCommentPayload(deleted_comment_id=id)
+            await comments.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
+        return DeleteCommentPayload(deleted_comment_id=strawberry.ID(node_ids.encode("Comment", input.id)))

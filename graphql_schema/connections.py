@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
+from strawberry import UNSET
 
 from services.pagination import Page, PageRequest
 
@@ -85,4 +86,9 @@ def connect(page: Page[Any], count: Callable[[], Awaitable[int]]) -> Any:
 
 def page_request(first: int | None, after: str | None, last: int | None, before: str | None) -> PageRequest:
     """The arguments of a connection. Raises ``BadUserInput``."""
-    return PageRequest(first=first, after=after, last=last, before=before)
+    return PageRequest(first=given(first), after=given(after), last=given(last), before=given(before))
+
+
+def given(value: T | None) -> T | None:
+    """An argument's value; None where it was left out."""
+    return None if value is UNSET else value

@@ -11,6 +11,7 @@ from strawberry.types import Info as StrawberryInfo
 from db.engine import Database, Session
 from services.actors import Actor
 from services.authentication import Authenticator
+from services.feed import Feed
 from services.pagination import Page, PageRequest
 from services.sessions import Security
 
@@ -27,6 +28,7 @@ class Context:
     database: Database
     security: Security
     authenticator: Authenticator
+    feed: Feed
     client: str = ""
     user_agent: str | None = None
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
@@ -37,8 +39,12 @@ class Context:
 
     def writing(self) -> AbstractAsyncContextManager[Session]:
         """The transaction of one mutation field. What was loaded before it is forgotten."""
-        self._loaders.clear()
+        self.forget()
         return self.database.writing()
+
+    def forget(self) -> None:
+        """Drop what was loaded: between the events of a subscription."""
+        self._loaders.clear()
 
     def load(self, key: Hashable, load: BatchLoad[V], default: V, item: int) -> Awaitable[V]:
         """One value out of a batch: all items asked for under the same key are read in one statement."""

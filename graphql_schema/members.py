@@ -3,24 +3,28 @@ from datetime import datetime
 import strawberry
 from pydantic import Field
 
-from graphql_schema.base import described, narrow, service_input, shown
+from graphql_schema.base import Node, attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.users import User
 from services import members, node_ids
 from services.inputs import Input, ProjectId, UserId
-from services.members import MemberAdd, MemberOut, MemberUpdate
+from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 from services.projects.models import Role
 
-strawberry.enum(
+enumeration(
     Role,
+    "What a person may do in a project.",
     name="ProjectRole",
-    description="What a member may do: viewers read; members write tasks and comments; admins manage people; "
-    "owners everything.",
+    OWNER="Everything, deleting the project included.",
+    ADMIN="Also manages people and the project itself.",
+    MEMBER="Writes tasks, comments and tags.",
+    VIEWER="Reads.",
 )
 
 
-@described(MemberOut)
-class Member:
+@described(MemberOut, record=MemberRecord)
+class Member(Node):
+    database_id: int = attribute("id")
     user: User
     role: Role
     created_at: datetime

@@ -9,7 +9,7 @@ from db.engine import Session
 from graphql_schema.base import Node, shown
 from graphql_schema.context import Context, Info
 from graphql_schema.ids import NodeId
-from services import api_keys, comments, node_ids, sessions, tags, users
+from services import api_keys, comments, history, members, node_ids, sessions, tags, users
 from services.actors import Actor
 from services.errors import BadUserInput, Forbidden, NotFound
 from services.pagination import MAX_LIMIT
@@ -24,6 +24,8 @@ FETCHERS: dict[str, Callable[[Session, Actor, int], Awaitable[Any]]] = {
     "Tag": tags.get,
     "Task": tasks.get,
     "Comment": comments.get,
+    "Member": members.by_id,
+    "Event": history.get,
 }
 """How each type with a global id is read; a test names one that was forgotten."""
 

@@ -3,19 +3,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from pydantic import Field
+from strawberry import UNSET
 
 from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
-from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
+from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
-from graphql_schema.versions import DeleteVersion, ExpectedVersion
-from services import members, tags
+from graphql_schema.versions import ExpectedVersion
+from services import members, node_ids, tags
 from services.errors import NotFound
-from services.inputs import ProjectId
+from services.inputs import Input, ProjectId, absent
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
 from services.tasks.models import TaskDraft
@@ -45,10 +46,10 @@ class Project(Node):
     async def members(
         self: ProjectRecord,
         info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Member]:
         context, request, project_id = info.context, page_request(first, after, last, before), self.id
         page = await context.pages("project.members", members.pages, request, project_id)
@@ -58,12 +59,12 @@ class Project(Node):
     async def tasks(
         self: ProjectRecord,
         info: Info,
-        filter: TaskFilterArgument = None,
-        order_by: TaskOrderArgument = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: TaskFilterArgument = UNSET,
+        order_by: TaskOrderArgument = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]]:
         query, request = task_query(filter, order_by), page_request(first, after, last, before)
         return await tasks_under(info.context, TaskRow.project_id.expression, self.id, query, request)
@@ -78,7 +79,7 @@ class UpdateProjectInput(ProjectUpdate):
     """Changes a project. Fields that are left out stay as they are."""
 
     id: ProjectId = Field(description="The project.")
-    expected_version: ExpectedVersion | None = None
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The new project.")
@@ -89,6 +90,14 @@ class CreateProjectPayload:
 @strawberry.type(description="The project after the change.")
 class UpdateProjectPayload:
     project: Project = strawberry.field(description="The project.")
+
+
+@service_input()
+class DeleteProjectInput(Input):
+    """Deletes a project."""
+
+    id: ProjectId = Field(description="The id.")
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The project that was deleted.")
@@ -113,20 +122,20 @@ class ProjectQueries:
         info: Info,
         archived: Annotated[
             bool | None, strawberry.argument(description="Only archived projects (true), or only active ones (false).")
-        ] = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        ] = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Project]:
-        context, request = info.context, page_request(first, after, last, before)
+        context, request, kind = info.context, page_request(first, after, last, before), given(archived)
 
         async def count() -> int:
             async with context.reading() as session:
-                return await queries.count(session, context.actor, archived=archived)
+                return await queries.count(session, context.actor, archived=kind)
 
         async with context.reading() as session:
-            return connect(await queries.list_(session, context.actor, request, archived=archived), count)
+            return connect(await queries.list_(session, context.actor, request, archived=kind), count)
 
 
 @strawberry.type
@@ -156,10 +165,7 @@ class ProjectMutations:
         return UpdateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Delete a project with all it holds, for good. Only its owners may.")
-    async def delete_project(
-        self, info: Info, id: NodeId, expected_version: DeleteVersion = None
-    ) -> DeleteProjectPayload:
-        project_id = parse_id("Project", id)
+    async def delete_project(self, info: Info, input: DeleteProjectInput) -> DeleteProjectPayload:
         async with info.context.writing() as session:
-            await commands.delete(session, info.context.actor, project_id, expected_version=expected_version)
-        return DeleteProjectPayload(deleted_project_id=id)
+            await commands.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
+        return DeleteProjectPayload(deleted_project_id=strawberry.ID(node_ids.encode("Project", input.id)))

@@ -1,6 +1,7 @@
 """The schema. A new feature's queries and mutations are registered here; a test names one that was forgotten."""
 
 import strawberry
+from graphql import get_named_type
 from strawberry.schema.config import StrawberryConfig
 
 from graphql_schema.api_keys import ApiKeyMutations, ApiKeyQueries
@@ -11,7 +12,7 @@ from graphql_schema.projects import ProjectMutations, ProjectQueries
 from graphql_schema.scalars import DATE_TIME
 from graphql_schema.sessions import SessionMutations, SessionQueries
 from graphql_schema.tags import TagMutations, TagQueries
-from graphql_schema.tasks import TaskMutations, TaskQueries
+from graphql_schema.tasks import TaskMutations, TaskQueries, TaskSubscriptions
 from graphql_schema.users import UserMutations, UserQueries
 
 
@@ -41,11 +42,27 @@ class Mutation(
 ): ...
 
 
+@strawberry.type(description="What can be followed as it happens.")
+class Subscription(TaskSubscriptions): ...
+
+
 schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     config=StrawberryConfig(scalar_map={DATE_TIME.origin: DATE_TIME}),
 )
+
+
+def _describe_inputs() -> None:
+    """An argument called ``input`` is described by its type."""
+    for mutation in schema._schema.mutation_type.fields.values():  # type: ignore[union-attr]
+        argument = mutation.args.get("input")
+        if argument is not None and argument.description is None:
+            argument.description = get_named_type(argument.type).description
+
+
+_describe_inputs()
 
 
 def sdl() -> str:

@@ -1,12 +1,14 @@
 from datetime import datetime
 
 import strawberry
+from pydantic import Field
+from strawberry import UNSET
 
 from graphql_schema.base import Node, attribute, described, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
-from graphql_schema.ids import NodeId, parse_id
-from services import sessions
+from services import node_ids, sessions
+from services.inputs import Input, SessionId
 from services.sessions import Login, RefreshTokenInput, SessionOut, SessionRecord, TokenOut
 
 
@@ -37,6 +39,13 @@ class RevokeTokenPayload:
     revoked: bool = strawberry.field(description="Always true, also for an unknown token (RFC 7009).")
 
 
+@service_input()
+class EndSessionInput(Input):
+    """Ends a session."""
+
+    id: SessionId = Field(description="The id.")
+
+
 @strawberry.type(description="The session that has ended.")
 class EndSessionPayload:
     ended_session_id: strawberry.ID = strawberry.field(description="The id of the session.")
@@ -46,7 +55,7 @@ class EndSessionPayload:
 class SessionQueries:
     @strawberry.field(description="The caller's live sessions, newest first.")
     async def sessions(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[Session]:
         context, request = info.context, page_request(first, after, last, before)
 
@@ -87,9 +96,8 @@ class SessionMutations:
         return RevokeTokenPayload(revoked=True)
 
     @strawberry.mutation(description="End one of the caller's sessions.")
-    async def end_session(self, info: Info, id: NodeId) -> EndSessionPayload:
-        session_id = parse_id("Session", id)
+    async def end_session(self, info: Info, input: EndSessionInput) -> EndSessionPayload:
         async with info.context.writing() as session:
-            await sessions.end(session, info.context.actor, session_id)
+            await sessions.end(session, info.context.actor, input.id)
         info.context.authenticator.forget()
-        return EndSessionPayload(ended_session_id=id)
+        return EndSessionPayload(ended_session_id=strawberry.ID(node_ids.encode("Session", input.id)))

@@ -4,9 +4,9 @@ from pydantic import Field
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
-from services import tags
+from services import node_ids, tags
 from services.errors import NotFound
-from services.inputs import ProjectId, TagId
+from services.inputs import Input, ProjectId, TagId
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
 
 
@@ -41,6 +41,13 @@ class UpdateTagPayload:
     tag: Tag = strawberry.field(description="The tag.")
 
 
+@service_input()
+class DeleteTagInput(Input):
+    """Deletes a tag."""
+
+    id: TagId = Field(description="The id.")
+
+
 @strawberry.type(description="The tag that was deleted.")
 class DeleteTagPayload:
     deleted_tag_id: strawberry.ID = strawberry.field(description="The id of the tag.")
@@ -73,8 +80,7 @@ class TagMutations:
         return UpdateTagPayload(tag=shown(tag))
 
     @strawberry.mutation(description="Delete a tag, and take it off its tasks.")
-    async def delete_tag(self, info: Info, id: NodeId) -> DeleteTagPayload:
-        tag_id = parse_id("Tag", id)
+    async def delete_tag(self, info: Info, input: DeleteTagInput) -> DeleteTagPayload:
         async with info.context.writing() as session:
-            await tags.delete(session, info.context.actor, tag_id)
-        return DeleteTagPayload(deleted_tag_id=id)
+            await tags.delete(session, info.context.actor, input.id)
+        return DeleteTagPayload(deleted_tag_id=strawberry.ID(node_ids.encode("Tag", input.id)))

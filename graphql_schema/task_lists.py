@@ -7,8 +7,8 @@ import strawberry
 from sqlalchemy import ColumnElement
 
 from db.engine import Session
-from graphql_schema.base import service_input
-from graphql_schema.connections import connect
+from graphql_schema.base import enumeration, service_input
+from graphql_schema.connections import connect, given
 from graphql_schema.context import Context
 from services.actors import Actor
 from services.pagination import Page, PageRequest
@@ -16,9 +16,34 @@ from services.tasks import filters, models, queries
 from services.tasks.filters import TaskFilter
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
-strawberry.enum(models.TaskStatus, description="Where a task stands.")
-strawberry.enum(TaskSort, description="What tasks can be ordered by. Ties are broken by id; missing values come last.")
-strawberry.enum(Direction, name="SortDirection", description="Which end of an order comes first.")
+enumeration(
+    models.TaskStatus,
+    "Where a task stands.",
+    PENDING="Not begun.",
+    IN_PROGRESS="Being worked on.",
+    COMPLETED="Done.",
+    CANCELLED="Not to be done any more.",
+)
+enumeration(
+    TaskSort,
+    "What tasks can be ordered by. Ties are broken by id; missing values come last.",
+    CREATED_AT="When it was created.",
+    UPDATED_AT="When it was last changed.",
+    DUE_AT="When it is due.",
+    START_AT="When work on it may begin.",
+    COMPLETED_AT="When it was completed.",
+    PRIORITY="From 1 (lowest) to 5 (highest).",
+    TITLE="What is to be done, by code points.",
+    NUMBER="The number within the project.",
+    ID="The database id.",
+)
+enumeration(
+    Direction,
+    "Which end of an order comes first.",
+    name="SortDirection",
+    ASC="The lowest, earliest or first.",
+    DESC="The highest, latest or last.",
+)
 for _model in (
     filters.StatusFilter,
     filters.IntFilter,
@@ -48,6 +73,7 @@ def task_query(
     filter: TaskFilter | None, order_by: TaskOrder | None, *, search: str | None = None, trashed: bool = False
 ) -> TaskQuery:
     """The arguments in the service's terms. ``search`` is a shorthand of the filter's."""
+    filter, order_by, search = given(filter), given(order_by), given(search)
     if search is not None:
         words = TaskFilter.model_validate({"search": search})
         filter = words if filter is None else TaskFilter.model_construct({"and_"}, and_=[filter, words])

@@ -1,8 +1,10 @@
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated
 
 import strawberry
 from pydantic import Field, ValidationError
+from strawberry import UNSET
 
 from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
@@ -15,10 +17,11 @@ from graphql_schema.projects import Project
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
 from graphql_schema.users import User
-from graphql_schema.versions import DeleteVersion, ExpectedVersion
-from services import comments, history, tags, users
+from graphql_schema.versions import ExpectedVersion
+from services import comments, history, node_ids, tags, users
+from services.actors import Scope
 from services.errors import NotFound, from_validation
-from services.inputs import Bool, TaskId
+from services.inputs import Bool, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
 from services.tasks import commands, queries
@@ -75,10 +78,10 @@ class Task(Node):
     async def comments(
         self: TaskRecord,
         info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Comment]:
         context, request, task_id = info.context, page_request(first, after, last, before), self.id
         page = await context.pages("task.comments", comments.pages, request, task_id)
@@ -88,12 +91,12 @@ class Task(Node):
     async def subtasks(
         self: TaskRecord,
         info: Info,
-        filter: TaskFilterArgument = None,
-        order_by: TaskOrderArgument = None,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        filter: TaskFilterArgument = UNSET,
+        order_by: TaskOrderArgument = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]]:
         query, request = task_query(filter, order_by), page_request(first, after, last, before)
         return await tasks_under(info.context, TaskRow.parent_id.expression, self.id, query, request)
@@ -102,10 +105,10 @@ class Task(Node):
     async def history(
         self: TaskRecord,
         info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Event]:
         context, request, task_id = info.context, page_request(first, after, last, before), self.id
         page = await context.pages("task.history", history.pages, request, task_id)
@@ -120,7 +123,7 @@ class UpdateTaskInput(TaskUpdate):
     """Changes a task. Fields that are left out stay as they are."""
 
     id: TaskId = Field(description="The task.")
-    expected_version: ExpectedVersion | None = None
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
     notify: Bool = Field(default=True, description="Whether the people concerned are told of the change.")
 
 
@@ -134,14 +137,36 @@ class UpdateTaskPayload:
     task: Task = strawberry.field(description="The task.")
 
 
+@service_input()
+class DeleteTaskInput(Input):
+    """Moves a task to the trash."""
+
+    id: TaskId = Field(description="The id.")
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+
+
 @strawberry.type(description="The task that went to the trash.")
 class DeleteTaskPayload:
     deleted_task_id: strawberry.ID = strawberry.field(description="The id of the task.")
 
 
+@service_input()
+class RestoreTaskInput(Input):
+    """Brings a task back from the trash."""
+
+    id: TaskId = Field(description="The id.")
+
+
 @strawberry.type(description="The task that is back.")
 class RestoreTaskPayload:
     task: Task = strawberry.field(description="The task.")
+
+
+@service_input()
+class ClearTasksInput(Input):
+    """Says which tasks are deleted for good."""
+
+    project_id: ProjectId | None = Field(default_factory=absent, description="Only this project's; all if left out.")
 
 
 @strawberry.type(description="What was deleted.")
@@ -174,16 +199,16 @@ class TaskQueries:
     async def tasks(
         self,
         info: Info,
-        filter: TaskFilterArgument = None,
+        filter: TaskFilterArgument = UNSET,
         search: Annotated[
             str | None, strawberry.argument(description="In the title or the description, whatever the case.")
-        ] = None,
-        order_by: TaskOrderArgument = None,
+        ] = UNSET,
+        order_by: TaskOrderArgument = UNSET,
         trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
         return await _list(info, _query(filter, order_by, search, trashed), request)
@@ -193,10 +218,10 @@ class TaskQueries:
         self,
         info: Info,
         query: Annotated[str, strawberry.argument(description="The words as they stand, whatever the case.")],
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
         return await _list(info, _query(None, None, query, trashed=False), request)
@@ -246,23 +271,39 @@ class TaskMutations:
         return UpdateTaskPayload(task=shown(task))
 
     @strawberry.mutation(description="Move a task and its subtasks to the trash; they can be restored for 30 days.")
-    async def delete_task(self, info: Info, id: NodeId, expected_version: DeleteVersion = None) -> DeleteTaskPayload:
-        task_id = parse_id("Task", id)
+    async def delete_task(self, info: Info, input: DeleteTaskInput) -> DeleteTaskPayload:
         async with info.context.writing() as session:
-            await commands.delete(session, info.context.actor, task_id, expected_version=expected_version)
-        return DeleteTaskPayload(deleted_task_id=id)
+            await commands.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
+        return DeleteTaskPayload(deleted_task_id=strawberry.ID(node_ids.encode("Task", input.id)))
 
     @strawberry.mutation(description="Bring a task back from the trash, with the subtasks that went with it.")
-    async def restore_task(self, info: Info, id: NodeId) -> RestoreTaskPayload:
-        task_id = parse_id("Task", id)
+    async def restore_task(self, info: Info, input: RestoreTaskInput) -> RestoreTaskPayload:
         async with info.context.writing() as session:
-            task = await commands.restore(session, info.context.actor, task_id)
+            task = await commands.restore(session, info.context.actor, input.id)
         return RestoreTaskPayload(task=shown(task))
 
     @strawberry.mutation(
-        description="Delete every task of every user, for good. Takes an X-API-Key with the scope admin."
+        description="Delete every task of every user, or of one project, for good. Takes a key with the scope admin."
     )
-    async def clear_tasks(self, info: Info) -> ClearTasksPayload:
+    async def clear_tasks(self, info: Info, input: ClearTasksInput) -> ClearTasksPayload:
         async with info.context.writing() as session:
-            await commands.clear(session, info.context.actor)
+            await commands.clear(session, info.context.actor, project_id=input.project_id)
         return ClearTasksPayload(message="All tasks deleted")
+
+
+@strawberry.type
+class TaskSubscriptions:
+    @strawberry.subscription(description="Tasks as they are created, in projects that the caller may read.")
+    async def task_created(self, info: Info) -> AsyncGenerator[Task, None]:
+        context = info.context
+        context.actor.require(Scope.TASKS_READ)
+        async for event in context.feed.follow():
+            if event.kind != "task.created":
+                continue
+            context.forget()
+            async with context.reading() as session:
+                try:
+                    task = await queries.get(session, context.actor, event.entity_id)
+                except NotFound:
+                    continue
+            yield shown(task)

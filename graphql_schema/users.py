@@ -1,8 +1,8 @@
 from datetime import datetime
-from typing import Any
 
 import strawberry
 from pydantic import Field
+from strawberry import UNSET
 
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
@@ -14,26 +14,16 @@ from services.inputs import UserId
 from services.users import PasswordChange, UserAdminUpdate, UserCreate, UserOut, UserRecord, UserUpdate
 
 
-def _private(name: str) -> Any:
-    """A field that the account's owner and administrators see; null for everybody else, where REST leaves it out."""
-
-    def resolve(root: Any, info: Info) -> Any:
-        return getattr(root, name) if users.may_see_private(info.context.actor, root.id) else None
-
-    resolve.__annotations__.pop("return")
-    return strawberry.field(resolver=resolve)
-
-
 @described(UserOut, record=UserRecord)
 class User(Node):
     database_id: int = attribute("id")
     username: str
     full_name: str | None
-    email: str | None = _private("email")
-    timezone: str | None = _private("timezone")
-    is_admin: bool | None = _private("is_admin")
-    disabled: bool | None = _private("disabled")
-    created_at: datetime | None = _private("created_at")
+    email: str | None
+    timezone: str | None
+    is_admin: bool | None
+    disabled: bool | None
+    created_at: datetime | None
 
 
 RegisterInput = service_input("RegisterInput")(UserCreate)
@@ -84,9 +74,11 @@ class UserQueries:
             except NotFound:
                 return None
 
-    @strawberry.field(description="Every account, oldest first. Administrators only.")
+    @strawberry.field(
+        description="The people the caller shares projects with, oldest account first; all people for administrators."
+    )
     async def users(
-        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[User]:
         context, request = info.context, page_request(first, after, last, before)
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-import strawberry
 from pydantic import Field
 
 from services.inputs import Int
@@ -10,4 +9,3 @@ from services.inputs import Int
 _DESCRIPTION = "Change it only if its version is still this one; else VERSION_CONFLICT, and nothing is written."
 
 ExpectedVersion = Annotated[Int, Field(description=_DESCRIPTION)]
-DeleteVersion = Annotated[int | None, strawberry.argument(description=_DESCRIPTION)]

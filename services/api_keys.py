@@ -14,7 +14,7 @@ from db.models import ApiKey
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Forbidden, NotFound
-from services.inputs import Input, Line, Timestamp
+from services.inputs import Input, Line, Timestamp, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
 
@@ -31,7 +31,7 @@ class ApiKeyCreate(Input):
         description="What it may do. tasks:write includes tasks:read; admin needs an administrator and includes all.",
         examples=[["tasks:read"]],
     )
-    expires_at: Timestamp | None = Field(default=None, description="When it stops working; null for never.")
+    expires_at: Timestamp | None = Field(default_factory=absent, description="When it stops working; null for never.")
 
 
 class ApiKeyOut(Output):

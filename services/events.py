@@ -13,8 +13,9 @@ from core import context
 from core.clock import now, wire_format
 from db.engine import Session
 from db.models import Event
+from services import node_ids
 from services.actors import Actor
-from services.outputs import DatabaseId, Output
+from services.outputs import DatabaseId, NodeId, Output
 from services.pagination import Ordering, SortKey
 
 Changes = Mapping[str, tuple[Any, Any]]
@@ -36,6 +37,7 @@ class EventOut(Output):
     """One change: who did what to which thing, and when."""
 
     id: DatabaseId
+    node_id: NodeId
     event_id: str = Field(description="The stable id of the event (UUIDv7): the same in every feed.")
     kind: str = Field(description="What happened, e.g. task.updated.")
     entity_type: str = Field(description="The kind of thing that changed, e.g. task or comment.")
@@ -72,11 +74,15 @@ class EventRecord(NamedTuple):
     raw_changes: Mapping[str, Sequence[Any]]
 
     @property
+    def node_id(self) -> str:
+        return node_ids.encode("Event", self.id)
+
+    @property
     def changes(self) -> list[Change]:
         return [Change(field, *values) for field, values in self.raw_changes.items()]
 
 
-COLUMNS = tuple(getattr(Event, name) for name in EventRecord._fields[:-1]) + (Event.changes,)
+COLUMNS = (*(getattr(Event, name) for name in EventRecord._fields[:-1]), Event.changes)
 
 
 class NewEvent(NamedTuple):

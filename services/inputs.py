@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     StrictInt,
     WithJsonSchema,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
 from core.clock import to_utc
@@ -30,9 +31,33 @@ class Input(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Lift descriptions out of ``X | None``, where neither OpenAPI nor GraphQL would show them with the field."""
+        super().__pydantic_init_subclass__(**kwargs)
+        lifted = False
+        for field in cls.model_fields.values():
+            if field.description is None and (found := _described(field.annotation)) is not None:
+                field.description, field.examples = found.description, field.examples or found.examples
+                lifted = True
+        if lifted:
+            cls.model_rebuild(force=True, raise_errors=False)
+
     def sent(self) -> dict[str, Any]:
         """The fields that the caller sent, with their values; a field left out is not there."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def _described(annotation: Any) -> FieldInfo | None:
+    """The first description in the metadata of an annotation's parts."""
+    if get_origin(annotation) is Annotated:
+        for item in get_args(annotation)[1:]:
+            if isinstance(item, FieldInfo) and item.description:
+                return item
+    for part in get_args(annotation):
+        if (found := _described(part)) is not None:
+            return found
+    return None
 
 
 def absent() -> Any:

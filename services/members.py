@@ -1,6 +1,6 @@
 """Who belongs to a project, and with which role."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,11 +12,11 @@ from sqlalchemy import update as sql_update
 from core.clock import now
 from db.engine import AnySelect, Session
 from db.models import Membership, Task, TaskAssignee, User
-from services import events
+from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Forbidden, NotFound
-from services.inputs import Input, UserId
-from services.outputs import CreatedAt, Output
+from services.inputs import Input, UserId, absent
+from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import (
     Ordering,
     Page,
@@ -35,8 +35,8 @@ from services.users import Username, UserRecord, UserSummary
 class MemberAdd(Input):
     """Adds a person to a project, by id or by username."""
 
-    user_id: UserId | None = Field(default=None, description="The account to add; or give its username.")
-    username: Username | None = Field(default=None, description="The username of the account to add.")
+    user_id: UserId | None = Field(default_factory=absent, description="The account to add; or give its username.")
+    username: Username | None = Field(default_factory=absent, description="The username of the account to add.")
     role: Role = Field(default=Role.MEMBER, description="What the person may do.")
 
 
@@ -49,6 +49,9 @@ class MemberUpdate(Input):
 class MemberOut(Output):
     """A person in a project."""
 
+    id: DatabaseId
+    node_id: NodeId
+    project_id: int = Field(description="The project.")
     user: UserSummary = Field(description="The account.")
     role: Role = Field(description="What the person may do.")
     created_at: CreatedAt
@@ -59,10 +62,11 @@ class MemberRecord(NamedTuple):
     role: str
     created_at: datetime
     project_id: int
+    id: int
 
     @property
-    def id(self) -> int:
-        return self.user.id
+    def node_id(self) -> str:
+        return node_ids.encode("Member", self.id)
 
 
 _USER_COLUMNS = tuple(getattr(User, name) for name in UserRecord._fields)
@@ -71,13 +75,18 @@ _COLUMNS = (
     Membership.role,
     Membership.created_at.label("joined_at"),
     Membership.project_id,
+    Membership.id,
 )
-BY_USER = Ordering(SortKey("id", User.id, User.id, kind="integer"), descending=False)
+OLDEST_FIRST = Ordering(SortKey("id", Membership.id, Membership.id, kind="integer"), descending=False)
 
 
-def _make(row: Any) -> MemberRecord:
+def _maker(actor: Actor) -> Callable[[Any], MemberRecord]:
     width = len(_USER_COLUMNS)
-    return MemberRecord(UserRecord._make(row[:width]), *row[width:])
+
+    def make(row: Any) -> MemberRecord:
+        return MemberRecord(UserRecord._make(row[:width]).seen_by(actor), *row[width:])
+
+    return make
 
 
 def _select() -> AnySelect:
@@ -85,10 +94,12 @@ def _select() -> AnySelect:
 
 
 async def list_(session: Session, actor: Actor, project_id: int, request: PageRequest) -> Page[MemberRecord]:
-    """A project's members by account id. Raises ``NotFound``."""
+    """A project's members, longest first. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)
     statement = _select().where(Membership.project_id == project_id)
-    return make_page(await session.all(page_statement(statement, BY_USER, request)), _make, BY_USER, request)
+    return make_page(
+        await session.all(page_statement(statement, OLDEST_FIRST, request)), _maker(actor), OLDEST_FIRST, request
+    )
 
 
 async def pages(
@@ -98,8 +109,8 @@ async def pages(
     statement = _select().where(
         Membership.project_id.in_(project_ids), Membership.project_id.in_(projects.visible_ids(actor))
     )
-    rows = await session.all(pages_statement(statement, Membership.project_id.expression, BY_USER, request))
-    return make_pages(rows, _make, BY_USER, request, project_ids)
+    rows = await session.all(pages_statement(statement, Membership.project_id.expression, OLDEST_FIRST, request))
+    return make_pages(rows, _maker(actor), OLDEST_FIRST, request, project_ids)
 
 
 async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -> Mapping[int, int]:
@@ -118,7 +129,18 @@ async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> 
     row = await session.first(_select().where(Membership.project_id == project_id, Membership.user_id == user_id))
     if row is None:
         raise NotFound("Member")
-    return _make(row)
+    return _maker(actor)(row)
+
+
+async def by_id(session: Session, actor: Actor, member_id: int) -> MemberRecord:
+    """A membership of a project that the actor may read. Raises ``NotFound``."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(
+        _select().where(Membership.id == member_id, Membership.project_id.in_(projects.visible_ids(actor)))
+    )
+    if row is None:
+        raise NotFound("Member")
+    return _maker(actor)(row)
 
 
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 import orjson
-from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.engine import AnySelect
@@ -205,7 +205,8 @@ def _beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> C
         among_nulls = and_(column.is_(None), tie)
         return or_(column.is_not(None), among_nulls) if backward else among_nulls
     position = tuple_(column, id_column)
-    here = tuple_(value, row_id)
+    # bound with the column's own type: SQLite compares the text that it stores
+    here = tuple_(literal(value, column.type), literal(row_id, id_column.type))
     beyond = position < here if descending else position > here
     if ordering.key.nullable and not backward:
         return or_(beyond, column.is_(None))

@@ -29,7 +29,7 @@ class TagCreate(Input):
     """Creates a tag in a project."""
 
     name: TagName
-    color: Color | None = None
+    color: Color | None = Field(default_factory=absent)
 
 
 class TagUpdate(Input):

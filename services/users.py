@@ -19,7 +19,7 @@ from services import events, node_ids, sessions
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, NotFound, Problem
 from services.inputs import Bool, Input, Line, Text, absent
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.outputs import DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
 
 INBOX_KEY = "INBOX"
@@ -74,7 +74,7 @@ class UserCreate(Input):
     username: Username
     email: Email
     password: Password
-    full_name: FullName | None = None
+    full_name: FullName | None = Field(default_factory=absent)
     timezone: Timezone = "UTC"
 
 
@@ -113,15 +113,13 @@ class UserSummary(Output):
 
 
 class UserOut(UserSummary):
-    """An account, as its owner and administrators see it."""
+    """An account. What is private is null for everybody but its owner and administrators."""
 
-    email: str | None = Field(
-        description="The e-mail address; null for imported people who have not claimed their account."
-    )
-    timezone: str = Field(description="A time zone of the IANA database.")
-    is_admin: bool = Field(description="Whether the account administers the server.")
-    disabled: bool = Field(description="A disabled account cannot log in.")
-    created_at: CreatedAt
+    email: str | None = Field(description="Private. The e-mail address; null where an imported account is not claimed.")
+    timezone: str | None = Field(description="Private. A time zone of the IANA database.")
+    is_admin: bool | None = Field(description="Private. Whether the account administers the server.")
+    disabled: bool | None = Field(description="Private. A disabled account cannot log in.")
+    created_at: datetime | None = Field(description="Private. When it was created, in UTC.")
 
 
 class UserRecord(NamedTuple):
@@ -129,18 +127,24 @@ class UserRecord(NamedTuple):
     username: str
     full_name: str | None
     email: str | None
-    timezone: str
-    is_admin: bool
-    disabled: bool
-    created_at: datetime
+    timezone: str | None
+    is_admin: bool | None
+    disabled: bool | None
+    created_at: datetime | None
 
     @property
     def node_id(self) -> str:
         return node_ids.encode("User", self.id)
 
+    def seen_by(self, actor: Actor) -> "UserRecord":
+        """The record without what is private, unless it is the actor's own, or the actor an administrator."""
+        if self.id == actor.user_id or (actor.is_admin and Scope.ADMIN in actor.scopes):
+            return self
+        return UserRecord(self.id, self.username, self.full_name, None, None, None, None, None)
+
 
 COLUMNS = tuple(getattr(User, name) for name in UserRecord._fields)
-BY_NAME = Ordering(SortKey("id", User.id, User.id, kind="integer"), descending=False)
+OLDEST_FIRST = Ordering(SortKey("id", User.id, User.id, kind="integer"), descending=False)
 
 
 def _select() -> AnySelect:
@@ -297,31 +301,26 @@ async def get(session: Session, actor: Actor, user_id: int) -> UserRecord:
     row = await session.first(visible(actor).where(User.id == user_id))
     if row is None:
         raise NotFound("User")
-    return UserRecord._make(row)
+    return UserRecord._make(row).seen_by(actor)
 
 
 async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[UserRecord]:
-    """Every account, oldest first: for administrators."""
-    actor.require_admin()
-    rows = await session.all(page_statement(_select(), BY_NAME, request))
-    return make_page(rows, UserRecord._make, BY_NAME, request)
+    """The accounts that the actor may know of, oldest first; every account for administrators."""
+    actor.require(Scope.TASKS_READ)
+    rows = await session.all(page_statement(visible(actor), OLDEST_FIRST, request))
+    return make_page(rows, lambda row: UserRecord._make(row).seen_by(actor), OLDEST_FIRST, request)
 
 
 async def count(session: Session, actor: Actor) -> int:
-    """How many accounts there are: for administrators."""
-    actor.require_admin()
-    return await session.count(select(User.id))
+    """How many accounts the actor may know of."""
+    actor.require(Scope.TASKS_READ)
+    return await session.count(visible(actor))
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:
     """Accounts for a batch of ids that the actor has read from things it may see. Missing ids are left out."""
     rows = await session.all(_select().where(User.id.in_(ids)))
-    return {row.id: UserRecord._make(row) for row in rows}
-
-
-def may_see_private(actor: Actor, user_id: int) -> bool:
-    """Whether the actor may read an account's e-mail address and settings."""
-    return user_id == actor.user_id or (actor.is_admin and Scope.ADMIN in actor.scopes)
+    return {row.id: UserRecord._make(row).seen_by(actor) for row in rows}
 
 
 async def _refuse_taken(session: Session, *, username: str | None = None, email: str | None = None) -> None:

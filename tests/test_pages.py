@@ -44,13 +44,18 @@ def install_libraries(target: Path, *, manifest: str | None = None, **replaced: 
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """The folder the libraries are installed in, still missing."""
-    target = tmp_path / "assets"
-    registry = Assets(installed=target)
+    return tmp_path / "assets"
+
+
+@pytest.fixture
+def registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Assets:
+    """What this process serves: the committed files, and what is in ``folder``."""
+    registry = Assets(installed=folder)
     monkeypatch.setattr(api.pages, "ASSETS", registry)
     monkeypatch.setattr(api.pages.html, "ASSETS", registry)
-    return target
+    return registry
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def installed(folder: Path) -> Path:
 
 
 @pytest.fixture
-async def browser_client() -> AsyncClient:
+async def browser_client(registry: Assets) -> AsyncClient:
     """A client of an application that has nothing but the pages."""
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(router)
@@ -138,7 +143,7 @@ class TestPages:
 
 class TestMissingLibraries:
     @pytest.mark.parametrize("path", LIBRARY_PAGES)
-    async def test_page_says_what_to_run(self, folder: Path, browser_client: AsyncClient, path: str) -> None:
+    async def test_page_says_what_to_run(self, browser_client: AsyncClient, path: str) -> None:
         page = await browser_client.get(path)
         assert page.status_code == 503
         assert page.headers["cache-control"] == "no-store"
@@ -147,7 +152,7 @@ class TestMissingLibraries:
         for url in asset_urls(page):
             assert (await browser_client.get(f"/{url}")).status_code == 200
 
-    async def test_home_works_without_libraries(self, folder: Path, browser_client: AsyncClient) -> None:
+    async def test_home_works_without_libraries(self, browser_client: AsyncClient) -> None:
         assert (await browser_client.get("/")).status_code == 200
 
     async def test_libraries_installed_while_serving_are_found(self, folder: Path, browser_client: AsyncClient) -> None:
@@ -175,16 +180,16 @@ class TestAssets:
         ],
     )
     async def test_asset_is_typed_and_kept_for_ever(
-        self, installed: Path, browser_client: AsyncClient, name: str, media_type: str
+        self, installed: Path, registry: Assets, browser_client: AsyncClient, name: str, media_type: str
     ) -> None:
-        asset = await browser_client.get(f"/{api.pages.html.ASSETS.url(name)}")
+        asset = await browser_client.get(f"/{registry.url(name)}")
         assert asset.status_code == 200
         assert asset.headers["content-type"] == media_type
         assert asset.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert asset.headers["x-content-type-options"] == "nosniff"
 
-    async def test_head_and_etag(self, installed: Path, browser_client: AsyncClient) -> None:
-        url = f"/{api.pages.html.ASSETS.url('site.css')}"
+    async def test_head_and_etag(self, registry: Assets, browser_client: AsyncClient) -> None:
+        url = f"/{registry.url('site.css')}"
         get, head = await browser_client.get(url), await browser_client.head(url)
         assert head.headers["etag"] == get.headers["etag"]
         assert head.headers["content-length"] == str(len(get.content))
@@ -219,14 +224,16 @@ class TestAssets:
     async def test_nothing_but_assets_is_served(self, installed: Path, browser_client: AsyncClient, path: str) -> None:
         assert (await browser_client.get(path)).status_code == 404
 
-    async def test_manifest_cannot_point_outside_its_folder(self, folder: Path, browser_client: AsyncClient) -> None:
+    async def test_manifest_cannot_point_outside_its_folder(
+        self, folder: Path, registry: Assets, browser_client: AsyncClient
+    ) -> None:
         (folder.parent / "secret.js").write_text("secret")
         install_libraries(folder, redoc="../secret.js")
-        assert api.pages.html.ASSETS.url("redoc.js") is None
+        assert registry.url("redoc.js") is None
         assert (await browser_client.get("/assets/..%2fsecret.js")).status_code == 404
         assert (await browser_client.get("/assets/secret.js")).status_code == 404
 
-    async def test_browsers_find_an_icon_by_themselves(self, folder: Path, browser_client: AsyncClient) -> None:
+    async def test_browsers_find_an_icon_by_themselves(self, browser_client: AsyncClient) -> None:
         icon = await browser_client.get("/favicon.ico")
         assert icon.status_code == 200
         assert icon.headers["content-type"] == "image/svg+xml"
@@ -399,9 +406,7 @@ class TestInChromium:
         expect(page.get_by_text(f"Signed in as {username}")).to_be_visible()
 
     def run(self, page: Page, operation: str) -> None:
-        page.get_by_role("tab", name=operation).or_(
-            page.get_by_role("button", name=operation, exact=True)
-        ).first.click()
+        page.locator(".graphiql-tab").filter(has_text=operation).click()
         page.locator(".graphiql-execute-button").click()
 
     def test_sign_in_then_queries_show_data(self, visit: Visit) -> None:
@@ -423,7 +428,7 @@ class TestInChromium:
         self.register(page, "browser_grace")
         page.get_by_role("button", name="Sign out").click()
         self.run(page, "WhoAmI")
-        expect(page.get_by_label("Result Window")).not_to_contain_text("browser_grace")
+        expect(page.get_by_label("Result Window")).to_contain_text(re.compile('"me": null|UNAUTHENTICATED'))
         page.get_by_label("Username").first.fill("browser_grace")
         page.get_by_label("Password").first.fill("wrong")
         page.keyboard.press("Enter")
@@ -438,7 +443,6 @@ class TestInChromium:
         page.get_by_role("button", name="Headers", exact=True).click()
         page.locator(".graphiql-editor-tool .CodeMirror:visible").click()
         page.keyboard.insert_text('{"authorization": "Bearer of-bad-news"}')
-        page.wait_for_timeout(500)
         with page.expect_request(lambda request: request.url.endswith("/graphql") and request.method == "POST") as sent:
             page.locator(".graphiql-execute-button").click()
         assert sent.value.headers["authorization"] == "Bearer of-bad-news"

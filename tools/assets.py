@@ -202,6 +202,8 @@ def _npm_ci(scratch: Path) -> Path:
     environment = {
         "npm_config_cache": str(scratch / "npm-cache"),  # the home directory may be missing or read-only
         "npm_config_update_notifier": "false",
+        "npm_config_fetch_retry_mintimeout": "2000",  # without a network, say so within seconds
+        "npm_config_fetch_retry_maxtimeout": "8000",
         **os.environ,
     }
     with _npm(scratch, environment) as command:

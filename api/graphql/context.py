@@ -19,6 +19,7 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         database=state.database,
         security=state.security,
         authenticator=state.authenticator,
+        feed=state.feed,
         client=connection.client.host if connection.client else "",
         user_agent=connection.headers.get("user-agent"),
     )

@@ -62,7 +62,7 @@ class _Connection:
     def __init__(self, websocket: WebSocket, state: State) -> None:
         self._websocket = websocket
         self._state = state
-        self._credentials: Credentials | None = None
+        self._credentials = Credentials()
         self._operations: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -99,9 +99,11 @@ class _Connection:
             raise Close(4400, "The payload of connection_init must be an object")
         self._credentials = _credentials(payload or {}, self._websocket)
         try:
-            await self._actor()
+            actor = await self._actor()
         except TandemError as error:
             raise Close(4403, error.message) from None
+        if actor.method == "anonymous":
+            raise Close(4401, "Unauthorized")
         await self._send({"type": "connection_ack"})
 
     async def _dispatch(self, message: dict[str, Any]) -> None:
@@ -160,6 +162,7 @@ class _Connection:
                 await self._next(id_, outcome)
             else:
                 async for outcome in await EXECUTOR.subscribe(request, operation_context, document, operation):
+                    await self._actor()  # a session that has ended hears nothing more
                     await self._next(id_, outcome)
         except RequestError as error:
             return {"type": "error", "payload": error.outcome.errors}
@@ -168,7 +171,6 @@ class _Connection:
         return {"type": "complete"}
 
     async def _actor(self) -> Actor:
-        assert self._credentials is not None
         return await self._state.authenticator.authenticate(self._credentials)
 
     async def _next(self, id_: str, outcome: Outcome) -> None:

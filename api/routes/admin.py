@@ -1,12 +1,12 @@
-from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
+from api.dependencies import AppState, Caller, UserPath, Writing
 from api.media_types import StrictRoute
 from services import users
+from services.node_ids import MAX_DATABASE_ID
 from services.tasks import commands
 from services.users import UserAdminUpdate, UserOut, UserRecord
 
@@ -20,20 +20,16 @@ class Message(BaseModel):
 
 
 @router.delete("/clear-tasks")
-async def clear_tasks(actor: Caller, session: Writing) -> Message:
-    """Delete every task of every user, for good. Takes an X-API-Key with the scope admin."""
-    await commands.clear(session, actor)
+async def clear_tasks(
+    actor: Caller,
+    session: Writing,
+    project_id: Annotated[
+        int | None, Query(ge=1, le=MAX_DATABASE_ID, description="Only this project's tasks; all if left out.")
+    ] = None,
+) -> Message:
+    """Delete every task of every user, or of one project, for good. Takes an X-API-Key with the scope admin."""
+    await commands.clear(session, actor, project_id=project_id)
     return Message(message="All tasks deleted")
-
-
-@router.get("/users", response_model=list[UserOut])
-async def list_users(
-    query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
-) -> Sequence[UserRecord]:
-    """Every account, oldest first. Administrators only."""
-    page = await users.list_(session, actor, query.page())
-    add_links(request, response, page)
-    return page.items
 
 
 @router.patch("/users/{user_id}", response_model=UserOut)

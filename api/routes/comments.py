@@ -7,12 +7,14 @@ from api.dependencies import (
     Caller,
     CommentPath,
     ExpectedVersion,
+    KnownTags,
     ListQuery,
     Reading,
     TaskPath,
     Writing,
     add_links,
-    not_modified,
+    tagged,
+    unless_known,
 )
 from api.media_types import StrictRoute
 from services import comments
@@ -43,19 +45,21 @@ async def create_comment(
     """Comment on a task."""
     comment = await comments.create(session, actor, task_id, body)
     response.headers["Location"] = f"/api/v1/tasks/{task_id}/comments/{comment.id}"
-    response.headers["ETag"] = f'"{comment.version}"'
-    return comment
+    return tagged(response, comment, comment.version)
 
 
 @router.get("/{comment_id}", response_model=CommentOut)
 async def get_comment(
-    task_id: TaskPath, comment_id: CommentPath, actor: Caller, session: Reading, request: Request, response: Response
+    task_id: TaskPath,
+    comment_id: CommentPath,
+    actor: Caller,
+    session: Reading,
+    response: Response,
+    known: KnownTags = None,
 ) -> CommentRecord | Response:
     """A comment."""
     comment = await comments.get(session, actor, comment_id, task_id=task_id)
-    if not_modified(request, response, comment.version):
-        return Response(status_code=304, headers={"ETag": response.headers["ETag"]})
-    return comment
+    return unless_known(response, comment, comment.version, known)
 
 
 @router.patch("/{comment_id}", response_model=CommentOut)
@@ -70,8 +74,7 @@ async def update_comment(
 ) -> CommentRecord:
     """Change a comment. Only its author may."""
     comment = await comments.update(session, actor, comment_id, body, task_id=task_id, expected_version=expected)
-    response.headers["ETag"] = f'"{comment.version}"'
-    return comment
+    return tagged(response, comment, comment.version)
 
 
 @router.put("/{comment_id}", response_model=CommentOut)

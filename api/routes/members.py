@@ -20,7 +20,7 @@ async def list_members(
     request: Request,
     response: Response,
 ) -> Sequence[MemberRecord]:
-    """The people in a project, by account id."""
+    """The people in a project, longest first."""
     page = await members.list_(session, actor, project_id, query.page())
     add_links(request, response, page)
     return page.items
@@ -32,7 +32,7 @@ async def add_member(
 ) -> MemberRecord:
     """Add a person by id or username. Admins and owners may."""
     member = await members.add(session, actor, project_id, body)
-    response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.id}"
+    response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.user.id}"
     return member
 
 

@@ -7,13 +7,15 @@ from pydantic import Field
 from api.dependencies import (
     Caller,
     ExpectedVersion,
+    KnownTags,
     ListQuery,
     ProjectPath,
     Reading,
     TaskPath,
     Writing,
     add_links,
-    not_modified,
+    tagged,
+    unless_known,
 )
 from api.media_types import StrictRoute
 from services.projects import commands, queries
@@ -46,19 +48,16 @@ async def create_project(body: ProjectCreate, actor: Caller, session: Writing, r
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
     project = await commands.create(session, actor, body)
     response.headers["Location"] = f"/api/v1/projects/{project.id}"
-    response.headers["ETag"] = f'"{project.version}"'
-    return project
+    return tagged(response, project, project.version)
 
 
 @router.get("/{project_id}", response_model=ProjectOut)
 async def get_project(
-    project_id: ProjectPath, actor: Caller, session: Reading, request: Request, response: Response
+    project_id: ProjectPath, actor: Caller, session: Reading, response: Response, known: KnownTags = None
 ) -> ProjectRecord | Response:
     """A project that the caller is a member of."""
     project = await queries.get(session, actor, project_id)
-    if not_modified(request, response, project.version):
-        return Response(status_code=304, headers={"ETag": response.headers["ETag"]})
-    return project
+    return unless_known(response, project, project.version, known)
 
 
 @router.patch("/{project_id}", response_model=ProjectOut)
@@ -72,8 +71,7 @@ async def update_project(
 ) -> ProjectRecord:
     """Change a project; fields that are left out stay as they are."""
     project = await commands.update(session, actor, project_id, body, expected_version=expected)
-    response.headers["ETag"] = f'"{project.version}"'
-    return project
+    return tagged(response, project, project.version)
 
 
 @router.delete("/{project_id}", status_code=204)
@@ -97,5 +95,4 @@ async def update_project_task(
     task = await task_commands.update(
         session, actor, task_id, body, expected_version=expected, notify=notify, project_id=project_id
     )
-    response.headers["ETag"] = f'"{task.version}"'
-    return task
+    return tagged(response, task, task.version)

@@ -3,9 +3,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.dependencies import Caller, ExpectedVersion, Reading, TaskPath, Writing, add_links, not_modified
+from api.dependencies import (
+    Caller,
+    ExpectedVersion,
+    KnownTags,
+    Reading,
+    TaskPath,
+    Writing,
+    add_links,
+    tagged,
+    unless_known,
+)
 from api.media_types import StrictRoute
 from api.task_query import TaskListQuery
+from db.engine import Session
+from services.actors import Actor
 from services.tasks import commands, queries
 from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
@@ -45,12 +57,12 @@ async def get_task_by_ref(
     ],
     actor: Caller,
     session: Reading,
-    request: Request,
     response: Response,
     expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+    known: KnownTags = None,
 ) -> TaskRecord | Expanded | Response:
     """A task by its ref."""
-    return await _answer(session, actor, await queries.by_ref(session, actor, ref), expand, request, response)
+    return await _answer(session, actor, await queries.by_ref(session, actor, ref), expand, known, response)
 
 
 @router.get("/{task_id}", response_model=TaskWithRelations, response_model_exclude_unset=True)
@@ -58,12 +70,12 @@ async def get_task(
     task_id: TaskPath,
     actor: Caller,
     session: Reading,
-    request: Request,
     response: Response,
     expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+    known: KnownTags = None,
 ) -> TaskRecord | Expanded | Response:
     """A task."""
-    return await _answer(session, actor, await queries.get(session, actor, task_id), expand, request, response)
+    return await _answer(session, actor, await queries.get(session, actor, task_id), expand, known, response)
 
 
 @router.patch("/{task_id}", response_model=TaskOut)
@@ -105,15 +117,12 @@ async def restore_task(task_id: TaskPath, actor: Caller, session: Writing, respo
 
 
 def _tagged(response: Response, task: TaskRecord) -> TaskRecord:
-    response.headers["ETag"] = f'"{task.version}"'
-    return task
+    return tagged(response, task, task.version)
 
 
 async def _answer(
-    session: Reading, actor: Caller, task: TaskRecord, names: list[Expansion], request: Request, response: Response
+    session: Session, actor: Actor, task: TaskRecord, names: list[Expansion], known: str | None, response: Response
 ) -> TaskRecord | Expanded | Response:
     if names:  # what is read along has versions of its own, so the task's ETag would say too much
         return (await expand(session, actor, [task], names))[0]
-    if not_modified(request, response, task.version):
-        return Response(status_code=304, headers={"ETag": response.headers["ETag"]})
-    return task
+    return unless_known(response, task, task.version, known)

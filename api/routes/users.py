@@ -1,9 +1,12 @@
-from fastapi import APIRouter, Response
+from collections.abc import Sequence
+from typing import Annotated
 
-from api.dependencies import AppState, Caller, Reading, UserPath, Writing
+from fastapi import APIRouter, Query, Request, Response
+
+from api.dependencies import AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import users
-from services.users import PasswordChange, UserCreate, UserOut, UserRecord, UserSummary, UserUpdate
+from services.users import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
 
 router = APIRouter(route_class=StrictRoute, tags=["users"])
 
@@ -36,7 +39,17 @@ async def change_password(body: PasswordChange, actor: Caller, state: AppState) 
     return user
 
 
-@router.get("/users/{user_id}", response_model=UserSummary)
+@router.get("/users", response_model=list[UserOut])
+async def list_users(
+    query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
+) -> Sequence[UserRecord]:
+    """The people the caller shares projects with, oldest account first; all people for administrators."""
+    page = await users.list_(session, actor, query.page())
+    add_links(request, response, page)
+    return page.items
+
+
+@router.get("/users/{user_id}", response_model=UserOut)
 async def get_user(user_id: UserPath, actor: Caller, session: Reading) -> UserRecord:
     """An account that the caller shares a project with."""
     return await users.get(session, actor, user_id)

@@ -18,7 +18,7 @@ def database_url() -> str:
     given = context.config.attributes.get("database_url")
     if given:
         return str(given)
-    if "DATABASE_URL" in os.environ:
+    if os.environ.get("DATABASE_URL"):
         return os.environ["DATABASE_URL"]
     from core.settings import get_settings
 

@@ -41,11 +41,14 @@ class Membership(Created, Base):
 
     __tablename__ = "memberships"
 
-    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     role: Mapped[str] = mapped_column(String(16))
 
     __table_args__ = (
         CheckConstraint("role in ('owner', 'admin', 'member', 'viewer')", name="role"),
+        Index("uq_memberships_project_id_user_id", "project_id", "user_id", unique=True),
         Index(None, "user_id", "project_id", "role"),
+        {"sqlite_autoincrement": True},
     )

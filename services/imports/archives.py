@@ -133,7 +133,8 @@ class Archive:
         return content
 
     def _damaged(self, error: Exception) -> ArchiveError:
-        if isinstance(error, tarfile.TarError) and not self._started:
+        # tarfile gives zlib's errors as its own
+        if isinstance(error, tarfile.TarError) and not self._started and not str(error).startswith("zlib"):
             return ArchiveError(f"{self._path.name} is not a tar archive (.tar, .tar.xz, .tar.gz or .tar.bz2)")
         if isinstance(error, EOFError) or "unexpected end" in str(error):
             return ArchiveError(f"{self._path.name} is cut off: the file ends in the middle of its contents")

@@ -41,9 +41,9 @@ class ProjectCreate(Input):
     """Creates a project, with its tasks and their subtasks if wanted: all or nothing."""
 
     name: ProjectName
-    key: ProjectKey | None = None
-    description: ProjectDescription | None = None
-    tasks: list[TaskDraft] = Field(default=[], max_length=100, description="Tasks to create in it.")
+    key: ProjectKey | None = Field(default_factory=absent)
+    description: ProjectDescription | None = Field(default_factory=absent)
+    tasks: list[TaskDraft] = Field(default_factory=list, max_length=100, description="Tasks to create in it.")
 
 
 class ProjectUpdate(Input):

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, insert, literal, select
+from sqlalchemy import func, insert, literal, select, true
 from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.engine import Session
-from db.models import ExternalId, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
+from db.models import Comment, ExternalId, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, NotFound, VersionConflict
@@ -167,14 +167,23 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     return await get(session, actor, task_id)
 
 
-async def clear(session: Session, actor: Actor) -> int:
-    """Delete every task of every user for good: for an API key with the scope ``admin``. Returns how many."""
+async def clear(session: Session, actor: Actor, *, project_id: int | None = None) -> int:
+    """Delete every task of every user, or of one project, for good. Returns how many.
+
+    For an API key with the scope ``admin``: raises ``Forbidden`` for anybody else.
+    """
     actor.require_admin_key()
-    count = int(await session.scalar(select(func.count()).select_from(Task)))
-    await session.execute(sql_delete(ExternalId).where(ExternalId.kind.in_(["task", "comment"])))
-    await session.execute(sql_update(Task).where(Task.parent_id.is_not(None)).values(parent_id=None))
-    await session.execute(sql_delete(Task))
-    await events.record(session, actor, events.NewEvent("tasks.cleared", "server", 0, {"tasks": (count, 0)}))
+    condition = true() if project_id is None else Task.project_id == project_id
+    doomed = select(Task.id).where(condition)
+    written = select(Comment.id).where(Comment.task_id.in_(doomed))
+    count = await session.count(doomed)
+    # an import may bring them back
+    for kind, ids in (("task", doomed), ("comment", written)):
+        await session.execute(sql_delete(ExternalId).where(ExternalId.kind == kind, ExternalId.entity_id.in_(ids)))
+    await session.execute(sql_update(Task).where(condition, Task.parent_id.is_not(None)).values(parent_id=None))
+    await session.execute(sql_delete(Task).where(condition))
+    changes = {"tasks": (count, 0)}
+    await events.record(session, actor, events.NewEvent("tasks.cleared", "server", 0, changes, project_id=project_id))
     return count
 
 

@@ -44,13 +44,13 @@ class _TaskFields(Input):
     """What every new task may have."""
 
     title: Title
-    description: Description | None = None
+    description: Description | None = Field(default_factory=absent)
     status: Status = TaskStatus.PENDING
     priority: Priority = 1
-    start_at: StartAt | None = None
-    due_at: DueAt | None = None
-    assignee_ids: Assignees = Field(default=[])
-    tags: Tags = Field(default=[])
+    start_at: StartAt | None = Field(default_factory=absent)
+    due_at: DueAt | None = Field(default_factory=absent)
+    assignee_ids: Assignees = Field(default_factory=list)
+    tags: Tags = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
@@ -62,14 +62,18 @@ class _TaskFields(Input):
 class TaskDraft(_TaskFields):
     """A task to be created together with its project or parent."""
 
-    subtasks: list["TaskDraft"] = Field(default=[], max_length=100, description="Its subtasks.")
+    subtasks: list["TaskDraft"] = Field(default_factory=list, max_length=100, description="Its subtasks.")
 
 
 class TaskCreate(_TaskFields):
     """Creates a task, in the caller's Inbox unless a project is named."""
 
-    project_id: ProjectId | None = Field(default=None, description="The project; the caller's Inbox when left out.")
-    parent_id: TaskId | None = Field(default=None, description="The task of the same project that it is a subtask of.")
+    project_id: ProjectId | None = Field(
+        default_factory=absent, description="The project; the caller's Inbox when left out."
+    )
+    parent_id: TaskId | None = Field(
+        default_factory=absent, description="The task of the same project that it is a subtask of."
+    )
 
 
 class TaskUpdate(Input):

@@ -182,5 +182,5 @@ async def assignees(session: Session, actor: Actor, task_ids: Collection[int]) -
     )
     grouped: dict[int, list[UserRecord]] = {task_id: [] for task_id in task_ids}
     for row in rows:
-        grouped[row[0]].append(UserRecord._make(row[1:]))
+        grouped[row[0]].append(UserRecord._make(row[1:]).seen_by(actor))
     return grouped

@@ -16,9 +16,19 @@
 
   function fetcher(params, options) {
     const headers = options?.headers ?? {};
-    const operation =
-      options?.documentAST && GraphiQL.GraphQL.getOperationAST(options.documentAST, params.operationName);
+    const operations = operationsOf(params.query);
+    // Right after a change of tabs, GraphiQL still names the operation of the tab before.
+    if (operations.length === 1) params = { ...params, operationName: operations[0].name?.value };
+    const operation = operations.find(({ name }) => name?.value === params.operationName);
     return operation?.operation === "subscription" ? subscribe(params, headers) : request(params, headers);
+  }
+
+  function operationsOf(query) {
+    try {
+      return GraphiQL.GraphQL.parse(query).definitions.filter(({ kind }) => kind === "OperationDefinition");
+    } catch {
+      return []; // the server says what is wrong with it
+    }
   }
 
   // Plain objects, for GraphiQL would show the stack of an Error.

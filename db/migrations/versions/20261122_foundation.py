@@ -149,6 +149,7 @@ def upgrade() -> None:
 
     op.create_table(
         "memberships",
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("role", sa.String(length=16), nullable=False),
@@ -160,12 +161,14 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["user_id"], ["users.id"], name=op.f("fk_memberships_user_id_users"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("project_id", "user_id", name=op.f("pk_memberships")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_memberships")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("memberships", schema=None) as batch_op:
         batch_op.create_index(
             batch_op.f("ix_memberships_user_id_project_id_role"), ["user_id", "project_id", "role"], unique=False
         )
+        batch_op.create_index("uq_memberships_project_id_user_id", ["project_id", "user_id"], unique=True)
 
     op.create_table(
         "refresh_tokens",
@@ -351,6 +354,7 @@ def downgrade() -> None:
 
     op.drop_table("refresh_tokens")
     with op.batch_alter_table("memberships", schema=None) as batch_op:
+        batch_op.drop_index("uq_memberships_project_id_user_id")
         batch_op.drop_index(batch_op.f("ix_memberships_user_id_project_id_role"))
 
     op.drop_table("memberships")

@@ -1,0 +1,66 @@
+"""Commands for the two schemas that are committed: ``schema.graphql`` and ``openapi.json``."""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.database import fail, reported
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN_LINES = 60
+
+app = typer.Typer(help="Export the GraphQL and OpenAPI schemas, or check the exported ones.", no_args_is_help=True)
+Directory = Annotated[Path, typer.Option(help="The folder of the two files.", show_default=False)]
+
+
+@app.command()
+def export(directory: Directory = ROOT) -> None:
+    """Write schema.graphql and openapi.json."""
+    with reported():
+        for name, text in _documents().items():
+            path = directory / name
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"Wrote {path.name}")
+
+
+@app.command()
+def check(directory: Directory = ROOT) -> None:
+    """Fail, and show how, where the files differ from what the code says."""
+    with reported():
+        stale = []
+        for name, text in _documents().items():
+            path = directory / name
+            exported = path.read_text(encoding="utf-8") if path.exists() else ""
+            if exported != text:
+                stale.append(name)
+                _show_difference(name, exported, text)
+        if stale:
+            fail(f"{' and '.join(stale)}: not what the code says. Run: make schema")
+    typer.echo("schema.graphql and openapi.json are those of the code.")
+
+
+def _documents() -> dict[str, str]:
+    """The text of each file: the same for the same code."""
+    # here, so that other commands start without the application
+    from api.main import openapi_document
+    from graphql_schema.schema import sdl
+
+    return {
+        "schema.graphql": sdl().strip() + "\n",
+        "openapi.json": json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n",
+    }
+
+
+def _show_difference(name: str, exported: str, text: str) -> None:
+    difference = list(
+        difflib.unified_diff(
+            exported.splitlines(), text.splitlines(), f"{name} (exported)", f"{name} (code)", n=2, lineterm=""
+        )
+    )
+    for line in difference[:SHOWN_LINES]:
+        typer.echo(line, err=True)
+    if len(difference) > SHOWN_LINES:
+        typer.echo(f"... and {len(difference) - SHOWN_LINES} lines more", err=True)

@@ -1,0 +1,56 @@
+"""Emptying the trash of what can no longer be restored."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+
+from core.clock import now
+from db.engine import Database, Session
+from db.models import Project, Task
+from services import events
+from services.actors import Actor
+from services.tasks.models import TRASH_DAYS
+
+BATCH = 500
+
+
+async def purge(database: Database, actor: Actor) -> int:
+    """Delete for good the tasks, with their comments, that are longer in the trash than they can be restored.
+
+    Takes the database and not a session: a few hundred tasks are a transaction, so that nobody waits for long. What an
+    import knows of them stays, so that it does not bring them back. Returns how many. Raises ``Forbidden``.
+    """
+    actor.require_admin()
+    before, total = now() - timedelta(days=TRASH_DAYS), 0
+    while True:
+        async with database.writing() as session:
+            count = await _purge_some(session, actor, before=before)
+        total += count
+        if count < BATCH:
+            return total
+
+
+async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> int:
+    rows = await session.all(
+        select(Task.id, Task.project_id, Task.number, Task.version, Project.key)
+        .join(Project, Project.id == Task.project_id)
+        .where(Task.deleted_at <= before)
+        .order_by(Task.id)
+        .limit(BATCH)
+    )
+    await session.execute(delete(Task).where(Task.id.in_([row.id for row in rows])))
+    gone = [
+        events.NewEvent(
+            "task.purged",
+            "task",
+            row.id,
+            {"ref": (f"{row.key}-{row.number}", None)},
+            version=row.version,
+            project_id=row.project_id,
+            task_id=row.id,
+            notify=False,
+        )
+        for row in rows
+    ]
+    await events.record(session, actor, *gone)
+    return len(rows)

@@ -1,0 +1,21 @@
+"""Databases that belong to one test, for what the shared ones cannot show: having nobody in them, and being killed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import migrate
+from tests.infrastructure import require, scratch_database
+
+
+@contextmanager
+def empty_database(backend: str, folder: Path) -> Iterator[str]:
+    """The URL of a migrated database without rows; a PostgreSQL one is dropped afterwards."""
+    if backend == "sqlite":
+        url = f"sqlite:///{folder / 'own.db'}"
+        migrate(url)
+        yield url
+    else:
+        with scratch_database(require("postgresql")) as url:
+            migrate(url)
+            yield url

@@ -1,0 +1,219 @@
+"""The operations on projects and what is in them, called the same way on either door, in REST's spelling.
+
+``run`` translates for GraphQL: ids become global ones, names camel case, enum values capitals. It asks for every field that
+REST answers, so the two bodies of one operation can be compared as they are.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLObjectType
+from pydantic import BaseModel
+from strawberry.utils.str_converters import to_camel_case
+
+from graphql_schema.schema import schema
+from services.comments import CommentOut
+from services.events import EventOut
+from services.members import MemberOut
+from services.node_ids import encode
+from services.projects.models import ProjectOut
+from services.tags import TagOut
+from services.tasks.models import TaskOut
+from services.users import UserSummary
+from tests.actors import Anonymous
+from tests.doors import Door, Result, from_graphql, from_rest
+
+REFERENCES = {
+    "project_id": "Project",
+    "parent_id": "Task",
+    "task_id": "Task",
+    "comment_id": "Comment",
+    "tag_id": "Tag",
+    "user_id": "User",
+    "assignee_ids": "User",
+}
+ENUMERATIONS = {"status", "role"}
+_NESTED: dict[str, tuple[type[BaseModel], str]] = {"user": (UserSummary, "User")}
+
+
+def selection(model: type[BaseModel], type_name: str) -> str:
+    """The fields of a REST model as a GraphQL selection that answers under REST's names."""
+    type_ = schema._schema.type_map[type_name]
+    assert isinstance(type_, GraphQLObjectType)
+    parts = []
+    for name in model.model_fields:
+        if name == "id":
+            parts.append("id: databaseId")
+        elif name == "node_id":
+            parts.append("node_id: id")
+        elif name == "changes":
+            parts.append("changes { field before after }")
+        elif name in _NESTED:
+            parts.append(f"{name} {{ {selection(*_NESTED[name])} }}")
+        elif to_camel_case(name) in type_.fields:
+            parts.append(f"{name}: {to_camel_case(name)}")
+        else:
+            relation = to_camel_case(name.removesuffix("_id"))
+            assert relation in type_.fields, f"GraphQL's {type_name} lacks REST's {name}"
+            parts.append(f"{name}: {relation} {{ id: databaseId }}")
+    return " ".join(parts)
+
+
+TASK = selection(TaskOut, "Task")
+PROJECT = selection(ProjectOut, "Project")
+MEMBER = selection(MemberOut, "Member")
+TAG = selection(TagOut, "Tag")
+COMMENT = selection(CommentOut, "Comment")
+EVENT = selection(EventOut, "Event")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route and its GraphQL document. ``answer`` says where in the document's result REST's body is."""
+
+    rest: str
+    graphql: str
+    answer: str = ""
+    id: str = ""
+    """Which of the route's ids GraphQL calls ``id``."""
+
+
+def _change(field: str, answer: str = "", fields: str = "") -> str:
+    name = field[0].upper() + field[1:]
+    payload = f"{answer} {{ {fields} }}" if fields else answer
+    return f"mutation($input: {name}Input!) {{ result: {field}(input: $input) {{ {payload} }} }}"
+
+
+def _lookup(field: str, fields: str) -> str:
+    return f"query($id: ID!) {{ result: {field}(id: $id) {{ {fields} }} }}"
+
+
+def _under(field: str, connection: str, fields: str) -> str:
+    return _lookup(field, f"{connection}(first: 100) {{ edges {{ node {{ {fields} }} }} }}")
+
+
+RELATIONS = "assignees { id: databaseId } tags { name }"
+OPERATIONS: dict[str, Operation] = {
+    "create_task": Operation("POST /tasks", _change("createTask", "task", TASK), "task"),
+    "get_task": Operation("GET /tasks/{task_id}", _lookup("task", TASK), id="task_id"),
+    "get_task_with_relations": Operation(
+        "GET /tasks/{task_id}?expand=assignees&expand=tags", _lookup("task", f"{TASK} {RELATIONS}"), id="task_id"
+    ),
+    "update_task": Operation("PATCH /tasks/{task_id}", _change("updateTask", "task", TASK), "task", "task_id"),
+    "delete_task": Operation("DELETE /tasks/{task_id}", _change("deleteTask", "deletedTaskId"), id="task_id"),
+    "restore_task": Operation("POST /tasks/{task_id}/restore", _change("restoreTask", "task", TASK), "task", "task_id"),
+    "create_project": Operation("POST /projects", _change("createProject", "project", PROJECT), "project"),
+    "get_project": Operation("GET /projects/{project_id}", _lookup("project", PROJECT), id="project_id"),
+    "list_projects": Operation(
+        "GET /projects?limit=100", f"{{ result: projects(first: 100) {{ edges {{ node {{ {PROJECT} }} }} }} }}", "edges"
+    ),
+    "update_project": Operation(
+        "PATCH /projects/{project_id}", _change("updateProject", "project", PROJECT), "project", "project_id"
+    ),
+    "delete_project": Operation(
+        "DELETE /projects/{project_id}", _change("deleteProject", "deletedProjectId"), id="project_id"
+    ),
+    "list_members": Operation(
+        "GET /projects/{project_id}/members?limit=100", _under("project", "members", MEMBER), "members", "project_id"
+    ),
+    "add_member": Operation("POST /projects/{project_id}/members", _change("addMember", "member", MEMBER), "member"),
+    "update_member": Operation(
+        "PATCH /projects/{project_id}/members/{user_id}", _change("updateMember", "member", MEMBER), "member"
+    ),
+    "remove_member": Operation(
+        "DELETE /projects/{project_id}/members/{user_id}", _change("removeMember", "removedUserId")
+    ),
+    "list_tags": Operation(
+        "GET /projects/{project_id}/tags", _lookup("project", f"tags {{ {TAG} }}"), "tags", "project_id"
+    ),
+    "create_tag": Operation("POST /projects/{project_id}/tags", _change("createTag", "tag", TAG), "tag"),
+    "get_tag": Operation("GET /tags/{tag_id}", _lookup("tag", TAG), id="tag_id"),
+    "update_tag": Operation("PATCH /tags/{tag_id}", _change("updateTag", "tag", TAG), "tag", "tag_id"),
+    "delete_tag": Operation("DELETE /tags/{tag_id}", _change("deleteTag", "deletedTagId"), id="tag_id"),
+    "list_comments": Operation(
+        "GET /tasks/{task_id}/comments?limit=100", _under("task", "comments", COMMENT), "comments", "task_id"
+    ),
+    "create_comment": Operation(
+        "POST /tasks/{task_id}/comments", _change("createComment", "comment", COMMENT), "comment"
+    ),
+    "get_comment": Operation(
+        "GET /tasks/{task_id}/comments/{comment_id}", _lookup("comment", COMMENT), id="comment_id"
+    ),
+    "update_comment": Operation(
+        "PATCH /tasks/{task_id}/comments/{comment_id}",
+        _change("updateComment", "comment", COMMENT),
+        "comment",
+        "comment_id",
+    ),
+    "delete_comment": Operation(
+        "DELETE /tasks/{task_id}/comments/{comment_id}", _change("deleteComment", "deletedCommentId"), id="comment_id"
+    ),
+    "list_task_history": Operation(
+        "GET /tasks/{task_id}/history?limit=100", _under("task", "history", EVENT), "history", "task_id"
+    ),
+}
+
+
+async def run(
+    door: Door, name: str, caller: Anonymous, body: Any = None, *, expected: int | None = None, **ids: int
+) -> Result:
+    """Call an operation. ``expected`` is the version the caller knows; the answer's body is REST's on both doors.
+
+    A lookup that finds nothing is NOT_FOUND here on GraphQL, too, where it answers null.
+    """
+    operation = OPERATIONS[name]
+    if door == "rest":
+        method, path = operation.rest.split(" ")
+        headers = {} if expected is None else {"If-Match": f'"{expected}"'}
+        options: dict[str, Any] = {} if body is None else {"json": body}
+        return _tidied(from_rest(await caller.rest(method, path.format(**ids), headers=headers, **options)), "")
+    given = {"id" if key == operation.id else key: encode(REFERENCES[key], value) for key, value in ids.items()}
+    if "$input" in operation.graphql:
+        path_ids = {to_camel_case(key): value for key, value in given.items() if f"{{{key}}}" in operation.rest}
+        known = {"id": given["id"]} if "id" in given else path_ids
+        version = {} if expected is None else {"expectedVersion": expected}
+        variables: dict[str, Any] = {"input": {**to_graphql(body or {}), **known, **version}}
+    else:
+        variables = given
+    return _tidied(from_graphql(await caller.gql(operation.graphql, variables)), operation.answer)
+
+
+async def ok(door: Door, name: str, caller: Anonymous, body: Any = None, **options: Any) -> Any:
+    """The body that a call which must succeed answers."""
+    result = await run(door, name, caller, body, **options)
+    assert result.code is None, (result.code, result.message)
+    return result.body
+
+
+def to_graphql(value: Any, name: str = "") -> Any:
+    """A REST body as a GraphQL input. What is no id or enum value is left as it is, to be refused there."""
+    if isinstance(value, dict):
+        return {to_camel_case(key): to_graphql(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [to_graphql(item, name) for item in value]
+    if name in REFERENCES and type(value) is int:
+        return encode(REFERENCES[name], value)
+    return value.upper() if name in ENUMERATIONS and isinstance(value, str) else value
+
+
+def _tidied(result: Result, answer: str) -> Result:
+    if result.code is not None:
+        return result
+    body = result.body
+    if body is None and result.status == 200:
+        return Result(404, "NOT_FOUND", "null", [], None, result.headers)
+    if answer and answer != "edges":
+        body = body[answer]
+    return Result(result.status, None, "", [], _from_graphql(body), result.headers)
+
+
+def _from_graphql(value: Any, name: str = "") -> Any:
+    if isinstance(value, list):
+        return [_from_graphql(item, name) for item in value]
+    if not isinstance(value, dict):
+        return value.lower() if name in ENUMERATIONS and isinstance(value, str) else value
+    if "edges" in value:
+        return [_from_graphql(edge["node"]) for edge in value["edges"]]
+    if name.endswith("_id") and set(value) == {"id"}:
+        return value["id"]
+    return {key: _from_graphql(item, key) for key, item in value.items()}

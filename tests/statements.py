@@ -1,0 +1,40 @@
+"""Counting statements: what a request costs the database may depend on its shape, never on the number of rows."""
+
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import event
+
+from db.engine import Database
+
+_TRANSACTION = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")
+
+
+class StatementCounter:
+    """The statements since the last ``reset``, without those that only frame a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._engines = [engine.sync_engine for engine in database.engines]
+        self.seen: list[str] = []
+
+    def __enter__(self) -> "StatementCounter":
+        for engine in self._engines:
+            event.listen(engine, "before_cursor_execute", self._note)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for engine in self._engines:
+            event.remove(engine, "before_cursor_execute", self._note)
+
+    def _note(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(_TRANSACTION):
+            self.seen.append(statement)
+
+    def reset(self) -> None:
+        self.seen.clear()
+
+    @property
+    def count(self) -> int:
+        return len(self.seen)
