@@ -73,7 +73,11 @@ CommentPath = Annotated[int, _id("comment")]
 def expected_version(
     if_match: Annotated[
         str | None,
-        Header(alias="If-Match", description="Write only if the ETag is still this one (RFC 9110, section 13.1.1)."),
+        Header(
+            alias="If-Match",
+            json_schema_extra={"format": "etag"},
+            description="Write only if the ETag is still this one (RFC 9110, section 13.1.1).",
+        ),
     ] = None,
 ) -> int | None:
     """The version that ``If-Match`` names; None without the header, or for ``*``."""
@@ -118,7 +122,10 @@ class ListQuery(BaseModel):
     skip: int = Field(0, ge=0, le=MAX_SKIP, description="Rows to leave out from the start. Cursors are faster.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows at most.")
     cursor: str | None = Field(
-        None, max_length=2000, description="Where to go on: from a Link header, or from GraphQL."
+        None,
+        max_length=2000,
+        json_schema_extra={"format": "cursor"},
+        description="Where to go on: from a Link header, or from GraphQL.",
     )
 
     def page(self) -> PageRequest:

@@ -52,7 +52,8 @@ class RequestMiddleware:
                 headers = message["headers"] = list(message.get("headers", ()))
                 headers.append((b"x-request-id", request_id.encode()))
                 headers.append((b"x-process-time", b"%.6f" % elapsed))
-                headers.append((b"x-content-type-options", b"nosniff"))
+                if not any(name == b"x-content-type-options" for name, _ in headers):
+                    headers.append((b"x-content-type-options", b"nosniff"))
                 allowance: Allowance | None = inner.get("tandem.allowance")
                 if allowance is not None:
                     headers.extend(_rate_headers(allowance))

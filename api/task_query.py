@@ -1,14 +1,15 @@
 """The parameters of ``GET /tasks``: flat ones for everyday use, which are shorthands of the filter language."""
 
-from typing import Annotated, Any, Self
+from datetime import datetime
+from typing import Annotated, Any
 
 import orjson
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from api.dependencies import ListQuery
 from services.actors import Actor
 from services.errors import BadUserInput, from_validation
-from services.inputs import TagName, Timestamp
+from services.inputs import TagName, Timestamp, out_of_order
 from services.node_ids import MAX_DATABASE_ID
 from services.tasks.expansions import Expansion
 from services.tasks.filters import SearchText, TaskFilter
@@ -45,11 +46,13 @@ class TaskListQuery(ListQuery):
     total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
     expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
 
-    @model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.due_after and self.due_before and self.due_after > self.due_before:
-            raise ValueError("due_after must not be later than due_before")
-        return self
+    @field_validator("due_before")
+    @classmethod
+    def _check_range(cls, due_before: datetime | None, info: ValidationInfo) -> datetime | None:
+        due_after = info.data.get("due_after")
+        if due_after is not None and due_before is not None and due_after > due_before:
+            raise out_of_order("due_after must not be later than due_before")
+        return due_before
 
     def to_query(self, actor: Actor) -> TaskQuery:
         """The query in the service's terms. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
@@ -90,6 +93,6 @@ def _parse(text: str) -> Any:
         parsed = orjson.loads(text)
         return TaskFilter.model_validate(parsed).model_dump(by_alias=True, exclude_unset=True)
     except orjson.JSONDecodeError:
-        raise BadUserInput.at("/filter", "is not valid JSON") from None
+        raise BadUserInput.at("/filter", "is not valid JSON", "filter") from None
     except ValidationError as error:
         raise from_validation(error, prefix="/filter") from None

@@ -3,7 +3,7 @@ from datetime import datetime
 import strawberry
 from strawberry.scalars import JSON
 
-from graphql_schema.base import attribute, described, shown
+from graphql_schema.base import Node, attribute, described, shown
 from graphql_schema.context import Info
 from graphql_schema.users import User
 from services import users
@@ -17,12 +17,10 @@ class Change:
     after: JSON | None
 
 
-@described(EventOut)
-class Event:
-    id: strawberry.ID = attribute(
-        "event_id", description="The stable id of the event (UUIDv7): the same in every feed."
-    )
+@described(EventOut, record=EventRecord)
+class Event(Node):
     database_id: int = attribute("id")
+    event_id: str
     kind: str
     entity_type: str
     entity_id: int

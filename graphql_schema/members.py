@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 from pydantic import Field
@@ -9,7 +10,11 @@ from graphql_schema.users import User
 from services import members, node_ids
 from services.inputs import Input, ProjectId, UserId
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
+from services.projects import queries as projects
 from services.projects.models import Role
+
+if TYPE_CHECKING:
+    from graphql_schema.projects import Project
 
 enumeration(
     Role,
@@ -28,6 +33,12 @@ class Member(Node):
     user: User
     role: Role
     created_at: datetime
+
+    @strawberry.field(description="The project.")
+    async def project(
+        self: MemberRecord, info: Info
+    ) -> Annotated["Project", strawberry.lazy("graphql_schema.projects")]:
+        return shown(await info.context.load("projects", projects.by_ids, None, self.project_id))
 
 
 @service_input()

@@ -1,3 +1,5 @@
+from typing import TYPE_CHECKING, Annotated
+
 import strawberry
 from pydantic import Field
 
@@ -7,7 +9,11 @@ from graphql_schema.ids import NodeId, parse_id
 from services import node_ids, tags
 from services.errors import NotFound
 from services.inputs import Input, ProjectId, TagId
+from services.projects import queries as projects
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
+
+if TYPE_CHECKING:
+    from graphql_schema.projects import Project
 
 
 @described(TagOut, record=TagRecord)
@@ -15,6 +21,10 @@ class Tag(Node):
     database_id: int = attribute("id")
     name: str
     color: str | None
+
+    @strawberry.field(description="The project that it belongs to.")
+    async def project(self: TagRecord, info: Info) -> Annotated["Project", strawberry.lazy("graphql_schema.projects")]:
+        return shown(await info.context.load("projects", projects.by_ids, None, self.project_id))
 
 
 @service_input()

@@ -31,7 +31,9 @@ class ApiKeyCreate(Input):
         description="What it may do. tasks:write includes tasks:read; admin needs an administrator and includes all.",
         examples=[["tasks:read"]],
     )
-    expires_at: Timestamp | None = Field(default_factory=absent, description="When it stops working; null for never.")
+    expires_at: Timestamp | None = Field(
+        default_factory=absent, description="When it stops working; null for never.", examples=["2099-12-31T00:00:00Z"]
+    )
 
 
 class ApiKeyOut(Output):

@@ -29,7 +29,7 @@ class Problem:
 
     pointer: str
     detail: str
-    type: str = "value_error"
+    type: str = "rule"
 
 
 class TandemError(Exception):
@@ -66,8 +66,10 @@ class NotFound(TandemError):
     code = "NOT_FOUND"
     title = "Not found"
 
-    def __init__(self, thing: str = "Resource") -> None:
-        super().__init__(f"{thing} not found")
+    def __init__(self, thing: str = "Resource", *, pointer: str | None = None) -> None:
+        """``pointer`` says which part of the input names the thing."""
+        message = f"{thing} not found"
+        super().__init__(message, errors=[Problem(pointer, message, "not_found")] if pointer else ())
 
 
 class BadUserInput(TandemError):
@@ -75,13 +77,18 @@ class BadUserInput(TandemError):
     title = "Invalid input"
 
     @classmethod
-    def at(cls, pointer: str, detail: str, type: str = "value_error") -> "BadUserInput":
+    def at(cls, pointer: str, detail: str, type: str = "rule") -> "BadUserInput":
+        """For a rule that a schema cannot express."""
         return cls(detail, errors=[Problem(pointer, detail, type)])
 
 
 class Conflict(TandemError):
     code = "CONFLICT"
     title = "Conflict with what is stored"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str, type: str = "conflict") -> "Conflict":
+        return cls(detail, errors=[Problem(pointer, detail, type)])
 
 
 class VersionConflict(TandemError):

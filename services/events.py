@@ -79,7 +79,8 @@ class EventRecord(NamedTuple):
 
     @property
     def changes(self) -> list[Change]:
-        return [Change(field, *values) for field, values in self.raw_changes.items()]
+        # by name: PostgreSQL's jsonb keeps no order
+        return [Change(field, *values) for field, values in sorted(self.raw_changes.items())]
 
 
 COLUMNS = (*(getattr(Event, name) for name in EventRecord._fields[:-1]), Event.changes)

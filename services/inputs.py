@@ -12,11 +12,10 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     StrictBool,
-    StrictInt,
     WithJsonSchema,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from core.clock import to_utc
 from services import node_ids
@@ -58,6 +57,11 @@ def _described(annotation: Any) -> FieldInfo | None:
         if (found := _described(part)) is not None:
             return found
     return None
+
+
+def out_of_order(message: str) -> PydanticCustomError:
+    """The error for a range whose end is before its start."""
+    return PydanticCustomError("range", message)
 
 
 def absent() -> Any:
@@ -115,11 +119,17 @@ LongText = Annotated[Text, Field(max_length=65_536)]
 Timestamp = Annotated[
     datetime,
     BeforeValidator(_parse_timestamp),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-31T12:00:00Z"]}),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An instant, RFC 3339 with an offset; kept in UTC. Naive ones are refused."""
 
-Int = StrictInt
+
+def _whole(value: object) -> object:
+    """1.0 is an integer to JSON Schema and to GraphQL; 1.5, true and "1" are not."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+Int = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
 Bool = StrictBool
 
 TagName = Annotated[Line, Field(max_length=50, description="The name of a tag.", examples=["bug"])]
@@ -142,7 +152,7 @@ class NodeRef:
 
     def _parse(self, value: object) -> object:
         if not isinstance(value, str):
-            return value
+            return _whole(value)
         decoded = node_ids.decode(value)
         if decoded is None or decoded[0] != self.type_name:
             raise ValueError(f"not the id of a {self.type_name}")

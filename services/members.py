@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
@@ -14,8 +14,8 @@ from db.engine import AnySelect, Session
 from db.models import Membership, Task, TaskAssignee, User
 from services import events, node_ids
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, Forbidden, NotFound
-from services.inputs import Input, UserId, absent
+from services.errors import Conflict, Forbidden, NotFound
+from services.inputs import Input, Text
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import (
     Ordering,
@@ -29,14 +29,15 @@ from services.pagination import (
 )
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
-from services.users import Username, UserRecord, UserSummary
+from services.users import UserRecord, UserSummary
 
 
 class MemberAdd(Input):
-    """Adds a person to a project, by id or by username."""
+    """Adds a person to a project."""
 
-    user_id: UserId | None = Field(default_factory=absent, description="The account to add; or give its username.")
-    username: Username | None = Field(default_factory=absent, description="The username of the account to add.")
+    username: Annotated[
+        Text, Field(min_length=1, max_length=50, description="The account's username.", examples=["ada"])
+    ]
     role: Role = Field(default=Role.MEMBER, description="What the person may do.")
 
 
@@ -144,16 +145,15 @@ async def by_id(session: Session, actor: Actor, member_id: int) -> MemberRecord:
 
 
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
-    """Add a person. Admins add up to their own rank. Raises ``Forbidden``, ``Conflict``, ``BadUserInput``."""
-    if (data.user_id is None) == (data.username is None):
-        raise BadUserInput.at("/user_id", "give either user_id or username")
+    """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)
     _refuse_inbox(project)
     _refuse_above(project, data.role)
-    condition = User.id == data.user_id if data.user_id else User.username_folded == (data.username or "").lower()
-    user_id = await session.scalar(select(User.id).where(condition, User.disabled.is_(False)))
+    user_id = await session.scalar(
+        select(User.id).where(User.username_folded == data.username.lower(), User.disabled.is_(False))
+    )
     if user_id is None:
-        raise BadUserInput.at("/user_id" if data.user_id else "/username", "no such account")
+        raise NotFound("User", pointer="/username")
     known = await session.scalar(
         select(Membership.role).where(Membership.project_id == project_id, Membership.user_id == user_id)
     )

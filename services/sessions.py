@@ -28,6 +28,12 @@ BAD_LOGIN = "Incorrect username or password"
 BAD_REFRESH_TOKEN = "The refresh token is not valid"  # noqa: S105 - a message
 
 
+LoginName = Annotated[Text, Field(max_length=254, description="The username or the e-mail address.", examples=["ada"])]
+LoginPassword = Annotated[
+    Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The password.", examples=["correct horse battery"])
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """What logins are made with: keys, hashes, lifetimes and limits."""
@@ -41,8 +47,8 @@ class Security:
 class Login(Input):
     """A username (or e-mail address) and password."""
 
-    username: Annotated[Text, Field(max_length=254, description="The username or the e-mail address.")]
-    password: Annotated[Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The password.")]
+    username: LoginName
+    password: LoginPassword
 
 
 class RefreshTokenInput(Input):

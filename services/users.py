@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, EmailStr, Field
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -36,6 +36,12 @@ def _known_timezone(name: str) -> str:
     return name
 
 
+def _bare_address(value: object) -> object:
+    if isinstance(value, str) and "<" in value:
+        raise ValueError("must be the address alone, without a name")
+    return value
+
+
 Username = Annotated[
     str,
     Field(
@@ -48,6 +54,7 @@ Username = Annotated[
 ]
 Email = Annotated[
     EmailStr,
+    BeforeValidator(_bare_address),
     AfterValidator(str.lower),
     Field(description="Unique; kept in lower case.", examples=["ada@example.com"]),
 ]
@@ -64,7 +71,12 @@ FullName = Annotated[Line, Field(max_length=200, description="The name to show."
 Timezone = Annotated[
     Text,
     AfterValidator(_known_timezone),
-    Field(max_length=64, description="A time zone of the IANA database.", examples=["Europe/Vienna"]),
+    Field(
+        max_length=64,
+        description="A time zone of the IANA database.",
+        examples=["Europe/Vienna"],
+        json_schema_extra={"format": "time-zone"},
+    ),
 ]
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from api.state import State
 from db.models import User
 from services import sessions, users
-from services.actors import ANONYMOUS, Actor
+from services.actors import ALL_SCOPES, ANONYMOUS, Actor, Scope
 from services.node_ids import encode
 from services.sessions import Login
 from services.users import UserCreate
@@ -125,7 +125,7 @@ class Person(Anonymous):
         return answer
 
     async def invite(self, project: dict[str, Any], person: "Person", role: str = "member") -> None:
-        added = await self.post(f"/projects/{project['id']}/members", {"user_id": person.id, "role": role})
+        added = await self.post(f"/projects/{project['id']}/members", {"username": person.username, "role": role})
         assert added.status_code == 201, added.text
 
     async def api_key(self, *scopes: str, **fields: Any) -> Anonymous:
@@ -154,5 +154,11 @@ async def make_person(client: httpx.AsyncClient, state: State, *, is_admin: bool
         email=data.email,
         access_token=tokens.access_token,
         refresh_token=tokens.refresh_token,
-        actor=Actor("token", user_id=user.id, session_id=claims.session_id),
+        actor=Actor(
+            "token",
+            user_id=user.id,
+            is_admin=is_admin,
+            scopes=ALL_SCOPES if is_admin else ALL_SCOPES - {Scope.ADMIN},
+            session_id=claims.session_id,
+        ),
     )

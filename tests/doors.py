@@ -1,12 +1,13 @@
 """The same call on either door, so that one test can ask both; and whether anything was written by it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import func, select
 from strawberry.utils.str_converters import to_camel_case, to_snake_case
 
@@ -44,12 +45,14 @@ class Result:
 class Call:
     """One thing that both doors do: a REST route, and a GraphQL document whose only field is called ``result``.
 
-    The values are REST's body and GraphQL's ``$input``; an id fills the path and ``$id``, or the input's ``id``.
+    Values are REST's body and GraphQL's ``$input``. An id fills the path and ``$id``, or with ``id_in_input`` the
+    input's ``id``, as a global id of the type ``node``. ``payload`` is the field of a payload that REST answers with.
     """
 
     rest: str
     graphql: str
     node: str = ""
+    payload: str | None = None
     id_in_input: bool = False
 
     async def on(
@@ -62,11 +65,14 @@ class Call:
         node_id = encode(self.node, id)
         given = _respell(values, to_camel_case) or {}
         variables = {"input": given | ({"id": node_id} if self.id_in_input else {}), "id": node_id}
-        return from_graphql(await caller.gql(self.graphql, variables, headers=headers or {}))
+        result = from_graphql(await caller.gql(self.graphql, variables, headers=headers or {}))
+        if self.payload and result.code is None:
+            result.body.update(result.body.pop(self.payload))
+        return result
 
 
 def from_rest(response: httpx.Response) -> Result:
-    body = response.json() if response.content else None
+    body: Any = response.json() if response.content else None
     if response.status_code < 400:
         return Result(response.status_code, None, "", [], body, response.headers)
     assert response.headers["content-type"] == "application/problem+json"
@@ -77,7 +83,7 @@ def from_rest(response: httpx.Response) -> Result:
 
 def from_graphql(answer: Answer) -> Result:
     if "errors" not in answer.body:
-        body = _respell(answer.body["data"]["result"], to_snake_case)
+        body = _as_rest(answer.body["data"]["result"])
         return Result(answer.status, None, "", [], body, answer.headers)
     [error] = answer.errors
     assert not (answer.body.get("data") or {}).get("result")
@@ -85,10 +91,40 @@ def from_graphql(answer: Answer) -> Result:
     return Result(answer.status, answer.code, error["message"], pointers, answer.body, answer.headers)
 
 
-def _respell(value: Any, spell: Any) -> Any:
+def _respell(value: Any, spell: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {spell(name): _respell(item, spell) for name, item in value.items()}
     return [_respell(item, spell) for item in value] if isinstance(value, list) else value
+
+
+def _as_rest(value: Any) -> Any:
+    """GraphQL's data under REST's names: what it calls ``id`` and ``databaseId`` is ``node_id`` and ``id`` there."""
+    if isinstance(value, list):
+        return [_as_rest(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"edges"}:
+        return [_as_rest(edge["node"]) for edge in value["edges"]]
+    names = {"id": "node_id", "databaseId": "id"} if "databaseId" in value else {}
+    return {names.get(name) or to_snake_case(name): _as_rest(item) for name, item in value.items()}
+
+
+LOGIN = (
+    "mutation($input: LoginInput!) { result: login(input: $input) { accessToken refreshToken tokenType expiresIn } }"
+)
+
+
+async def log_in(door: Door, caller: Anonymous, username: str, password: str, **options: Any) -> Result:
+    """A login: a form on REST, a mutation on GraphQL."""
+    values = {"username": username, "password": password}
+    if door == "rest":
+        return from_rest(await caller.rest("POST", "/token", data=values, **options))
+    return from_graphql(await caller.gql(LOGIN, {"input": values}, **options))
+
+
+def bearer(client: Anonymous, access_token: str) -> Anonymous:
+    """Whoever holds the token."""
+    return Anonymous(client.client, {"Authorization": f"Bearer {access_token}"})
 
 
 @asynccontextmanager
@@ -107,18 +143,22 @@ async def _contents(database: Database) -> dict[str, Any]:
         for model in (User, LoginSession, RefreshToken, ApiKey):
             columns = model.__table__.columns
             rows = await session.all(select(*columns).order_by(columns["id"]))
-            found[f"{model.__tablename__}: rows"] = [tuple(row) for row in rows]
+            found[f"rows of {model.__tablename__}"] = [tuple(row) for row in rows]
     return found
 
 
 @asynccontextmanager
-async def another_instance(database: Database, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a second application on the same database, as another worker is."""
+async def another_instance(database: Database, **settings: Any) -> AsyncIterator[FastAPI]:
+    """A second application on the same database, as another worker is."""
     url = database.url.render_as_string(hide_password=False)
     app = create_app(settings_for(url, **settings))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-    ):
-        yield client
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@asynccontextmanager
+async def calling(app: FastAPI, *, address: str = "127.0.0.1") -> AsyncIterator[Anonymous]:
+    """A caller without credentials, from some address."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 50_000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield Anonymous(client)

@@ -24,9 +24,9 @@ class Tracker:
         self.source = f"jira-{token}"
         self.token = token
         self.files: dict[str, bytes] = {}
-        self._ids = itertools.count(10_001)
+        self._ids = itertools.count(int(token, 16) * 1000)
 
-    def person(self, name: str, **fields: Any) -> Json:
+    def person(self, name: str, /, **fields: Any) -> Json:
         key = f"{name}.{self.token}"
         return {
             "key": key,
@@ -37,7 +37,7 @@ class Tracker:
         } | fields
 
     def comment(self, body: str | None = "Looks right.", *, author: Json | None = None, **fields: Any) -> Json:
-        made = {"id": str(next(self._ids)), "created": WRITTEN, "updated": WRITTEN}
+        made: Json = {"id": str(next(self._ids)), "created": WRITTEN, "updated": WRITTEN}
         if author is not None:
             made |= {"author": author, "updateAuthor": author}
         return made | ({} if body is None else {"body": body}) | fields

@@ -100,6 +100,7 @@ OPERATIONS: dict[str, Operation] = {
         "GET /tasks/{task_id}?expand=assignees&expand=tags", _lookup("task", f"{TASK} {RELATIONS}"), id="task_id"
     ),
     "update_task": Operation("PATCH /tasks/{task_id}", _change("updateTask", "task", TASK), "task", "task_id"),
+    "put_task": Operation("PUT /tasks/{task_id}", _change("updateTask", "task", TASK), "task", "task_id"),
     "delete_task": Operation("DELETE /tasks/{task_id}", _change("deleteTask", "deletedTaskId"), id="task_id"),
     "restore_task": Operation("POST /tasks/{task_id}/restore", _change("restoreTask", "task", TASK), "task", "task_id"),
     "create_project": Operation("POST /projects", _change("createProject", "project", PROJECT), "project"),
@@ -204,16 +205,19 @@ def _tidied(result: Result, answer: str) -> Result:
         return Result(404, "NOT_FOUND", "null", [], None, result.headers)
     if answer and answer != "edges":
         body = body[answer]
-    return Result(result.status, None, "", [], _from_graphql(body), result.headers)
+    return Result(result.status, None, "", [], _plain(body), result.headers)
 
 
-def _from_graphql(value: Any, name: str = "") -> Any:
+def _plain(value: Any, name: str = "") -> Any:
+    """A body in REST's spelling, with people and tags that hang on something by id and name."""
     if isinstance(value, list):
-        return [_from_graphql(item, name) for item in value]
+        return [_plain(item, name) for item in value]
     if not isinstance(value, dict):
         return value.lower() if name in ENUMERATIONS and isinstance(value, str) else value
     if "edges" in value:
-        return [_from_graphql(edge["node"]) for edge in value["edges"]]
-    if name.endswith("_id") and set(value) == {"id"}:
+        return [_plain(edge["node"]) for edge in value["edges"]]
+    if name == "tags":
+        return value["name"]
+    if name == "assignees" or (name.endswith("_id") and set(value) == {"id"}):
         return value["id"]
-    return {key: _from_graphql(item, key) for key, item in value.items()}
+    return {key: _plain(item, key) for key, item in value.items()}

@@ -113,7 +113,7 @@ class TestArchive:
             read(path)
 
     def test_file_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(ArchiveError, match="Cannot open .*absent"):
+        with pytest.raises(ArchiveError, match=r"Cannot open .*absent"):
             read(tmp_path / "absent")
 
     def test_folder_is_no_archive(self, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ class TestJiraReader:
         assert not reader.notes.unknown
 
     def test_times(self, tracker: Tracker, tmp_path: Path) -> None:
-        closed = {"status": {"name": "Closed"}}
+        closed: dict[str, Any] = {"status": {"name": "Closed"}}
         tracker.issue(1, **closed, updated=CHANGED, resolutiondate="2015-03-02T07:00:00Z")
         tracker.issue(2, **closed, updated=CHANGED)
         tracker.issue(3, updated=CHANGED, resolutiondate=CHANGED)

@@ -7,7 +7,16 @@ from pydantic import BaseModel, Field
 from api.dependencies import AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import sessions
-from services.sessions import Login, RefreshTokenInput, SessionOut, SessionRecord, TokenOut, TokenPair
+from services.sessions import (
+    Login,
+    LoginName,
+    LoginPassword,
+    RefreshTokenInput,
+    SessionOut,
+    SessionRecord,
+    TokenOut,
+    TokenPair,
+)
 
 router = APIRouter(route_class=StrictRoute, tags=["sessions"])
 
@@ -15,8 +24,8 @@ router = APIRouter(route_class=StrictRoute, tags=["sessions"])
 class PasswordForm(BaseModel):
     """The form of OAuth 2.0's password grant (RFC 6749, section 4.3.2)."""
 
-    username: str = Field(max_length=254, description="The username or the e-mail address.", examples=["ada"])
-    password: str = Field(max_length=1024, description="The password.", examples=["correct horse battery"])
+    username: LoginName
+    password: LoginPassword
     grant_type: str | None = Field(None, pattern="^password$", description='"password", or left out.')
     scope: str = Field("", max_length=1000, description="Accepted and ignored: a login may do all its account may.")
     client_id: str | None = Field(None, max_length=1000, description="Accepted and ignored.")

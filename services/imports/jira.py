@@ -60,7 +60,6 @@ class JiraReader:
         if not isinstance(key, str) or not self._wanted(key):
             return None
         return Place(
-            external_id=self._id(document.get("id"), key),
             key=key,
             name=(self._text(document.get("name"), key) or key).strip() or key,
             description=self._text(document.get("description"), key) or None,
@@ -106,7 +105,7 @@ class JiraReader:
         if project.get("key") != key:
             project = {}  # an issue belongs where its key says
         name = (self._text(project.get("name"), key) or key).strip() or key
-        return Place(self._id(project.get("id"), key), key, name)
+        return Place(key, name)
 
     def _status(self, fields: Json) -> TaskStatus:
         state = _object(fields, "status")

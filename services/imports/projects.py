@@ -26,24 +26,24 @@ class KnownProject(NamedTuple):
     archived: bool
 
 
-async def find(session: Session, source: str, places: Iterable[Place]) -> dict[str, KnownProject]:
-    """Those that were brought in before, by external id."""
-    found = await sources.find(session, source, "project", (place.external_id for place in places))
+async def find(session: Session, source: str, keys: Iterable[str]) -> dict[str, KnownProject]:
+    """Those that were brought in before, by key."""
+    found = await sources.find(session, source, "project", keys)
     if not found:
         return {}
     rows = await session.all(
         select(Project.id, Project.key, Project.archived_at.is_not(None)).where(Project.id.in_(found.values()))
     )
     alive = {row[0]: KnownProject._make(row) for row in rows}
-    gone = [external_id for external_id, project_id in found.items() if project_id not in alive]
+    gone = [key for key, project_id in found.items() if project_id not in alive]
     if gone:
         await _forget_contents(session, source, gone)
-    return {external_id: alive[project_id] for external_id, project_id in found.items() if project_id in alive}
+    return {key: alive[project_id] for key, project_id in found.items() if project_id in alive}
 
 
-async def _forget_contents(session: Session, source: str, external_ids: Collection[str]) -> None:
+async def _forget_contents(session: Session, source: str, keys: Collection[str]) -> None:
     """A project that was deleted as a whole comes back as a whole."""
-    await sources.forget(session, source, "project", external_ids)
+    await sources.forget(session, source, "project", keys)
     await sources.forget_missing(session, source, "task", Task)
     await sources.forget_missing(session, source, "comment", Comment)
 
@@ -72,14 +72,14 @@ async def create(session: Session, source: str, owner_id: int, place: Place) -> 
     await session.execute(
         insert(Membership).values(project_id=project_id, user_id=owner_id, role=Role.OWNER.value, created_at=moment)
     )
-    await sources.remember(session, source, "project", {place.external_id: project_id})
+    await sources.remember(session, source, "project", {place.key: project_id})
     event = sources.imported(source, "project", project_id, key, version=1, project_id=project_id)
     return KnownProject(project_id, key, archived=False), event
 
 
 async def describe(session: Session, source: str, place: Place) -> bool:
     """Give an imported project the description that the source tells of later, unless somebody changed the project."""
-    project = (await find(session, source, [place])).get(place.external_id)
+    project = (await find(session, source, [place.key])).get(place.key)
     if project is None or place.description is None:
         return False
     changed = await session.execute(

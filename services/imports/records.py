@@ -17,9 +17,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A project of the source. Some records of it tell its description, some do not."""
+    """A project of the source, which is known by its key. Some records of it tell its description, some do not."""
 
-    external_id: str
     key: str
     name: str
     description: str | None = None

@@ -72,10 +72,12 @@ class _Batch:
 
     async def write(self, issues: Sequence[Issue], *, renumber: bool) -> list[Issue]:
         distinct = {issue.external_id: issue for issue in issues}
+        # first: of a project that was deleted here, this forgets the tasks
+        await self._find_projects(distinct.values())
         there = await self._find_tasks(distinct.values())
         new = [issue for issue in distinct.values() if issue.external_id not in there]
         self.counts.tasks_known = len(issues) - len(new)
-        await self._ensure_projects(distinct.values(), new)
+        await self._create_projects(new)
         numbers = await self._numbers(new, renumber=renumber)
         left_over = {issue.external_id: issue for issue in new if issue.external_id not in numbers}
         for external_id in left_over:
@@ -96,21 +98,23 @@ class _Batch:
         ids += [issue.parent_external_id for issue in issues if issue.parent_external_id]
         return await tasks.find(self._session, self._source, ids)
 
-    async def _ensure_projects(self, issues: Collection[Issue], new: Collection[Issue]) -> None:
+    async def _find_projects(self, issues: Collection[Issue]) -> None:
         known = self._known.projects
-        unseen = {issue.place.external_id: issue.place for issue in issues if issue.place.external_id not in known}
+        unseen = {issue.place.key for issue in issues} - known.keys()
         if unseen:
-            found = await projects.find(self._session, self._source, unseen.values())
+            found = await projects.find(self._session, self._source, unseen)
             self.counts.projects_known += len(found)
             known.update(found)
-        for place in {issue.place.external_id: issue.place for issue in new}.values():
-            if place.external_id not in known:
-                project, event = await projects.create(self._session, self._source, self._owner_id, place)
-                known[place.external_id] = project
+
+    async def _create_projects(self, new: Collection[Issue]) -> None:
+        known = self._known.projects
+        for key, place in {issue.place.key: issue.place for issue in new}.items():
+            if key not in known:
+                known[key], event = await projects.create(self._session, self._source, self._owner_id, place)
                 self._events.append(event)
                 self.counts.projects += 1
-            elif known[place.external_id].archived:
-                raise Conflict(f"The project {known[place.external_id].key} is archived: it is read-only")
+            elif known[key].archived:
+                raise Conflict(f"The project {key} is archived: it is read-only")
 
     async def _numbers(self, new: Collection[Issue], *, renumber: bool) -> dict[str, int]:
         """A number for each new issue; none for one whose number is taken, unless it is to get another."""
@@ -178,7 +182,7 @@ class _Batch:
         known = self._known.tags
         unseen: dict[int, dict[str, str]] = {}
         for issue in issues:
-            project = self._known.projects.get(issue.place.external_id)
+            project = self._known.projects.get(issue.place.key)
             if project is not None:
                 folded_labels = {fold(label): label for label in reversed(issue.labels)}
                 missing = {
@@ -249,7 +253,7 @@ class _Batch:
         self.counts.comments += len(items)
 
     def _project(self, issue: Issue) -> int:
-        return self._known.projects[issue.place.external_id].id
+        return self._known.projects[issue.place.key].id
 
     def _person(self, person: Person | None) -> int | None:
         return None if person is None else self._known.people[person.external_id]

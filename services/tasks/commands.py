@@ -13,7 +13,7 @@ from db.engine import Session
 from db.models import Comment, ExternalId, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services import events, tags
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, NotFound, VersionConflict
+from services.errors import BadUserInput, Conflict, NotFound, VersionConflict
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import inbox_id, require
 from services.tasks.filters import fold_text
@@ -32,8 +32,8 @@ from services.tasks.queries import get, visible
 async def create(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named.
 
-    Raises ``NotFound`` for a project that may not be read, ``Forbidden``, and ``BadUserInput`` for a parent or assignees that
-    are not of the project.
+    Raises ``NotFound`` for a project that may not be read, and for a parent or assignees that are not of the project;
+    ``Forbidden``; ``Conflict`` below a task that is nested too deeply.
     """
     actor.require(Scope.TASKS_WRITE)
     project_id = data.project_id if data.project_id is not None else await inbox_id(session, actor)
@@ -292,7 +292,7 @@ def _row(
 
 def _check_dates(values: dict[str, Any]) -> None:
     if values["start_at"] is not None and values["due_at"] is not None and values["due_at"] < values["start_at"]:
-        raise BadUserInput.at("/due_at", "due_at must not be before start_at")
+        raise BadUserInput.at("/due_at", "due_at must not be before start_at", "range")
 
 
 async def _check_assignees(session: Session, project_id: int, user_ids: Collection[int], *, pointer: str) -> None:
@@ -304,7 +304,7 @@ async def _check_assignees(session: Session, project_id: int, user_ids: Collecti
         )
     )
     if members != set(user_ids):
-        raise BadUserInput.at(pointer, "everybody assigned must be a member of the project", "not_a_member")
+        raise NotFound("Member of the project", pointer=pointer)
 
 
 async def _check_parent(
@@ -313,7 +313,7 @@ async def _check_parent(
     """The parent must be a task of the project that may be read, not the task itself or below it, and not too deep."""
     parent = await session.first(visible(actor).where(Task.id == parent_id, Task.project_id == project_id))
     if parent is None:
-        raise BadUserInput.at("/parent_id", "no such task in the project", "not_found")
+        raise NotFound("Task in the project", pointer="/parent_id")
     # the project's row is locked, so that two moves cannot close a circle between them
     await session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
     above = (
@@ -328,10 +328,10 @@ async def _check_parent(
     )
     ancestors = await session.scalars(select(above.c.id))
     if moving is not None and moving in ancestors:
-        raise BadUserInput.at("/parent_id", "a task cannot be below itself", "cycle")
+        raise Conflict.at("/parent_id", "a task cannot be below itself", "cycle")
     height = 0 if moving is None else await _height(session, moving)
     if len(ancestors) + height > MAX_SUBTASK_DEPTH:
-        raise BadUserInput.at("/parent_id", f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep", "too_deep")
+        raise Conflict.at("/parent_id", f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep", "too_deep")
 
 
 async def _height(session: Session, task_id: int) -> int:

@@ -15,7 +15,7 @@ from core.clock import now
 from db.models import Tag, Task, TaskAssignee, TaskTag, TaskText
 from services.actors import Actor
 from services.errors import BadUserInput
-from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent
+from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent, out_of_order
 from services.tags import fold
 from services.tasks.models import TaskStatus
 
@@ -68,7 +68,7 @@ class TimestampFilter(Input):
         starts: list[datetime] = [moment for name, moment in self.sent().items() if name in ("gt", "gte")]
         ends: list[datetime] = [moment for name, moment in self.sent().items() if name in ("lt", "lte")]
         if starts and ends and max(starts) > min(ends):
-            raise ValueError("the range ends before it starts")
+            raise out_of_order("the range ends before it starts")
         return self
 
 

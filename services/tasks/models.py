@@ -2,12 +2,24 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from services import node_ids
-from services.inputs import Input, Int, Line, LongText, ProjectId, TagName, TaskId, Timestamp, UserId, absent
+from services.inputs import (
+    Input,
+    Int,
+    Line,
+    LongText,
+    ProjectId,
+    TagName,
+    TaskId,
+    Timestamp,
+    UserId,
+    absent,
+    out_of_order,
+)
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 
 MAX_SUBTASK_DEPTH = 10
@@ -30,8 +42,10 @@ Title = Annotated[
 ]
 Description = Annotated[LongText, Field(description="Details, at most 65,536 characters.")]
 Priority = Annotated[Int, Field(ge=1, le=5, description="From 1 (lowest) to 5 (highest).", examples=[3])]
-StartAt = Annotated[Timestamp, Field(description="When work on it may begin.")]
-DueAt = Annotated[Timestamp, Field(description="When it is due; not before its start.")]
+StartAt = Annotated[Timestamp, Field(description="When work on it may begin.", examples=["2026-01-31T08:00:00Z"])]
+DueAt = Annotated[
+    Timestamp, Field(description="When it is due; not before its start.", examples=["2026-01-31T17:00:00Z"])
+]
 Assignees = Annotated[list[UserId], Field(max_length=50, description="The members who are to do it.")]
 Tags = Annotated[
     list[TagName],
@@ -52,11 +66,13 @@ class _TaskFields(Input):
     assignee_ids: Assignees = Field(default_factory=list)
     tags: Tags = Field(default_factory=list)
 
-    @model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.start_at is not None and self.due_at is not None and self.due_at < self.start_at:
-            raise ValueError("due_at must not be before start_at")
-        return self
+    @field_validator("due_at")
+    @classmethod
+    def _check_range(cls, due_at: datetime | None, info: ValidationInfo) -> datetime | None:
+        start_at = info.data.get("start_at")
+        if start_at is not None and due_at is not None and due_at < start_at:
+            raise out_of_order("due_at must not be before start_at")
+        return due_at
 
 
 class TaskDraft(_TaskFields):

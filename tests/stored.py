@@ -1,0 +1,48 @@
+"""What a test's database holds: to show that a refused call wrote nothing, and which events a change left."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import func, select
+
+from db.engine import AnyRow, Database
+from db.models import Base, Event
+
+# authentication writes when a credential was used, whatever becomes of the request
+_LOGINS = {"sessions", "refresh_tokens", "api_keys"}
+_TABLES = [table for table in Base.metadata.sorted_tables if table.name not in _LOGINS]
+_NEWEST = 50
+
+
+@asynccontextmanager
+async def unchanged(database: Database) -> AsyncIterator[None]:
+    """Fails if the block adds, takes or changes a row: of each table, all are counted and the newest compared."""
+    before = await _contents(database)
+    yield
+    assert await _contents(database) == before
+
+
+async def _contents(database: Database) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    async with database.reading() as session:
+        for table in _TABLES:
+            newest = select(table).order_by(*(column.desc() for column in table.primary_key)).limit(_NEWEST)
+            rows = [tuple(row) for row in await session.all(newest)]
+            found[table.name] = await session.scalar(select(func.count()).select_from(table)), rows
+    return found
+
+
+@asynccontextmanager
+async def new_events(database: Database) -> AsyncIterator[list[AnyRow]]:
+    """Fills its list, when the block ends, with the rows of the events written in it, in order."""
+    async with database.reading() as session:
+        last = await session.scalar(select(func.max(Event.id))) or 0
+    seen: list[AnyRow] = []
+    yield seen
+    async with database.reading() as session:
+        seen.extend(await session.all(select(*Event.__table__.columns).where(Event.id > last).order_by(Event.id)))
+
+
+def kinds(events: list[AnyRow]) -> list[str]:
+    return [event.kind for event in events]
