@@ -1,4 +1,4 @@
-"""Which methods a path has: for the ``Allow`` header of a 405 (RFC 9110, section 10.2.1), which a single route cannot know."""
+"""Which methods a path has: the ``Allow`` header of a 405 (RFC 9110, section 10.2.1), which no single route knows."""
 
 import re
 

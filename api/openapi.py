@@ -17,8 +17,8 @@ Projects, tasks, comments and their history, through REST and, with the same rul
 `Authorization: Bearer …`; servers send an API key as `X-API-Key`.
 
 **Lists** are plain arrays; the `Link` header has the next page. **Errors** are `application/problem+json` (RFC 9457)
-with a stable `code`. **Versions**: single things have an `ETag`; send it back as `If-Match` to write only if nobody else
-has.
+with a stable `code`. **Versions**: single things have an `ETag`; send it back as `If-Match` to write only if nobody
+else has.
 """
 TAGS = [
     {"name": "sessions", "description": "Logging in and out: access tokens, refresh tokens, sessions."},

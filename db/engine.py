@@ -110,9 +110,9 @@ def insert_or_ignore(session: Session, model: type[DeclarativeBase]) -> sqlite.I
 class Database:
     """The engines of one database, and units of work on it.
 
-    SQLite has one writer: writes queue for one connection inside the process and start with ``BEGIN IMMEDIATE``, so that
-    reading first and then writing never fails half-way; readers have connections of their own (WAL). PostgreSQL
-    reads run in autocommit, one round trip a statement.
+    SQLite has one writer: writes queue for one connection inside the process and start with ``BEGIN IMMEDIATE``, so
+    that reading first and then writing never fails half-way; readers have connections of their own (WAL).
+    PostgreSQL reads run in autocommit, one round trip a statement.
     """
 
     def __init__(self, url: str, *, pool_size: int = 5, pool_timeout: float = 10.0) -> None:

@@ -1,7 +1,7 @@
 """What a document may cost, measured before anything is validated or executed.
 
-Fragments are measured once and remembered, so a document whose fragments double (``...F2 ...F2``) costs as much to measure
-as it is long, not as much as it would answer. Numbers grow by multiplication and are capped, never enumerated.
+Fragments are measured once and remembered, so a document whose fragments double (``...F2 ...F2``) costs as much to
+measure as it is long, not as much as it would answer. Numbers grow by multiplication and are capped, never enumerated.
 """
 
 from collections.abc import Mapping

@@ -141,7 +141,7 @@ class ProjectQueries:
 @strawberry.type
 class ProjectMutations:
     @strawberry.mutation(
-        description="Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."
+        description="Create a project that the caller owns, with its tasks and subtasks if wanted: all or nothing."
     )
     async def create_project(
         self,

@@ -31,7 +31,7 @@ Method = Literal["anonymous", "token", "api_key", "server_key", "system"]
 class Actor:
     """The caller: account, scopes, and how it was authenticated.
 
-    ``server_key`` is the key from the settings, which belongs to no account. ``system`` is a command run by the operator.
+    ``server_key`` is the key from the settings, which belongs to no account; ``system`` is a command of the operator.
     """
 
     method: Method

@@ -1,7 +1,7 @@
 """From a credential to an Actor, the same for REST, GraphQL and WebSocket.
 
-What the database says of a session or key is remembered for at most a second, so logout, a changed password and a disabled
-account act on every worker within that time while a busy client costs no query per request.
+What the database says of a session or key is remembered for at most a second, so logout, a changed password and a
+disabled account act on every worker within that time while a busy client costs no query per request.
 """
 
 import hmac

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with the input: where (a JSON Pointer, RFC 6901, of snake_case names), what, and of which type."""
+    """One thing wrong with the input: where (a JSON Pointer, RFC 6901, in snake_case), what, and of which type."""
 
     pointer: str
     detail: str

@@ -1,4 +1,4 @@
-"""The record of every change, written in the change's own transaction. See db/models/events.py for the order of reading."""
+"""The record of every change, written in the change's own transaction; services/feed.py reads it in order."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,7 +1,7 @@
 """The feed of events in the order of their positions, for whoever follows changes as they happen.
 
-Transactions commit out of order, so a follower that remembers the highest id would lose events. A position is given after
-commit, by one worker at a time, so what a follower reads next always lies behind what it has read.
+Transactions commit out of order, so a follower that remembers the highest id would lose events. A position is given
+after commit, by one worker at a time, so what a follower reads next always lies behind what it has read.
 """
 
 import asyncio

@@ -114,7 +114,7 @@ async def login(
 ) -> TokenPair:
     """Open a session. Raises ``Unauthenticated`` (the same for an unknown name) and ``RateLimited``.
 
-    Takes the database and not a session: verifying a password takes tens of milliseconds, and no transaction waits for it.
+    Takes the database and not a session: verifying a password takes tens of milliseconds, outside of transactions.
     """
     name = data.username.lower()
     await security.limits.check_login(client, name)

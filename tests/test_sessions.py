@@ -5,10 +5,9 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import select, update
 
 from core.clock import now
@@ -421,7 +420,7 @@ class TestEverywhere:
 
 
 class TestLoginRateLimit:
-    LIMIT = {"login_rate_limit": "3/minute"}
+    LIMIT: ClassVar = {"login_rate_limit": "3/minute"}
 
     @staticmethod
     async def fail(caller: Anonymous, door: Door, name: str, *, times: int = 3) -> None:

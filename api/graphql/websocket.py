@@ -1,7 +1,7 @@
 """graphql-transport-ws (the protocol of npm graphql-ws), and nothing older.
 
-Each operation gets a new context and the caller is looked up anew, so a session that ended stops a socket's next operation,
-and loaders never go stale. Messages that break the protocol close the socket with its own codes.
+Each operation gets a new context and the caller is looked up anew, so a session that ended stops a socket's next
+operation, and loaders never go stale. Messages that break the protocol close the socket with its own codes.
 """
 
 import asyncio

@@ -29,7 +29,7 @@ ProjectKey = Annotated[
         min_length=2,
         max_length=10,
         pattern=r"^[A-Z][A-Z0-9]+$",
-        description="Capital letters and digits, unique; the first half of a task's ref. Made from the name when left out.",
+        description="Capital letters and digits, unique; the first half of refs. Made from the name when left out.",
         examples=["WEB"],
     ),
 ]

@@ -1,7 +1,7 @@
 """One filter language: the same object is REST's ``filter`` JSON and GraphQL's ``filter`` input, compiled to SQL here.
 
-Every key of an object must hold (AND); ``and``, ``or`` and ``not`` nest. Conditions on what may be missing are null-aware:
-``not`` of a condition is true for rows where the value is missing.
+Every key of an object must hold (AND); ``and``, ``or`` and ``not`` nest. Conditions on what may be missing are
+null-aware: ``not`` of a condition is true for rows where the value is missing.
 """
 
 import unicodedata
