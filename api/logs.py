@@ -10,7 +10,7 @@ from core.settings import Settings
 
 def configure_logging(settings: Settings) -> None:
     """Set up structlog, and the standard library's loggers that end in it."""
-    level = logging.getLevelNamesMapping()[settings.log_level]
+    level = logging.DEBUG if settings.debug else logging.getLevelNamesMapping()[settings.log_level]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -11,7 +11,7 @@ from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.engine import AnySelect, Session
-from db.models import Membership, Task, TaskAssignee, User
+from db.models import Membership, User
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, Forbidden, NotFound
@@ -29,6 +29,7 @@ from services.pagination import (
 )
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
+from services.tasks.commands import unassign
 from services.users import UserRecord, UserSummary
 
 
@@ -195,12 +196,7 @@ async def remove(session: Session, actor: Actor, project_id: int, user_id: int) 
     _refuse_above(project, Role(member.role))
     if member.role == Role.OWNER:
         await _refuse_last_owner(session, project_id)
-    await session.execute(
-        sql_delete(TaskAssignee).where(
-            TaskAssignee.user_id == user_id,
-            TaskAssignee.task_id.in_(select(Task.id).where(Task.project_id == project_id)),
-        )
-    )
+    await unassign(session, actor, project, user_id)
     await session.execute(
         sql_delete(Membership).where(Membership.project_id == project_id, Membership.user_id == user_id)
     )

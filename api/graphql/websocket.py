@@ -10,11 +10,13 @@ from typing import Any
 
 import orjson
 from fastapi import WebSocket
+from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, parse_json, to_request
+from api.middleware import count_request
 from api.state import State
 from core import context
 from graphql_schema.errors import format_error, from_service
@@ -153,6 +155,7 @@ class _Connection:
         """Run an operation and send its results. Returns the message that ends it."""
         try:
             actor = await self._actor()
+            await count_request(self._websocket.scope, self._state, actor)
             document, operation = EXECUTOR.prepare(request)
             operation_context = make_context(self._websocket, self._state, actor)
             if operation.operation is not SUBSCRIPTION:
@@ -168,6 +171,10 @@ class _Connection:
             return {"type": "error", "payload": error.outcome.errors}
         except TandemError as error:
             return {"type": "error", "payload": [format_error(from_service(error))]}
+        except (WebSocketDisconnect, RuntimeError):
+            raise
+        except Exception as error:
+            return {"type": "error", "payload": [format_error(GraphQLError("", original_error=error))]}
         return {"type": "complete"}
 
     async def _actor(self) -> Actor:

@@ -51,6 +51,8 @@ async def create_drafts(
     level: list[tuple[TaskDraft, int | None, str]] = [
         (draft, None, f"{pointer}/{index}") for index, draft in enumerate(drafts)
     ]
+    if drafts:
+        actor.require(Scope.TASKS_WRITE)
     total = 0
     for _ in range(MAX_SUBTASK_DEPTH + 1):
         if not level:
@@ -165,6 +167,47 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
             await session.execute(sql_update(Task).where(Task.id == task_id).values(parent_id=None))
     await _record_stamps(session, actor, "task.restored", task, rows, (task.deleted_at, None))
     return await get(session, actor, task_id)
+
+
+async def unassign(session: Session, actor: Actor, project: ProjectRecord, user_id: int) -> None:
+    """Take a person off every task of a project: for a member who leaves. Each task that changes has its event."""
+    rows = await session.all(
+        select(Task.id, Task.version)
+        .join(TaskAssignee, TaskAssignee.task_id == Task.id)
+        .where(Task.project_id == project.id, TaskAssignee.user_id == user_id)
+        .order_by(Task.id)
+        .with_for_update(of=Task)
+    )
+    ids = [row.id for row in rows]
+    if not ids:
+        return
+    before: dict[int, list[int]] = {task_id: [] for task_id in ids}
+    for link in await session.all(
+        select(TaskAssignee.task_id, TaskAssignee.user_id)
+        .where(TaskAssignee.task_id.in_(ids))
+        .order_by(TaskAssignee.user_id)
+    ):
+        before[link.task_id].append(link.user_id)
+    await session.execute(
+        sql_delete(TaskAssignee).where(TaskAssignee.task_id.in_(ids), TaskAssignee.user_id == user_id)
+    )
+    await session.execute(sql_update(Task).where(Task.id.in_(ids)).values(version=Task.version + 1, updated_at=now()))
+    await events.record(
+        session,
+        actor,
+        *(
+            events.NewEvent(
+                "task.updated",
+                "task",
+                row.id,
+                {"assignee_ids": (before[row.id], [other for other in before[row.id] if other != user_id])},
+                version=row.version + 1,
+                project_id=project.id,
+                task_id=row.id,
+            )
+            for row in rows
+        ),
+    )
 
 
 async def clear(session: Session, actor: Actor, *, project_id: int | None = None) -> int:
