@@ -25,7 +25,7 @@ worker_class = Worker
 
 timeout = 30  # a worker whose event loop stands still for so long is replaced
 graceful_timeout = 15  # longer than the worker's own 10 s, so that it ends by itself
-keepalive = 5
+keepalive = 75  # longer than the idle timeout of the usual proxies (60 s), which must be the ones to hang up
 
 # The file system may be read-only and the user has no home: nothing here writes to either.
 control_socket_disable = True

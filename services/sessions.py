@@ -28,9 +28,18 @@ BAD_LOGIN = "Incorrect username or password"
 BAD_REFRESH_TOKEN = "The refresh token is not valid"  # noqa: S105 - a message
 
 
-LoginName = Annotated[Text, Field(max_length=254, description="The username or the e-mail address.", examples=["ada"])]
+LoginName = Annotated[
+    Text,
+    Field(min_length=1, max_length=254, description="The username or the e-mail address.", examples=["ada"]),
+]
 LoginPassword = Annotated[
-    Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The password.", examples=["correct horse battery"])
+    Text,
+    Field(
+        min_length=1,
+        max_length=MAX_PASSWORD_LENGTH,
+        description="The password.",
+        examples=["correct horse battery"],
+    ),
 ]
 
 

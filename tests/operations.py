@@ -1,7 +1,7 @@
 """The operations on projects and what is in them, called the same way on either door, in REST's spelling.
 
-``run`` translates for GraphQL: ids become global ones, names camel case, enum values capitals. It asks for every field that
-REST answers, so the two bodies of one operation can be compared as they are.
+``run`` translates for GraphQL: ids become global ones, names camel case, enum values capitals. It asks for every field
+that REST answers, so the two bodies of one operation can be compared as they are.
 """
 
 from dataclasses import dataclass

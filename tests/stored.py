@@ -12,7 +12,8 @@ from db.models import Base, Event
 # authentication writes when a credential was used, whatever becomes of the request
 _LOGINS = {"sessions", "refresh_tokens", "api_keys"}
 _TABLES = [table for table in Base.metadata.sorted_tables if table.name not in _LOGINS]
-_NEWEST = 50
+_COUNTS = select(*(select(func.count()).select_from(table).scalar_subquery() for table in _TABLES))
+_NEWEST = [select(table).order_by(*(column.desc() for column in table.primary_key)).limit(30) for table in _TABLES]
 
 
 @asynccontextmanager
@@ -23,14 +24,9 @@ async def unchanged(database: Database) -> AsyncIterator[None]:
     assert await _contents(database) == before
 
 
-async def _contents(database: Database) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+async def _contents(database: Database) -> list[Any]:
     async with database.reading() as session:
-        for table in _TABLES:
-            newest = select(table).order_by(*(column.desc() for column in table.primary_key)).limit(_NEWEST)
-            rows = [tuple(row) for row in await session.all(newest)]
-            found[table.name] = await session.scalar(select(func.count()).select_from(table)), rows
-    return found
+        return [await session.all(statement) for statement in (_COUNTS, *_NEWEST)]
 
 
 @asynccontextmanager

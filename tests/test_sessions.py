@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -418,59 +418,3 @@ class TestEverywhere:
         await ada.get("/users/me")
 
         assert statements.count == 1
-
-
-class TestLoginRateLimit:
-    LIMIT: ClassVar = {"login_rate_limit": "3/minute"}
-
-    @staticmethod
-    async def fail(caller: Anonymous, door: Door, name: str, *, times: int = 3) -> None:
-        for _ in range(times):
-            assert (await log_in(door, caller, name, "wrong password")).code == "UNAUTHENTICATED"
-
-    @on_both_doors
-    async def test_fourth_attempt_is_told_to_wait(self, ada: Person, database: Database, door: Door) -> None:
-        async with (
-            another_instance(database, **self.LIMIT) as app,
-            calling(app) as anonymous,
-            nothing_written(database),
-        ):
-            await self.fail(anonymous, door, ada.username)
-
-            refused = await log_in(door, anonymous, ada.username, PASSWORD)
-
-        assert refused.code == "RATE_LIMITED"
-        assert refused.status == 429
-        assert 1 <= int(refused.headers["retry-after"]) <= 60
-
-    async def test_graphql_says_in_the_error_how_long(self, ada: Person, database: Database) -> None:
-        async with another_instance(database, **self.LIMIT) as app, calling(app) as anonymous:
-            await self.fail(anonymous, "graphql", ada.username)
-
-            refused = await log_in("graphql", anonymous, ada.username, PASSWORD)
-
-        assert 1 <= refused.body["errors"][0]["extensions"]["retryAfter"] <= 60
-
-    @pytest.mark.parametrize("doors", [("rest", "graphql"), ("graphql", "rest")])
-    async def test_both_doors_count_together(self, ada: Person, database: Database, doors: tuple[Door, Door]) -> None:
-        async with another_instance(database, **self.LIMIT) as app, calling(app) as anonymous:
-            await self.fail(anonymous, doors[0], ada.username)
-
-            assert (await log_in(doors[1], anonymous, ada.username, PASSWORD)).code == "RATE_LIMITED"
-
-    async def test_name_is_counted_from_every_address(self, ada: Person, database: Database) -> None:
-        async with another_instance(database, **self.LIMIT) as app:
-            for number, name in enumerate((ada.username, ada.username.upper(), ada.username)):
-                async with calling(app, address=f"10.0.0.{number}") as anonymous:
-                    await self.fail(anonymous, "rest", name, times=1)
-            async with calling(app, address="10.0.0.9") as anonymous:
-                assert (await log_in("rest", anonymous, ada.username, PASSWORD)).code == "RATE_LIMITED"
-
-    async def test_address_is_counted_over_every_name(self, ada: Person, bob: Person, database: Database) -> None:
-        async with another_instance(database, **self.LIMIT) as app:
-            async with calling(app, address="10.0.0.1") as anonymous:
-                for name in ("first_name", "second_name", bob.username):
-                    await self.fail(anonymous, "rest", name, times=1)
-                assert (await log_in("rest", anonymous, ada.username, PASSWORD)).code == "RATE_LIMITED"
-            async with calling(app, address="10.0.0.2") as anonymous:
-                assert (await log_in("rest", anonymous, ada.username, PASSWORD)).code is None

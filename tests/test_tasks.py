@@ -1,5 +1,6 @@
 """Tasks: the service, and both doors on it."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -50,11 +51,12 @@ async def everything(ada: Person, project_id: int, **changes: Any) -> dict[str, 
 
 class TestService:
     async def test_task_and_its_event_are_one_transaction(self, ada: Person, database: Database) -> None:
-        with pytest.raises(ZeroDivisionError):
-            async with unchanged(database), database.writing() as session:
-                task = await commands.create(session, ada.actor, TaskCreate(title="Never"))
-                await commands.update(session, ada.actor, task.id, TaskUpdate(title="Ever"))
-                raise ZeroDivisionError
+        async with unchanged(database):
+            with suppress(ZeroDivisionError):
+                async with database.writing() as session:
+                    task = await commands.create(session, ada.actor, TaskCreate(title="Never"))
+                    await commands.update(session, ada.actor, task.id, TaskUpdate(title="Ever"))
+                    raise ZeroDivisionError
 
     async def test_caller_sees_its_own_change_before_the_commit_and_others_after(
         self, ada: Person, database: Database

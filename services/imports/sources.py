@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal, TypeVar
 
-from sqlalchemy import String, cast, column, delete, func, insert, select, table
+from sqlalchemy import String, cast, column, delete, func, insert, select, table, true
 from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
 
 from db.engine import Session
@@ -56,15 +56,18 @@ def imported(
 
 async def find(session: Session, source: str, kind: Kind, external_ids: Iterable[str]) -> dict[str, int]:
     """Those of the ids that were brought in before, and as which rows."""
-    found: dict[str, int] = {}
     statement = select(ExternalId.external_id, ExternalId.entity_id).where(
         ExternalId.system == source, ExternalId.kind == kind
     )
+    found: dict[str, int] = {}
     for some in batched(dict.fromkeys(external_ids), _LOOKUP):
         if session.dialect == "postgresql":
-            # joined, each id is one step into the primary key, also before the table's first ANALYZE
+            # an index lookup each: before its first ANALYZE, PostgreSQL would read all ids of the source instead
             wanted = func.unnest(cast(list(some), ARRAY(String))).table_valued("external_id").render_derived()
-            rows = await session.all(statement.join(wanted, wanted.c.external_id == ExternalId.external_id))
+            known = statement.where(ExternalId.external_id == wanted.c.external_id).limit(1).lateral()
+            rows = await session.all(
+                select(known.c.external_id, known.c.entity_id).select_from(wanted.join(known, true()))
+            )
         else:
             rows = await session.all(statement.where(ExternalId.external_id.in_(some)))
         found.update((row[0], row[1]) for row in rows)

@@ -161,11 +161,13 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
         .values(deleted_at=None, updated_at=now(), version=Task.version + 1)
         .returning(Task.id, Task.version)
     )
+    moved: events.Changes = {}
     if task.parent_id is not None:
         parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, Task.deleted_at.is_(None)))
         if parent_lives is None:
+            moved = {"parent_id": (task.parent_id, None)}
             await session.execute(sql_update(Task).where(Task.id == task_id).values(parent_id=None))
-    await _record_stamps(session, actor, "task.restored", task, rows, (task.deleted_at, None))
+    await _record_stamps(session, actor, "task.restored", task, rows, (task.deleted_at, None), moved)
     return await get(session, actor, task_id)
 
 
@@ -410,8 +412,15 @@ def _distinct_tags(names: Sequence[str], stored: Sequence[str]) -> list[str]:
 
 
 async def _record_stamps(
-    session: Session, actor: Actor, kind: str, task: TaskRecord, rows: Sequence[Any], stamps: tuple[Any, Any]
+    session: Session,
+    actor: Actor,
+    kind: str,
+    task: TaskRecord,
+    rows: Sequence[Any],
+    stamps: tuple[Any, Any],
+    own_changes: events.Changes | None = None,
 ) -> None:
+    """One event for the task and for each subtask that went or came with it; ``own_changes`` are the task's alone."""
     ordered = sorted(rows, key=lambda row: (row.id != task.id, row.id))
     await events.record(
         session,
@@ -421,7 +430,7 @@ async def _record_stamps(
                 kind,
                 "task",
                 row.id,
-                {"deleted_at": stamps},
+                {"deleted_at": stamps, **((own_changes or {}) if row.id == task.id else {})},
                 version=row.version,
                 project_id=task.project_id,
                 task_id=row.id,

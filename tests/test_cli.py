@@ -1,0 +1,458 @@
+"""The operators' commands, started as a user starts them; what they say, and how they end."""
+
+import asyncio
+import io
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from rich.console import Console
+from sqlalchemy import func, insert, select, text
+from typer.testing import CliRunner
+
+from api.main import create_app
+from cli import progress
+from cli.main import app
+from core.clock import now
+from db.engine import Database
+from db.models import Comment, Event, ExternalId, Project, Task, User
+from services.imports.summary import Progress
+from tests.conftest import ROOT, settings_for
+from tests.databases import empty_database
+from tests.importing import add_account, busy
+from tests.jira_archives import Tracker
+
+T = TypeVar("T")
+PASSWORD = "correct horse battery"
+
+
+class Outcome:
+    """How a command ended."""
+
+    def __init__(self, code: int, output: str, errors: str) -> None:
+        self.code, self.output, self.errors = code, output, errors
+
+    @property
+    def refusal(self) -> str:
+        """The one line that a command that failed leaves on stderr."""
+        assert self.code == 1, self.errors
+        [line] = self.errors.splitlines()
+        return line
+
+
+class Cli:
+    """Runs commands on a database, in an empty folder."""
+
+    def __init__(self, url: str, environment: dict[str, str | None]) -> None:
+        self.url = url
+        cheap: dict[str, str | None] = {"ARGON2_MEMORY_KIB": "64", "ARGON2_ROUNDS": "1"}
+        self._environment = {"DATABASE_URL": url, **cheap, **environment}
+
+    def __call__(self, *words: str | Path, typed: str = "", **environment: str | None) -> Outcome:
+        done = CliRunner().invoke(
+            app, [str(word) for word in words], input=typed, env={**self._environment, **environment}
+        )
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return Outcome(done.exit_code, done.stdout, done.stderr)
+
+    def ask(self, work: Callable[[Database], Awaitable[T]]) -> T:
+        """Do something with the database."""
+
+        async def run() -> T:
+            database = Database(self.url)
+            try:
+                return await work(database)
+            finally:
+                await database.dispose()
+
+        return asyncio.run(run())
+
+    def row(self, statement: Any) -> Any:
+        async def work(database: Database) -> Any:
+            async with database.reading() as session:
+                return await session.first(statement)
+
+        return self.ask(work)
+
+    def write(self, statement: Any) -> None:
+        async def work(database: Database) -> None:
+            async with database.writing() as session:
+                await session.execute(statement)
+
+        self.ask(work)
+
+    def http(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request to a server on the database."""
+
+        async def request() -> httpx.Response:
+            server = create_app(settings_for(self.url))
+            transport = httpx.ASGITransport(server)
+            async with (
+                server.router.lifespan_context(server),
+                httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+            ):
+                return await client.request(method, path, **options)
+
+        return asyncio.run(request())
+
+    def login(self, username: str, password: str = PASSWORD) -> httpx.Response:
+        return self.http("POST", "/token", data={"username": username, "password": password})
+
+
+@pytest.fixture
+def cli(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    monkeypatch.chdir(tmp_path)
+    with empty_database(backend, tmp_path) as url:
+        yield Cli(url, {"SECRET_KEY": None})
+
+
+@pytest.fixture
+def admin(cli: Cli) -> Cli:
+    done = cli("create-admin", "boss", "--email", "boss@example.com", "--password-stdin", typed=f"{PASSWORD}\n")
+    assert done.code == 0, done.errors
+    return cli
+
+
+@pytest.fixture
+def tracker() -> Tracker:
+    return Tracker()
+
+
+def user(name: str) -> Any:
+    return select(User).where(User.username_folded == name)
+
+
+class TestCreateAdmin:
+    def test_administrator_can_log_in(self, admin: Cli) -> None:
+        token = admin.login("boss").json()["access_token"]
+
+        me = admin.http("GET", "/users/me", headers={"Authorization": f"Bearer {token}"}).json()
+
+        assert (me["username"], me["email"], me["is_admin"]) == ("boss", "boss@example.com", True)
+        assert admin.row(select(Project.key).where(Project.inbox_of_id == me["id"])).key == "INBOX"
+
+    def test_password_is_asked_for_twice(self, cli: Cli) -> None:
+        typed = f"ada@example.com\n{PASSWORD}\nanother one\n{PASSWORD}\n{PASSWORD}\n"
+
+        done = cli("create-admin", "ada", "--full-name", "Ada", typed=typed)
+
+        assert (done.code, done.output.splitlines()[-1]) == (0, "ada is an administrator.")
+        assert PASSWORD not in done.output + done.errors
+        assert cli.row(user("ada")).full_name == "Ada"
+        assert cli.login("ada@example.com").status_code == 200
+
+    @pytest.mark.parametrize(
+        ("name", "email", "password", "complaint"),
+        [
+            ("ada", "ada@example.com", "short", "password: "),
+            ("ada", "nowhere", PASSWORD, "email: "),
+            ("a!", "ada@example.com", PASSWORD, "username: "),
+            ("ada", "ada@example.com", "", "password: "),
+        ],
+    )
+    def test_what_registration_refuses_is_refused(
+        self, cli: Cli, name: str, email: str, password: str, complaint: str
+    ) -> None:
+        done = cli("create-admin", name, "--email", email, "--password-stdin", typed=f"{password}\n")
+
+        assert done.refusal.startswith(complaint)
+        assert cli.row(select(func.count()).select_from(User))[0] == 0
+
+    def test_no_password_on_standard_input(self, cli: Cli) -> None:
+        done = cli("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
+
+        assert done.refusal == "There is no password on standard input"
+
+    def test_name_that_is_taken(self, admin: Cli) -> None:
+        done = admin("create-admin", "BOSS", "--email", "b@example.com", "--password-stdin", typed=f"{PASSWORD}\n")
+
+        assert "/username: is taken" in done.refusal
+
+    def test_account_that_exists_is_promoted_and_keeps_its_password(self, cli: Cli) -> None:
+        registered = cli.http(
+            "POST", "/users", json={"username": "ada", "email": "ada@example.com", "password": PASSWORD}
+        )
+        assert registered.status_code == 201
+
+        done = cli("create-admin", "Ada", "--promote")
+
+        assert (done.code, done.output) == (0, "ada is an administrator.\n")
+        assert cli.row(user("ada")).is_admin
+        assert cli.login("ada").status_code == 200
+        event = cli.row(select(Event.changes, Event.actor_method).where(Event.kind == "user.updated"))
+        assert tuple(event) == ({"is_admin": [False, True]}, "system")
+
+    def test_nobody_is_promoted(self, cli: Cli) -> None:
+        assert cli("create-admin", "nobody", "--promote").refusal == "Account nobody not found"
+
+
+class TestClaimUser:
+    def test_imported_account_is_handed_over(self, cli: Cli) -> None:
+        cli.ask(lambda database: add_account(database, "mia", is_admin=False))
+        assert cli.login("mia").status_code == 401
+
+        done = cli("claim-user", "mia", "--email", "Mia@Example.com", "--password-stdin", typed=f"{PASSWORD}\r\n")
+
+        assert (done.code, done.output) == (0, "mia can log in now.\n")
+        assert cli.row(user("mia")).email == "mia@example.com"
+        assert cli.login("mia").status_code == 200
+
+    def test_account_with_a_password_is_not(self, admin: Cli) -> None:
+        done = admin("claim-user", "boss", "--email", "x@example.com", "--password-stdin", typed="another password\n")
+
+        assert done.refusal.startswith("The account boss has a password already")
+        assert admin.login("boss").status_code == 200
+
+    @pytest.mark.parametrize(
+        ("email", "password", "complaint"),
+        [("boss@example.com", PASSWORD, "The e-mail address is taken"), ("x@example.com", "short", "password: ")],
+    )
+    def test_refusals(self, admin: Cli, email: str, password: str, complaint: str) -> None:
+        admin.ask(lambda database: add_account(database, "mia", is_admin=False))
+
+        done = admin("claim-user", "mia", "--email", email, "--password-stdin", typed=f"{password}\n")
+
+        assert done.refusal.startswith(complaint)
+        assert admin.row(user("mia")).email is None
+
+
+class TestDisableUser:
+    def test_disabled_account_is_shut_out_until_it_is_enabled(self, admin: Cli) -> None:
+        bearer = {"Authorization": f"Bearer {admin.login('boss').json()['access_token']}"}
+
+        assert admin("disable-user", "Boss").output == "boss is disabled.\n"
+        assert admin.login("boss").status_code == 401
+        assert admin.http("GET", "/users/me", headers=bearer).status_code == 401
+
+        assert admin("enable-user", "boss").output == "boss is enabled.\n"
+        assert admin.http("GET", "/users/me", headers=bearer).status_code == 200
+
+    def test_nobody_is_disabled(self, cli: Cli) -> None:
+        assert cli("disable-user", "nobody").refusal == "Account nobody not found"
+
+
+class TestPurgeTrash:
+    def test_only_what_cannot_be_restored_is_removed(self, admin: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("services.trash.BATCH", 2)
+        project_id = admin.row(select(Project.id)).id
+        for number, days in enumerate([None, 1, 29, 31, 40, 400], 1):
+            deleted_at = now() - timedelta(days=days) if days else None
+            admin.write(
+                insert(Task).values(
+                    project_id=project_id, number=number, title="x", updated_at=now(), deleted_at=deleted_at
+                )
+            )
+        old = admin.row(select(Task.id).where(Task.number == 5)).id
+        admin.write(insert(Comment).values(task_id=old, body="gone too"))
+        admin.write(insert(ExternalId).values(system="jira", kind="task", external_id="1", entity_id=old))
+
+        assert admin("purge-trash").output == "Removed 3 tasks.\n"
+
+        assert admin.row(select(func.count(), func.max(Task.number)).select_from(Task)) == (3, 3)
+        assert admin.row(select(func.count()).select_from(Comment))[0] == 0
+        assert admin.row(select(func.count()).select_from(ExternalId))[0] == 1
+        event = admin.row(select(Event.changes).where(Event.kind == "task.purged", Event.entity_id == old))
+        assert event.changes == {"ref": ["INBOX-5", None]}
+        assert admin("purge-trash").output == "Removed 0 tasks.\n"
+
+
+class TestImportJira:
+    def test_summary_tells_what_was_done(self, admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
+        busy(tracker, 12)
+        tracker.issue(13, summary="a\0b", priority={"name": "Soonish"}, issuelinks=[{}, {}], parent={"id": "9"})
+        path = tracker.pack(tmp_path)
+
+        first, second = admin("import", "jira", path), admin("import", "jira", path, "--batch", "3")
+
+        assert (first.code, second.code) == (0, 0), first.errors + second.errors
+        assert table(first.output) == {
+            "Projects": ["1", "0"],
+            "People": ["7", "0"],
+            "Members of projects": ["7"],
+            "Tags": ["4", "0"],
+            "Tasks": ["13", "0"],
+            "of them subtasks": ["3"],
+            "Comments": ["18", "0"],
+        }
+        assert table(second.output)["Tasks"] == ["0", "13"]
+        assert table(second.output)["Comments"] == ["0", "18"]
+        said = " ".join(first.output.split())
+        for fact in (
+            "Subtasks whose parent is not here 1",
+            "relations can be imported) 2",
+            f"{tracker.key}-13 (1)",
+            "priority “Soonish” (1)",
+            "Seconds ",
+            "Peak memory ",
+        ):
+            assert fact in said
+
+    def test_projects_owner_and_source_can_be_chosen(self, admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
+        admin.ask(lambda database: add_account(database, "ada", is_admin=False))
+        tracker.issue(1)
+        path = tracker.pack(tmp_path)
+
+        done = admin(
+            "import",
+            "jira",
+            path,
+            "--project",
+            tracker.key.lower(),
+            "--owner",
+            "ada",
+            "--source",
+            "old",
+            "--no-progress",
+        )
+
+        assert (done.code, done.errors) == (0, "")
+        assert admin.row(select(Event.changes).where(Event.kind == "project.imported")).changes == {
+            "source": [None, f"old:{tracker.key}"]
+        }
+
+    def test_lines_tell_the_progress_where_there_is_no_terminal(
+        self, admin: Cli, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+        tracker.issue(1, comments=[tracker.comment()])
+
+        done = admin("import", "jira", tracker.pack(tmp_path))
+
+        assert "100%  1 issues, 1 comments, " in done.errors
+        assert " s left" in done.errors
+
+    def test_bar_tells_it_in_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen = io.StringIO()
+        monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=True, width=140))
+
+        with progress.display(wanted=True) as shown:
+            shown(Progress(position=500, size=1000, issues=1234, comments=5678))
+            shown(Progress(position=1000, size=1000, issues=2000, comments=9000))
+
+        assert "100%" in screen.getvalue()
+        assert "2,000 issues, 9,000 comments" in screen.getvalue()
+
+    def test_project_that_is_not_there_fails_after_the_others(
+        self, admin: Cli, tracker: Tracker, tmp_path: Path
+    ) -> None:
+        tracker.issue(1)
+
+        done = admin("import", "jira", tracker.pack(tmp_path), "--project", tracker.key, "--project", "AWAY")
+
+        assert done.refusal == "dump.tar.xz holds no issues of AWAY"
+        assert table(done.output)["Tasks"] == ["1", "0"]
+
+    def test_nobody_to_own_the_projects(self, cli: Cli, tracker: Tracker, tmp_path: Path) -> None:
+        tracker.issue(1)
+
+        assert "create-admin" in cli("import", "jira", tracker.pack(tmp_path)).refusal
+
+    def test_broken_archive(self, admin: Cli, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("no archive")
+
+        assert admin("import", "jira", "notes.txt").refusal.startswith("notes.txt is not a tar archive")
+        assert admin("import", "jira", "absent.tar").refusal == "Cannot open absent.tar: No such file or directory"
+
+    @pytest.mark.parametrize("words", [["--batch", "0"], ["--batch", "many"], ["--unknown"]])
+    def test_wrong_options(self, admin: Cli, words: list[str]) -> None:
+        assert admin("import", "jira", "dump.tar", *words).code == 2
+
+    @pytest.mark.parametrize("source", ["", "x" * 51])
+    def test_source_must_fit(self, admin: Cli, source: str) -> None:
+        assert "--source" in admin("import", "jira", "dump.tar", "--source", source).refusal
+
+
+class TestDatabase:
+    def test_database_that_is_not_there_is_not_made(self, tmp_path: Path) -> None:
+        path = tmp_path / "absent.db"
+
+        assert "make migrate" in Cli(f"sqlite:///{path}", {})("purge-trash").refusal
+        assert not path.exists()
+
+    def test_database_without_tables(self, tmp_path: Path) -> None:
+        sqlite3.connect(tmp_path / "bare.db").close()
+        (tmp_path / "bare.db").touch()
+
+        assert "make migrate" in Cli(f"sqlite:///{tmp_path / 'bare.db'}", {})("purge-trash").refusal
+
+    def test_database_of_another_revision(self, cli: Cli) -> None:
+        cli.write(text("UPDATE alembic_version SET version_num = 'older'"))
+
+        assert "is at revision older" in cli("purge-trash").refusal
+
+    def test_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "text.db").write_text("This is no database, and long enough to be seen as none. " * 20)
+
+        assert "not a database" in Cli(f"sqlite:///{tmp_path / 'text.db'}", {})("purge-trash").refusal
+
+    def test_server_that_does_not_answer_keeps_the_password_to_itself(self) -> None:
+        done = Cli("postgresql://ada:hidden-word@127.0.0.1:1/tandem", {})("purge-trash")
+
+        assert done.refusal.startswith("The database cannot be used now: ")
+        assert "hidden-word" not in done.errors
+
+    @pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "nonsense", "postgresql://h:port/x"])
+    def test_url_that_says_nothing(self, url: str) -> None:
+        assert Cli(url, {})("purge-trash").refusal.startswith("DATABASE_URL cannot be understood")
+
+    def test_url_may_stand_in_the_env_file(self, cli: Cli, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(f"DATABASE_URL={cli.url}\n")
+
+        done = cli("purge-trash", DATABASE_URL=None)
+
+        assert (done.code, done.output) == (0, "Removed 0 tasks.\n")
+
+    def test_setting_that_is_wrong(self, cli: Cli) -> None:
+        words = ("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
+
+        assert "argon2_rounds" in cli(*words, typed=f"{PASSWORD}\n", ARGON2_ROUNDS="many").refusal
+
+
+class TestSchema:
+    def test_what_was_exported_is_checked(self, tmp_path: Path) -> None:
+        cli = Cli("sqlite:///./unused.db", {"SECRET_KEY": None})
+        folder = ("--directory", tmp_path)
+
+        assert cli("schema", "export", *folder).code == 0
+        first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        assert cli("schema", "check", *folder).code == 0
+        cli("schema", "export", *folder)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+        assert set(first) == {"schema.graphql", "openapi.json"}
+
+        (tmp_path / "schema.graphql").write_bytes(first["schema.graphql"].replace(b"type Task ", b"type Chore "))
+        done = cli("schema", "check", *folder)
+
+        assert done.code == 1
+        assert "-type Chore " in done.errors
+        assert "+type Task " in done.errors
+        assert done.errors.splitlines()[-1] == "schema.graphql: not what the code says. Run: make schema"
+
+    def test_missing_files_are_stale(self, tmp_path: Path) -> None:
+        done = Cli("sqlite:///./unused.db", {})("schema", "check", "--directory", tmp_path)
+
+        assert done.code == 1
+        assert "schema.graphql and openapi.json" in done.errors.splitlines()[-1]
+
+
+def test_module_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    for name in ("create-admin", "claim-user", "disable-user", "enable-user", "purge-trash", "import", "schema"):
+        assert name in done.stdout
+
+
+def table(output: str) -> dict[str, list[str]]:
+    """The rows of the first table in an output: label to the columns that are not empty."""
+    found = {}
+    for line in output.splitlines():
+        if line.startswith("│"):
+            label, *cells = (cell.strip() for cell in line.strip("│").split("│"))
+            found[label] = [cell for cell in cells if cell]
+    return found

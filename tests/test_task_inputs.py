@@ -1,0 +1,317 @@
+"""What is refused as a task, on both doors and both databases alike, with nothing written."""
+
+import json
+from typing import Any
+
+import pytest
+from strawberry.utils.str_converters import to_camel_case
+
+from db.engine import Database
+from services.node_ids import encode
+from tests.actors import GRAPHQL_JSON, Anonymous, Answer, Person
+from tests.doors import Door, Result, from_graphql, from_rest, on_both_doors
+from tests.operations import OPERATIONS, ok, run
+from tests.stored import unchanged
+
+LONG_TITLE, LONG_DESCRIPTION = "ß" * 200, "☃" * 65_536
+
+# what the service refuses: with the same pointer on both doors
+REFUSED: list[tuple[str, Any, str]] = [
+    ("title", "", ""),
+    ("title", " \t\n", ""),
+    ("title", LONG_TITLE + "x", ""),
+    ("title", "NUL \x00 within", ""),
+    ("description", LONG_DESCRIPTION + "x", ""),
+    ("description", "\x00", ""),
+    ("priority", 0, ""),
+    ("priority", 6, ""),
+    ("priority", -(2**31), ""),
+    ("due_at", "2026-01-31T12:00:00", ""),
+    ("due_at", "2026-01-31", ""),
+    ("due_at", "tomorrow", ""),
+    ("due_at", "", ""),
+    ("due_at", "2026-02-30T00:00:00Z", ""),
+    ("due_at", "2026-01-31T24:30:00Z", ""),
+    ("due_at", "2026-01-31T12:00:00+24:00", ""),
+    ("due_at", "٢٠٢٦-01-31T12:00:00Z", ""),
+    ("start_at", "0001-01-01T00:00:00+00:01", ""),
+    ("start_at", "9999-12-31T23:59:59-00:01", ""),
+    ("assignee_ids", [0], "/0"),
+    ("assignee_ids", [1, 2**31], "/1"),
+    ("assignee_ids", [2**63], "/0"),
+    ("assignee_ids", ["1"], "/0"),
+    ("assignee_ids", [encode("Task", 1)], "/0"),
+    ("assignee_ids", [1] * 51, ""),
+    ("tags", ["bug", " "], "/1"),
+    ("tags", ["x" * 51], "/0"),
+    ("tags", ["\x00"], "/0"),
+    ("tags", ["bug"] * 51, ""),
+    ("parent_id", -1, ""),
+    ("parent_id", 2**31, ""),
+    ("parent_id", 2**63, ""),
+    ("parent_id", encode("Project", 1), ""),
+    ("project_id", 0, ""),
+    ("project_id", 10**30, ""),
+    ("project_id", "INBOX", ""),
+]
+# what GraphQL's own types refuse before the service is asked
+OF_ANOTHER_TYPE: list[tuple[str, Any, str]] = [
+    ("title", None, ""),
+    ("title", 3, ""),
+    ("title", True, ""),
+    ("title", ["x"], ""),
+    ("title", {"en": "x"}, ""),
+    ("description", 7, ""),
+    ("status", "done", ""),
+    ("status", 1, ""),
+    ("status", None, ""),
+    ("priority", "3", ""),
+    ("priority", True, ""),
+    ("priority", 1.5, ""),
+    ("priority", None, ""),
+    ("priority", 2**31, ""),
+    ("priority", 2**63, ""),
+    ("priority", 10**30, ""),
+    ("due_at", 1_767_225_600, ""),
+    ("due_at", True, ""),
+    ("assignee_ids", [None], "/0"),
+    ("assignee_ids", [True], "/0"),
+    ("assignee_ids", [1.5], "/0"),
+    ("tags", [3], "/0"),
+    ("tags", None, ""),
+    ("parent_id", True, ""),
+    ("project_id", [1], ""),
+]
+READ_ONLY = [
+    "id",
+    "node_id",
+    "ref",
+    "number",
+    "created_by_id",
+    "created_at",
+    "updated_at",
+    "completed_at",
+    "deleted_at",
+    "colour",
+]
+
+
+def named(cases: list[tuple[str, Any, str]]) -> list[Any]:
+    return [pytest.param(*case, id=f"{case[0]}-{str(case[1])[:20]!a}") for case in cases]
+
+
+async def refusals(door: Door, ada: Person, database: Database, field: str, value: Any) -> list[Result]:
+    """The answers to creating a task, and to changing one, with the value in the field; nothing is written."""
+    task = await ada.task(description="As it was.")
+    async with unchanged(database):
+        answers = [await run(door, "create_task", ada, {"title": "x", field: value})]
+        # a task stays in its project, and GraphQL's id says which task
+        if field != "project_id" and (door, field) != ("graphql", "id"):
+            answers.append(await run(door, "update_task", ada, {field: value}, task_id=task["id"]))
+    return answers
+
+
+@on_both_doors
+class TestValues:
+    @pytest.mark.parametrize(("field", "value", "item"), named(REFUSED))
+    async def test_value_outside_the_rules_is_refused_where_it_is(
+        self, ada: Person, door: Door, database: Database, field: str, value: Any, item: str
+    ) -> None:
+        for answer in await refusals(door, ada, database, field, value):
+            assert answer.refusal == ("BAD_USER_INPUT", [f"/{field}{item}"])
+
+    @pytest.mark.parametrize(("field", "value", "item"), named(OF_ANOTHER_TYPE))
+    async def test_value_of_another_type_is_refused_and_never_converted(
+        self, ada: Person, door: Door, database: Database, field: str, value: Any, item: str
+    ) -> None:
+        for answer in await refusals(door, ada, database, field, value):
+            assert answer.code == "BAD_USER_INPUT"
+            if door == "rest":
+                assert answer.pointers == [f"/{field}{item}"]
+            else:
+                assert to_camel_case(field) in answer.message
+
+    @pytest.mark.parametrize("name", READ_ONLY)
+    async def test_unknown_and_read_only_fields_are_refused_by_name(
+        self, ada: Person, door: Door, database: Database, name: str
+    ) -> None:
+        for answer in await refusals(door, ada, database, name, "2026-01-31T12:00:00Z"):
+            assert answer.code == "BAD_USER_INPUT"
+            if door == "rest":
+                assert answer.pointers == [f"/{name}"]
+            else:
+                assert f"'{to_camel_case(name)}'" in answer.message
+
+    async def test_everything_wrong_is_named_at_once(self, ada: Person, door: Door, database: Database) -> None:
+        async with unchanged(database):
+            refused = await run(door, "create_task", ada, {"title": "", "priority": 10, "tags": ["ok", ""]})
+
+        assert refused.refusal == ("BAD_USER_INPUT", ["/title", "/priority", "/tags/1"])
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("title", LONG_TITLE), ("description", LONG_DESCRIPTION), ("description", "")]
+    )
+    async def test_longest_texts_are_kept_whole(self, ada: Person, door: Door, field: str, value: str) -> None:
+        task = await ok(door, "create_task", ada, {"title": "x", field: value})
+
+        assert task[field] == value
+        assert (await ok(door, "update_task", ada, {field: value}, task_id=task["id"])) == task
+
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T00:00:00-05:00", "0001-01-01T05:00:00Z"),
+            ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+            ("9999-12-31T23:59:59+14:00", "9999-12-31T09:59:59Z"),
+            ("2024-02-29t12:00:00z", "2024-02-29T12:00:00Z"),
+            ("2026-01-31 12:00:00.1+00:00", "2026-01-31T12:00:00.100000Z"),
+            ("2026-01-31T12:00:00.123456789Z", "2026-01-31T12:00:00.123456Z"),
+        ],
+    )
+    async def test_whole_calendar_is_kept_in_utc(self, ada: Person, door: Door, sent: str, kept: str) -> None:
+        task = await ok(door, "create_task", ada, {"title": "x", "due_at": sent})
+
+        assert task["due_at"] == kept
+        assert (await ok(door, "get_task", ada, task_id=task["id"])) == task
+
+    async def test_text_is_kept_to_the_letter(self, ada: Person, door: Door) -> None:
+        text = "tab\there\r\nemoji 👩‍👩‍👧 , e\u0301 is not é, \u202eto the left, \x01\x7f\ufeff\U0010ffff 'quotes\" \\"
+        task = await ok(door, "create_task", ada, {"title": "x", "description": text, "tags": [text[:30].strip()]})
+
+        read = await ok(door, "get_task_with_relations", ada, task_id=task["id"])
+        assert (read["description"], read["tags"]) == (text, [text[:30].strip()])
+
+
+async def send(door: Door, ada: Anonymous, raw: str, **headers: str) -> Result:
+    """Create a task with a body that is JSON only in parts."""
+    given = ada.headers | {"Content-Type": "application/json"} | headers
+    if door == "rest":
+        return from_rest(await ada.client.post("/api/v1/tasks", content=raw.encode(), headers=given))
+    query = json.dumps(OPERATIONS["create_task"].graphql)
+    content = f'{{"query": {query}, "variables": {{"input": {raw}}}}}'
+    response = await ada.client.post("/graphql", content=content.encode(), headers=given | {"Accept": GRAPHQL_JSON})
+    return from_graphql(Answer(response.status_code, response.json(), response.headers))
+
+
+class TestBodies:
+    @on_both_doors
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+    @pytest.mark.parametrize("field", ["title", "priority", "due_at", "unknown"])
+    async def test_numbers_that_are_none_are_refused_and_not_echoed(
+        self, ada: Person, door: Door, database: Database, field: str, value: str
+    ) -> None:
+        async with unchanged(database):
+            refused = await send(door, ada, f'{{"title": "x", "{field}": {value}}}')
+
+        assert refused.refusal == ("BAD_USER_INPUT", [f"/{field}"]) if door == "rest" else refused.code == "BAD_REQUEST"
+        assert refused.status in {400, 422}
+
+    @on_both_doors
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("title", r'"\ud800"'), ("description", r'"a\udfff"'), ("tags", r'["\ud83d"]'), ("due_at", r'"\ud800"')],
+    )
+    async def test_lone_surrogates_are_refused(
+        self, ada: Person, door: Door, database: Database, field: str, value: str
+    ) -> None:
+        async with unchanged(database):
+            refused = await send(door, ada, f'{{"title": "x", "{field}": {value}}}')
+
+        assert refused.status in {400, 422}
+        if door == "rest":
+            assert refused.code == "BAD_USER_INPUT"
+            assert refused.pointers == ["/tags/0" if field == "tags" else f"/{field}"]
+
+    @on_both_doors
+    async def test_surrogate_pair_is_one_character(self, ada: Person, door: Door) -> None:
+        made = await send(door, ada, r'{"title": "\ud83d\ude00"}')
+
+        assert (made.code, made.body.get("task", made.body)["title"]) == (None, "😀")
+
+    @on_both_doors
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            "{",
+            "",
+            '{"title": "x",}',
+            "{'title': 'x'}",
+            '{"title": x}',
+            '{"title": "\n"}',
+            '{"title": "x"} more',
+            "[" * 100_000,
+        ],
+    )
+    async def test_malformed_json_is_a_bad_request(self, ada: Person, door: Door, database: Database, raw: str) -> None:
+        async with unchanged(database):
+            refused = await send(door, ada, raw)
+
+        if not (door == "rest" and raw == ""):
+            assert (refused.status, refused.code) == (400, "BAD_REQUEST")
+        else:  # nothing at all is no malformed JSON, but lacks everything
+            assert (refused.status, refused.refusal) == (422, ("BAD_USER_INPUT", [""]))
+
+    @on_both_doors
+    @pytest.mark.parametrize("raw", ["null", "[]", '"title"', "3", "true"])
+    async def test_body_must_be_an_object(self, ada: Person, door: Door, database: Database, raw: str) -> None:
+        async with unchanged(database):
+            refused = await send(door, ada, raw)
+
+        assert refused.code == "BAD_USER_INPUT"
+        assert refused.status == (422 if door == "rest" else 400)
+
+    @on_both_doors
+    @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
+    async def test_media_type_must_be_json(self, ada: Person, door: Door, database: Database, media_type: str) -> None:
+        async with unchanged(database):
+            refused = await send(door, ada, '{"title": "x"}', **{"Content-Type": media_type})
+
+        assert refused.status == 415
+
+    @on_both_doors
+    async def test_oversize_body_is_refused(self, ada: Person, door: Door, database: Database) -> None:
+        async with unchanged(database):
+            given = ada.headers | {"Content-Type": "application/json"}
+            url = "/api/v1/tasks" if door == "rest" else "/graphql"
+            refused = await ada.client.post(url, content=b" " * (2 * 1024 * 1024 + 1), headers=given)
+
+        assert refused.status_code == 413
+
+
+class TestIds:
+    @pytest.mark.parametrize(
+        "path", ["/tasks/{}", "/tasks/{}/comments", "/tasks/{}/history", "/projects/{}", "/tags/{}"]
+    )
+    async def test_rest_refuses_what_is_no_id_in_a_path(self, ada: Person, path: str) -> None:
+        for value in ("0", "-1", 2**31, 2**63, "1" * 40, "abc", "1.5", "%00", "1e3", "٣"):
+            refused = await ada.get(path.format(value))
+            assert (refused.status_code, refused.json()["code"]) == (422, "BAD_USER_INPUT"), value
+            assert [problem["location"] for problem in refused.json()["errors"]] == ["path"]
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "",
+            "1",
+            "abc",
+            "VGFzazox=",
+            encode("Project", 1),
+            encode("Task", 0),
+            encode("Task", 2**31),
+            "VGFzazox\n",
+            "\x00",
+            "é",
+        ],
+    )
+    async def test_graphql_refuses_what_is_no_id_of_the_type(self, ada: Person, database: Database, value: str) -> None:
+        async with unchanged(database):
+            answers = [
+                await ada.gql("query($id: ID!) { task(id: $id) { id } }", {"id": value}),
+                await ada.gql(
+                    'mutation($id: ID!) { updateTask(input: {id: $id, title: "x"}) { task { id } } }', {"id": value}
+                ),
+                await ada.gql("mutation($id: ID!) { deleteTask(input: {id: $id}) { deletedTaskId } }", {"id": value}),
+            ]
+
+        assert [(answer.code, answer.pointers) for answer in answers] == [("BAD_USER_INPUT", ["/id"])] * 3
