@@ -116,6 +116,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         # a bad token or key is refused even where none is needed
         statuses |= {401, 403}
     parameters = operation.get("parameters", [])
+    for parameter in parameters:
+        parameter["schema"] = _without_null(parameter["schema"])
     if parameters or "requestBody" in operation:
         statuses.add(422)
     if "{" in path:
@@ -131,6 +133,15 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status in statuses:
         responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter is left out or has a value: there is no null in a URL or a header."""
+    kinds = schema.get("anyOf", [])
+    if {"type": "null"} not in kinds:
+        return schema
+    [kind] = [kind for kind in kinds if kind != {"type": "null"}]
+    return kind | {name: value for name, value in schema.items() if name != "anyOf"}
 
 
 def _name(status: int) -> str:

@@ -14,10 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jose import jwk, jwt
 from uuid_utils import uuid7
 
 MAX_TOKEN_LENGTH = 4096
+MIN_RSA_BITS = 2048
+MAX_ID = 2**31 - 1
+"""What both databases can look up."""
 CLOCK_SKEW_SECONDS = 5
 _REQUIRED = ("iss", "aud", "exp", "iat", "jti", "sub")
 
@@ -64,19 +70,20 @@ class AccessTokens:
             self._verifying_key: str | dict[str, str] = secret
             self.key_id = hashlib.sha256(b"kid:" + secret.encode()).hexdigest()[:16]
         else:
-            self._use_key_pair(private_key_file.read_text())
+            self._use_key_pair(private_key_file)
 
-    def _use_key_pair(self, pem: str) -> None:
-        self._signing_key = pem
-        for algorithm in ("RS256", "ES256"):
-            try:
-                public = jwk.construct(pem, algorithm).public_key().to_dict()
-            except Exception:  # noqa: S112 - python-jose raises many kinds for a key of another type
-                continue
-            break
-        else:
-            raise ValueError("JWT_PRIVATE_KEY_FILE must hold an RSA or P-256 private key in PEM form")
-        self.algorithm = algorithm
+    def _use_key_pair(self, file: Path) -> None:
+        # python-jose takes a public key too, and any curve for ES256; neither would show before the first login
+        pem = file.read_bytes()
+        try:
+            self.algorithm = _algorithm_of(load_pem_private_key(pem, password=None))
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise ValueError(
+                "JWT_PRIVATE_KEY_FILE must hold a private key, RSA of 2048 bits or more or P-256, "
+                "in PEM form and without a password"
+            ) from None
+        self._signing_key = pem.decode()
+        public = jwk.construct(self._signing_key, self.algorithm).public_key().to_dict()
         self._public = {name: value if isinstance(value, str) else value.decode() for name, value in public.items()}
         members = ("e", "kty", "n") if self._public["kty"] == "RSA" else ("crv", "kty", "x", "y")
         thumbprint = json.dumps({name: self._public[name] for name in members}, separators=(",", ":"))  # RFC 7638
@@ -138,12 +145,24 @@ class AccessTokens:
                 raise InvalidToken("not an access token, or issued in the future")
             if payload["aud"] != self._audience or payload["iss"] != self._issuer:
                 raise InvalidToken("meant for another audience")
-            return Claims(int(payload["sub"]), int(payload["sid"]), int(payload["exp"]), str(payload["jti"]))
+            claims = Claims(int(payload["sub"]), int(payload["sid"]), int(payload["exp"]), str(payload["jti"]))
+            if not (0 < claims.user_id <= MAX_ID and 0 < claims.session_id <= MAX_ID):
+                raise InvalidToken("no such account or session")
+            return claims
         except InvalidToken:
             raise
         except Exception as error:
             # RecursionError, OverflowError, AttributeError, JWKError …: all were seen on forged tokens
             raise InvalidToken(type(error).__name__) from None
+
+
+def _algorithm_of(key: object) -> str:
+    """What a private key signs with (RFC 7518, sections 3.3 and 3.4). Raises ``ValueError`` for any other key."""
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
+        return "RS256"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return "ES256"
+    raise ValueError("unfit key")
 
 
 def new_secret(prefix: str) -> str:

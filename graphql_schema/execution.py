@@ -13,6 +13,7 @@ from graphql import (
     GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
+    OverlappingFieldsCanBeMergedRule,
     execute,
     parse,
     specified_rules,
@@ -23,9 +24,12 @@ from strawberry.schema.schema import Schema
 
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, request_error
-from graphql_schema.limits import Limits, TooExpensive, check, check_variables
+from graphql_schema.limits import Limits, TooExpensive, check_document, check_operation, check_variables
+from graphql_schema.merging import find_conflicts
 
 MAX_VALIDATION_ERRORS = 10
+# find_conflicts does what the missing one does
+RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule)
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 

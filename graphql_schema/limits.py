@@ -1,7 +1,8 @@
-"""What a document may cost, measured before anything is validated or executed.
+"""What a document may cost, measured before it is validated or executed.
 
-Fragments are measured once and remembered, so a document whose fragments double (``...F2 ...F2``) costs as much to
-measure as it is long, not as much as it would answer. Numbers grow by multiplication and are capped, never enumerated.
+First what it is written with, then what one of its operations asks for. Fragments are measured once and remembered, so
+a document whose fragments double (``...F2 ...F2``) costs as much to measure as it is long, not as much as it would
+answer. Numbers grow by multiplication and are capped, never enumerated.
 """
 
 from collections.abc import Mapping
@@ -15,8 +16,12 @@ from graphql import (
     FragmentSpreadNode,
     InlineFragmentNode,
     IntValueNode,
+    NameNode,
+    Node,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
 )
 
@@ -27,6 +32,20 @@ LIST_FIELDS = {"assignees": 5, "tags": 5, "nodes": MAX_LIMIT, "changes": 5}
 PAGED = frozenset(
     {"tasks", "search", "projects", "users", "sessions", "apiKeys", "members", "comments", "subtasks", "history"}
 )
+# the parts of a connection: they are no rows of their own
+_PARTS = PAGED | {"edges", "pageInfo"}
+# how long the schema's own lists are as a rule
+INTROSPECTION_LISTS = {
+    "types": 120,
+    "directives": 5,
+    "fields": 10,
+    "args": 2,
+    "inputFields": 4,
+    "enumValues": 2,
+    "possibleTypes": 2,
+    "interfaces": 1,
+    "locations": 3,
+}
 _CAP = 10**9
 
 
@@ -34,45 +53,35 @@ _CAP = 10**9
 class Limits:
     """The bounds of one request."""
 
-    tokens: int = 5_000
+    # of a document: what it is written with, whatever of it is executed
+    characters: int = 131_072
+    tokens: int = 4_000
+    operations: int = 25
+    literals: int = 500
+    # of an operation, its fragments spread out
     depth: int = 20
     fields: int = 1_500
     aliases: int = 100
     repeats: int = 50
     root_mutations: int = 20
-    nodes: int = 20_000
+    nodes: int = 10_000
     values: int = 200_000
-    variable_items: int = 20_000
+    introspection: int = 200_000
+    # of variables
+    variable_items: int = 10_000
+    variable_list: int = 1_000
 
 
 class Cost(NamedTuple):
     """What a selection comes to: its depth, the fields it is written with, aliases, and what it may answer."""
 
     depth: int = 0
+    roots: int = 0
     fields: int = 0
     aliases: int = 0
     nodes: int = 0
     values: int = 0
-
-
-class TooExpensive(Exception):
-    """The document exceeds a limit; the message says which."""
-
-
-def check(
-    document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits
-) -> Cost:
-    """The cost of an operation. Raises ``TooExpensive``."""
-    meter = _Meter(document, variables, limits)
-    cost = meter.selection(operation.selection_set, 1)
-    roots = len(operation.selection_set.selections)
-    if operation.operation.value == "mutation" and roots > limits.root_mutations:
-        raise TooExpensive(f"{roots} mutations in one request; at most {limits.root_mutations} are allowed")
-    for name, value in cost._asdict().items():
-        bound = getattr(limits, name)
-        if value > bound:
-            raise TooExpensive(f"The operation comes to {_WORDS[name].format(value)}; at most {bound} are allowed")
-    return cost
+    introspection: int = 0
 
 
 _WORDS = {
@@ -81,7 +90,89 @@ _WORDS = {
     "aliases": "{} aliases",
     "nodes": "{} requested nodes",
     "values": "{} requested values",
+    "introspection": "{} requested values of the schema",
 }
+
+
+class TooExpensive(Exception):
+    """The request exceeds a limit; the message says which."""
+
+
+def check_document(document: DocumentNode, limits: Limits) -> None:
+    """Bound what takes long to validate, and all that is written in operations. Raises ``TooExpensive``."""
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if len(operations) > limits.operations:
+        raise TooExpensive(f"{len(operations)} operations in one document; at most {limits.operations} are allowed")
+    # an error message repeats the literal that it is about
+    if _literals(document) > limits.literals:
+        raise TooExpensive(f"More than {limits.literals} values in the document: send them as variables")
+    meter = _Meter(document, {}, limits)
+    fields = sum(meter.selection(node.selection_set, 1).fields for node in operations)
+    if fields > 2 * limits.fields:
+        raise TooExpensive(f"The document comes to {fields} fields; at most {2 * limits.fields} are allowed")
+
+
+def check_operation(
+    document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits
+) -> bool:
+    """Bound what an operation asks for. Raises ``TooExpensive``.
+
+    Returns whether that depends on the variables: otherwise once is enough.
+    """
+    meter = _Meter(document, _with_defaults(operation, variables), limits)
+    cost = meter.selection(operation.selection_set, 1)
+    if operation.operation is OperationType.MUTATION and cost.roots > limits.root_mutations:
+        raise TooExpensive(f"{cost.roots} mutations in one request; at most {limits.root_mutations} are allowed")
+    for name, words in _WORDS.items():
+        value, bound = getattr(cost, name), getattr(limits, name)
+        if value > bound:
+            raise TooExpensive(f"The operation comes to {words.format(value)}; at most {bound} are allowed")
+    return meter.read_variables
+
+
+def check_variables(variables: object, limits: Limits) -> None:
+    """Bound the number of items in variables before they are coerced one by one. Raises ``TooExpensive``."""
+    left = limits.variable_items
+    stack: list[Any] = [variables]
+    while stack:
+        value = stack.pop()
+        if not isinstance(value, (list, dict)):
+            continue
+        if isinstance(value, list) and len(value) > limits.variable_list:
+            raise TooExpensive(f"A list in the variables holds more than {limits.variable_list} items")
+        left -= len(value)
+        if left < 0:
+            raise TooExpensive(f"The variables hold more than {limits.variable_items} values")
+        stack.extend(value if isinstance(value, list) else value.values())
+
+
+def _literals(document: DocumentNode) -> int:
+    found = 0
+    stack: list[Any] = list(document.definitions)
+    while stack:
+        node = stack.pop()
+        found += isinstance(node, ValueNode)
+        for key in node.keys:
+            child = getattr(node, key)
+            if isinstance(child, (list, tuple)):
+                stack.extend(child)
+            elif isinstance(child, Node) and not isinstance(child, NameNode):
+                stack.append(child)
+    return found
+
+
+def _with_defaults(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The variables, with the default of those that were not sent, where it is a number."""
+    defaults = {
+        definition.variable.name.value: _number(definition.default_value)
+        for definition in operation.variable_definitions or ()
+        if isinstance(definition.default_value, IntValueNode)
+    }
+    return {**defaults, **variables}
+
+
+def _number(node: IntValueNode) -> int:
+    return int(node.value[:10])
 
 
 class _Meter:
@@ -92,59 +183,64 @@ class _Meter:
         self._variables = variables
         self._limits = limits
         self._measured: dict[str, Cost | None] = {}
+        self.read_variables = False
 
     def selection(self, node: SelectionSetNode, depth: int) -> Cost:
         if depth > self._limits.depth:
             raise TooExpensive(f"The operation is nested more than {self._limits.depth} deep")
-        total = [0, 0, 0, 0, 0]
+        deepest, total = 0, [0] * (len(Cost._fields) - 1)
         seen: dict[str, int] = {}
         for item in node.selections:
             if isinstance(item, FieldNode):
                 key = item.alias.value if item.alias else item.name.value
                 seen[key] = seen.get(key, 0) + 1
                 if seen[key] > self._limits.repeats:
-                    raise TooExpensive(f"{key} is selected more than {self._limits.repeats} times")
+                    raise TooExpensive(f"{key[:50]} is selected more than {self._limits.repeats} times")
                 cost = self._field(item, depth)
             elif isinstance(item, InlineFragmentNode):
                 cost = self.selection(item.selection_set, depth + 1)
-                cost = cost._replace(depth=cost.depth - 1 if cost.depth else 0)
             elif isinstance(item, FragmentSpreadNode):
                 cost = self._fragment(item.name.value, depth)
             else:
                 continue
-            total[0] = max(total[0], cost.depth)
-            for index in range(1, 5):
-                total[index] = min(_CAP, total[index] + cost[index])
-        return Cost(*total)
+            deepest = max(deepest, cost.depth)
+            total = [min(_CAP, sum(pair)) for pair in zip(total, cost[1:], strict=True)]
+        return Cost(deepest, *total)
 
     def _field(self, node: FieldNode, depth: int) -> Cost:
         alias = 1 if node.alias else 0
         if node.selection_set is None:
-            return Cost(1, 1, alias, 0, 1)
+            return Cost(depth=1, roots=1, fields=1, aliases=alias, values=1)
         inner = self.selection(node.selection_set, depth + 1)
-        size = self._size(node)
-        return Cost(
-            inner.depth + 1,
-            min(_CAP, inner.fields + 1),
-            min(_CAP, inner.aliases + alias),
-            min(_CAP, size * (inner.nodes + 1)),
-            min(_CAP, size * (inner.values + 1)),
+        size, name = self._size(node), node.name.value
+        cost = Cost(
+            depth=inner.depth + 1,
+            roots=1,
+            fields=min(_CAP, inner.fields + 1),
+            aliases=min(_CAP, inner.aliases + alias),
+            nodes=min(_CAP, size * (inner.nodes + (name not in _PARTS))),
+            values=min(_CAP, size * (inner.values + 1)),
         )
+        if name in {"__schema", "__type"}:
+            # read from memory: cheap, and much at a time
+            return cost._replace(nodes=0, values=1, introspection=cost.values)
+        return cost
 
     def _size(self, node: FieldNode) -> int:
         name = node.name.value
         if name not in PAGED:
-            return LIST_FIELDS.get(name, 1)
+            return LIST_FIELDS.get(name) or INTROSPECTION_LISTS.get(name, 1)
         size = DEFAULT_LIMIT
         for argument in node.arguments or ():
             if argument.name.value in {"first", "last"}:
                 value: Any = None
                 if isinstance(argument.value, IntValueNode):
-                    value = int(argument.value.value[:10])
+                    value = _number(argument.value)
                 elif isinstance(argument.value, VariableNode):
+                    self.read_variables = True
                     value = self._variables.get(argument.value.name.value)
-                if isinstance(value, int) and not isinstance(value, bool):
-                    size = max(0, min(value, MAX_LIMIT))
+                if isinstance(value, (int, float)):
+                    size = int(max(0, min(value, MAX_LIMIT)))
         return size
 
     def _fragment(self, name: str, depth: int) -> Cost:
@@ -153,24 +249,11 @@ class _Meter:
         if name in self._measured:
             known = self._measured[name]
             if known is None:
-                raise TooExpensive(f"The fragment {name} contains itself")
-            if depth + known.depth > self._limits.depth:
+                raise TooExpensive(f"The fragment {name[:50]} contains itself")
+            if depth + known.depth - 1 > self._limits.depth:
                 raise TooExpensive(f"The operation is nested more than {self._limits.depth} deep")
             return known
         self._measured[name] = None
         cost = self.selection(self._fragments[name].selection_set, depth)
         self._measured[name] = cost
         return cost
-
-
-def check_variables(variables: object, limits: Limits) -> None:
-    """Bound the number of items in variables before they are coerced one by one. Raises ``TooExpensive``."""
-    left = limits.variable_items
-    stack: list[Any] = [variables]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, (list, dict)):
-            left -= len(value)
-            if left < 0:
-                raise TooExpensive(f"The variables hold more than {limits.variable_items} values")
-            stack.extend(value if isinstance(value, list) else value.values())

@@ -102,7 +102,12 @@ def _strict_text(value: object) -> object:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_strict_text), AfterValidator(_no_nul)]
+Text = Annotated[
+    str,
+    BeforeValidator(_strict_text),
+    AfterValidator(_no_nul),
+    Field(json_schema_extra={"pattern": r"^[^\x00]*$"}),
+]
 """Any Unicode text but U+0000 and lone surrogates."""
 
 Line = Annotated[
@@ -129,7 +134,11 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
-Int = Annotated[int, BeforeValidator(_whole), Field(strict=True)]
+Whole = BeforeValidator(_whole)
+"""Behind the bounds of a strict integer: last in the metadata, so that JSON Schema shows the bounds."""
+
+Int = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31), Whole]
+"""An integer of 32 bits, as GraphQL's Int."""
 Bool = StrictBool
 
 TagName = Annotated[Line, Field(max_length=50, description="The name of a tag.", examples=["bug"])]

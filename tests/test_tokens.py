@@ -1,18 +1,18 @@
 """Access tokens: what python-jose lets through and what it chokes on is a 401 here, on both doors."""
 
 import base64
-import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -23,12 +23,11 @@ from jose import jwt
 
 from api.state import State
 from core import tokens
-from core.tokens import MAX_TOKEN_LENGTH, AccessTokens, Claims, InvalidToken
+from core.tokens import MAX_TOKEN_LENGTH, AccessTokens, InvalidToken
 from db.engine import Database
-from tests.actors import Anonymous, Person
+from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SECRET
-from tests.doors import Call, Door, another_instance, bearer, calling, log_in, on_both_doors
-from tests.actors import PASSWORD
+from tests.doors import DOORS, Call, Door, another_instance, bearer, calling, log_in, on_both_doors
 
 ME = Call("GET /users/me", "{ result: me { databaseId id } }")
 Forge = Callable[["Forger"], str | bytes]
@@ -57,7 +56,7 @@ class Forger:
         *,
         header: dict[str, Any] | None = None,
         without: str = "",
-        key: str = SECRET,
+        key: str | bytes = SECRET,
         digest: str = "sha256",
         signature: str | None = None,
         **claims: Any,
@@ -67,7 +66,8 @@ class Forger:
         payload = {name: value for name, value in (self.claims | claims).items() if name != without}
         signed = f"{encode(json.dumps(head).encode())}.{encode(json.dumps(payload).encode())}"
         if signature is None:
-            signature = encode(hmac.digest(key.encode(), signed.encode(), digest))
+            secret = key if isinstance(key, bytes) else key.encode()
+            signature = encode(hmac.digest(secret, signed.encode(), digest))
         return f"{signed}.{signature}"
 
 
@@ -80,6 +80,15 @@ def tampered(forger: Forger) -> str:
     header, _, signature = forger.token().split(".")
     _, claims, _ = forger.token(sub="1").split(".")
     return f"{header}.{claims}.{signature}"
+
+
+def lacking(claim: str) -> Forge:
+    return lambda forger: forger.token(without=claim)
+
+
+def sign_raw(forger: Forger, claims: bytes) -> str:
+    signed = f"{encode(json.dumps(forger.header).encode())}.{encode(claims)}"
+    return f"{signed}.{encode(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"
 
 
 FORGERIES: dict[str, Forge] = {
@@ -95,8 +104,7 @@ FORGERIES: dict[str, Forge] = {
     "crit": lambda f: f.token(header={"crit": ["exp"]}),
     "crit empty": lambda f: f.token(header={"crit": []}),
     "jwk in the header": lambda f: f.token(header={"jwk": {"kty": "oct", "k": encode(b"mine")}}, key="mine"),
-    **{f"{name} missing": lambda f, name=name: f.token(without=name) for name in ("iss", "aud", "sub", "sid", "iat")},
-    **{f"{name} missing": lambda f, name=name: f.token(without=name) for name in ("exp", "jti", "typ")},
+    **{f"{claim} missing": lacking(claim) for claim in ("iss", "aud", "sub", "sid", "iat", "exp", "jti", "typ")},
     "exp Infinity": lambda f: f.token(exp=float("inf")),
     "exp NaN": lambda f: f.token(exp=float("nan")),
     "exp past": lambda f: f.token(exp=int(time.time()) - 1),
@@ -127,7 +135,7 @@ FORGERIES: dict[str, Forge] = {
     "claims of brackets": lambda f: sign_raw(f, b"[" * 2_000),
     "claims a list": lambda f: sign_raw(f, b"[]"),
     "claims not UTF-8": lambda f: sign_raw(f, b"\xff\xfe"),
-    "header a text": lambda f: f"{encode(b'"HS256"')}.e30.",
+    "header a text": lambda f: encode(b'"HS256"') + ".e30.",
     "huge": lambda f: f.token(padding="x" * 100_000),
     "just too long": lambda f: f.token(padding="x" * MAX_TOKEN_LENGTH),
     "not ASCII": lambda f: f.token().encode() + "é".encode(),
@@ -141,14 +149,49 @@ FORGERIES: dict[str, Forge] = {
 }
 
 
-def sign_raw(forger: Forger, claims: bytes) -> str:
-    signed = f"{encode(json.dumps(forger.header).encode())}.{encode(claims)}"
-    return f"{signed}.{encode(hmac.digest(SECRET.encode(), signed.encode(), 'sha256'))}"
+INVALID = [name for name in FORGERIES if name != "sid of another account"]
+"""Those that show it themselves, without a look at the database."""
+
+
+def as_text(token: str | bytes) -> str:
+    """A token as a server reads it from a header."""
+    return token.decode("latin-1") if isinstance(token, bytes) else token
 
 
 @pytest.fixture
 def access() -> AccessTokens:
     return AccessTokens(secret=SECRET, issuer="tandem", audience="tandem-api", lifetime_seconds=600)
+
+
+def of_key_file(path: Path) -> AccessTokens:
+    return AccessTokens(
+        secret=SECRET, issuer="tandem", audience="tandem-api", lifetime_seconds=600, private_key_file=path
+    )
+
+
+@pytest.fixture(scope="module")
+def key_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files that an operator may point JWT_PRIVATE_KEY_FILE at, fit and unfit ones."""
+    folder = tmp_path_factory.mktemp("keys")
+    plain, pkcs8 = NoEncryption(), PrivateFormat.PKCS8
+    key = rsa.generate_private_key(65_537, 2048)
+    contents = {
+        "rsa": key.private_bytes(Encoding.PEM, pkcs8, plain),
+        "other rsa": rsa.generate_private_key(65_537, 2048).private_bytes(Encoding.PEM, pkcs8, plain),
+        "ec": ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, pkcs8, plain),
+        "p384": ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, pkcs8, plain),
+        "short rsa": rsa.generate_private_key(65_537, 1024).private_bytes(Encoding.PEM, pkcs8, plain),
+        "ed25519": ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, pkcs8, plain),
+        "public": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "encrypted": key.private_bytes(Encoding.PEM, pkcs8, BestAvailableEncryption(b"password")),
+        "der": key.private_bytes(Encoding.DER, pkcs8, plain),
+        "certificate": b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
+        "empty": b"",
+        "secret": SECRET.encode(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in contents}
 
 
 @pytest.fixture
@@ -172,13 +215,13 @@ class TestVerification:
         """Else the forgeries below would be refused for a fault of the forger's."""
         assert access.verify(Forger(access, 7, 9).token()).user_id == 7
 
-    @pytest.mark.parametrize("name", [name for name in FORGERIES if name != "sid of another account"])
+    @pytest.mark.parametrize("name", INVALID)
     def test_forgery_is_invalid(self, access: AccessTokens, name: str) -> None:
-        token = FORGERIES[name](Forger(access, 7, 9))
+        token = as_text(FORGERIES[name](Forger(access, 7, 9)))
 
         for _ in range(2):  # nothing refused may be remembered as verified
             with pytest.raises(InvalidToken):
-                access.verify(token.decode("latin-1") if isinstance(token, bytes) else token)
+                access.verify(token)
 
     def test_clocks_may_differ_a_little(self, access: AccessTokens) -> None:
         assert access.verify(Forger(access, 7, 9).token(iat=int(time.time()) + 2)).user_id == 7
@@ -195,7 +238,7 @@ class TestMemory:
             seen.append(token)
             return decode(token, *arguments, **options)
 
-        monkeypatch.setattr(tokens.jwt, "decode", spy)
+        monkeypatch.setattr(jwt, "decode", spy)
         return seen
 
     def test_token_is_decoded_once(self, access: AccessTokens, decoded: list[str]) -> None:
@@ -205,9 +248,7 @@ class TestMemory:
         assert decoded == [token]
 
     def test_memory_is_bounded(self, decoded: list[str]) -> None:
-        access = AccessTokens(
-            secret=SECRET, issuer="tandem", audience="tandem-api", lifetime_seconds=600, cache_size=3
-        )
+        access = AccessTokens(secret=SECRET, issuer="tandem", audience="tandem-api", lifetime_seconds=600, cache_size=3)
         issued = [access.issue(user_id=number, session_id=1) for number in range(1, 6)]
 
         for token in issued:
@@ -219,24 +260,132 @@ class TestMemory:
         access.verify(issued[0])
         assert decoded == [*issued, issued[0]]
 
-    def test_remembered_token_expires(
-        self, access: AccessTokens, monkeypatch: pytest.MonkeyPatch
+    def test_remembered_token_is_forgotten_when_it_expires(
+        self, access: AccessTokens, decoded: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        token = Forger(access, 7, 9).token(exp=int(time.time()) + 3)
+        token = Forger(access, 7, 9).token(exp=int(time.time()) + 60)
         access.verify(token)
 
-        monkeypatch.setattr(tokens, "time", SimpleNamespace(time=lambda: time.time() + 3))
-        monkeypatch.setattr("jose.jwt.datetime", LaterDatetime)
+        later = SimpleNamespace(time=lambda: time.time() + 60)
+        monkeypatch.setattr(tokens, "time", later)
+        access.verify(token)  # to python-jose, whose clock stands still, it is valid yet
 
-        with pytest.raises(InvalidToken):
-            access.verify(token)
-        assert token not in access._verified
+        assert decoded == [token, token]
 
     def test_forgeries_are_not_remembered(self, access: AccessTokens) -> None:
-        for forge in FORGERIES.values():
-            token = forge(Forger(access, 7, 9))
-            if isinstance(token, str) and token != Forger(access, 7, 9).token():
-                with pytest.raises(InvalidToken):
-                    access.verify(token)
+        for name in INVALID:
+            with pytest.raises(InvalidToken):
+                access.verify(as_text(FORGERIES[name](Forger(access, 7, 9))))
 
         assert len(access._verified) == 0
+
+
+class TestKeyPairs:
+    @pytest.mark.parametrize(("kind", "algorithm"), [("rsa", "RS256"), ("ec", "ES256")])
+    def test_anybody_verifies_with_the_public_key(self, key_files: dict[str, Path], kind: str, algorithm: str) -> None:
+        access = of_key_file(key_files[kind])
+        token = access.issue(user_id=7, session_id=9)
+
+        [public] = access.jwks["keys"]
+
+        header = jwt.get_unverified_header(token)
+        assert (header["alg"], header["kid"]) == (algorithm, public["kid"])
+        assert (public["alg"], public["use"]) == (algorithm, "sig")
+        assert set(public) <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
+        claims = jwt.decode(token, public, algorithms=[algorithm], audience="tandem-api", issuer="tandem")
+        assert claims["sub"] == "7"
+        assert access.verify(token).user_id == 7
+
+    def test_key_keeps_its_id_and_no_other_has_it(self, key_files: dict[str, Path]) -> None:
+        ids = [of_key_file(key_files[kind]).key_id for kind in ("rsa", "rsa", "other rsa", "ec")]
+
+        assert ids[0] == ids[1]
+        assert len(set(ids)) == 3
+
+    def test_another_key_under_the_same_id_is_refused(self, key_files: dict[str, Path]) -> None:
+        ours, theirs = of_key_file(key_files["rsa"]), of_key_file(key_files["other rsa"])
+        theirs.key_id = ours.key_id
+
+        with pytest.raises(InvalidToken):
+            ours.verify(theirs.issue(user_id=7, session_id=9))
+
+    @pytest.mark.parametrize("kind", ["rsa", "ec"])
+    @pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256"])
+    def test_public_key_is_no_shared_secret(self, key_files: dict[str, Path], kind: str, algorithm: str) -> None:
+        access = of_key_file(key_files[kind])
+        public = load_pem_private_key(key_files[kind].read_bytes(), None).public_key()
+        secrets = [
+            public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            json.dumps(access.jwks["keys"][0]).encode(),
+        ]
+
+        for secret in secrets:
+            with pytest.raises(InvalidToken):
+                access.verify(Forger(access, 7, 9).token(header={"alg": algorithm}, key=secret))
+
+    @pytest.mark.parametrize(
+        "kind", ["public", "p384", "short rsa", "ed25519", "encrypted", "der", "certificate", "empty", "secret"]
+    )
+    def test_unfit_key_file_stops_the_start(self, key_files: dict[str, Path], kind: str) -> None:
+        with pytest.raises(ValueError, match="JWT_PRIVATE_KEY_FILE"):
+            of_key_file(key_files[kind])
+
+
+class TestDoors:
+    """Whatever the token, the answer is 401, with the same code on both doors; never 500."""
+
+    async def test_forgers_own_token_is_accepted(self, forger: Forger, anonymous: Anonymous) -> None:
+        for door in DOORS:
+            assert (await ME.on(door, bearer(anonymous, forger.token()))).body["id"] == int(forger.claims["sub"])
+
+    @pytest.mark.parametrize("name", FORGERIES)
+    async def test_forgery_is_a_401(
+        self, forger: Forger, anonymous: Anonymous, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        token = FORGERIES[name](forger)
+        raw = token if isinstance(token, bytes) else token.encode()
+        headers: Any = {"Authorization": b"Bearer " + raw}
+
+        for door in DOORS:
+            await expect_unauthenticated(door, Anonymous(anonymous.client, headers))
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+    @pytest.mark.parametrize(
+        "header", ["", "Bearer", "Bearer ", "Basic YWRhOnB3", "Token {}", "{}", "Bearer{}", "Bearer {} x", "Bearer,{}"]
+    )
+    async def test_other_authorization_is_a_401(self, ada: Person, header: str) -> None:
+        headers = {"Authorization": header.format(ada.access_token)}
+
+        for door in DOORS:
+            await expect_unauthenticated(door, Anonymous(ada.client, headers))
+
+    @on_both_doors
+    @pytest.mark.parametrize("header", ["Bearer {}", "bearer {}", "BEARER  {} "])
+    async def test_scheme_is_of_any_case(self, ada: Person, door: Door, header: str) -> None:
+        headers = {"Authorization": header.format(ada.access_token)}
+
+        assert (await ME.on(door, Anonymous(ada.client, headers))).body["id"] == ada.id
+
+    @on_both_doors
+    @pytest.mark.parametrize("kind", ["rsa", "ec"])
+    async def test_server_with_a_key_pair_takes_its_own_tokens_alone(
+        self, ada: Person, database: Database, key_files: dict[str, Path], door: Door, kind: str
+    ) -> None:
+        async with another_instance(database, jwt_private_key_file=key_files[kind]) as app, calling(app) as there:
+            tokens = (await log_in(door, there, ada.username, PASSWORD)).body
+
+            assert (await ME.on(door, bearer(there, tokens["access_token"]))).body["id"] == ada.id
+            await expect_unauthenticated(door, bearer(there, ada.access_token))
+            await expect_unauthenticated(door, bearer(ada, tokens["access_token"]))
+            page = (await there.get("//.well-known/jwks.json")).json()
+        assert [key["kid"] for key in page["keys"]] == [jwt.get_unverified_header(tokens["access_token"])["kid"]]
+
+    async def test_shared_secret_is_on_no_page(self, anonymous: Anonymous) -> None:
+        assert (await anonymous.get("//.well-known/jwks.json")).json() == {"keys": []}
+
+
+async def expect_unauthenticated(door: Door, caller: Anonymous) -> None:
+    refused = await ME.on(door, caller)
+    assert (refused.status, refused.code) == (401, "UNAUTHENTICATED")
+    assert refused.headers["www-authenticate"] == "Bearer"

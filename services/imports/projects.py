@@ -105,10 +105,9 @@ async def raise_last_number(session: Session, project_id: int, number: int) -> N
 
 async def taken_numbers(session: Session, project_id: int, issues: Collection[Issue]) -> set[int]:
     """Those of the issues' numbers that tasks of the project have already."""
-    numbers = [issue.number for issue in issues]
-    return set(
-        await session.scalars(select(Task.number).where(Task.project_id == project_id, Task.number.in_(numbers)))
-    )
+    statement = select(Task.number).where(Task.project_id == project_id)
+    rows = await sources.rows_with(session, statement, Task.number.expression, {issue.number for issue in issues})
+    return {row[0] for row in rows}
 
 
 async def next_numbers(session: Session, project_id: int, count: int) -> range:

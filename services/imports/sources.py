@@ -4,14 +4,14 @@ A row of ``external_ids`` outlives the task or comment it names: what was delete
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import String, cast, column, delete, func, insert, select, table, true
+from sqlalchemy import ColumnElement, cast, column, delete, func, insert, select, table, true
 from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
 
-from db.engine import Session
+from db.engine import AnyRow, AnySelect, Session
 from db.models import Comment, ExternalId, Tag, Task, User
 from services import events
 from services.actors import Actor
@@ -59,19 +59,27 @@ async def find(session: Session, source: str, kind: Kind, external_ids: Iterable
     statement = select(ExternalId.external_id, ExternalId.entity_id).where(
         ExternalId.system == source, ExternalId.kind == kind
     )
-    found: dict[str, int] = {}
-    for some in batched(dict.fromkeys(external_ids), _LOOKUP):
+    rows = await rows_with(session, statement, ExternalId.external_id.expression, dict.fromkeys(external_ids))
+    return {row[0]: row[1] for row in rows}
+
+
+async def rows_with(
+    session: Session, statement: AnySelect, key: ColumnElement[Any], values: Iterable[Any]
+) -> Sequence[AnyRow]:
+    """The rows of a statement whose key, unique among them, is one of the values.
+
+    On PostgreSQL an index lookup for each value: before its first ANALYZE of a table that grows by bulk, the planner
+    takes it for small and would read all of it.
+    """
+    rows: list[AnyRow] = []
+    for some in batched(values, _LOOKUP):
         if session.dialect == "postgresql":
-            # an index lookup each: before its first ANALYZE, PostgreSQL would read all ids of the source instead
-            wanted = func.unnest(cast(list(some), ARRAY(String))).table_valued("external_id").render_derived()
-            known = statement.where(ExternalId.external_id == wanted.c.external_id).limit(1).lateral()
-            rows = await session.all(
-                select(known.c.external_id, known.c.entity_id).select_from(wanted.join(known, true()))
-            )
+            wanted = func.unnest(cast(some, ARRAY(key.type))).table_valued(column("key", key.type)).render_derived()
+            found = statement.where(key == wanted.c.key).limit(1).lateral()
+            rows += await session.all(select(found).select_from(wanted.join(found, true())))
         else:
-            rows = await session.all(statement.where(ExternalId.external_id.in_(some)))
-        found.update((row[0], row[1]) for row in rows)
-    return found
+            rows += await session.all(statement.where(key.in_(some)))
+    return rows
 
 
 async def remember(session: Session, source: str, kind: Kind, ids: Mapping[str, int]) -> None:
@@ -124,7 +132,7 @@ async def reserve(session: Session, model: type[Comment | Tag | Task | User], co
     return range(last + 1, last + count + 1)
 
 
-def batched(items: Iterable[T], size: int) -> Iterator[Collection[T]]:
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of at most ``size``."""
     remaining = iter(items)
     while some := list(islice(remaining, size)):

@@ -46,12 +46,12 @@ class StatusFilter(Input):
 class IntFilter(Input):
     """Conditions on a number."""
 
-    eq: Int = Field(default_factory=absent, description="Is this one.", ge=-(2**31), lt=2**31)
-    in_: list[Annotated[Int, Field(ge=-(2**31), lt=2**31)]] = _one_of("Is one of these.")
-    gt: Int = Field(default_factory=absent, description="Is greater than this.", ge=-(2**31), lt=2**31)
-    gte: Int = Field(default_factory=absent, description="Is this or greater.", ge=-(2**31), lt=2**31)
-    lt: Int = Field(default_factory=absent, description="Is less than this.", ge=-(2**31), lt=2**31)
-    lte: Int = Field(default_factory=absent, description="Is this or less.", ge=-(2**31), lt=2**31)
+    eq: Int = Field(default_factory=absent, description="Is this one.")
+    in_: list[Int] = _one_of("Is one of these.")
+    gt: Int = Field(default_factory=absent, description="Is greater than this.")
+    gte: Int = Field(default_factory=absent, description="Is this or greater.")
+    lt: Int = Field(default_factory=absent, description="Is less than this.")
+    lte: Int = Field(default_factory=absent, description="Is this or less.")
 
 
 class TimestampFilter(Input):

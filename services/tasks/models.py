@@ -9,7 +9,6 @@ from pydantic import Field, ValidationInfo, field_validator
 from services import node_ids
 from services.inputs import (
     Input,
-    Int,
     Line,
     LongText,
     ProjectId,
@@ -17,6 +16,7 @@ from services.inputs import (
     TaskId,
     Timestamp,
     UserId,
+    Whole,
     absent,
     out_of_order,
 )
@@ -41,7 +41,11 @@ Title = Annotated[
     Field(max_length=200, description="What is to be done; 1 to 200 characters.", examples=["Write the docs"]),
 ]
 Description = Annotated[LongText, Field(description="Details, at most 65,536 characters.")]
-Priority = Annotated[Int, Field(ge=1, le=5, description="From 1 (lowest) to 5 (highest).", examples=[3])]
+Priority = Annotated[
+    int,
+    Field(strict=True, ge=1, le=5, description="From 1 (lowest) to 5 (highest).", examples=[3]),
+    Whole,
+]
 StartAt = Annotated[Timestamp, Field(description="When work on it may begin.", examples=["2026-01-31T08:00:00Z"])]
 DueAt = Annotated[
     Timestamp, Field(description="When it is due; not before its start.", examples=["2026-01-31T17:00:00Z"])

@@ -33,7 +33,7 @@ from services.users import UserRecord
 COLUMNS = tuple(
     Project.key.label("project_key") if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields
 )
-_REF = re.compile(r"([A-Z][A-Z0-9]{1,9})-([1-9][0-9]{0,9})", re.ASCII)
+_REF = re.compile(r"([a-z][a-z0-9]{1,9})-([1-9][0-9]{0,9})", re.ASCII | re.IGNORECASE)
 
 
 class TaskSort(StrEnum):
@@ -119,10 +119,10 @@ async def get_in_project(session: Session, actor: Actor, project_id: int, task_i
 async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
     """The task with a ref such as ``WEB-12``, in any case. Raises ``NotFound``, for what is no ref too."""
     actor.require(Scope.TASKS_READ)
-    match = _REF.fullmatch(ref.upper())
+    match = _REF.fullmatch(ref)
     row = None
     if match is not None and int(match[2]) <= MAX_DATABASE_ID:
-        row = await session.first(visible(actor).where(Project.key == match[1], Task.number == int(match[2])))
+        row = await session.first(visible(actor).where(Project.key == match[1].upper(), Task.number == int(match[2])))
     if row is None:
         raise NotFound("Task")
     return TaskRecord._make(row)
