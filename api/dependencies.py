@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.middleware import count_request
 from api.state import State
 from db.engine import Session
-from services.actors import Actor
+from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
-from services.errors import BadUserInput
+from services.errors import BadUserInput, TandemError
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
 
@@ -34,7 +34,12 @@ async def get_actor(request: Request, state: AppState) -> Actor:
     """The caller, from ``X-API-Key`` or ``Authorization: Bearer``; GraphQL's context is made from this too."""
     headers = request.headers
     credentials = Credentials(headers.get("authorization"), headers.get("x-api-key"))
-    actor = await state.authenticator.authenticate(credentials)
+    try:
+        actor = await state.authenticator.authenticate(credentials)
+    except TandemError:
+        # whoever tries credentials out is counted too
+        await count_request(request.scope, state, ANONYMOUS)
+        raise
     await count_request(request.scope, state, actor)
     return actor
 

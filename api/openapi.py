@@ -140,7 +140,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = schema.get("anyOf", [])
     if {"type": "null"} not in kinds:
         return schema
-    [kind] = [kind for kind in kinds if kind != {"type": "null"}]
+    kind: dict[str, Any] = next(kind for kind in kinds if kind != {"type": "null"})
     return kind | {name: value for name, value in schema.items() if name != "anyOf"}
 
 

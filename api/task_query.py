@@ -46,6 +46,13 @@ class TaskListQuery(ListQuery):
     total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
     expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
 
+    @field_validator("assignee")
+    @classmethod
+    def _check_assignee(cls, assignee: str | None) -> str | None:
+        if assignee is not None and assignee.isdigit() and int(assignee) > MAX_DATABASE_ID:
+            raise ValueError(f"an id is at most {MAX_DATABASE_ID}")
+        return assignee
+
     @field_validator("due_before")
     @classmethod
     def _check_range(cls, due_before: datetime | None, info: ValidationInfo) -> datetime | None:
@@ -67,7 +74,7 @@ class TaskListQuery(ListQuery):
         elif self.assignee == "none":
             conditions.append({"assignees": {"is_empty": True}})
         elif self.assignee is not None:
-            conditions.append({"assignees": {"any": [min(int(self.assignee), MAX_DATABASE_ID)]}})
+            conditions.append({"assignees": {"any": [int(self.assignee)]}})
         if self.tag:
             conditions.append({"tags": {"all": self.tag}})
         due = {"gte": self.due_after, "lt": self.due_before}

@@ -1,7 +1,7 @@
 """Errors on the GraphQL door: the service's code, pointers and the request id in ``extensions``."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -14,6 +14,7 @@ from services.errors import Problem, TandemError
 
 logger = logging.getLogger("tandem.errors")
 
+MAX_MESSAGE = 500
 GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
 
 
@@ -36,8 +37,7 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
         original = original.original_error
     if isinstance(original, InputValidationError):
         problems = [
-            Problem("".join(f"/{part}" for part in detail.location[1:]), detail.message, detail.type)
-            for detail in original.errors
+            Problem(_input_pointer(detail.location), detail.message, detail.type) for detail in original.errors
         ]
         summary = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
         return summary, {"code": "BAD_USER_INPUT", "errors": _listed(problems)}
@@ -54,10 +54,16 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
         original = known
     if isinstance(original, TandemError):
         return original.message, describe(original)
+    # GraphQL's own messages repeat what was sent
+    message = error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
     if isinstance(error, GraphQLSyntaxError):
-        return error.message, {"code": "GRAPHQL_PARSE_FAILED"}
-    code = (error.extensions or {}).get("code", default_code)
-    return error.message, {"code": code}
+        return message, {"code": "GRAPHQL_PARSE_FAILED"}
+    return message, {"code": (error.extensions or {}).get("code", default_code)}
+
+
+def _input_pointer(location: Sequence[str | int]) -> str:
+    """Where in the arguments; ``input`` is the whole body on REST, so its name is left out."""
+    return errors.to_pointer(location[1:] if location[0] == "input" else location)
 
 
 def describe(error: TandemError) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """From a request to a result: parse, measure, validate (each document once), then execute."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from inspect import isawaitable
+from itertools import islice
 from typing import Any
 
 from graphql import (
@@ -54,6 +55,11 @@ class Outcome:
     def codes(self) -> set[str]:
         return {error["extensions"]["code"] for error in self.errors}
 
+    @property
+    def data_survived(self) -> bool:
+        """Whether any of the operation's own fields has a value."""
+        return self.data is not None and any(value is not None for value in self.data.values())
+
     def body(self) -> dict[str, Any]:
         """The response as a map (GraphQL specification, section 7)."""
         body: dict[str, Any] = {"errors": self.errors} if self.errors else {}
@@ -69,35 +75,49 @@ class RequestError(Exception):
         self.outcome = Outcome(errors=[format_error(error, default_code=code) for error in errors], executed=False)
 
 
-class Executor:
-    """Executes operations of one schema. What was parsed and validated is kept, at most ``cache_size`` documents."""
+@dataclass(slots=True)
+class _Known:
+    """A valid document, and the names of its operations that are affordable whatever the variables."""
 
-    def __init__(self, schema: Schema, limits: Limits | None = None, *, cache_size: int = 500) -> None:
+    document: DocumentNode
+    affordable: set[str | None] = field(default_factory=set)
+
+
+class Executor:
+    """Executes operations of one schema. Documents are parsed and validated once.
+
+    At most ``cache_size`` of them are kept, of ``cache_characters`` together: parsed, one takes 50 to 300 bytes.
+    """
+
+    def __init__(
+        self, schema: Schema, limits: Limits | None = None, *, cache_size: int = 500, cache_characters: int = 500_000
+    ) -> None:
         self._schema = schema._schema  # Strawberry's own executor parses and validates again on every call
         self.limits = limits or Limits()
-        self._documents: OrderedDict[str, DocumentNode] = OrderedDict()
-        self._cache_size = cache_size
+        self._documents: OrderedDict[str, _Known] = OrderedDict()
+        self._cache_size, self._cache_characters = cache_size, cache_characters
+        self._cached_characters = 0
 
     def prepare(self, request: GraphQLRequest) -> tuple[DocumentNode, OperationDefinitionNode]:
         """The document and the operation to execute. Raises ``RequestError``."""
-        document = self._documents.get(request.query)
-        known = document is not None
-        if document is None:
-            document = self._parse(request.query)
-        operation = _choose(document, request.operation_name)
+        found = self._documents.get(request.query)
         try:
             check_variables(request.variables, self.limits)
-            check(document, operation, request.variables or {}, self.limits)
+            known = found or _Known(self._parse(request.query))
+            operation = _choose(known.document, request.operation_name)
+            name = operation.name.value if operation.name else None
+            if name not in known.affordable and not check_operation(
+                known.document, operation, request.variables or {}, self.limits
+            ):
+                known.affordable.add(name)
         except TooExpensive as error:
             raise RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE") from None
-        if known:
+        if found:
             self._documents.move_to_end(request.query)
         else:
-            self._validate(document)
-            self._documents[request.query] = document
-            if len(self._documents) > self._cache_size:
-                self._documents.popitem(last=False)
-        return document, operation
+            self._validate(known.document)
+            self._remember(request.query, known)
+        return known.document, operation
 
     async def execute(
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
@@ -118,7 +138,7 @@ class Executor:
 
     async def subscribe(
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome]:
         """Execute a subscription that was prepared. Raises ``RequestError`` where it cannot start."""
         source: Any = subscribe(
             self._schema,
@@ -134,20 +154,39 @@ class Executor:
         return _outcomes(source)
 
     def _parse(self, query: str) -> DocumentNode:
+        """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""
+        if len(query) > self.limits.characters:
+            raise TooExpensive(f"The document has more than {self.limits.characters} characters")
         try:
-            return parse(query, max_tokens=self.limits.tokens)
+            document = parse(query, max_tokens=self.limits.tokens)
         except GraphQLSyntaxError as error:
             raise RequestError(error, code="GRAPHQL_PARSE_FAILED") from None
         except RecursionError:
             too_deep = request_error("The document is nested too deeply", "GRAPHQL_PARSE_FAILED")
             raise RequestError(too_deep, code="GRAPHQL_PARSE_FAILED") from None
+        check_document(document, self.limits)
+        return document
 
     def _validate(self, document: DocumentNode) -> None:
-        errors = validate(
-            self._schema, document, specified_rules, max_errors=MAX_VALIDATION_ERRORS, hide_suggestions=True
-        )
+        errors = validate(self._schema, document, RULES, max_errors=MAX_VALIDATION_ERRORS, hide_suggestions=True)
+        if not errors:
+            errors = list(islice(find_conflicts(self._schema, document), MAX_VALIDATION_ERRORS))
         if errors:
-            raise RequestError(*errors, code="GRAPHQL_VALIDATION_FAILED")
+            raise RequestError(*map(_readable, errors), code="GRAPHQL_VALIDATION_FAILED")
+
+    def _remember(self, query: str, known: _Known) -> None:
+        self._documents[query] = known
+        self._cached_characters += len(query)
+        while len(self._documents) > self._cache_size or self._cached_characters > self._cache_characters:
+            forgotten, _ = self._documents.popitem(last=False)
+            self._cached_characters -= len(forgotten)
+
+
+def _readable(error: GraphQLError) -> GraphQLError:
+    """The error; one without the text of Python's, where a literal is too much for Python, such as 5,000 digits."""
+    if error.original_error is None or isinstance(error.original_error, GraphQLError):
+        return error
+    return GraphQLError("A value in the document cannot be read", error.nodes)
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
@@ -170,6 +209,9 @@ def _outcome(result: ExecutionResult) -> Outcome:
     return Outcome(result.data, errors, executed)
 
 
-async def _outcomes(source: Any) -> AsyncIterator[Outcome]:
-    async for result in source:
-        yield _outcome(result)
+async def _outcomes(source: Any) -> AsyncGenerator[Outcome]:
+    try:
+        async for result in source:
+            yield _outcome(result)
+    finally:
+        await source.aclose()

@@ -26,7 +26,8 @@ from graphql import (
     is_composite_type,
     print_ast,
 )
-from graphql.utilities import sort_value_node, type_from_ast
+from graphql.utilities import type_from_ast
+from graphql.utilities.sort_value_node import sort_value_node
 
 
 class _Selected(NamedTuple):
@@ -44,9 +45,7 @@ def find_conflicts(schema: GraphQLSchema, document: DocumentNode) -> Iterator[Gr
     """The fields of each operation that cannot be merged."""
     merging = _Merging(schema, document)
     for node in document.definitions:
-        if isinstance(node, OperationDefinitionNode):
-            root = schema.get_root_type(node.operation)
-            assert root is not None
+        if isinstance(node, OperationDefinitionNode) and (root := schema.get_root_type(node.operation)):
             yield from merging.check([(root, node.selection_set)])
 
 
@@ -117,10 +116,10 @@ class _Merging:
             parent, selection_set = stack.pop()
             for item in selection_set.selections:
                 if isinstance(item, FieldNode):
-                    definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]
-                    assert definition is not None
                     name = item.alias.value if item.alias else item.name.value
-                    found.setdefault(name, []).append(_Selected(parent, item, definition))
+                    definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]
+                    if definition is not None:
+                        found.setdefault(name, []).append(_Selected(parent, item, definition))
                 elif isinstance(item, InlineFragmentNode):
                     stack.append((self._narrowed(parent, item), item.selection_set))
                 elif isinstance(item, FragmentSpreadNode) and item.name.value not in spread:

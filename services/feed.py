@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from sqlalchemy import func, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database, Session
 from db.models import Event
+from services.errors import Unavailable
 from services.events import COLUMNS, EventRecord
 
 logger = logging.getLogger("tandem.feed")
@@ -23,18 +23,25 @@ BATCH = 500
 QUEUE_LENGTH = 1_000
 LOCK_KEY = 7_264_702
 
+_Positioned = tuple[int, EventRecord]
 
-class Behind(Exception):
+
+class Behind(Unavailable):
     """A follower did not keep up; it has to read again from the start."""
 
+    title = "Too many events at once: follow again"
 
-async def number_events(session: Session) -> int:
-    """Give positions to committed events that have none, in the order of their ids. Returns how many.
 
-    Only one worker does so at a time; another that tries meanwhile leaves it to the first.
+async def number_events(session: Session, *, wait: bool = False) -> int:
+    """Give positions to committed events that have none, in the order of their ids. Returns how many (a batch at most).
+
+    Only one worker does so at a time. Another that tries meanwhile leaves it to the first, or waits for its turn.
     """
-    if session.dialect == "postgresql" and not await session.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
-        return 0
+    if session.dialect == "postgresql":
+        if wait:
+            await session.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+        elif not await session.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
+            return 0
     ids = await session.scalars(select(Event.id).where(Event.position.is_(None)).order_by(Event.id).limit(BATCH))
     if not ids:
         return 0
@@ -52,25 +59,24 @@ class Feed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queues: set[asyncio.Queue[EventRecord | None]] = set()
+        self._queues: set[asyncio.Queue[_Positioned | None]] = set()
+        self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
 
     async def follow(self) -> AsyncIterator[EventRecord]:
         """Events from now on. Raises ``Behind`` when the caller takes them too slowly."""
-        queue: asyncio.Queue[EventRecord | None] = asyncio.Queue(QUEUE_LENGTH)
-        if self._reader is None or self._reader.done():
-            async with self._database.reading() as session:
-                self._position = await session.scalar(select(func.coalesce(func.max(Event.position), 0)))
-            self._queues.add(queue)
-            self._reader = asyncio.create_task(self._read())
+        queue: asyncio.Queue[_Positioned | None] = asyncio.Queue(QUEUE_LENGTH)
         self._queues.add(queue)
         try:
+            start = await self._start()
             while True:
-                event = await queue.get()
-                if event is None:
+                item = await queue.get()
+                if item is None:
                     raise Behind
-                yield event
+                position, event = item
+                if position > start:
+                    yield event
         finally:
             self._queues.discard(queue)
 
@@ -81,20 +87,40 @@ class Feed:
             with suppress(asyncio.CancelledError):
                 await self._reader
 
+    async def _start(self) -> int:
+        """Where the feed ends now; the reader runs from there, if it does not run already."""
+        async with self._starting:
+            # what happened while nobody followed has no positions yet, and is not to be told now
+            numbered = BATCH
+            while numbered == BATCH and await self._waiting():
+                async with self._database.writing() as session:
+                    numbered = await number_events(session, wait=True)
+            async with self._database.reading() as session:
+                end: int = await session.scalar(select(func.coalesce(func.max(Event.position), 0)))
+            if self._reader is None or self._reader.done():
+                self._position = end
+                self._reader = asyncio.create_task(self._read())
+            return end
+
     async def _read(self) -> None:
         while self._queues:
+            found = 0
             try:
-                for event in await self._next():
+                for item in await self._next():
+                    found += 1
                     for queue in tuple(self._queues):
-                        self._hand(queue, event)
-            except SQLAlchemyError:
+                        self._hand(queue, item)
+            except Exception:
                 logger.warning("the feed could not be read; trying again", exc_info=True)
-            await asyncio.sleep(POLL_SECONDS)
+            if found < BATCH:
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _next(self) -> list[EventRecord]:
+    async def _waiting(self) -> bool:
         async with self._database.reading() as session:
-            waiting = await session.scalar(select(Event.id).where(Event.position.is_(None)).limit(1))
-        if waiting is not None:
+            return await session.scalar(select(Event.id).where(Event.position.is_(None)).limit(1)) is not None
+
+    async def _next(self) -> list[_Positioned]:
+        if await self._waiting():
             async with self._database.writing() as session:
                 await number_events(session)
         async with self._database.reading() as session:
@@ -106,11 +132,11 @@ class Feed:
             )
         if rows:
             self._position = rows[-1][-1]
-        return [EventRecord._make(row[:-1]) for row in rows]
+        return [(row[-1], EventRecord._make(row[:-1])) for row in rows]
 
-    def _hand(self, queue: asyncio.Queue[EventRecord | None], event: EventRecord) -> None:
+    def _hand(self, queue: asyncio.Queue[_Positioned | None], item: _Positioned) -> None:
         try:
-            queue.put_nowait(event)
+            queue.put_nowait(item)
         except asyncio.QueueFull:
             # drop it all and say so, rather than lose one in the middle
             while not queue.empty():

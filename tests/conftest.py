@@ -22,6 +22,7 @@ from core.settings import Settings
 from db.engine import Database
 from tests.actors import Anonymous, Person, make_person
 from tests.infrastructure import available, require, scratch_database, start_services, stop_services, summary
+from tests.live import LiveServer
 from tests.statements import StatementCounter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +165,15 @@ def statements(database: Database) -> Iterator[StatementCounter]:
     counter = StatementCounter(database)
     with counter:
         yield counter
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a server with an SQLite database of its own, for clients that are no Python of ours."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('live') / 'live.db'}"
+    migrate(url)
+    with LiveServer(settings_for(url)) as server:
+        yield server.base_url
 
 
 @pytest.fixture(scope="session")

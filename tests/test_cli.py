@@ -107,13 +107,32 @@ class Cli:
 
 @pytest.fixture
 def cli(backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    """Commands on each kind of database."""
     monkeypatch.chdir(tmp_path)
     with empty_database(backend, tmp_path) as url:
         yield Cli(url, {"SECRET_KEY": None})
 
 
 @pytest.fixture
+def lite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
+    """Commands on SQLite: for what they say before, or whatever, the database answers."""
+    monkeypatch.chdir(tmp_path)
+    with empty_database("sqlite", tmp_path) as url:
+        yield Cli(url, {"SECRET_KEY": None})
+
+
+@pytest.fixture
 def admin(cli: Cli) -> Cli:
+    """The same, with an administrator called boss."""
+    return with_boss(cli)
+
+
+@pytest.fixture
+def lite_admin(lite: Cli) -> Cli:
+    return with_boss(lite)
+
+
+def with_boss(cli: Cli) -> Cli:
     done = cli("create-admin", "boss", "--email", "boss@example.com", "--password-stdin", typed=f"{PASSWORD}\n")
     assert done.code == 0, done.errors
     return cli
@@ -137,15 +156,15 @@ class TestCreateAdmin:
         assert (me["username"], me["email"], me["is_admin"]) == ("boss", "boss@example.com", True)
         assert admin.row(select(Project.key).where(Project.inbox_of_id == me["id"])).key == "INBOX"
 
-    def test_password_is_asked_for_twice(self, cli: Cli) -> None:
+    def test_password_is_asked_for_twice(self, lite: Cli) -> None:
         typed = f"ada@example.com\n{PASSWORD}\nanother one\n{PASSWORD}\n{PASSWORD}\n"
 
-        done = cli("create-admin", "ada", "--full-name", "Ada", typed=typed)
+        done = lite("create-admin", "ada", "--full-name", "Ada", typed=typed)
 
         assert (done.code, done.output.splitlines()[-1]) == (0, "ada is an administrator.")
         assert PASSWORD not in done.output + done.errors
-        assert cli.row(user("ada")).full_name == "Ada"
-        assert cli.login("ada@example.com").status_code == 200
+        assert lite.row(user("ada")).full_name == "Ada"
+        assert lite.login("ada@example.com").status_code == 200
 
     @pytest.mark.parametrize(
         ("name", "email", "password", "complaint"),
@@ -157,15 +176,15 @@ class TestCreateAdmin:
         ],
     )
     def test_what_registration_refuses_is_refused(
-        self, cli: Cli, name: str, email: str, password: str, complaint: str
+        self, lite: Cli, name: str, email: str, password: str, complaint: str
     ) -> None:
-        done = cli("create-admin", name, "--email", email, "--password-stdin", typed=f"{password}\n")
+        done = lite("create-admin", name, "--email", email, "--password-stdin", typed=f"{password}\n")
 
         assert done.refusal.startswith(complaint)
-        assert cli.row(select(func.count()).select_from(User))[0] == 0
+        assert lite.row(select(func.count()).select_from(User))[0] == 0
 
-    def test_no_password_on_standard_input(self, cli: Cli) -> None:
-        done = cli("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
+    def test_no_password_on_standard_input(self, lite: Cli) -> None:
+        done = lite("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
 
         assert done.refusal == "There is no password on standard input"
 
@@ -188,8 +207,8 @@ class TestCreateAdmin:
         event = cli.row(select(Event.changes, Event.actor_method).where(Event.kind == "user.updated"))
         assert tuple(event) == ({"is_admin": [False, True]}, "system")
 
-    def test_nobody_is_promoted(self, cli: Cli) -> None:
-        assert cli("create-admin", "nobody", "--promote").refusal == "Account nobody not found"
+    def test_nobody_is_promoted(self, lite: Cli) -> None:
+        assert lite("create-admin", "nobody", "--promote").refusal == "Account nobody not found"
 
 
 class TestClaimUser:
@@ -203,11 +222,13 @@ class TestClaimUser:
         assert cli.row(user("mia")).email == "mia@example.com"
         assert cli.login("mia").status_code == 200
 
-    def test_account_with_a_password_is_not(self, admin: Cli) -> None:
-        done = admin("claim-user", "boss", "--email", "x@example.com", "--password-stdin", typed="another password\n")
+    def test_account_with_a_password_is_not(self, lite_admin: Cli) -> None:
+        done = lite_admin(
+            "claim-user", "boss", "--email", "x@example.com", "--password-stdin", typed="another password\n"
+        )
 
         assert done.refusal.startswith("The account boss has a password already")
-        assert admin.login("boss").status_code == 200
+        assert lite_admin.login("boss").status_code == 200
 
     @pytest.mark.parametrize(
         ("email", "password", "complaint"),
@@ -233,8 +254,8 @@ class TestDisableUser:
         assert admin("enable-user", "boss").output == "boss is enabled.\n"
         assert admin.http("GET", "/users/me", headers=bearer).status_code == 200
 
-    def test_nobody_is_disabled(self, cli: Cli) -> None:
-        assert cli("disable-user", "nobody").refusal == "Account nobody not found"
+    def test_nobody_is_disabled(self, lite: Cli) -> None:
+        assert lite("disable-user", "nobody").refusal == "Account nobody not found"
 
 
 class TestPurgeTrash:
@@ -293,12 +314,12 @@ class TestImportJira:
         ):
             assert fact in said
 
-    def test_projects_owner_and_source_can_be_chosen(self, admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
-        admin.ask(lambda database: add_account(database, "ada", is_admin=False))
+    def test_projects_owner_and_source_can_be_chosen(self, lite_admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
+        lite_admin.ask(lambda database: add_account(database, "ada", is_admin=False))
         tracker.issue(1)
         path = tracker.pack(tmp_path)
 
-        done = admin(
+        done = lite_admin(
             "import",
             "jira",
             path,
@@ -312,17 +333,17 @@ class TestImportJira:
         )
 
         assert (done.code, done.errors) == (0, "")
-        assert admin.row(select(Event.changes).where(Event.kind == "project.imported")).changes == {
+        assert lite_admin.row(select(Event.changes).where(Event.kind == "project.imported")).changes == {
             "source": [None, f"old:{tracker.key}"]
         }
 
     def test_lines_tell_the_progress_where_there_is_no_terminal(
-        self, admin: Cli, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, lite_admin: Cli, tracker: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
         tracker.issue(1, comments=[tracker.comment()])
 
-        done = admin("import", "jira", tracker.pack(tmp_path))
+        done = lite_admin("import", "jira", tracker.pack(tmp_path))
 
         assert "100%  1 issues, 1 comments, " in done.errors
         assert " s left" in done.errors
@@ -339,33 +360,33 @@ class TestImportJira:
         assert "2,000 issues, 9,000 comments" in screen.getvalue()
 
     def test_project_that_is_not_there_fails_after_the_others(
-        self, admin: Cli, tracker: Tracker, tmp_path: Path
+        self, lite_admin: Cli, tracker: Tracker, tmp_path: Path
     ) -> None:
         tracker.issue(1)
 
-        done = admin("import", "jira", tracker.pack(tmp_path), "--project", tracker.key, "--project", "AWAY")
+        done = lite_admin("import", "jira", tracker.pack(tmp_path), "--project", tracker.key, "--project", "AWAY")
 
         assert done.refusal == "dump.tar.xz holds no issues of AWAY"
         assert table(done.output)["Tasks"] == ["1", "0"]
 
-    def test_nobody_to_own_the_projects(self, cli: Cli, tracker: Tracker, tmp_path: Path) -> None:
+    def test_nobody_to_own_the_projects(self, lite: Cli, tracker: Tracker, tmp_path: Path) -> None:
         tracker.issue(1)
 
-        assert "create-admin" in cli("import", "jira", tracker.pack(tmp_path)).refusal
+        assert "create-admin" in lite("import", "jira", tracker.pack(tmp_path)).refusal
 
-    def test_broken_archive(self, admin: Cli, tmp_path: Path) -> None:
+    def test_broken_archive(self, lite_admin: Cli, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no archive")
 
-        assert admin("import", "jira", "notes.txt").refusal.startswith("notes.txt is not a tar archive")
-        assert admin("import", "jira", "absent.tar").refusal == "Cannot open absent.tar: No such file or directory"
+        assert lite_admin("import", "jira", "notes.txt").refusal.startswith("notes.txt is not a tar archive")
+        assert lite_admin("import", "jira", "absent.tar").refusal == "Cannot open absent.tar: No such file or directory"
 
     @pytest.mark.parametrize("words", [["--batch", "0"], ["--batch", "many"], ["--unknown"]])
-    def test_wrong_options(self, admin: Cli, words: list[str]) -> None:
-        assert admin("import", "jira", "dump.tar", *words).code == 2
+    def test_wrong_options(self, lite_admin: Cli, words: list[str]) -> None:
+        assert lite_admin("import", "jira", "dump.tar", *words).code == 2
 
     @pytest.mark.parametrize("source", ["", "x" * 51])
-    def test_source_must_fit(self, admin: Cli, source: str) -> None:
-        assert "--source" in admin("import", "jira", "dump.tar", "--source", source).refusal
+    def test_source_must_fit(self, lite_admin: Cli, source: str) -> None:
+        assert "--source" in lite_admin("import", "jira", "dump.tar", "--source", source).refusal
 
 
 class TestDatabase:
@@ -401,17 +422,17 @@ class TestDatabase:
     def test_url_that_says_nothing(self, url: str) -> None:
         assert Cli(url, {})("purge-trash").refusal.startswith("DATABASE_URL cannot be understood")
 
-    def test_url_may_stand_in_the_env_file(self, cli: Cli, tmp_path: Path) -> None:
-        (tmp_path / ".env").write_text(f"DATABASE_URL={cli.url}\n")
+    def test_url_may_stand_in_the_env_file(self, lite: Cli, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(f"DATABASE_URL={lite.url}\n")
 
-        done = cli("purge-trash", DATABASE_URL=None)
+        done = lite("purge-trash", DATABASE_URL=None)
 
         assert (done.code, done.output) == (0, "Removed 0 tasks.\n")
 
-    def test_setting_that_is_wrong(self, cli: Cli) -> None:
+    def test_setting_that_is_wrong(self, lite: Cli) -> None:
         words = ("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
 
-        assert "argon2_rounds" in cli(*words, typed=f"{PASSWORD}\n", ARGON2_ROUNDS="many").refusal
+        assert "argon2_rounds" in lite(*words, typed=f"{PASSWORD}\n", ARGON2_ROUNDS="many").refusal
 
 
 class TestSchema:

@@ -14,11 +14,13 @@ from sqlalchemy import delete, update
 
 from db.engine import Database
 from db.models import Task, User
+from services.actors import SERVER_KEY
 from services.errors import BadUserInput, Conflict
 from services.imports import writer
 from services.imports.archives import ArchiveError
 from services.imports.runs import ImportOptions, find_owner, import_jira
 from services.imports.summary import Counts, Progress
+from services.tasks import commands
 from tests.actors import Person
 from tests.conftest import ROOT
 from tests.databases import empty_database
@@ -136,6 +138,27 @@ class TestRuns:
         assert (second.counts.tasks, second.counts.comments) == (first.counts.tasks, first.counts.comments)
         assert (second.counts.people, second.counts.people_known) == (0, 7)
         assert len(await stored(database, tracker)) == 10
+
+    async def test_everything_comes_back_after_the_tasks_were_cleared(
+        self, empty_url: str, tracker: Tracker, tmp_path: Path
+    ) -> None:
+        busy(tracker, 20)
+        tracker.issue(21, parent={"id": "away"})
+        database, options = Database(empty_url), ImportOptions(source=tracker.source)
+        try:
+            await add_account(database, "boss", is_admin=True)
+            first = await import_jira(database, tracker.pack(tmp_path), options)
+            before = await shape(database, tracker)
+            async with database.writing() as session:
+                await commands.clear(session, SERVER_KEY)
+
+            second = await import_jira(database, tracker.pack(tmp_path), options)
+
+            assert await shape(database, tracker) == before
+            assert (second.counts.tasks, second.counts.comments) == (first.counts.tasks, first.counts.comments)
+            assert (second.parents_missing, second.counts.projects, second.counts.tags) == (1, 0, 0)
+        finally:
+            await database.dispose()
 
     async def test_number_that_is_taken_here_is_replaced_last(
         self, run: Importer, tracker: Tracker, ada: Person, database: Database

@@ -21,13 +21,7 @@ async def fail(caller: Anonymous, door: Door, name: str, *, times: int = 3) -> N
 
 
 class TestLogins:
-    @pytest.mark.parametrize(
-        "door",
-        [
-            "rest",
-            pytest.param("graphql", marks=pytest.mark.xfail(reason="answers 200 without Retry-After", strict=True)),
-        ],
-    )
+    @on_both_doors
     async def test_fourth_attempt_is_told_to_wait(self, ada: Person, database: Database, door: Door) -> None:
         limited = another_instance(database, login_rate_limit=THREE)
         async with nothing_written(database), limited as app, calling(app) as anonymous:

@@ -2,27 +2,28 @@
 
 Its blocks of shell go through one bash in their order, against a server on an empty database; the block that follows
 one directly is what it prints, where … stands for anything. What is not run here: `make run`, which makes an
-environment of its own (the server is started by its command, and CI gets through the same set-up by `make test`), and
-the sections that need an archive or a PostgreSQL of the reader's.
+environment of its own (CI gets through the same set-up by `make test`), and the sections that need an archive or a
+PostgreSQL of the reader's.
 """
 
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import pytest
+from pydantic_core import PydanticUndefined
 
-from tests.conftest import ROOT, SECRET, SERVER_KEY, migrate
+from api.problems import CODES, STATUS
+from core.settings import Settings
+from graphql_schema.limits import Limits
+from tests.conftest import ROOT, migrate, settings_for
 from tests.infrastructure import lacking
+from tests.live import LiveServer
 
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "tests").rglob("*.md"))]
@@ -31,7 +32,6 @@ EXECUTED = ("Tour", "Accounts and API keys", "Errors")
 START = "make run"
 DOCUMENTED_SERVER = "http://127.0.0.1:8000"
 DOCUMENTED_PYTHON = ".venv/bin/python"
-START_SECONDS = 30
 MARK = "--- the end of a block ---"
 
 
@@ -68,37 +68,6 @@ def pattern(output: str) -> re.Pattern[str]:
     return re.compile(".*?".join(map(re.escape, output.split("…"))), re.DOTALL)
 
 
-@contextmanager
-def server(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """What `make run` starts, on a free port. Yields its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "uvicorn", "api.main:app", "--host", "127.0.0.1", "--port", str(port)]
-    options = ["--no-server-header", "--no-access-log", "--timeout-graceful-shutdown", "10"]
-    with (
-        log.open("w") as output,
-        subprocess.Popen([*command, *options], cwd=ROOT, env=environment, stdout=output, stderr=output) as process,
-    ):
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not _answers(url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    pytest.fail(f"the server did not start:\n{log.read_text()}")
-                time.sleep(0.05)
-            yield url
-        finally:
-            process.terminate()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health").is_success
-    except httpx.TransportError:
-        return False
-
-
 def run_in_one_shell(bash: str, blocks: list[Block], environment: dict[str, str], url: str) -> list[str]:
     """What each block prints. The shell ends at the first command that fails, and so does the test."""
     script = "\n".join(f"{block.text}\nprintf '\\n%s\\n' '{MARK}'" for block in blocks)
@@ -128,10 +97,8 @@ def test_every_command_of_the_readme_does_what_it_shows(tmp_path: Path) -> None:
     assert {block.section for block in blocks} == set(EXECUTED)
     database = f"sqlite:///{tmp_path / 'readme.db'}"
     migrate(database)
-    settings = {"DATABASE_URL": database, "SECRET_KEY": SECRET, "API_KEY": SERVER_KEY, "ENVIRONMENT": "test"}
-    environment = os.environ | settings | {"LOGIN_RATE_LIMIT": "off", "RATE_LIMIT": "off"}  # whatever .env says
-    with server(environment, tmp_path / "server.log") as url:
-        outputs = run_in_one_shell(bash, blocks, environment, url)
+    with LiveServer(settings_for(database)) as server:
+        outputs = run_in_one_shell(bash, blocks, os.environ | {"DATABASE_URL": database}, server.base_url)
     for block, output in zip(blocks, outputs, strict=True):
         assert pattern(block.output).fullmatch(output.strip()), (
             f"README.md, line {block.line} prints\n{output}\nand not\n{block.output}"
@@ -162,3 +129,43 @@ def test_every_make_target_that_is_mentioned_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     mentioned = re.findall(r"(?:`|^)make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert set(mentioned) <= targets
+
+
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the tables under a heading."""
+    text = (ROOT / page).read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+
+
+def test_limits_are_those_of_the_code() -> None:
+    documented = {name: int(bound.replace(",", "")) for name, bound, _ in rows("docs/graphql.md", "Limits")[2:]}
+    assert {name.strip(" `"): bound for name, bound in documented.items()} == asdict(Limits())
+
+
+def test_settings_are_those_of_the_code() -> None:
+    documented: dict[str, str] = {}
+    for names, defaults, _ in rows("docs/deployment.md", "Settings")[2:]:
+        values = re.findall(r"`([^`]+)`", defaults) or [defaults.strip()]
+        documented |= zip(re.findall(r"`([^`]+)`", names), values, strict=True)
+    assert documented == {name.upper(): default(name) for name in Settings.model_fields}
+
+
+def default(name: str) -> str:
+    """A setting's default, as the page shows it."""
+    value = Settings.model_fields[name].default
+    if value is PydanticUndefined:
+        return "**required**"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(value) if isinstance(value, tuple) else "none" if value is None else str(value).removesuffix(".0")
+
+
+def test_catalogue_has_every_code_with_its_status() -> None:
+    documented = [
+        (code.strip(" `"), int(status))
+        for code, status, *_ in rows("docs/errors.md", "The catalogue")
+        if status.strip().isdigit()
+    ]
+    statuses = dict(STATUS) | {code: status for status, code in CODES.items() if code != "NOT_ACCEPTABLE"}
+    assert dict(documented) == statuses
+    assert len(documented) == len(statuses)

@@ -30,6 +30,7 @@ from tests.conftest import SECRET
 from tests.doors import DOORS, Call, Door, another_instance, bearer, calling, log_in, on_both_doors
 
 ME = Call("GET /users/me", "{ result: me { databaseId id } }")
+WEAK_BITS = 1024
 Forge = Callable[["Forger"], str | bytes]
 
 
@@ -110,7 +111,6 @@ FORGERIES: dict[str, Forge] = {
     "exp past": lambda f: f.token(exp=int(time.time()) - 1),
     "exp a text": lambda f: f.token(exp="tomorrow"),
     "exp null": lambda f: f.token(exp=None),
-    "exp a thousand digits": lambda f: f.token(exp=10**1000),
     "iat in the future": lambda f: f.token(iat=int(time.time()) + 60),
     "iat a text": lambda f: f.token(iat="yesterday"),
     "iat NaN": lambda f: f.token(iat=float("nan")),
@@ -138,6 +138,8 @@ FORGERIES: dict[str, Forge] = {
     "header a text": lambda f: encode(b'"HS256"') + ".e30.",
     "huge": lambda f: f.token(padding="x" * 100_000),
     "just too long": lambda f: f.token(padding="x" * MAX_TOKEN_LENGTH),
+    "letters behind that base64 skips": lambda f: f.token() + "!",
+    "a line break within": lambda f: f.token().replace(".", ".\n", 1),
     "not ASCII": lambda f: f.token().encode() + "é".encode(),
     "not text": lambda f: b"\xff\xfe.\x80.\x81",
     "two parts": lambda f: f.token().rpartition(".")[0],
@@ -180,7 +182,7 @@ def key_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "other rsa": rsa.generate_private_key(65_537, 2048).private_bytes(Encoding.PEM, pkcs8, plain),
         "ec": ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, pkcs8, plain),
         "p384": ec.generate_private_key(ec.SECP384R1()).private_bytes(Encoding.PEM, pkcs8, plain),
-        "short rsa": rsa.generate_private_key(65_537, 1024).private_bytes(Encoding.PEM, pkcs8, plain),
+        "short rsa": rsa.generate_private_key(65_537, WEAK_BITS).private_bytes(Encoding.PEM, pkcs8, plain),
         "ed25519": ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, pkcs8, plain),
         "public": key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
         "encrypted": key.private_bytes(Encoding.PEM, pkcs8, BestAvailableEncryption(b"password")),

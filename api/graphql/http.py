@@ -11,15 +11,16 @@ from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
 from graphql_schema.errors import format_error, from_service, request_error
-from graphql_schema.execution import MUTATION, QUERY, GraphQLRequest, Outcome, RequestError
-from services.errors import RateLimited, TandemError
+from graphql_schema.execution import MUTATION, QUERY, SUBSCRIPTION, GraphQLRequest, Outcome, RequestError
+from services.errors import TandemError, from_database
 
 router = APIRouter(include_in_schema=False)
 
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
-# the statuses of request errors, where the media type lets them show
+# errors that show in the status: of a request, and some also of an operation that came to nothing
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+SHOWN = STATUS.keys() - {"FORBIDDEN"}
 
 
 @router.get("/graphql")
@@ -60,32 +61,39 @@ async def _run(
 ) -> Response:
     try:
         actor = await get_actor(request, state)
-    except TandemError as error:
-        outcome = Outcome(errors=[format_error(from_service(error))], executed=False)
-        return _respond(outcome, media_type, error)
+    except Exception as error:
+        known = error if isinstance(error, TandemError) else from_database(error)
+        if known is None:
+            raise
+        return _respond(Outcome(errors=[format_error(from_service(known))], executed=False), media_type)
     try:
         document, operation = EXECUTOR.prepare(graphql_request)
     except RequestError as error:
         return _respond(error.outcome, media_type)
-    if operation.operation not in allowed:
-        kind = operation.operation.value
-        message = f"A {kind} needs {'POST' if operation.operation is MUTATION else 'a WebSocket'}"
-        return _bad_request(message, media_type, status=405, headers={"Allow": "POST"})
+    kind = operation.operation
+    if kind is SUBSCRIPTION:
+        refusal = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))
+        return _respond(Outcome(errors=[refusal], executed=False), media_type)
+    if kind not in allowed:
+        return _bad_request("A mutation needs POST", media_type, status=405, headers={"Allow": "POST"})
     outcome = await EXECUTOR.execute(graphql_request, make_context(request, state, actor), document, operation)
-    return _respond(outcome, media_type)
+    return _respond(outcome, media_type, keep=kind is MUTATION)
 
 
-def _respond(outcome: Outcome, media_type: str, error: TandemError | None = None) -> Response:
+def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Response:
+    """The response; ``keep`` says that what came of an operation matters although a part of it was refused."""
     headers: dict[str, str] = {"Vary": "Accept"}
     status = 200
-    if "UNAUTHENTICATED" in outcome.codes:
-        # as on REST: no caller, no answer. The operation ran for an anonymous one, so there is nothing to keep
-        status, headers["WWW-Authenticate"], outcome.data = 401, "Bearer", None
-    elif not outcome.executed:
-        known = next((STATUS[code] for code in STATUS if code in outcome.codes), 400)
-        status = known if known != 400 or media_type == RESPONSE_JSON else 200
-    if isinstance(error, RateLimited):
-        headers["Retry-After"] = str(error.retry_after)
+    code = next((code for code in STATUS if code in outcome.codes), None)
+    if not outcome.executed:
+        status = STATUS[code] if code else 400 if media_type == RESPONSE_JSON else 200
+    elif code in SHOWN and not (outcome.data_survived and (keep or code != "UNAUTHENTICATED")):
+        # as on REST. A query without a caller ran for an anonymous one: what it read is no loss
+        status, outcome.data = STATUS[code], None
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    elif status in {429, 503}:
+        headers["Retry-After"] = str(max(error["extensions"].get("retryAfter", 1) for error in outcome.errors))
     return Response(orjson.dumps(outcome.body()), status, headers, f"{media_type}; charset=utf-8")
 
 

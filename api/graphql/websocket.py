@@ -5,7 +5,7 @@ operation, and loaders never go stale. Messages that break the protocol close th
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import orjson
@@ -36,6 +36,10 @@ class Close(Exception):
 
     def __init__(self, code: int, reason: str) -> None:
         self.code, self.reason = code, reason
+
+
+class _Gone(Exception):
+    """The client is no longer there to be answered."""
 
 
 async def handle(websocket: WebSocket) -> None:
@@ -74,7 +78,7 @@ class _Connection:
                 await self._dispatch(await self._receive())
         except Close as close:
             await self._close(close)
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, _Gone):
             pass
         finally:
             for task in self._operations.values():
@@ -141,14 +145,14 @@ class _Connection:
         token = context.request_id.set(str(uuid7()))
         try:
             final = await self._execute(id_, request)
-        except (WebSocketDisconnect, RuntimeError):
-            final = None  # the socket is gone
+        except _Gone:
+            final = None
         finally:
             context.request_id.reset(token)
             if self._operations.get(id_) is asyncio.current_task():
                 del self._operations[id_]
         if final is not None:
-            with suppress(WebSocketDisconnect, RuntimeError):
+            with suppress(_Gone):
                 await self._send({"id": id_, **final})
 
     async def _execute(self, id_: str, request: GraphQLRequest) -> dict[str, Any]:
@@ -164,14 +168,16 @@ class _Connection:
                     return {"type": "error", "payload": outcome.errors}
                 await self._next(id_, outcome)
             else:
-                async for outcome in await EXECUTOR.subscribe(request, operation_context, document, operation):
-                    await self._actor()  # a session that has ended hears nothing more
-                    await self._next(id_, outcome)
+                outcomes = await EXECUTOR.subscribe(request, operation_context, document, operation)
+                async with aclosing(outcomes):
+                    async for outcome in outcomes:
+                        await self._actor()  # a session that has ended hears nothing more
+                        await self._next(id_, outcome)
         except RequestError as error:
             return {"type": "error", "payload": error.outcome.errors}
         except TandemError as error:
             return {"type": "error", "payload": [format_error(from_service(error))]}
-        except (WebSocketDisconnect, RuntimeError):
+        except _Gone:
             raise
         except Exception as error:
             return {"type": "error", "payload": [format_error(GraphQLError("", original_error=error))]}
@@ -201,7 +207,10 @@ class _Connection:
         return message
 
     async def _send(self, message: dict[str, Any]) -> None:
-        await self._websocket.send_text(orjson.dumps(message).decode())
+        try:
+            await self._websocket.send_text(orjson.dumps(message).decode())
+        except (WebSocketDisconnect, RuntimeError):  # Starlette's, for a socket that was closed
+            raise _Gone from None
 
     async def _close(self, close: Close) -> None:
         if self._websocket.application_state is not WebSocketState.DISCONNECTED:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
-from sqlalchemy import ColumnElement, and_, exists, func, literal, not_, or_, select, true
+from sqlalchemy import ColumnElement, Integer, and_, exists, func, literal, not_, or_, select, true, type_coerce
 
 from core.clock import now
 from db.models import Tag, Task, TaskAssignee, TaskTag, TaskText
@@ -159,7 +159,8 @@ class TaskFilter(Input):
 
 _COLUMNS: dict[str, Any] = {
     "status": Task.status,
-    "priority": Task.priority,
+    # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
+    "priority": type_coerce(Task.priority, Integer),
     "number": Task.number,
     "title": Task.title,
     "project": Task.project_id,

@@ -1,0 +1,333 @@
+"""Passwords: how they are hashed and checked, that it costs the event loop nothing, and how they are changed."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from passlib.context import CryptContext
+from passlib.hash import argon2, bcrypt
+from sqlalchemy import select, update
+
+from api.state import State
+from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
+from core.settings import Settings
+from db.engine import Database
+from db.models import Event, User
+from services.actors import Actor
+from services.errors import Forbidden
+from services.users import PasswordChange, change_password
+from tests.actors import PASSWORD, Anonymous, Person
+from tests.doors import Call, Door, bearer, log_in, nothing_written, on_both_doors
+
+NEW_PASSWORD = "another horse battery"
+ME = Call("GET /users/me", "{ result: me { databaseId id } }")
+REFRESH = Call(
+    "POST /token/refresh",
+    "mutation($input: RefreshTokenInput!) { result: refreshToken(input: $input) { refreshToken } }",
+)
+CHANGE = Call(
+    "POST /users/me/password",
+    "mutation($input: ChangePasswordInput!) { result: changePassword(input: $input) { user { databaseId id } } }",
+    payload="user",
+)
+
+
+def change(current: Any = PASSWORD, new: Any = NEW_PASSWORD, confirm: Any = NEW_PASSWORD) -> dict[str, Any]:
+    return {"current_password": current, "new_password": new, "confirm_password": confirm}
+
+
+async def stored_hash(database: Database, user_id: int) -> str:
+    async with database.reading() as session:
+        return str(await session.scalar(select(User.password_hash).where(User.id == user_id)))
+
+
+async def store_hash(database: Database, user_id: int, hashed: str) -> None:
+    async with database.writing() as session:
+        await session.execute(update(User).where(User.id == user_id).values(password_hash=hashed))
+
+
+@pytest.fixture
+def hasher() -> PasswordHasher:
+    return PasswordHasher(memory_kib=64, rounds=1)
+
+
+@pytest.fixture
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The hash that each check of a password was made against, and the thread that made it."""
+    seen: list[tuple[str, int]] = []
+
+    def spy(name: str) -> None:
+        original: Callable[..., Any] = getattr(CryptContext, name)
+
+        def note(self: CryptContext, secret: str, hashed: str, *arguments: Any, **options: Any) -> Any:
+            seen.append((hashed, threading.get_ident()))
+            return original(self, secret, hashed, *arguments, **options)
+
+        monkeypatch.setattr(CryptContext, name, note)
+
+    spy("verify")
+    spy("verify_and_update")
+    return seen
+
+
+class TestHasher:
+    async def test_hash_is_argon2id_of_the_cost_that_is_set(self) -> None:
+        hashed = await PasswordHasher(memory_kib=128, rounds=3).hash(PASSWORD)
+
+        assert hashed.startswith("$argon2id$v=19$m=128,t=3,p=1$")
+
+    def test_default_cost_is_owasps_minimum(self) -> None:
+        fields = Settings.model_fields
+
+        assert (fields["argon2_memory_kib"].default, fields["argon2_rounds"].default) == (19_456, 2)
+
+    async def test_each_hash_has_its_own_salt(self, hasher: PasswordHasher) -> None:
+        assert await hasher.hash(PASSWORD) != await hasher.hash(PASSWORD)
+
+    @pytest.mark.parametrize("password", [PASSWORD, "密码 пароль 🔑", "x" * MAX_PASSWORD_LENGTH, " blanks count "])
+    async def test_password_fits_its_hash_alone(self, hasher: PasswordHasher, password: str) -> None:
+        hashed = await hasher.hash(password)
+
+        assert await hasher.verify(password, hashed) == (True, None)
+        for other in (password[:-1], password.upper() + "x", password.strip() + "\t", ""):
+            assert await hasher.verify(other, hashed) == (False, None)
+
+    @pytest.mark.parametrize("ident", ["2a", "2b", "2y"])
+    async def test_bcrypt_hash_fits_and_is_to_be_replaced(self, hasher: PasswordHasher, ident: str) -> None:
+        old = bcrypt.using(rounds=4, ident=ident).hash(PASSWORD)
+
+        fits, replacement = await hasher.verify(PASSWORD, old)
+
+        assert fits
+        assert replacement is not None
+        assert replacement.startswith("$argon2id$")
+        assert await hasher.verify(PASSWORD, replacement) == (True, None)
+        assert await hasher.verify("wrong", old) == (False, None)
+
+    async def test_bcrypt_hash_of_a_long_password_fits(self, hasher: PasswordHasher) -> None:
+        """bcrypt itself reads 72 bytes; newer bindings refuse longer input."""
+        long = "ä" * 100
+
+        fits, _ = await hasher.verify(long, bcrypt.using(rounds=4).hash(long))
+
+        assert fits
+
+    async def test_cheaper_argon2_hash_is_to_be_replaced(self) -> None:
+        cheap = await PasswordHasher(memory_kib=64, rounds=1).hash(PASSWORD)
+
+        fits, replacement = await PasswordHasher(memory_kib=128, rounds=2).verify(PASSWORD, cheap)
+
+        assert fits
+        assert "m=128,t=2" in str(replacement)
+
+    @pytest.mark.parametrize("hashed", ["", "!", PASSWORD, "$argon2id$v=19$m=64", "$2b$04$short", "$1$abc$def"])
+    async def test_what_is_no_hash_fits_nothing(self, hasher: PasswordHasher, hashed: str) -> None:
+        assert await hasher.verify(PASSWORD, hashed) == (False, None)
+
+    async def test_without_a_hash_the_same_work_is_done(
+        self, hasher: PasswordHasher, checked: list[tuple[str, int]]
+    ) -> None:
+        real = await hasher.hash(PASSWORD)
+        await hasher.verify("wrong", real)
+        checked.clear()
+
+        for _ in range(2):
+            assert await hasher.verify(PASSWORD, None) == (False, None)
+
+        assert len(checked) == 2
+        costs = {(argon2.from_string(hashed).memory_cost, argon2.from_string(hashed).rounds) for hashed, _ in checked}
+        assert costs == {(64, 1)}
+
+    async def test_event_loop_goes_on_meanwhile(self, checked: list[tuple[str, int]]) -> None:
+        slow = PasswordHasher(memory_kib=8 * 1024, rounds=20)
+        hashed = await slow.hash(PASSWORD)
+        longest, stop = 0.0, asyncio.Event()
+
+        async def tick() -> None:
+            nonlocal longest
+            while not stop.is_set():
+                before = time.thread_time()
+                await asyncio.sleep(0)
+                longest = max(longest, time.thread_time() - before)
+
+        ticking = asyncio.create_task(tick())
+        await asyncio.gather(*(slow.verify(PASSWORD, hashed) for _ in range(4)))
+        stop.set()
+        await ticking
+
+        assert threading.get_ident() not in {thread for _, thread in checked}
+        assert longest < 0.05
+
+    async def test_few_run_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        running, most, lock = 0, 0, threading.Lock()
+
+        def slow(_self: PasswordHasher, _password: str) -> str:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.02)
+            with lock:
+                running -= 1
+            return "hash"
+
+        monkeypatch.setattr(PasswordHasher, "hash_now", slow)
+        hasher = PasswordHasher(memory_kib=64, rounds=1, concurrency=2)
+
+        await asyncio.gather(*(hasher.hash(PASSWORD) for _ in range(10)))
+
+        assert most == 2
+
+
+class TestLogin:
+    async def test_registered_password_is_stored_as_argon2id(self, ada: Person, database: Database) -> None:
+        assert (await stored_hash(database, ada.id)).startswith("$argon2id$")
+
+    @on_both_doors
+    async def test_bcrypt_hash_is_upgraded_by_the_right_password_alone(
+        self, ada: Person, database: Database, door: Door
+    ) -> None:
+        await store_hash(database, ada.id, bcrypt.using(rounds=4).hash(PASSWORD))
+
+        async with nothing_written(database):
+            assert (await log_in(door, ada, ada.username, "wrong password")).code == "UNAUTHENTICATED"
+
+        for _ in range(2):
+            assert (await log_in(door, ada, ada.username, PASSWORD)).code is None
+        assert (await stored_hash(database, ada.id)).startswith("$argon2id$")
+
+    async def test_disabled_account_is_not_upgraded(self, ada: Person, database: Database) -> None:
+        await store_hash(database, ada.id, bcrypt.using(rounds=4).hash(PASSWORD))
+        async with database.writing() as session:
+            await session.execute(update(User).where(User.id == ada.id).values(disabled=True))
+
+        async with nothing_written(database):
+            assert (await log_in("rest", ada, ada.username, PASSWORD)).code == "UNAUTHENTICATED"
+
+    @on_both_doors
+    @pytest.mark.parametrize("who", ["unknown", "wrong password", "without a password", "disabled"])
+    async def test_every_refusal_costs_one_check_off_the_event_loop(
+        self,
+        anonymous: Anonymous,
+        ada: Person,
+        database: Database,
+        checked: list[tuple[str, int]],
+        door: Door,
+        who: str,
+    ) -> None:
+        values: dict[str, dict[str, Any]] = {
+            "without a password": {"password_hash": None},
+            "disabled": {"disabled": True},
+        }
+        if who in values:
+            async with database.writing() as session:
+                await session.execute(update(User).where(User.id == ada.id).values(values[who]))
+        await log_in(door, anonymous, "nobody_of_this_name", PASSWORD)  # makes the decoy
+        checked.clear()
+
+        name = "nobody_of_this_name" if who == "unknown" else ada.username
+        refused = await log_in(door, anonymous, name, "wrong" if who == "wrong password" else PASSWORD)
+
+        assert refused.code == "UNAUTHENTICATED"
+        [(hashed, thread)] = checked
+        assert (argon2.from_string(hashed).memory_cost, argon2.from_string(hashed).rounds) == (64, 1)
+        assert thread != threading.get_ident()
+
+
+class TestChange:
+    @on_both_doors
+    async def test_new_password_logs_in_and_the_old_one_does_not(self, ada: Person, door: Door) -> None:
+        changed = await CHANGE.on(door, ada, change())
+
+        assert changed.body["id"] == ada.id
+        assert (await log_in(door, ada, ada.username, NEW_PASSWORD)).code is None
+        assert (await log_in(door, ada, ada.username, PASSWORD)).code == "UNAUTHENTICATED"
+
+    @on_both_doors
+    async def test_other_sessions_end_and_this_one_stays(
+        self, anonymous: Anonymous, ada: Person, bob: Person, door: Door
+    ) -> None:
+        other = (await log_in(door, anonymous, ada.username, PASSWORD)).body
+
+        await CHANGE.on(door, ada, change())
+
+        assert (await ME.on(door, bearer(anonymous, other["access_token"]))).code == "UNAUTHENTICATED"
+        assert (await REFRESH.on(door, anonymous, {"refresh_token": other["refresh_token"]})).code == "UNAUTHENTICATED"
+        assert (await ME.on(door, ada)).code is None
+        assert (await REFRESH.on(door, anonymous, {"refresh_token": ada.refresh_token})).code is None
+        assert (await ME.on(door, bob)).code is None
+
+    @on_both_doors
+    @pytest.mark.parametrize(
+        ("values", "pointers"),
+        [
+            (change(current="wrong password"), ["/current_password"]),
+            (change(current=""), ["/current_password"]),
+            (change(confirm=NEW_PASSWORD + " "), ["/confirm_password"]),
+            (change(confirm=""), ["/confirm_password"]),
+            (change(new=PASSWORD, confirm=PASSWORD), ["/new_password"]),
+            (change(new=PASSWORD, confirm=NEW_PASSWORD), ["/confirm_password", "/new_password"]),
+            (change(new="1234567", confirm="1234567"), ["/new_password"]),
+            (change(new="x" * 1025, confirm="x" * 1025), ["/new_password", "/confirm_password"]),
+            (change(new="correct\x00horse", confirm="correct\x00horse"), ["/new_password", "/confirm_password"]),
+            (change(current="x\x00"), ["/current_password"]),
+        ],
+        ids=["wrong", "none", "other", "no other", "same", "same and other", "short", "long", "NUL", "NUL before"],
+    )
+    async def test_every_rule_is_kept(
+        self, ada: Person, database: Database, door: Door, values: dict[str, Any], pointers: list[str]
+    ) -> None:
+        async with nothing_written(database):
+            refused = await CHANGE.on(door, ada, values)
+
+        assert (refused.code, sorted(refused.pointers)) == ("BAD_USER_INPUT", sorted(pointers))
+        assert not any(str(value) in str(refused.body) for value in values.values() if len(value) > 1)
+
+    @on_both_doors
+    @pytest.mark.parametrize("field", ["current_password", "new_password", "confirm_password"])
+    async def test_all_three_are_needed(self, ada: Person, database: Database, door: Door, field: str) -> None:
+        async with nothing_written(database):
+            for values in ({name: value for name, value in change().items() if name != field}, {**change(), field: 5}):
+                assert (await CHANGE.on(door, ada, values)).code == "BAD_USER_INPUT"
+
+    @on_both_doors
+    async def test_it_takes_a_login(self, anonymous: Anonymous, ada: Person, database: Database, door: Door) -> None:
+        key = await ada.api_key("tasks:write", "projects:admin")
+        await key.get("/users/me")
+
+        async with nothing_written(database):
+            assert (await CHANGE.on(door, anonymous, change())).refusal == ("UNAUTHENTICATED", [])
+            assert (await CHANGE.on(door, key, change())).refusal == ("FORBIDDEN", [])
+
+    async def test_of_two_at_once_one_wins(self, ada: Person) -> None:
+        changes = [change(new=new, confirm=new) for new in (NEW_PASSWORD, "a third horse battery")]
+
+        codes = [result.code for result in await asyncio.gather(*(CHANGE.on("rest", ada, each) for each in changes))]
+
+        assert None in codes
+        assert set(codes) <= {None, "CONFLICT", "BAD_USER_INPUT"}
+        works = [(await log_in("rest", ada, ada.username, each["new_password"])).code is None for each in changes]
+        assert works == [code is None for code in codes]
+
+    async def test_event_holds_no_password(self, ada: Person, state: State) -> None:
+        data = PasswordChange.model_validate(change())
+        await change_password(state.database, ada.actor, data, hasher=state.security.hasher)
+
+        async with state.database.reading() as session:
+            [row] = await session.all(
+                select(Event.actor_id, Event.changes).where(
+                    Event.kind == "user.password_changed", Event.entity_id == ada.id
+                )
+            )
+        assert tuple(row) == (ada.id, {})
+
+    async def test_service_refuses_a_key(self, ada: Person, state: State) -> None:
+        key = Actor("api_key", user_id=ada.id, scopes=ada.actor.scopes, api_key_id=1)
+
+        with pytest.raises(Forbidden):
+            await change_password(
+                state.database, key, PasswordChange.model_validate(change()), hasher=state.security.hasher
+            )

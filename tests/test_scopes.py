@@ -1,0 +1,207 @@
+"""The table of what a key may do: every operation of the product, by the scopes of the key that asks."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from graphql import GraphQLObjectType
+
+from db.engine import Database
+from graphql_schema.schema import schema
+from services.actors import Scope
+from tests.actors import Anonymous, Person
+from tests.conftest import People
+from tests.doors import Call, Door, Result, nothing_written, on_both_doors
+from tests.operations import OPERATIONS, run
+
+READ = {
+    *("me", "user", "users", "tasks", "get_task", "get_task_with_relations", "get_project", "list_projects"),
+    *("list_members", "list_tags", "get_tag", "list_comments", "get_comment", "list_task_history"),
+}
+WRITE = {
+    *("create_task", "update_task", "put_task", "delete_task", "restore_task", "create_tag", "update_tag"),
+    *("delete_tag", "create_comment", "update_comment", "delete_comment"),
+}
+PROJECTS = {"create_project", "update_project", "delete_project", "add_member", "update_member", "remove_member"}
+ADMIN = {"update_user", "clear_tasks"}
+ACCOUNT = {
+    *("update_me", "change_password", "list_sessions", "end_session"),
+    *("list_api_keys", "create_api_key", "delete_api_key"),
+}
+ALLOWED: dict[tuple[str, ...], set[str]] = {
+    ("tasks:read",): READ,
+    ("tasks:write",): READ | WRITE,
+    ("projects:admin",): READ | PROJECTS,
+    ("tasks:write", "projects:admin"): READ | WRITE | PROJECTS,
+    ("admin",): READ | WRITE | PROJECTS | ADMIN,
+}
+"""ACCOUNT is in none: who holds a key must not be able to make another, or to lock the owner out."""
+
+
+def mutation(field: str, answer: str) -> str:
+    name = field[0].upper() + field[1:]
+    return f"mutation($input: {name}Input!) {{ result: {field}(input: $input) {{ {answer} }} }}"
+
+
+CALLS = {
+    "me": Call("GET /users/me", "{ result: me { id } }"),
+    "user": Call("GET /users/{id}", "query($id: ID!) { result: user(id: $id) { id } }", node="User"),
+    "users": Call("GET /users", "{ result: users { edges { node { id } } } }"),
+    "tasks": Call("GET /tasks", "{ result: tasks { edges { node { id } } } }"),
+    "update_me": Call("PATCH /users/me", mutation("updateMe", "user { id }")),
+    "change_password": Call("POST /users/me/password", mutation("changePassword", "user { id }")),
+    "list_sessions": Call("GET /users/me/sessions", "{ result: sessions { edges { node { id } } } }"),
+    "end_session": Call(
+        "DELETE /users/me/sessions/{id}", mutation("endSession", "endedSessionId"), node="Session", id_in_input=True
+    ),
+    "list_api_keys": Call("GET /users/me/api-keys", "{ result: apiKeys { edges { node { id } } } }"),
+    "create_api_key": Call("POST /users/me/api-keys", mutation("createApiKey", "secret")),
+    "delete_api_key": Call(
+        "DELETE /users/me/api-keys/{id}", mutation("deleteApiKey", "deletedApiKeyId"), node="ApiKey", id_in_input=True
+    ),
+    "update_user": Call(
+        "PATCH /admin/users/{id}", mutation("updateUser", "user { id }"), node="User", id_in_input=True
+    ),
+    "clear_tasks": Call("DELETE /admin/clear-tasks", mutation("clearTasks", "message")),
+}
+
+
+@dataclass
+class World:
+    """Something for every operation to work on, of one person; only the scopes can stand in its way."""
+
+    ada: Person
+    bob: Person
+    cid: Person
+    project: int
+    spare_project: int
+    task: int
+    spare_task: int
+    comment: int
+    tag: int
+
+    @classmethod
+    async def make(cls, people: People) -> "World":
+        ada, bob, cid = await people(is_admin=True), await people(), await people()
+        project, spare = await ada.project(), await ada.project(name="Spare")
+        await ada.invite(project, bob)
+        task, spare_task = await ada.task(project_id=project["id"], tags=["bug"]), await ada.task()
+        comment = await ada.comment(task["id"])
+        [tag] = (await ada.get(f"/projects/{project['id']}/tags")).json()
+        return cls(ada, bob, cid, project["id"], spare["id"], task["id"], spare_task["id"], comment["id"], tag["id"])
+
+    async def ask(self, door: Door, caller: Anonymous, name: str) -> Result:
+        if name in CALLS:
+            values, id = self._arguments(door).get(name, (None, 0))
+            return await CALLS[name].on(door, caller, values, id=id)
+        body, ids = self._ids().get(name, (None, {}))
+        return await run(door, name, caller, body, **ids)
+
+    def _arguments(self, door: Door) -> dict[str, tuple[Any, int]]:
+        passwords = {"current_password": "x", "new_password": "long enough", "confirm_password": "long enough"}
+        scope = "tasks:read" if door == "rest" else Scope.TASKS_READ.name
+        return {
+            "user": (None, self.bob.id),
+            "update_me": ({"full_name": "Not written"}, 0),
+            "change_password": (passwords, 0),
+            "end_session": (None, self.ada.actor.session_id or 0),
+            "create_api_key": ({"name": "another", "scopes": [scope]}, 0),
+            "delete_api_key": (None, 1),
+            "update_user": ({"disabled": False}, self.bob.id),
+        }
+
+    def _ids(self) -> dict[str, tuple[Any, dict[str, int]]]:
+        task, project, tag = {"task_id": self.task}, {"project_id": self.project}, {"tag_id": self.tag}
+        comment, member = task | {"comment_id": self.comment}, project | {"user_id": self.bob.id}
+        text = {"body": "x"}
+        return {
+            **dict.fromkeys(("get_task", "get_task_with_relations"), (None, task)),
+            **dict.fromkeys(("list_comments", "list_task_history"), (None, task)),
+            **dict.fromkeys(("get_project", "list_members", "list_tags"), (None, project)),
+            "get_tag": (None, tag),
+            "get_comment": (None, comment),
+            "create_task": ({"title": "x", "project_id": self.project}, {}),
+            **dict.fromkeys(("update_task", "put_task"), ({"title": "New"}, task)),
+            **dict.fromkeys(("delete_task", "restore_task"), (None, {"task_id": self.spare_task})),
+            "create_tag": ({"name": "new"}, project),
+            "update_tag": ({"name": "renamed"}, tag),
+            "delete_tag": (None, tag),
+            "create_comment": (text, task),
+            "update_comment": (text, comment),
+            "delete_comment": (None, comment),
+            "create_project": ({"name": "Another"}, {}),
+            "update_project": ({"name": "Renamed"}, project),
+            "delete_project": (None, {"project_id": self.spare_project}),
+            "add_member": ({"username": self.cid.username}, project),
+            "update_member": ({"role": "viewer"}, member),
+            "remove_member": (None, member),
+        }
+
+
+def operations() -> list[str]:
+    """Every operation, those last that take away what others need."""
+    last = ["remove_member", "delete_comment", "delete_tag", "delete_task", "restore_task", "clear_tasks"]
+    return [name for name in [*CALLS, *OPERATIONS] if name not in last] + last
+
+
+class TestTable:
+    @on_both_doors
+    @pytest.mark.parametrize("scopes", ALLOWED, ids=" ".join)
+    async def test_key_may_do_what_its_scopes_say_and_nothing_else(
+        self, people: People, database: Database, door: Door, scopes: tuple[str, ...]
+    ) -> None:
+        world = await World.make(people)
+        key = await world.ada.api_key(*scopes)
+        await key.get("/users/me")  # notes the key's use, which is a write
+
+        outcomes: dict[str, str | None] = {}
+        for name in operations():
+            if name in ALLOWED[scopes]:
+                outcomes[name] = (await world.ask(door, key, name)).code
+            else:
+                async with nothing_written(database):
+                    outcomes[name] = (await world.ask(door, key, name)).code
+
+        assert outcomes == {name: None if name in ALLOWED[scopes] else "FORBIDDEN" for name in operations()}
+
+    @on_both_doors
+    async def test_nobody_may_do_anything(
+        self, people: People, anonymous: Anonymous, database: Database, door: Door
+    ) -> None:
+        world = await World.make(people)
+
+        async with nothing_written(database):
+            outcomes = {name: (await world.ask(door, anonymous, name)).code for name in operations()}
+
+        expected = dict.fromkeys(operations(), "UNAUTHENTICATED")
+        assert outcomes == expected | {"clear_tasks": "FORBIDDEN"}  # the guide's answer to a missing key
+
+    @on_both_doors
+    async def test_project_with_tasks_takes_the_scope_for_tasks_too(
+        self, ada: Person, database: Database, door: Door
+    ) -> None:
+        body = {"name": "Website", "tasks": [{"title": "Write the docs"}]}
+        projects = await ada.api_key("projects:admin")
+        await projects.get("/users/me")
+
+        async with nothing_written(database):
+            assert (await run(door, "create_project", projects, body)).code == "FORBIDDEN"
+
+        both = await ada.api_key("projects:admin", "tasks:write")
+        assert (await run(door, "create_project", both, body)).code is None
+
+
+class TestCompleteness:
+    def test_table_names_every_operation_once(self) -> None:
+        rows = [*READ, *WRITE, *PROJECTS, *ADMIN, *ACCOUNT]
+
+        assert sorted(rows) == sorted(operations())
+
+    def test_every_mutation_is_in_the_table_or_open_to_all(self) -> None:
+        documents = [call.graphql for call in CALLS.values()] + [each.graphql for each in OPERATIONS.values()]
+        asked = {found[1] for document in documents if (found := re.search(r"result: (\w+)", document))}
+        mutations = schema._schema.type_map["Mutation"]
+        assert isinstance(mutations, GraphQLObjectType)
+
+        assert set(mutations.fields) - asked == {"login", "refreshToken", "revokeToken", "register"}
