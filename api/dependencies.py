@@ -1,5 +1,6 @@
 """What routes ask for: the caller, a session, preconditions, pages."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
@@ -12,11 +13,13 @@ from api.state import State
 from db.engine import Session
 from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
-from services.errors import BadUserInput, TandemError
+from services.errors import BadUserInput, Expected, TandemError
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
 
 T = TypeVar("T")
+
+_STRONG_TAG = re.compile(r'"([0-9]{1,10})"', re.ASCII)
 
 PREVIOUS = "prev."
 """Marks a REST cursor that pages backwards, in the ``Link`` header's rel="prev"."""
@@ -84,17 +87,16 @@ def expected_version(
             description="Write only if the ETag is still this one (RFC 9110, section 13.1.1).",
         ),
     ] = None,
-) -> int | None:
-    """The version that ``If-Match`` names; None without the header, or for ``*``."""
+) -> Expected:
+    """The versions that ``If-Match`` names; None without the header, or for ``*``."""
     if if_match is None or if_match.strip() == "*":
         return None
-    tag = if_match.strip()
-    if len(tag) > 2 and tag[0] == tag[-1] == '"' and tag[1:-1].isascii() and tag[1:-1].isdigit():
-        return min(int(tag[1:-1][:12]), MAX_DATABASE_ID)
-    return 0  # a weak or foreign tag matches no version
+    # a weak or foreign tag matches no version (RFC 9110, section 8.8.3.2)
+    matches = (_STRONG_TAG.fullmatch(tag.strip()) for tag in if_match.split(","))
+    return frozenset(int(match[1]) for match in matches if match)
 
 
-ExpectedVersion = Annotated[int | None, Depends(expected_version)]
+ExpectedVersion = Annotated[Expected, Depends(expected_version)]
 
 
 KnownTags = Annotated[

@@ -103,7 +103,7 @@ def _incoming_id(scope: Scope) -> str | None:
 def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Receive:
     """``receive`` that raises once the body is larger than the limit, declared or not, or takes too long."""
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
+        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
 
             async def refuse() -> Message:
                 raise _too_large()

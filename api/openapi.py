@@ -77,8 +77,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             description=DESCRIPTION.strip(),
             routes=app.routes,
             tags=TAGS,
-            contact={"name": "Tandem", "url": "https://example.com/tandem"},
-            license_info={"name": "MIT", "identifier": "MIT"},
+            contact={"name": "Tandem"},
             servers=[{"url": "/", "description": "This server"}],
         )
         components = schema.setdefault("components", {})
@@ -110,7 +109,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     statuses = {429, 500, 503}
     if name in OPEN_TO_ALL:
         operation["security"] = []
-        statuses = {500}
+        statuses = {500, 503} if name == "get_readiness" else {500}
     else:
         operation["security"] = [{}] if name in PUBLIC else SECURITY
         # a bad token or key is refused even where none is needed

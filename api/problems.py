@@ -42,6 +42,8 @@ CODES: Mapping[int, str] = {
     415: "UNSUPPORTED_MEDIA_TYPE",
     422: "BAD_USER_INPUT",
 }
+# as RFC 9110 has them; older versions of Python have older ones
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
 GENERIC = "Something went wrong on our side. Tell us the request_id if it happens again."
 
@@ -78,7 +80,7 @@ def problem(
     """A problem response."""
     body = {
         "type": f"urn:tandem:problem:{code.lower().replace('_', '-')}",
-        "title": HTTPStatus(status).phrase,
+        "title": TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
@@ -88,8 +90,8 @@ def problem(
     return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
 
 
-def from_error(error: TandemError) -> Response:
-    """The response for an error of the service layer."""
+def from_error(error: TandemError, *, location: str = "body") -> Response:
+    """The response for an error of the service layer; ``location`` says where the input was."""
     headers: dict[str, str] = {}
     status = STATUS[error.code]
     if isinstance(error, errors.Unauthenticated):
@@ -99,7 +101,7 @@ def from_error(error: TandemError) -> Response:
     elif isinstance(error, errors.VersionConflict):
         headers["ETag"] = f'"{error.current_version}"'
     return problem(
-        status, error.code, error.message, problems=[_field(p, "body") for p in error.errors], headers=headers
+        status, error.code, error.message, problems=[_field(p, location) for p in error.errors], headers=headers
     )
 
 
@@ -107,8 +109,8 @@ def _field(item: Problem, location: str) -> dict[str, str]:
     return {"pointer": item.pointer, "location": location, "detail": item.detail, "type": item.type}
 
 
-async def on_tandem_error(_request: Request, error: TandemError) -> Response:
-    return from_error(error)
+async def on_tandem_error(request: Request, error: TandemError) -> Response:
+    return from_error(error, location="query" if request.method == "GET" else "body")
 
 
 async def on_validation_error(_request: Request, error: RequestValidationError) -> Response:

@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from limits import parse
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -13,7 +14,8 @@ WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password"
 class Settings(BaseSettings):
     """Every setting of the server; names are those of the environment variables, in any case."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    # a refusal must not print the secrets that stand beside what it refuses
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     environment: Literal["development", "test", "production"] = "development"
     debug: bool = False
@@ -47,6 +49,16 @@ class Settings(BaseSettings):
     def _allow_off(cls, value: object) -> object:
         return None if value in ("", "off") else value
 
+    @field_validator("login_rate_limit", "rate_limit")
+    @classmethod
+    def _refuse_unreadable_limit(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse(value)
+            except ValueError:
+                raise ValueError("must be a number of requests in a time, e.g. 20/minute, or off") from None
+        return value
+
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
@@ -57,9 +69,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_weak_secrets(self) -> Self:
         for name, secret in (("SECRET_KEY", self.secret_key), ("API_KEY", self.api_key)):
-            value = secret.get_secret_value() if secret else None
-            if value is None:
+            if secret is None:
                 continue
+            value = secret.get_secret_value()
             weak = len(value) < 32 or len(set(value)) < 10 or any(word in value.lower() for word in WEAK_SECRETS)
             if len(value) < 16 or (weak and self.environment == "production"):
                 raise ValueError(

@@ -77,13 +77,13 @@ class ApiKeyMutations:
         self,
         info: Info,
         input: CreateApiKeyInput,  # type: ignore[valid-type]
-    ) -> CreateApiKeyPayload:
+    ) -> CreateApiKeyPayload | None:
         async with info.context.writing() as session:
             key = await api_keys.create(session, info.context.actor, input)
         return CreateApiKeyPayload(api_key=shown(key), secret=key.secret)
 
     @strawberry.mutation(description="Delete an API key: it stops working everywhere within a second.")
-    async def delete_api_key(self, info: Info, input: DeleteApiKeyInput) -> DeleteApiKeyPayload:
+    async def delete_api_key(self, info: Info, input: DeleteApiKeyInput) -> DeleteApiKeyPayload | None:
         async with info.context.writing() as session:
             await api_keys.delete(session, info.context.actor, input.id)
         info.context.authenticator.forget()

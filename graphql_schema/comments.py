@@ -93,13 +93,13 @@ class CommentQueries:
 @strawberry.type
 class CommentMutations:
     @strawberry.mutation(description="Comment on a task.")
-    async def create_comment(self, info: Info, input: CreateCommentInput) -> CreateCommentPayload:
+    async def create_comment(self, info: Info, input: CreateCommentInput) -> CreateCommentPayload | None:
         async with info.context.writing() as session:
             comment = await comments.create(session, info.context.actor, input.task_id, narrow(CommentCreate, input))
         return CreateCommentPayload(comment=shown(comment))
 
     @strawberry.mutation(description="Change a comment. Only its author may.")
-    async def update_comment(self, info: Info, input: UpdateCommentInput) -> UpdateCommentPayload:
+    async def update_comment(self, info: Info, input: UpdateCommentInput) -> UpdateCommentPayload | None:
         async with info.context.writing() as session:
             comment = await comments.update(
                 session,
@@ -111,7 +111,7 @@ class CommentMutations:
         return UpdateCommentPayload(comment=shown(comment))
 
     @strawberry.mutation(description="Delete a comment. Its author may, and admins of the project.")
-    async def delete_comment(self, info: Info, input: DeleteCommentInput) -> DeleteCommentPayload:
+    async def delete_comment(self, info: Info, input: DeleteCommentInput) -> DeleteCommentPayload | None:
         async with info.context.writing() as session:
             await comments.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
         return DeleteCommentPayload(deleted_comment_id=strawberry.ID(node_ids.encode("Comment", input.id)))

@@ -1,6 +1,7 @@
 """Errors on the GraphQL door: the service's code, pointers and the request id in ``extensions``."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,6 +16,11 @@ from services.errors import Problem, TandemError
 logger = logging.getLogger("tandem.errors")
 
 MAX_MESSAGE = 500
+# graphql-core's sentences about variables, and the parts of them that repeat what was sent
+_COERCION = re.compile(r"Variable '\$(?P<name>\w+)' has invalid value(?: at (?P<path>\S+))?: (?P<detail>.*)", re.DOTALL)
+_SENT = re.compile(r"(?:, found|(?<=value)|(?<=integer)|(?<=type)): .*", re.DOTALL)
+_NO_SUCH_VALUE = re.compile(r"Value '.*' does not exist", re.DOTALL)
+_PATH_PART = re.compile(r"\w+")
 GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
 
 
@@ -36,9 +42,7 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     if isinstance(original, InputValidationError):
-        problems = [
-            Problem(_input_pointer(detail.location), detail.message, detail.type) for detail in original.errors
-        ]
+        problems = [Problem(_input_pointer(detail.location), detail.message, detail.type) for detail in original.errors]
         summary = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
         return summary, {"code": "BAD_USER_INPUT", "errors": _listed(problems)}
     if (
@@ -54,11 +58,22 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
         original = known
     if isinstance(original, TandemError):
         return original.message, describe(original)
-    # GraphQL's own messages repeat what was sent
+    if (coercion := _COERCION.fullmatch(error.message)) is not None:
+        return _explain_coercion(coercion)
+    # GraphQL's own messages repeat what was written in the document
     message = error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
     if isinstance(error, GraphQLSyntaxError):
         return message, {"code": "GRAPHQL_PARSE_FAILED"}
     return message, {"code": (error.extensions or {}).get("code", default_code)}
+
+
+def _explain_coercion(match: re.Match[str]) -> tuple[str, dict[str, Any]]:
+    """A variable that is not of its type: where and what, without the value, which may be a password."""
+    detail = _SENT.sub("", match["detail"]).removesuffix(".")
+    detail = _NO_SUCH_VALUE.sub("The value does not exist", detail)
+    pointer = "".join(f"/{part}" for part in _PATH_PART.findall(match["path"] or ""))
+    problem = Problem(pointer, detail, "coercion")
+    return f"${match['name']}{pointer}: {detail}", {"code": "BAD_USER_INPUT", "errors": _listed([problem])}
 
 
 def _input_pointer(location: Sequence[str | int]) -> str:

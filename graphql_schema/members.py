@@ -82,13 +82,13 @@ class RemoveMemberPayload:
 @strawberry.type
 class MemberMutations:
     @strawberry.mutation(description="Add a person to a project. Admins and owners may.")
-    async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload:
+    async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload | None:
         async with info.context.writing() as session:
             member = await members.add(session, info.context.actor, input.project_id, narrow(MemberAdd, input))
         return AddMemberPayload(member=shown(member))
 
     @strawberry.mutation(description="Change a person's role. Nobody gives a role above their own.")
-    async def update_member(self, info: Info, input: UpdateMemberInput) -> UpdateMemberPayload:
+    async def update_member(self, info: Info, input: UpdateMemberInput) -> UpdateMemberPayload | None:
         async with info.context.writing() as session:
             member = await members.update(
                 session, info.context.actor, input.project_id, input.user_id, narrow(MemberUpdate, input)
@@ -96,7 +96,7 @@ class MemberMutations:
         return UpdateMemberPayload(member=shown(member))
 
     @strawberry.mutation(description="Remove a person from a project, or leave it.")
-    async def remove_member(self, info: Info, input: RemoveMemberInput) -> RemoveMemberPayload:
+    async def remove_member(self, info: Info, input: RemoveMemberInput) -> RemoveMemberPayload | None:
         async with info.context.writing() as session:
             await members.remove(session, info.context.actor, input.project_id, input.user_id)
         return RemoveMemberPayload(removed_user_id=strawberry.ID(node_ids.encode("User", input.user_id)))

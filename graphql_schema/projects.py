@@ -147,13 +147,13 @@ class ProjectMutations:
         self,
         info: Info,
         input: CreateProjectInput,  # type: ignore[valid-type]
-    ) -> CreateProjectPayload:
+    ) -> CreateProjectPayload | None:
         async with info.context.writing() as session:
             project = await commands.create(session, info.context.actor, input)
         return CreateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Change a project; fields that are left out stay as they are.")
-    async def update_project(self, info: Info, input: UpdateProjectInput) -> UpdateProjectPayload:
+    async def update_project(self, info: Info, input: UpdateProjectInput) -> UpdateProjectPayload | None:
         async with info.context.writing() as session:
             project = await commands.update(
                 session,
@@ -165,7 +165,7 @@ class ProjectMutations:
         return UpdateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Delete a project with all it holds, for good. Only its owners may.")
-    async def delete_project(self, info: Info, input: DeleteProjectInput) -> DeleteProjectPayload:
+    async def delete_project(self, info: Info, input: DeleteProjectInput) -> DeleteProjectPayload | None:
         async with info.context.writing() as session:
             await commands.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
         return DeleteProjectPayload(deleted_project_id=strawberry.ID(node_ids.encode("Project", input.id)))

@@ -70,7 +70,7 @@ class SessionQueries:
 @strawberry.type
 class SessionMutations:
     @strawberry.mutation(description="Log in with username and password.")
-    async def login(self, info: Info, input: LoginInput) -> TokenPayload:  # type: ignore[valid-type]
+    async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:  # type: ignore[valid-type]
         context = info.context
         return shown(
             await sessions.login(
@@ -84,19 +84,19 @@ class SessionMutations:
         )
 
     @strawberry.mutation(description="Exchange a refresh token for new tokens. It works once.")
-    async def refresh_token(self, info: Info, input: RefreshTokenInput) -> TokenPayload:
+    async def refresh_token(self, info: Info, input: RefreshTokenInput) -> TokenPayload | None:
         async with info.context.writing() as session:
             return shown(await sessions.refresh(session, info.context.actor, input, security=info.context.security))
 
     @strawberry.mutation(description="Log out: end the session of a refresh token.")
-    async def revoke_token(self, info: Info, input: RefreshTokenInput) -> RevokeTokenPayload:
+    async def revoke_token(self, info: Info, input: RefreshTokenInput) -> RevokeTokenPayload | None:
         async with info.context.writing() as session:
             await sessions.revoke(session, info.context.actor, input)
         info.context.authenticator.forget()
         return RevokeTokenPayload(revoked=True)
 
     @strawberry.mutation(description="End one of the caller's sessions.")
-    async def end_session(self, info: Info, input: EndSessionInput) -> EndSessionPayload:
+    async def end_session(self, info: Info, input: EndSessionInput) -> EndSessionPayload | None:
         async with info.context.writing() as session:
             await sessions.end(session, info.context.actor, input.id)
         info.context.authenticator.forget()

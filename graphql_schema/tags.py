@@ -78,19 +78,19 @@ class TagQueries:
 @strawberry.type
 class TagMutations:
     @strawberry.mutation(description="Create a tag in a project.")
-    async def create_tag(self, info: Info, input: CreateTagInput) -> CreateTagPayload:
+    async def create_tag(self, info: Info, input: CreateTagInput) -> CreateTagPayload | None:
         async with info.context.writing() as session:
             tag = await tags.create(session, info.context.actor, input.project_id, narrow(TagCreate, input))
         return CreateTagPayload(tag=shown(tag))
 
     @strawberry.mutation(description="Rename or recolour a tag; fields that are left out stay as they are.")
-    async def update_tag(self, info: Info, input: UpdateTagInput) -> UpdateTagPayload:
+    async def update_tag(self, info: Info, input: UpdateTagInput) -> UpdateTagPayload | None:
         async with info.context.writing() as session:
             tag = await tags.update(session, info.context.actor, input.id, narrow(TagUpdate, input))
         return UpdateTagPayload(tag=shown(tag))
 
     @strawberry.mutation(description="Delete a tag, and take it off its tasks.")
-    async def delete_tag(self, info: Info, input: DeleteTagInput) -> DeleteTagPayload:
+    async def delete_tag(self, info: Info, input: DeleteTagInput) -> DeleteTagPayload | None:
         async with info.context.writing() as session:
             await tags.delete(session, info.context.actor, input.id)
         return DeleteTagPayload(deleted_tag_id=strawberry.ID(node_ids.encode("Tag", input.id)))

@@ -20,7 +20,7 @@ from graphql_schema.users import User
 from graphql_schema.versions import ExpectedVersion
 from services import comments, history, node_ids, tags, users
 from services.actors import Scope
-from services.errors import NotFound, from_validation
+from services.errors import NotFound, from_error_list
 from services.inputs import Bool, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
@@ -211,7 +211,7 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        return await _list(info, _query(filter, order_by, search, trashed), request)
+        return await _list(info, _query(filter, order_by, search, trashed=trashed), request)
 
     @strawberry.field(description="The tasks with these words in the title or the description, newest first.")
     async def search(
@@ -224,14 +224,21 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        return await _list(info, _query(None, None, query, trashed=False), request)
+        return await _list(info, _query(None, None, query, trashed=False, argument="query"), request)
 
 
-def _query(filter: TaskFilterArgument, order_by: TaskOrderArgument, search: str | None, trashed: bool) -> TaskQuery:
+def _query(
+    filter: TaskFilterArgument,
+    order_by: TaskOrderArgument,
+    search: str | None,
+    *,
+    trashed: bool,
+    argument: str = "search",
+) -> TaskQuery:
     try:
         return task_query(filter, order_by, search=search, trashed=trashed)
-    except ValidationError as error:
-        raise from_validation(error) from None
+    except ValidationError as error:  # of the words alone: the filter has been checked before
+        raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_input=False)) from None
 
 
 async def _list(info: Info, query: TaskQuery, request: PageRequest) -> Connection[Task]:
@@ -252,13 +259,13 @@ class TaskMutations:
         self,
         info: Info,
         input: CreateTaskInput,  # type: ignore[valid-type]
-    ) -> CreateTaskPayload:
+    ) -> CreateTaskPayload | None:
         async with info.context.writing() as session:
             task = await commands.create(session, info.context.actor, input)
         return CreateTaskPayload(task=shown(task))
 
     @strawberry.mutation(description="Change a task; fields that are left out stay as they are.")
-    async def update_task(self, info: Info, input: UpdateTaskInput) -> UpdateTaskPayload:
+    async def update_task(self, info: Info, input: UpdateTaskInput) -> UpdateTaskPayload | None:
         async with info.context.writing() as session:
             task = await commands.update(
                 session,
@@ -271,13 +278,13 @@ class TaskMutations:
         return UpdateTaskPayload(task=shown(task))
 
     @strawberry.mutation(description="Move a task and its subtasks to the trash; they can be restored for 30 days.")
-    async def delete_task(self, info: Info, input: DeleteTaskInput) -> DeleteTaskPayload:
+    async def delete_task(self, info: Info, input: DeleteTaskInput) -> DeleteTaskPayload | None:
         async with info.context.writing() as session:
             await commands.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
         return DeleteTaskPayload(deleted_task_id=strawberry.ID(node_ids.encode("Task", input.id)))
 
     @strawberry.mutation(description="Bring a task back from the trash, with the subtasks that went with it.")
-    async def restore_task(self, info: Info, input: RestoreTaskInput) -> RestoreTaskPayload:
+    async def restore_task(self, info: Info, input: RestoreTaskInput) -> RestoreTaskPayload | None:
         async with info.context.writing() as session:
             task = await commands.restore(session, info.context.actor, input.id)
         return RestoreTaskPayload(task=shown(task))
@@ -285,7 +292,7 @@ class TaskMutations:
     @strawberry.mutation(
         description="Delete every task of every user, or of one project, for good. Takes a key with the scope admin."
     )
-    async def clear_tasks(self, info: Info, input: ClearTasksInput) -> ClearTasksPayload:
+    async def clear_tasks(self, info: Info, input: ClearTasksInput) -> ClearTasksPayload | None:
         async with info.context.writing() as session:
             await commands.clear(session, info.context.actor, project_id=input.project_id)
         return ClearTasksPayload(message="All tasks deleted")

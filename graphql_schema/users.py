@@ -93,13 +93,13 @@ class UserQueries:
 @strawberry.type
 class UserMutations:
     @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
-    async def register(self, info: Info, input: RegisterInput) -> RegisterPayload:  # type: ignore[valid-type]
+    async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]
         context = info.context
         user = await users.register(context.database, context.actor, input, hasher=context.security.hasher)
         return RegisterPayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's profile; fields that are left out stay as they are.")
-    async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload:  # type: ignore[valid-type]
+    async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload | None:  # type: ignore[valid-type]
         async with info.context.writing() as session:
             user = await users.update_me(session, info.context.actor, input)
         return UpdateMePayload(user=shown(user))
@@ -109,14 +109,14 @@ class UserMutations:
         self,
         info: Info,
         input: ChangePasswordInput,  # type: ignore[valid-type]
-    ) -> ChangePasswordPayload:
+    ) -> ChangePasswordPayload | None:
         context = info.context
         user = await users.change_password(context.database, context.actor, input, hasher=context.security.hasher)
         context.authenticator.forget()
         return ChangePasswordPayload(user=shown(user))
 
     @strawberry.mutation(description="Disable or enable an account. Administrators only.")
-    async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserPayload:
+    async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserPayload | None:
         async with info.context.writing() as session:
             user = await users.admin_update(session, info.context.actor, input.id, narrow(UserAdminUpdate, input))
         info.context.authenticator.forget()

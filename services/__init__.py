@@ -1,4 +1,5 @@
 """The shared service layer: inputs, rules, permissions, queries and events. Both doors resolve through it.
 
-Every function takes ``session, actor`` first. Services flush, never commit: the doors own the transaction.
+Every function takes ``session, actor`` first. Services never commit: the doors own the
+transaction.
 """

@@ -1,5 +1,6 @@
 """API keys: credentials for servers, with scopes. A key's secret is shown once, when it is made."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -108,13 +109,11 @@ async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[Ap
     return make_page(await session.all(statement), _make, NEWEST_FIRST, request)
 
 
-async def get(session: Session, actor: Actor, key_id: int) -> ApiKeyRecord:
-    """One of the caller's keys. Raises ``NotFound``."""
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, ApiKeyRecord]:
+    """Those that are keys of the caller."""
     user_id = actor.require_login()
-    row = await session.first(select(*_COLUMNS).where(ApiKey.id == key_id, ApiKey.user_id == user_id))
-    if row is None:
-        raise NotFound("API key")
-    return _make(row)
+    rows = await session.all(select(*_COLUMNS).where(ApiKey.id.in_(ids), ApiKey.user_id == user_id))
+    return {row.id: _make(row) for row in rows}
 
 
 async def count(session: Session, actor: Actor) -> int:

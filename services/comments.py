@@ -14,7 +14,7 @@ from db.engine import AnySelect, Session
 from db.models import Comment, Task
 from services import events, node_ids
 from services.actors import Actor, Scope
-from services.errors import Forbidden, NotFound, VersionConflict
+from services.errors import Expected, Forbidden, NotFound, require_version
 from services.inputs import Input, LongText
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
 from services.pagination import (
@@ -107,6 +107,12 @@ async def get(session: Session, actor: Actor, comment_id: int, *, task_id: int |
     return CommentRecord._make(row)
 
 
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, CommentRecord]:
+    """Those of the comments that the actor may read."""
+    rows = await session.all(visible(actor).where(Comment.id.in_(ids)))
+    return {row.id: CommentRecord._make(row) for row in rows}
+
+
 async def list_(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[CommentRecord]:
     """A task's comments, oldest first. Raises ``NotFound``."""
     await tasks.get(session, actor, task_id)
@@ -158,7 +164,7 @@ async def update(
     data: CommentUpdate,
     *,
     task_id: int | None = None,
-    expected_version: int | None = None,
+    expected_version: Expected = None,
 ) -> CommentRecord:
     """Change a comment of one's own. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
     comment, task, _ = await _lock(session, actor, comment_id, task_id, expected_version)
@@ -184,7 +190,7 @@ async def delete(
     comment_id: int,
     *,
     task_id: int | None = None,
-    expected_version: int | None = None,
+    expected_version: Expected = None,
 ) -> None:
     """Delete a comment: one's own, or as an admin of the project. Raises ``NotFound``, ``Forbidden``."""
     comment, task, project = await _lock(session, actor, comment_id, task_id, expected_version)
@@ -195,7 +201,7 @@ async def delete(
 
 
 async def _lock(
-    session: Session, actor: Actor, comment_id: int, task_id: int | None, expected_version: int | None
+    session: Session, actor: Actor, comment_id: int, task_id: int | None, expected_version: Expected
 ) -> tuple[CommentRecord, TaskRecord, ProjectRecord]:
     actor.require(Scope.TASKS_WRITE)
     row = await session.first(visible(actor).where(Comment.id == comment_id).with_for_update(of=Comment))
@@ -204,8 +210,7 @@ async def _lock(
     comment = CommentRecord._make(row)
     task = await tasks.get(session, actor, comment.task_id)
     project = await require(session, actor, task.project_id, Role.MEMBER)
-    if expected_version is not None and expected_version != comment.version:
-        raise VersionConflict(comment.version)
+    require_version(comment.version, expected_version)
     return comment, task, project
 
 

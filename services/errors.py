@@ -14,7 +14,7 @@ The codes are the words that GraphQL clients know. The doors map them to a statu
 that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +110,16 @@ class Allowance:
     window: int
     remaining: int
     reset: int
+
+
+Expected = int | Collection[int] | None
+"""The version, or versions, that the caller expects; None for whichever it is."""
+
+
+def require_version(current: int, expected: Expected) -> None:
+    """Raises ``VersionConflict`` unless the version is one that is expected."""
+    if expected is not None and current not in ((expected,) if isinstance(expected, int) else expected):
+        raise VersionConflict(current)
 
 
 class RateLimited(TandemError):

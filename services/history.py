@@ -6,8 +6,7 @@ from sqlalchemy import func, select
 
 from db.engine import Session
 from db.models import Event
-from services.actors import Actor, Scope
-from services.errors import NotFound
+from services.actors import Actor
 from services.events import COLUMNS, NEWEST_FIRST, EventRecord
 from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement
 from services.tasks import queries as tasks
@@ -20,14 +19,11 @@ async def of_task(session: Session, actor: Actor, task_id: int, request: PageReq
     return make_page(await session.all(statement), EventRecord._make, NEWEST_FIRST, request)
 
 
-async def get(session: Session, actor: Actor, event_id: int) -> EventRecord:
-    """A change of a task that the actor may read. Raises ``NotFound``."""
-    actor.require(Scope.TASKS_READ)
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, EventRecord]:
+    """Those of the events that are changes of tasks the actor may read."""
     readable = tasks.visible(actor).with_only_columns(tasks.COLUMNS[0])
-    row = await session.first(select(*COLUMNS).where(Event.id == event_id, Event.task_id.in_(readable)))
-    if row is None:
-        raise NotFound("Event")
-    return EventRecord._make(row)
+    rows = await session.all(select(*COLUMNS).where(Event.id.in_(ids), Event.task_id.in_(readable)))
+    return {row.id: EventRecord._make(row) for row in rows}
 
 
 async def pages(

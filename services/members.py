@@ -134,15 +134,12 @@ async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> 
     return _maker(actor)(row)
 
 
-async def by_id(session: Session, actor: Actor, member_id: int) -> MemberRecord:
-    """A membership of a project that the actor may read. Raises ``NotFound``."""
-    actor.require(Scope.TASKS_READ)
-    row = await session.first(
-        _select().where(Membership.id == member_id, Membership.project_id.in_(projects.visible_ids(actor)))
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, MemberRecord]:
+    """Those of the memberships that are of projects the actor may read."""
+    rows = await session.all(
+        _select().where(Membership.id.in_(ids), Membership.project_id.in_(projects.visible_ids(actor)))
     )
-    if row is None:
-        raise NotFound("Member")
-    return _maker(actor)(row)
+    return {row.id: _maker(actor)(row) for row in rows}
 
 
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:

@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 import orjson
-from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Integer, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
+from core.clock import to_utc
 from db.engine import AnySelect
 from services.errors import BadUserInput
 from services.node_ids import MAX_DATABASE_ID
@@ -102,7 +103,10 @@ class Page(Generic[T]):
 
 def encode_cursor(ordering: Ordering, item: Any) -> str:
     value = getattr(item, ordering.key.column.key)
-    payload = orjson.dumps([ordering.signature, value, item.id])
+    return _seal(orjson.dumps([ordering.signature, value, item.id]))
+
+
+def _seal(payload: bytes) -> str:
     return urlsafe_b64encode(zlib.crc32(payload).to_bytes(4, "big") + payload).decode().rstrip("=")
 
 
@@ -111,11 +115,12 @@ def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[Any
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         payload = raw[4:]
-        if zlib.crc32(payload).to_bytes(4, "big") != raw[:4]:
+        # the decoder skips letters that are none of base64's
+        if _seal(payload) != cursor:
             raise ValueError
         signature, value, row_id = orjson.loads(payload)
         value = _revive(ordering.key, value)
-        if not isinstance(row_id, int) or not 0 < row_id <= MAX_DATABASE_ID:
+        if type(row_id) is not int or not 0 < row_id <= MAX_DATABASE_ID:
             raise ValueError
     except (ValueError, TypeError):
         raise BadUserInput.at(pointer, "not a cursor of this server", "cursor") from None
@@ -125,16 +130,18 @@ def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[Any
 
 
 def _revive(key: SortKey, value: Any) -> Any:
+    """The value in the column's type. Raises ``ValueError`` or ``TypeError`` for what cannot be compared with one."""
     if value is None:
         if not key.nullable:
             raise ValueError
         return None
     if key.kind == "timestamp":
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None:
+        return to_utc(datetime.fromisoformat(value))
+    if key.kind == "integer":
+        if type(value) is not int or abs(value) > MAX_DATABASE_ID:
             raise ValueError
-        return moment
-    if not isinstance(value, int if key.kind == "integer" else str) or isinstance(value, bool):
+        return value
+    if not isinstance(value, str) or "\x00" in value:
         raise ValueError
     return value
 
@@ -205,8 +212,10 @@ def _beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> C
         among_nulls = and_(column.is_(None), tie)
         return or_(column.is_not(None), among_nulls) if backward else among_nulls
     position = tuple_(column, id_column)
-    # bound with the column's own type: SQLite compares the text that it stores
-    here = tuple_(literal(value, column.type), literal(row_id, id_column.type))
+    # bound with the column's own type: SQLite compares the text that it stores; but for numbers, which a made-up cursor
+    # may have larger than a SMALLINT
+    type_ = Integer() if ordering.key.kind == "integer" else column.type
+    here = tuple_(literal(value, type_), literal(row_id, id_column.type))
     beyond = position < here if descending else position > here
     if ordering.key.nullable and not backward:
         return or_(beyond, column.is_(None))

@@ -4,6 +4,7 @@ A refresh token works once (RFC 9700, section 4.14.2): whoever brings a spent on
 token was stolen or its thief was faster.
 """
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
@@ -127,35 +128,40 @@ async def login(
     """
     name = data.username.lower()
     await security.limits.check_login(client, name)
-    async with database.reading() as session:
-        row = await session.first(
-            select(User.id, User.password_hash, User.disabled).where(
-                (User.username_folded == name) | (User.email == name)
+    while True:
+        async with database.reading() as session:
+            row = await session.first(
+                select(User.id, User.password_hash, User.disabled).where(
+                    (User.username_folded == name) | (User.email == name)
+                )
             )
+        fits, replacement = await security.hasher.verify(data.password, row.password_hash if row else None)
+        if row is None or not fits or row.disabled:
+            raise Unauthenticated(BAD_LOGIN)
+        async with database.writing() as session:
+            # a password that was changed meanwhile has ended every session: it must be asked again for one more
+            current = select(User.password_hash).where(User.id == row.id).with_for_update()
+            if await session.scalar(current) != row.password_hash:
+                continue
+            if replacement is not None:
+                await session.execute(update(User).where(User.id == row.id).values(password_hash=replacement))
+            return await _open(session, security, user_id=row.id, user_agent=user_agent)
+
+
+async def _open(session: Session, security: Security, *, user_id: int, user_agent: str | None) -> TokenPair:
+    moment = now()
+    session_id = await session.scalar(
+        insert(LoginSession)
+        .values(
+            user_id=user_id,
+            user_agent=_clean(user_agent),
+            created_at=moment,
+            last_used_at=moment,
+            expires_at=moment + security.refresh_lifetime,
         )
-    fits, replacement = await security.hasher.verify(data.password, row.password_hash if row else None)
-    if row is None or not fits or row.disabled:
-        raise Unauthenticated(BAD_LOGIN)
-    async with database.writing() as session:
-        if replacement is not None:
-            await session.execute(
-                update(User)
-                .where(User.id == row.id, User.password_hash == row.password_hash)
-                .values(password_hash=replacement)
-            )
-        moment = now()
-        session_id = await session.scalar(
-            insert(LoginSession)
-            .values(
-                user_id=row.id,
-                user_agent=_clean(user_agent),
-                created_at=moment,
-                last_used_at=moment,
-                expires_at=moment + security.refresh_lifetime,
-            )
-            .returning(LoginSession.id)
-        )
-        return await _issue(session, security, user_id=row.id, session_id=session_id, moment=moment)
+        .returning(LoginSession.id)
+    )
+    return await _issue(session, security, user_id=user_id, session_id=session_id, moment=moment)
 
 
 async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, security: Security) -> TokenPair:
@@ -221,13 +227,10 @@ async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[Se
     return make_page(rows, lambda row: SessionRecord._make((*row, row.id == actor.session_id)), NEWEST_FIRST, request)
 
 
-async def get(session: Session, actor: Actor, session_id: int) -> SessionRecord:
-    """One of the caller's live sessions. Raises ``NotFound``."""
-    user_id = actor.require_login()
-    row = await session.first(_live(user_id).where(LoginSession.id == session_id))
-    if row is None:
-        raise NotFound("Session")
-    return SessionRecord._make((*row, row.id == actor.session_id))
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, SessionRecord]:
+    """Those that are live sessions of the caller."""
+    rows = await session.all(_live(actor.require_login()).where(LoginSession.id.in_(ids)))
+    return {row.id: SessionRecord._make((*row, row.id == actor.session_id)) for row in rows}
 
 
 async def count(session: Session, actor: Actor) -> int:

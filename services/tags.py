@@ -82,6 +82,12 @@ async def get(session: Session, actor: Actor, tag_id: int) -> TagRecord:
     return TagRecord._make(row)
 
 
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TagRecord]:
+    """Those of the tags that the actor may read."""
+    rows = await session.all(visible(actor).where(Tag.id.in_(ids)))
+    return {row.id: TagRecord._make(row) for row in rows}
+
+
 async def list_(session: Session, actor: Actor, project_id: int) -> Sequence[TagRecord]:
     """All tags of a project by name. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)

@@ -83,7 +83,7 @@ def from_rest(response: httpx.Response) -> Result:
 
 def from_graphql(answer: Answer) -> Result:
     if "errors" not in answer.body:
-        body = _as_rest(answer.body["data"]["result"])
+        body = as_rest(answer.body["data"]["result"])
         return Result(answer.status, None, "", [], body, answer.headers)
     [error] = answer.errors
     assert not (answer.body.get("data") or {}).get("result")
@@ -97,16 +97,21 @@ def _respell(value: Any, spell: Callable[[str], str]) -> Any:
     return [_respell(item, spell) for item in value] if isinstance(value, list) else value
 
 
-def _as_rest(value: Any) -> Any:
+def as_rest(value: Any) -> Any:
     """GraphQL's data under REST's names: what it calls ``id`` and ``databaseId`` is ``node_id`` and ``id`` there."""
     if isinstance(value, list):
-        return [_as_rest(item) for item in value]
+        return [as_rest(item) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {"edges"}:
-        return [_as_rest(edge["node"]) for edge in value["edges"]]
+        return [as_rest(edge["node"]) for edge in value["edges"]]
     names = {"id": "node_id", "databaseId": "id"} if "databaseId" in value else {}
-    return {names.get(name) or to_snake_case(name): _as_rest(item) for name, item in value.items()}
+    return {names.get(name) or to_snake_case(name): as_rest(item) for name, item in value.items()}
+
+
+def spelt(door: Door, field: str) -> str:
+    """The name of a field as the door writes it."""
+    return field if door == "rest" else to_camel_case(field)
 
 
 LOGIN = (

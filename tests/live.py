@@ -1,4 +1,4 @@
-"""A real server on a real port, for what a client in the same event loop cannot show: sockets, slow bodies, browsers."""
+"""A real server on a real port, for what a client in this event loop cannot show: sockets, slow bodies, browsers."""
 
 import socket
 import threading

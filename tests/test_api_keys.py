@@ -19,10 +19,11 @@ from tests.doors import DOORS, Call, Door, Result, another_instance, calling, no
 from tests.statements import StatementCounter
 
 FIELDS = "id databaseId name prefix scopes expiresAt lastUsedAt createdAt"
+NEW_KEY = f"apiKey {{ {FIELDS} }} secret"
 ME = Call("GET /users/me", "{ result: me { databaseId id } }")
 CREATE = Call(
     "POST /users/me/api-keys",
-    "mutation($input: CreateApiKeyInput!) { result: createApiKey(input: $input) { secret apiKey { %s } } }" % FIELDS,
+    f"mutation($input: CreateApiKeyInput!) {{ result: createApiKey(input: $input) {{ {NEW_KEY} }} }}",
     payload="api_key",
 )
 LIST = Call("GET /users/me/api-keys", f"{{ result: apiKeys {{ edges {{ node {{ {FIELDS} }} }} }} }}")

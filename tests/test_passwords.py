@@ -208,6 +208,35 @@ class TestLogin:
             assert (await log_in("rest", ada, ada.username, PASSWORD)).code == "UNAUTHENTICATED"
 
     @on_both_doors
+    async def test_logins_at_once_with_an_old_hash_all_succeed(
+        self, ada: Person, database: Database, door: Door
+    ) -> None:
+        await store_hash(database, ada.id, bcrypt.using(rounds=4).hash(PASSWORD))
+
+        logins = await asyncio.gather(*(log_in(door, ada, ada.username, PASSWORD) for _ in range(4)))
+
+        assert [login.code for login in logins] == [None] * 4
+
+    @on_both_doors
+    async def test_login_overtaken_by_a_change_of_the_password_is_refused(
+        self, ada: Person, database: Database, hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch, door: Door
+    ) -> None:
+        """Else its session would outlive those that the change has ended."""
+        new, verify = await hasher.hash(NEW_PASSWORD), PasswordHasher.verify
+
+        async def overtaken(self: PasswordHasher, password: str, hashed: str | None) -> tuple[bool, str | None]:
+            answer = await verify(self, password, hashed)
+            await store_hash(database, ada.id, new)
+            return answer
+
+        await store_hash(database, ada.id, new)
+        async with nothing_written(database):
+            await store_hash(database, ada.id, await hasher.hash(PASSWORD))
+            monkeypatch.setattr(PasswordHasher, "verify", overtaken)
+
+            assert (await log_in(door, ada, ada.username, PASSWORD)).code == "UNAUTHENTICATED"
+
+    @on_both_doors
     @pytest.mark.parametrize("who", ["unknown", "wrong password", "without a password", "disabled"])
     async def test_every_refusal_costs_one_check_off_the_event_loop(
         self,

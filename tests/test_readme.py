@@ -155,9 +155,11 @@ def default(name: str) -> str:
     value = Settings.model_fields[name].default
     if value is PydanticUndefined:
         return "**required**"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return ", ".join(value) if isinstance(value, tuple) else "none" if value is None else str(value).removesuffix(".0")
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def test_catalogue_has_every_code_with_its_status() -> None:

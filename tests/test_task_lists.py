@@ -2,6 +2,7 @@
 
 import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from itertools import chain
 from typing import Any
 from zlib import crc32
 
@@ -59,6 +60,10 @@ def order_by(sort: str, order: str) -> dict[str, str]:
     return {"field": sort.upper(), "direction": order.upper()}
 
 
+def flat(pages: list[list[int]]) -> list[int]:
+    return list(chain.from_iterable(pages))
+
+
 class TestWalks:
     @every_order
     async def test_every_walk_sees_each_row_once_in_the_order_of_one_big_page(
@@ -72,12 +77,12 @@ class TestWalks:
         assert await graphql_ids(ada, first=100, **arguments) == expected
         forwards = await walk_links(ada, f"{path}&limit=4", "next")
         assert [len(page) for page in forwards] == [4, 4, 4, 4, 3]
-        assert sum(forwards, []) == expected
+        assert flat(forwards) == expected
         last = await ada.get(f"/tasks?sort_by={sort}&order={order}&limit=4&skip=15")
         backwards = await walk_links(ada, links(last)["prev"], "prev")
-        assert sum(backwards[::-1], []) + ids(last.json()) == expected
-        assert sum(await walk_connection(ada, size=4, **arguments), []) == expected
-        assert sum((await walk_connection(ada, backwards=True, size=4, **arguments))[::-1], []) == expected
+        assert flat(backwards[::-1]) + ids(last.json()) == expected
+        assert flat(await walk_connection(ada, size=4, **arguments)) == expected
+        assert flat((await walk_connection(ada, backwards=True, size=4, **arguments))[::-1]) == expected
 
     @every_order
     async def test_cursors_are_good_on_the_other_door(
@@ -253,7 +258,6 @@ def forged(*parts: Any) -> str:
 
 FORGED = [
     ("priority", "-priority", 10**15, 1),
-    ("priority", "-priority", 40_000, 1),
     ("priority", "-priority", -(2**63), 1),
     ("priority", "-priority", True, 1),
     ("priority", "-priority", 1.5, 1),
@@ -296,6 +300,8 @@ class TestBadCursors:
         raw = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         damaged = [
             cursor[:-1],
+            cursor + "==",
+            f"{cursor}!!!!",
             cursor[1:],
             cursor + "!",
             cursor + "A",
@@ -317,6 +323,13 @@ class TestBadCursors:
         sort, *parts = case
 
         await self.refused(ada, forged(*parts), sort)
+
+    async def test_made_up_cursor_that_fits_grants_nothing(self, ada: Person, bob: Person) -> None:
+        task = await ada.task()
+        await bob.task()
+        for priority, row_id in ((40_000, 1), (5, 2**31 - 1), (1, task["id"] + 1)):
+            cursor = forged("-priority", priority, row_id)
+            assert await rest_ids(ada, sort_by="priority", cursor=cursor) == [task["id"]]
 
     async def test_cursor_of_another_order_is_refused(self, ada: Person) -> None:
         await ada.task()

@@ -4,7 +4,6 @@ import unicodedata
 
 import pytest
 
-from db.engine import Database
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.listings import filtered_ids, graphql_ids, rest_ids

@@ -48,7 +48,8 @@ async def graphql_post(request: Request, state: AppState) -> Response:
     content_type, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.lower().replace(" ", "").replace('"', "")
     if content_type.strip().lower() != "application/json" or ("charset=" in charset and "charset=utf-8" not in charset):
-        return _bad_request("The body must be application/json in UTF-8", media_type, status=415)
+        message = "The body must be application/json in UTF-8"
+        return _bad_request(message, media_type, status=415, code="UNSUPPORTED_MEDIA_TYPE")
     try:
         graphql_request = to_request(parse_json(await request.body()))
     except BadRequest as error:
@@ -75,7 +76,9 @@ async def _run(
         refusal = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))
         return _respond(Outcome(errors=[refusal], executed=False), media_type)
     if kind not in allowed:
-        return _bad_request("A mutation needs POST", media_type, status=405, headers={"Allow": "POST"})
+        return _bad_request(
+            "A mutation needs POST", media_type, status=405, code="METHOD_NOT_ALLOWED", headers={"Allow": "POST"}
+        )
     outcome = await EXECUTOR.execute(graphql_request, make_context(request, state, actor), document, operation)
     return _respond(outcome, media_type, keep=kind is MUTATION)
 
@@ -98,9 +101,14 @@ def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Respon
 
 
 def _bad_request(
-    message: str, media_type: str, *, status: int = 400, headers: dict[str, str] | None = None
+    message: str,
+    media_type: str,
+    *,
+    status: int = 400,
+    code: str = "BAD_REQUEST",
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    body = {"errors": [format_error(request_error(message, "BAD_REQUEST"))]}
+    body = {"errors": [format_error(request_error(message, code))]}
     return Response(orjson.dumps(body), status, headers, f"{media_type}; charset=utf-8")
 
 

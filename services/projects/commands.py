@@ -12,7 +12,7 @@ from db.engine import Session
 from db.models import Membership, Project
 from services import events
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, NotFound, Problem, VersionConflict
+from services.errors import BadUserInput, Conflict, Expected, NotFound, Problem, require_version
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
 from services.projects.queries import get, require_role, visible
 from services.tasks.commands import create_drafts
@@ -54,7 +54,7 @@ async def update(
     project_id: int,
     data: ProjectUpdate,
     *,
-    expected_version: int | None = None,
+    expected_version: Expected = None,
 ) -> ProjectRecord:
     """Change a project. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
     values = data.sent()
@@ -85,7 +85,7 @@ async def update(
     return project
 
 
-async def delete(session: Session, actor: Actor, project_id: int, *, expected_version: int | None = None) -> None:
+async def delete(session: Session, actor: Actor, project_id: int, *, expected_version: Expected = None) -> None:
     """Delete a project with all it holds, for good: for its owner. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     project = await _lock(session, actor, project_id, Role.OWNER, expected_version)
     if project.is_inbox:
@@ -96,7 +96,7 @@ async def delete(session: Session, actor: Actor, project_id: int, *, expected_ve
 
 
 async def _lock(
-    session: Session, actor: Actor, project_id: int, role: Role, expected_version: int | None
+    session: Session, actor: Actor, project_id: int, role: Role, expected_version: Expected
 ) -> ProjectRecord:
     actor.require(Scope.PROJECTS_ADMIN)
     row = await session.first(visible(actor).where(Project.id == project_id).with_for_update(of=Project))
@@ -104,8 +104,7 @@ async def _lock(
         raise NotFound("Project")
     project = ProjectRecord._make(row)
     require_role(project, role)
-    if expected_version is not None and expected_version != project.version:
-        raise VersionConflict(project.version)
+    require_version(project.version, expected_version)
     return project
 
 

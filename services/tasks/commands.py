@@ -13,7 +13,7 @@ from db.engine import Session
 from db.models import Comment, ExternalId, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services import events, tags
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, NotFound, VersionConflict
+from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import inbox_id, require
 from services.tasks.filters import fold_text
@@ -77,7 +77,7 @@ async def update(
     task_id: int,
     data: TaskUpdate,
     *,
-    expected_version: int | None = None,
+    expected_version: Expected = None,
     notify: bool = True,
     project_id: int | None = None,
 ) -> TaskRecord:
@@ -132,7 +132,7 @@ async def update(
     return task
 
 
-async def delete(session: Session, actor: Actor, task_id: int, *, expected_version: int | None = None) -> None:
+async def delete(session: Session, actor: Actor, task_id: int, *, expected_version: Expected = None) -> None:
     """Move a task and its subtasks to the trash. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
     task, _ = await _lock(session, actor, task_id, expected_version)
     moment = now()
@@ -236,7 +236,7 @@ async def _lock(
     session: Session,
     actor: Actor,
     task_id: int,
-    expected_version: int | None,
+    expected_version: Expected,
     *,
     project_id: int | None = None,
 ) -> tuple[TaskRecord, ProjectRecord]:
@@ -247,8 +247,7 @@ async def _lock(
         raise NotFound("Task")
     task = TaskRecord._make(row)
     project = await require(session, actor, task.project_id, Role.MEMBER)
-    if expected_version is not None and expected_version != task.version:
-        raise VersionConflict(task.version)
+    require_version(task.version, expected_version)
     return task, project
 
 

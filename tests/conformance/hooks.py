@@ -41,7 +41,7 @@ schemathesis.graphql.scalar("DateTime", MOMENTS.map(nodes.String))
 
 
 # the types of our errors for rules between values, or between a value and what is stored
-RULES = {"rule", "range", "cursor", "filter"}
+RULES = {"rule", "range", "cursor", "filter", "time_zone"}
 
 
 @schemathesis.hook
