@@ -202,8 +202,9 @@ async def create(
     }
     try:
         row = await session.one(insert(User).values(values).returning(*COLUMNS))
-    except IntegrityError:
-        raise Conflict("The username or e-mail address is taken") from None
+    except IntegrityError as error:
+        # somebody else took it just now; both databases name the column
+        raise _taken("/username" if "username_folded" in str(error.orig) else "/email") from None
     user = UserRecord._make(row)
     await make_inbox(session, user.id)
     changes = events.created({"username": user.username, "full_name": user.full_name, "timezone": user.timezone})
@@ -265,7 +266,7 @@ async def _update(session: Session, actor: Actor, user_id: int, values: dict[str
             .returning(*COLUMNS)
         )
     except IntegrityError:
-        raise Conflict("The e-mail address is taken") from None
+        raise _taken("/email") from None
     public = {name: pair for name, pair in changes.items() if name != "email"}
     if "email" in changes:
         public["email"] = (None, None)  # that it changed is recorded; addresses are not kept in the log
@@ -355,13 +356,18 @@ async def _refuse_taken(session: Session, *, username: str | None = None, email:
     if email is not None:
         conditions.append(User.email == email)
     rows = await session.all(select(User.username_folded, User.email).where(or_(*conditions)))
-    problems = []
+    taken = []
     if username is not None and any(row.username_folded == username.lower() for row in rows):
-        problems.append(Problem("/username", "is taken", "taken"))
+        taken.append("/username")
     if email is not None and any(row.email == email for row in rows):
-        problems.append(Problem("/email", "is taken", "taken"))
-    if problems:
-        raise Conflict("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)
+        taken.append("/email")
+    if taken:
+        raise _taken(*taken)
+
+
+def _taken(*pointers: str) -> Conflict:
+    problems = [Problem(pointer, "is taken", "taken") for pointer in pointers]
+    return Conflict("; ".join(f"{problem.pointer}: {problem.detail}" for problem in problems), errors=problems)
 
 
 def _as_self(actor: Actor, user_id: int) -> Actor:

@@ -1,14 +1,14 @@
 """Changing projects."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
-from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
-from db.engine import Session
+from db.engine import Session, insert_or_ignore
 from db.models import Membership, Project
 from services import events
 from services.actors import Actor, Scope
@@ -29,15 +29,7 @@ async def create(session: Session, actor: Actor, data: ProjectCreate) -> Project
     if data.key == INBOX_KEY:
         raise BadUserInput.at("/key", "INBOX is every user's own")
     moment = now()
-    key = data.key or await _free_key(session, data.name)
-    try:
-        project_id = await session.scalar(
-            insert(Project)
-            .values(key=key, name=data.name, description=data.description, created_at=moment, updated_at=moment)
-            .returning(Project.id)
-        )
-    except IntegrityError:
-        raise Conflict(f"The key {key} is taken", errors=[Problem("/key", "is taken", "taken")]) from None
+    project_id, key = await _insert(session, data, moment)
     await session.execute(
         insert(Membership).values(project_id=project_id, user_id=user_id, role=Role.OWNER.value, created_at=moment)
     )
@@ -106,6 +98,20 @@ async def _lock(
     require_role(project, role)
     require_version(project.version, expected_version)
     return project
+
+
+async def _insert(session: Session, data: ProjectCreate, moment: datetime) -> tuple[int, str]:
+    """The id and key of the new row. A made key that somebody else takes at the same time gives way to the next."""
+    while True:
+        key = data.key or await _free_key(session, data.name)
+        row = insert_or_ignore(session, Project).values(
+            key=key, name=data.name, description=data.description, created_at=moment, updated_at=moment
+        )
+        project_id = await session.scalar(row.returning(Project.id))
+        if project_id is not None:
+            return project_id, key
+        if data.key is not None:
+            raise Conflict(f"The key {key} is taken", errors=[Problem("/key", "is taken", "taken")])
 
 
 async def _free_key(session: Session, name: str) -> str:

@@ -1,0 +1,142 @@
+"""What a request costs the database depends on its shape, never on the number of rows."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+from sqlalchemy import insert, select
+
+from core.clock import now
+from db.engine import Database
+from db.models import Comment, Event, Project, Task, TaskAssignee, TaskTag, TaskText
+from tests.actors import Person
+from tests.statements import StatementCounter
+
+FEW, MANY = 10, 1_000
+PAGE = 100
+
+Request = Callable[[Person], Awaitable[object]]
+
+
+async def _fill(database: Database, ada: Person, count: int) -> None:
+    """Give a person tasks with assignees, tags, comments and events, without a request for each."""
+    first = await ada.task(tags=["bug", "ux"], assignee_ids=[ada.id])
+    moment = now()
+    async with database.writing() as session:
+        tag_ids = await session.scalars(select(TaskTag.tag_id).where(TaskTag.task_id == first["id"]))
+        ids = []
+        for number in range(2, count + 1):
+            row = {
+                "project_id": first["project_id"],
+                "number": number,
+                "title": f"Task {number}",
+                "parent_id": first["id"] if number % 3 == 0 else None,
+                "created_by_id": ada.id,
+                "created_at": moment + timedelta(seconds=number),
+                "updated_at": moment,
+            }
+            ids.append(await session.scalar(insert(Task).values(row).returning(Task.id)))
+        await session.execute(insert(TaskText), [{"task_id": id_, "folded": "task"} for id_ in ids])
+        await session.execute(insert(TaskAssignee), [{"task_id": id_, "user_id": ada.id} for id_ in ids])
+        links = [{"task_id": id_, "tag_id": tag_id} for id_ in ids for tag_id in tag_ids]
+        await session.execute(insert(TaskTag), links)
+        comments = [
+            {"task_id": id_, "author_id": ada.id, "body": f"{n}", "created_at": moment} for id_ in ids for n in range(4)
+        ]
+        await session.execute(insert(Comment), comments)
+        happened = [
+            {
+                "event_id": f"{id_}-{ada.id}",
+                "occurred_at": moment,
+                "kind": "task.created",
+                "entity_type": "task",
+                "entity_id": id_,
+                "task_id": id_,
+                "actor_id": ada.id,
+                "actor_method": "token",
+                "changes": {},
+                "notify": True,
+            }
+            for id_ in ids
+        ]
+        await session.execute(insert(Event), happened)
+        project = Project.id == first["project_id"]
+        await session.execute(Project.__table__.update().where(project).values(last_number=count))
+
+
+def rest(path: str) -> Request:
+    async def ask(person: Person) -> object:
+        answer = await person.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return ask
+
+
+def gql(query: str) -> Request:
+    async def ask(person: Person) -> object:
+        return (await person.gql(query)).data
+
+    return ask
+
+
+EXPAND = "&".join(f"expand={name}" for name in ("project", "assignees", "tags", "comment_count", "comments"))
+NODE = """
+    node {
+      id title project { key } assignees { username } tags { name } commentCount
+      comments(first: 3) { edges { node { body author { username } } } }
+    }
+"""
+# the caller is remembered from the request before, so none of these looks up a session
+SHAPES: dict[str, tuple[Request, int]] = {
+    "REST: tasks": (rest(f"/tasks?limit={PAGE}"), 1),
+    "REST: tasks and their number": (rest(f"/tasks?limit={PAGE}&total=true"), 2),
+    "REST: tasks with relations": (rest(f"/tasks?limit={PAGE}&{EXPAND}"), 7),
+    "GraphQL: tasks": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ node {{ id title }} }} }} }}"), 1),
+    "GraphQL: tasks and their number": (gql(f"{{ tasks(first: {PAGE}) {{ totalCount edges {{ cursor }} }} }}"), 2),
+    "GraphQL: tasks with relations": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ {NODE} }} }} }}"), 7),
+    "GraphQL: subtasks, their counts and parents": (
+        gql("{ tasks(first: 50) { edges { node { parent { title } subtasks(first: 2) { totalCount edges { node { ref }"
+            " } } } } } }"),
+        4,
+    ),
+    "GraphQL: history with actors": (
+        gql("{ tasks(first: 50) { edges { node { history(first: 3) { totalCount edges { node { kind actor { username"
+            " } } } } } } } }"),
+        4,
+    ),
+    "GraphQL: projects, their tasks, comments, members and tags": (
+        gql("{ projects { edges { node { tags { name } members { edges { node { user { username } } } }"
+            " tasks(first: 20) { edges { node { comments(first: 2) { edges { node { body } } } } } } } } } }"),
+        5,
+    ),
+}  # fmt: skip
+
+
+async def test_statements_are_as_many_for_a_thousand_rows_as_for_ten(
+    people: Callable[[], Awaitable[Person]], database: Database, statements: StatementCounter
+) -> None:
+    counts: dict[str, list[int]] = {shape: [] for shape in SHAPES}
+    for rows in (FEW, MANY):
+        person = await people()
+        await _fill(database, person, rows)
+        for shape, (request, _) in SHAPES.items():
+            await person.get("/users/me")
+            statements.reset()
+            await request(person)
+            counts[shape].append(statements.count)
+
+    assert counts == {shape: [expected, expected] for shape, (_, expected) in SHAPES.items()}
+
+
+async def test_any_number_of_ids_is_one_statement_for_each_type(
+    ada: Person, database: Database, statements: StatementCounter
+) -> None:
+    tasks = [await ada.task() for _ in range(5)]
+    project = await ada.project()
+    ids = [*(task["node_id"] for task in tasks), project["node_id"], ada.node_id]
+    await ada.get("/users/me")
+    statements.reset()
+    answer = await ada.gql("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ids})
+
+    assert [node["id"] for node in answer.data["nodes"]] == ids
+    assert statements.count == 3

@@ -1,0 +1,164 @@
+"""Nothing is forgotten: routers, schema parts, nodes, models, and for every operation of one door the other door's."""
+
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+import pytest
+from fastapi import APIRouter
+from fastapi.routing import iter_route_contexts
+from graphql import GraphQLObjectType
+
+import api.routes
+import db.models
+import graphql_schema
+import services
+from api.main import openapi_document
+from api.openapi import operations
+from db.models.base import Base
+from graphql_schema.base import NODE_NAMES
+from graphql_schema.nodes import LOADERS
+from graphql_schema.schema import Mutation, Query, Subscription, schema
+
+# REST operation -> GraphQL field
+PAIRS = {
+    "create_token": "Mutation.login",
+    "refresh_token": "Mutation.refreshToken",
+    "revoke_token": "Mutation.revokeToken",
+    "list_sessions": "Query.sessions",
+    "end_session": "Mutation.endSession",
+    "register_user": "Mutation.register",
+    "get_me": "Query.me",
+    "update_me": "Mutation.updateMe",
+    "change_password": "Mutation.changePassword",
+    "list_users": "Query.users",
+    "get_user": "Query.user",
+    "update_user": "Mutation.updateUser",
+    "list_api_keys": "Query.apiKeys",
+    "create_api_key": "Mutation.createApiKey",
+    "delete_api_key": "Mutation.deleteApiKey",
+    "list_projects": "Query.projects",
+    "create_project": "Mutation.createProject",
+    "get_project": "Query.project",
+    "update_project": "Mutation.updateProject",
+    "delete_project": "Mutation.deleteProject",
+    "update_project_task": "Mutation.updateTask",
+    "list_members": "Project.members",
+    "add_member": "Mutation.addMember",
+    "get_member": "Query.node",
+    "update_member": "Mutation.updateMember",
+    "remove_member": "Mutation.removeMember",
+    "list_tags": "Project.tags",
+    "create_tag": "Mutation.createTag",
+    "get_tag": "Query.tag",
+    "update_tag": "Mutation.updateTag",
+    "delete_tag": "Mutation.deleteTag",
+    "list_tasks": "Query.tasks",
+    "create_task": "Mutation.createTask",
+    "get_task_by_ref": "Query.taskByRef",
+    "get_task": "Query.task",
+    "update_task": "Mutation.updateTask",
+    "put_task": "Mutation.updateTask",
+    "delete_task": "Mutation.deleteTask",
+    "restore_task": "Mutation.restoreTask",
+    "list_comments": "Task.comments",
+    "create_comment": "Mutation.createComment",
+    "get_comment": "Query.comment",
+    "update_comment": "Mutation.updateComment",
+    "put_comment": "Mutation.updateComment",
+    "delete_comment": "Mutation.deleteComment",
+    "list_task_history": "Task.history",
+    "clear_tasks": "Mutation.clearTasks",
+}
+REST_ALONE = {
+    "get_root": "says where things are; a GraphQL client is there already",
+    "get_health": "is for whoever watches the process",
+    "get_readiness": "is for whoever watches the process",
+    "get_jwks": "has a path and a form of its own (RFC 7517)",
+}
+GRAPHQL_ALONE = {
+    "Query.nodes": "is several of Query.node in one",
+    "Query.search": "is Query.tasks with its argument search, as GET /tasks has it",
+    "Subscription.taskCreated": "the feed comes to REST with its own issue",
+}
+
+
+def _modules(package: ModuleType) -> dict[str, ModuleType]:
+    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
+    return {name: importlib.import_module(f"{package.__name__}.{name}") for name in names}
+
+
+def _fields(type_name: str) -> set[str]:
+    type_ = schema._schema.type_map[type_name]
+    assert isinstance(type_, GraphQLObjectType)
+    return {f"{type_name}.{name}" for name in type_.fields}
+
+
+class TestDoors:
+    def test_every_rest_operation_has_its_graphql_field(self) -> None:
+        named = {operation["operationId"] for _, _, operation in operations(openapi_document())}
+
+        assert named == PAIRS.keys() | REST_ALONE.keys()
+
+    def test_every_graphql_root_field_has_its_rest_operation(self) -> None:
+        roots = _fields("Query") | _fields("Mutation") | _fields("Subscription")
+
+        assert roots == {field for field in PAIRS.values() if field.split(".")[0] in ROOTS} | GRAPHQL_ALONE.keys()
+
+    def test_every_field_of_the_table_exists(self) -> None:
+        for field in PAIRS.values():
+            assert field in _fields(field.split(".")[0])
+
+    def test_exceptions_are_few(self) -> None:
+        assert len(REST_ALONE) <= 5
+        assert len(GRAPHQL_ALONE) <= 5
+
+
+ROOTS = {"Query", "Mutation", "Subscription"}
+
+
+class TestRegistrations:
+    def test_every_router_is_mounted(self) -> None:
+        mounted = {id(router) for router in api.routes.ROUTERS}
+        for name, module in _modules(api.routes).items():
+            router: Any = getattr(module, "router", None)
+            assert isinstance(router, APIRouter), name
+            assert id(router) in mounted or name == "meta", f"api/routes/{name}.py is not in ROUTERS"
+
+    def test_every_route_has_a_function_and_a_description(self) -> None:
+        for route in iter_route_contexts([route for router in api.routes.ROUTERS for route in router.routes]):
+            assert (route.endpoint.__doc__ or "").strip(), route.name
+
+    @pytest.mark.parametrize(
+        ("suffix", "root"), [("Queries", Query), ("Mutations", Mutation), ("Subscriptions", Subscription)]
+    )
+    def test_every_part_of_the_schema_is_in_it(self, suffix: str, root: type) -> None:
+        for name, module in _modules(graphql_schema).items():
+            for attribute, value in vars(module).items():
+                if attribute.endswith(suffix) and isinstance(value, type) and value.__module__ == module.__name__:
+                    assert issubclass(root, value), f"graphql_schema/{name}.py: {attribute} is not in {root.__name__}"
+
+    def test_every_node_can_be_fetched_by_its_id(self) -> None:
+        implementing = {
+            name
+            for name, type_ in schema._schema.type_map.items()
+            if isinstance(type_, GraphQLObjectType) and any(face.name == "Node" for face in type_.interfaces)
+        }
+
+        assert implementing == set(LOADERS) == set(NODE_NAMES.values())
+
+    def test_every_model_is_registered(self) -> None:
+        declared = {mapper.class_.__name__ for mapper in Base.registry.mappers}
+        for module in _modules(db.models).values():
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, Base) and value is not Base:
+                    assert value.__name__ in db.models.__all__
+        assert declared == set(db.models.__all__) - {"Base"}
+
+    def test_a_feature_has_the_same_name_in_every_layer(self) -> None:
+        rest, graphql = set(_modules(api.routes)), set(_modules(graphql_schema))
+        features = {name for name in rest if name in _modules(services)}
+
+        assert rest - features == {"admin", "meta"}, "a route module without a service of its name"
+        assert features <= graphql, "a feature without a module of the GraphQL door"
