@@ -42,7 +42,10 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     if isinstance(original, InputValidationError):
-        problems = [Problem(_input_pointer(detail.location), detail.message, detail.type) for detail in original.errors]
+        problems = [
+            Problem(_input_pointer(detail.location), *errors.reword(detail.message, detail.type))
+            for detail in original.errors
+        ]
         summary = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
         return summary, {"code": "BAD_USER_INPUT", "errors": _listed(problems)}
     if (

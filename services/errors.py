@@ -14,6 +14,7 @@ The codes are the words that GraphQL clients know. The doors map them to a statu
 that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never shown.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,9 +163,21 @@ def from_validation(error: ValidationError, *, prefix: str = "") -> BadUserInput
 def from_error_list(details: Iterable[Mapping[str, Any]], *, prefix: str = "") -> BadUserInput:
     problems = []
     for detail in details:
-        message = str(detail["msg"]).removeprefix("Value error, ")
-        problems.append(Problem(prefix + to_pointer(detail["loc"]), message, str(detail["type"])))
+        problems.append(Problem(prefix + to_pointer(detail["loc"]), *reword(str(detail["msg"]), str(detail["type"]))))
     return BadUserInput("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in problems[:3]), errors=problems[:50])
+
+
+_TOO_MANY_ITEMS = re.compile(r"Value should have (at least|at most) (\d+) items? after validation, not \d+")
+
+
+def reword(message: str, type: str) -> tuple[str, str]:
+    """pydantic's sentence and type for an error, in terms of what was sent.
+
+    It counts "items" in text that is checked in several steps, and names the Python exception of a check of ours.
+    """
+    if (match := _TOO_MANY_ITEMS.fullmatch(message)) is not None:
+        return f"String should have {match[1]} {match[2]} characters", f"string_{type}"
+    return message.removeprefix("Value error, "), type
 
 
 def to_pointer(location: Iterable[str | int]) -> str:

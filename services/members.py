@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
+from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from db.engine import AnySelect, Session
@@ -157,9 +158,11 @@ async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) 
     )
     if known is not None:
         raise Conflict(f"Already a member, as {known}")
-    await session.execute(
-        insert(Membership).values(project_id=project_id, user_id=user_id, role=data.role.value, created_at=now())
-    )
+    values = {"project_id": project_id, "user_id": user_id, "role": data.role.value, "created_at": now()}
+    try:
+        await session.execute(insert(Membership).values(values))
+    except IntegrityError:  # somebody else added the person just now
+        raise Conflict("Already a member") from None
     await _record(session, actor, "member.added", project, user_id, (None, data.role))
     return await get(session, actor, project_id, user_id)
 

@@ -304,7 +304,8 @@ class TestGraphQL:
         await ada.invite(project, bob, "viewer")
         query = (
             "query($id: ID!, $after: String) { project(id: $id) { members(first: 1, after: $after) "
-            "{ totalCount pageInfo { hasNextPage endCursor } edges { node { role user { username } project { key } } } } } }"
+            "{ totalCount pageInfo { hasNextPage endCursor } "
+            "edges { node { role user { username } project { key } } } } } }"
         )
         first = (await bob.gql(query, {"id": project["node_id"]})).data["project"]["members"]
         variables = {"id": project["node_id"], "after": first["pageInfo"]["endCursor"]}

@@ -5,6 +5,7 @@ import secrets
 import pytest
 
 from db.engine import Database
+from services.rate_limits import RateLimits
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SERVER_KEY
 from tests.doors import Call, Door, another_instance, bearer, calling, log_in, nothing_written, on_both_doors
@@ -85,6 +86,34 @@ class TestLogins:
 
                 assert (await log_in("rest", here, ada.username, PASSWORD)).code == "RATE_LIMITED"
                 assert (await log_in("rest", there, ada.username, PASSWORD)).code == "RATE_LIMITED"
+            for each in (app, other):
+                await each.state.tandem.security.limits.close()
+
+    @on_both_doors
+    async def test_without_redis_a_worker_counts_alone(
+        self, ada: Person, bob: Person, database: Database, door: Door
+    ) -> None:
+        away = {"login_rate_limit": THREE, "rate_limit": "100/minute", "redis_url": "redis://127.0.0.1:1/0"}
+        async with another_instance(database, **away) as app, calling(app) as anonymous:
+            assert (await ME.on(door, bearer(anonymous, bob.access_token))).code is None
+            await fail(anonymous, door, ada.username)
+
+            assert (await log_in(door, anonymous, ada.username, PASSWORD)).code == "RATE_LIMITED"
+
+    @pytest.mark.xfail(reason="the lifespan does not close the limits", strict=True)
+    async def test_connections_to_redis_end_with_the_server(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        closed: list[RateLimits] = []
+
+        async def close(limits: RateLimits) -> None:
+            closed.append(limits)
+
+        monkeypatch.setattr(RateLimits, "close", close)
+        async with another_instance(database) as app:
+            pass
+
+        assert closed == [app.state.tandem.security.limits]
 
 
 class TestEverything:
