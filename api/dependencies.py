@@ -13,7 +13,7 @@ from api.state import State
 from db.engine import Session
 from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
-from services.errors import BadUserInput, Expected, TandemError
+from services.errors import BadUserInput, Expected, Forbidden, TandemError, Unauthenticated
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
 
@@ -48,6 +48,18 @@ async def get_actor(request: Request, state: AppState) -> Actor:
 
 
 Caller = Annotated[Actor, Depends(get_actor)]
+
+
+async def get_actor_if_any(request: Request, state: AppState) -> Actor:
+    """The caller of an operation that needs none: a stale token must not keep a client from refreshing it."""
+    try:
+        return await get_actor(request, state)
+    except (Unauthenticated, Forbidden):
+        await count_request(request.scope, state, ANONYMOUS)
+        return ANONYMOUS
+
+
+AnyCaller = Annotated[Actor, Depends(get_actor_if_any)]
 
 
 async def _reading(state: AppState) -> AsyncIterator[Session]:

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from core import context
 from core.settings import Settings
 
 
@@ -12,17 +13,21 @@ def configure_logging(settings: Settings) -> None:
     """Set up structlog, and the standard library's loggers that end in it."""
     level = logging.DEBUG if settings.debug else logging.getLevelNamesMapping()[settings.log_level]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     renderer: structlog.typing.Processor
     if settings.log_format == "json":
+        shared.append(structlog.processors.format_exc_info)
         renderer = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # plain: a traceback with the values of locals would print passwords
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -38,3 +43,11 @@ def configure_logging(settings: Settings) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     root.propagate = False
+
+
+def _add_request_id(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What clients are told to quote."""
+    request_id = context.request_id.get()
+    if request_id is not None:
+        event.setdefault("request_id", request_id)
+    return event

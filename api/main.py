@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await state.feed.stop()
+        await state.security.limits.close()
         await state.database.dispose()
 
     app = FastAPI(

@@ -1,5 +1,6 @@
 """Engines for both databases, and the sessions that services are given."""
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 
@@ -25,20 +27,36 @@ AnyRow = Row[*tuple[Any, ...]]
 DialectName = Literal["sqlite", "postgresql"]
 
 
+_SEVERAL_HOSTS = re.compile(
+    r"(?P<before>postgresql://(?:[^/@]*@)?)(?P<hosts>[^/@?,]+(?:,[^/@?,]+)+)(?P<after>(?:[/?].*)?)"
+)
+
+
 def normalise_url(url: str) -> URL:
     """The URL as users write it, with the driver this server uses.
 
-    ``sqlite:///file`` and ``postgresql://…`` (or ``postgres://…``) work unchanged. Raises ``ValueError`` for another
-    database, and for SQLite in memory, which several connections cannot share.
+    ``sqlite:///file`` and ``postgresql://…`` (or ``postgres://…``, with several hosts too) work unchanged. Raises
+    ``ValueError`` for another database, and for SQLite in memory, which several connections cannot share.
     """
-    parsed = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+    if url.startswith("postgres://"):
+        url = url.replace("postgres://", "postgresql://", 1)
+    hosts: tuple[str, ...] = ()
+    if (match := _SEVERAL_HOSTS.fullmatch(url)) is not None and ":" in match["hosts"]:
+        # libpq's own form; SQLAlchemy wants the hosts in the query
+        hosts = tuple(host if ":" in host else f"{host}:5432" for host in match["hosts"].split(","))
+        url = match["before"] + match["after"]
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("DATABASE_URL is no URL: use sqlite:///… or postgresql://…") from None
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or ":memory:" in parsed.database:
             raise ValueError("DATABASE_URL: SQLite needs a file, e.g. sqlite:///./tandem.db")
         return parsed.set(drivername="sqlite+aiosqlite")
     if backend == "postgresql":
-        return parsed.set(drivername="postgresql+psycopg")
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return parsed.update_query_dict({"host": hosts}) if hosts else parsed
     raise ValueError(f"DATABASE_URL: {backend} is not supported; use sqlite:///… or postgresql://…")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     GraphQLError,
     GraphQLSyntaxError,
     OperationDefinitionNode,
@@ -81,6 +82,15 @@ class _Known:
 
     document: DocumentNode
     affordable: set[str | None] = field(default_factory=set)
+
+
+PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
+"""The mutations that need no caller."""
+
+
+def needs_no_caller(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation consists of public mutations only, written out."""
+    return all(isinstance(node, FieldNode) and node.name.value in PUBLIC for node in operation.selection_set.selections)
 
 
 class Executor:

@@ -111,7 +111,7 @@ class UserMutations:
         input: ChangePasswordInput,  # type: ignore[valid-type]
     ) -> ChangePasswordPayload | None:
         context = info.context
-        user = await users.change_password(context.database, context.actor, input, hasher=context.security.hasher)
+        user = await users.change_password(context.database, context.actor, input, security=context.security)
         context.authenticator.forget()
         return ChangePasswordPayload(user=shown(user))
 

@@ -167,9 +167,10 @@ async def update(
     expected_version: Expected = None,
 ) -> CommentRecord:
     """Change a comment of one's own. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
-    comment, task, _ = await _lock(session, actor, comment_id, task_id, expected_version)
+    comment, task, _ = await _lock(session, actor, comment_id, task_id)
     if comment.author_id != actor.user_id:
         raise Forbidden("Only its author changes a comment")
+    _check_version(comment, expected_version)
     if data.body == comment.body:
         return comment
     row = await session.one(
@@ -193,9 +194,10 @@ async def delete(
     expected_version: Expected = None,
 ) -> None:
     """Delete a comment: one's own, or as an admin of the project. Raises ``NotFound``, ``Forbidden``."""
-    comment, task, project = await _lock(session, actor, comment_id, task_id, expected_version)
+    comment, task, project = await _lock(session, actor, comment_id, task_id)
     if comment.author_id != actor.user_id and not project.allows(Role.ADMIN):
         raise Forbidden("Only its author or an admin of the project deletes a comment")
+    _check_version(comment, expected_version)
     await session.execute(sql_delete(Comment).where(Comment.id == comment_id))
     await _record(session, actor, "comment.deleted", task, comment, {"body": (comment.body, None)})
 

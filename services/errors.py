@@ -198,6 +198,7 @@ def from_database(error: Exception) -> TandemError | None:
         or state[:2] in {"08", "53", "57"}
         or state in {"40001", "40P01", "55P03", "25P03"}
         or "database is locked" in text
+        or "unable to open database file" in text
         or "connection failed" in text
         or "consuming input failed" in text
     ):

@@ -253,6 +253,12 @@ async def end_others(session: Session, actor: Actor) -> int:
     return await _end(session, (LoginSession.user_id == user_id) & (LoginSession.id != actor.session_id))
 
 
+async def end_all(session: Session, actor: Actor, user_id: int) -> int:
+    """End every session of an account: for administrators. Returns how many there were."""
+    actor.require_admin()
+    return await _end(session, LoginSession.user_id == user_id)
+
+
 async def _end(session: Session, condition: ColumnElement[bool]) -> int:
     return await session.execute(
         update(LoginSession).where(condition, LoginSession.ended_at.is_(None)).values(ended_at=now())

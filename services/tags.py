@@ -167,7 +167,8 @@ async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: 
         select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(wanted))
     )
     ids = {row[0]: row[1] for row in rows}
-    for folded, name in wanted.items():
+    # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
+    for folded, name in sorted(wanted.items()):
         if folded in ids:
             continue
         values = {"project_id": project.id, "name": name, "name_folded": folded, "created_at": now()}

@@ -245,7 +245,10 @@ async def admin_update(session: Session, actor: Actor, user_id: int, data: UserA
     actor.require_admin()
     if user_id == actor.user_id and data.sent().get("disabled"):
         raise BadUserInput.at("/disabled", "you cannot disable your own account")
-    return await _update(session, actor, user_id, data.sent())
+    user = await _update(session, actor, user_id, data.sent())
+    if user.disabled:
+        await sessions.end_all(session, actor, user_id)  # or they would come back to life with the account
+    return user
 
 
 async def _update(session: Session, actor: Actor, user_id: int, values: dict[str, Any]) -> UserRecord:
@@ -275,12 +278,13 @@ async def _update(session: Session, actor: Actor, user_id: int, values: dict[str
 
 
 async def change_password(
-    database: Database, actor: Actor, data: PasswordChange, *, hasher: PasswordHasher
+    database: Database, actor: Actor, data: PasswordChange, *, security: sessions.Security
 ) -> UserRecord:
     """Set a new password and end the caller's other sessions.
 
     Raises ``BadUserInput`` where the confirmation differs, the new password is the old one, or the current one is
-    wrong. Takes the database and not a session, as hashing happens outside of transactions.
+    wrong; ``RateLimited``, as guesses count like logins. Takes the database and not a session, as hashing happens
+    outside of transactions.
     """
     user_id = actor.require_login()
     problems = []
@@ -290,12 +294,13 @@ async def change_password(
         problems.append(Problem("/new_password", "must differ from the current password"))
     if problems:
         raise BadUserInput("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)
+    await security.limits.check_login(f"user:{user_id}", f"user:{user_id}")
     async with database.reading() as session:
         stored = await session.scalar(select(User.password_hash).where(User.id == user_id))
-    fits, _ = await hasher.verify(data.current_password, stored)
+    fits, _ = await security.hasher.verify(data.current_password, stored)
     if not fits:
         raise BadUserInput.at("/current_password", "is not the current password")
-    password_hash = await hasher.hash(data.new_password)
+    password_hash = await security.hasher.hash(data.new_password)
     async with database.writing() as session:
         changed = await session.execute(
             update(User)

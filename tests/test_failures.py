@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from api.main import create_app
@@ -23,7 +23,8 @@ SECRET = "postgresql://tandem:hunter2@db.internal/tandem"
 TASKS = "{ tasks { edges { node { id } } } }"
 LIST = Call("GET /tasks", "{ result: tasks { totalCount edges { node { id } } } }")
 ONE = {"title": "x"}
-JSON = {"Content-Type": "application/json"}
+# a file has no connection to lose
+on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 Ask = Callable[[Person], Awaitable[httpx.Response]]
 
@@ -258,11 +259,10 @@ class TestDatabase:
         assert (ready.status_code, ready.json()["code"], alive.status_code) == (503, "UNAVAILABLE", 200)
 
     @on_both_doors
+    @on_postgresql
     async def test_connection_that_is_lost_meanwhile_is_unavailable(
-        self, ada: Person, backend: str, door: Door, monkeypatch: pytest.MonkeyPatch
+        self, ada: Person, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if backend == "sqlite":
-            return  # a file has no connection to lose
         monkeypatch.setattr(queries, "list_", _lose_connection)
         lost = await LIST.on(door, ada)
         monkeypatch.undo()
@@ -271,15 +271,15 @@ class TestDatabase:
         assert (await LIST.on(door, ada)).status == 200
 
     @on_both_doors
-    async def test_restarted_database_is_found_again(
-        self, ada: Person, database: Database, backend: str, door: Door
-    ) -> None:
-        if backend == "sqlite":
-            return
+    @on_postgresql
+    async def test_restarted_database_is_found_again(self, ada: Person, database: Database, door: Door) -> None:
         async with another_instance(database) as app, calling(app) as anonymous:
             caller = bearer(anonymous, ada.access_token)
             assert (await LIST.on(door, caller)).status == 200
-            end_connections(app)
+            async with app.state.tandem.database.reading() as idle:
+                pid = await idle.scalar(select(func.pg_backend_pid()))
+            async with database.reading() as session:
+                await session.scalar(select(func.pg_terminate_backend(pid)))
             assert (await LIST.on(door, caller)).status == 200
 
     @on_both_doors
@@ -303,17 +303,3 @@ class TestDatabase:
 
         assert (answer.status, answer.code) == (200, "UNAVAILABLE")
         assert answer.body["data"] == {"task": {"title": task["title"]}, "taskByRef": None}
-
-
-def end_connections(app: FastAPI) -> None:
-    """End the server's side of all connections that the application's pool holds idle, as a restart does."""
-    database: Database = app.state.tandem.database
-    pool = database.engines[0].sync_engine.pool
-    held = [pool.connect() for _ in range(pool.checkedin())]  # type: ignore[attr-defined]
-    pids = [connection.dbapi_connection.driver_connection.info.backend_pid for connection in held]
-    for connection in held:
-        connection.close()
-    admin = create_engine(database.url)
-    with admin.connect() as connection:
-        connection.execute(select(*[func.pg_terminate_backend(pid) for pid in pids]))
-    admin.dispose()

@@ -343,7 +343,7 @@ class TestChange:
 
     async def test_event_holds_no_password(self, ada: Person, state: State) -> None:
         data = PasswordChange.model_validate(change())
-        await change_password(state.database, ada.actor, data, hasher=state.security.hasher)
+        await change_password(state.database, ada.actor, data, security=state.security)
 
         async with state.database.reading() as session:
             [row] = await session.all(
@@ -357,6 +357,4 @@ class TestChange:
         key = Actor("api_key", user_id=ada.id, scopes=ada.actor.scopes, api_key_id=1)
 
         with pytest.raises(Forbidden):
-            await change_password(
-                state.database, key, PasswordChange.model_validate(change()), hasher=state.security.hasher
-            )
+            await change_password(state.database, key, PasswordChange.model_validate(change()), security=state.security)

@@ -100,7 +100,6 @@ class TestLogins:
 
             assert (await log_in(door, anonymous, ada.username, PASSWORD)).code == "RATE_LIMITED"
 
-    @pytest.mark.xfail(reason="the lifespan does not close the limits", strict=True)
     async def test_connections_to_redis_end_with_the_server(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -203,7 +203,6 @@ class TestDatabaseUrl:
     def test_urls_work_as_users_write_them(self, given: str, used: str) -> None:
         assert Database(given).url.render_as_string(hide_password=False) == used
 
-    @pytest.mark.xfail(reason="the ports of several hosts are not understood", strict=True)
     def test_several_hosts_may_have_ports(self) -> None:
         """As libpq writes them (PostgreSQL's documentation, 32.1.1.3)."""
         url = Database("postgresql://u:p@a:5433,b:5434/db?target_session_attrs=read-write").url

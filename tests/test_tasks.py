@@ -388,7 +388,6 @@ class TestGraphQL:
         expected = {"ref": "INBOX-1", "priority": 3, "status": "IN_PROGRESS", "tags": [{"name": "bug"}]}
         assert made.data["createTask"]["task"] == expected
 
-    @pytest.mark.xfail(reason="payloads are non-null: one refused field takes the answers of all others with it")
     async def test_mutations_of_one_request_are_transactions_of_their_own(self, ada: Person) -> None:
         answer = await ada.gql(
             'mutation { one: createTask(input: {title: "One"}) { task { ref } } '

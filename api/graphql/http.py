@@ -6,12 +6,20 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.dependencies import AppState, get_actor
+from api.dependencies import AppState, get_actor, get_actor_if_any
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
 from graphql_schema.errors import format_error, from_service, request_error
-from graphql_schema.execution import MUTATION, QUERY, SUBSCRIPTION, GraphQLRequest, Outcome, RequestError
+from graphql_schema.execution import (
+    MUTATION,
+    QUERY,
+    SUBSCRIPTION,
+    GraphQLRequest,
+    Outcome,
+    RequestError,
+    needs_no_caller,
+)
 from services.errors import TandemError, from_database
 
 router = APIRouter(include_in_schema=False)
@@ -61,16 +69,17 @@ async def _run(
     request: Request, state: AppState, graphql_request: GraphQLRequest, media_type: str, *, allowed: set[Any]
 ) -> Response:
     try:
-        actor = await get_actor(request, state)
+        document, operation = EXECUTOR.prepare(graphql_request)
+    except RequestError as error:
+        return _respond(error.outcome, media_type)
+    try:
+        # as on REST: logging in and the like need no caller, and a stale token is no hindrance there
+        actor = await (get_actor_if_any if needs_no_caller(operation) else get_actor)(request, state)
     except Exception as error:
         known = error if isinstance(error, TandemError) else from_database(error)
         if known is None:
             raise
         return _respond(Outcome(errors=[format_error(from_service(known))], executed=False), media_type)
-    try:
-        document, operation = EXECUTOR.prepare(graphql_request)
-    except RequestError as error:
-        return _respond(error.outcome, media_type)
     kind = operation.operation
     if kind is SUBSCRIPTION:
         refusal = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))

@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from api.dependencies import AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links
+from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import sessions
 from services.sessions import (
@@ -34,7 +34,7 @@ class PasswordForm(BaseModel):
 
 @router.post("/token", response_model=TokenOut)
 async def create_token(
-    form: Annotated[PasswordForm, Form()], actor: Caller, state: AppState, request: Request, response: Response
+    form: Annotated[PasswordForm, Form()], actor: AnyCaller, state: AppState, request: Request, response: Response
 ) -> TokenPair:
     """Log in with username and password: a short access token, and a refresh token for the next one."""
     response.headers["Cache-Control"] = "no-store"
@@ -50,7 +50,7 @@ async def create_token(
 
 @router.post("/token/refresh", response_model=TokenOut)
 async def refresh_token(
-    body: RefreshTokenInput, actor: Caller, session: Writing, state: AppState, response: Response
+    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, response: Response
 ) -> TokenPair:
     """Exchange a refresh token for new tokens. It works once: using it again ends the session."""
     response.headers["Cache-Control"] = "no-store"
@@ -58,7 +58,7 @@ async def refresh_token(
 
 
 @router.post("/token/revoke", status_code=204)
-async def revoke_token(body: RefreshTokenInput, actor: Caller, session: Writing, state: AppState) -> None:
+async def revoke_token(body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState) -> None:
     """Log out: end the session of a refresh token (RFC 7009). An unknown token is no error."""
     await sessions.revoke(session, actor, body)
     state.authenticator.forget()

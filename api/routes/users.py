@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
+from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import users
 from services.users import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
@@ -12,7 +12,7 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
-async def register_user(body: UserCreate, actor: Caller, state: AppState, response: Response) -> UserRecord:
+async def register_user(body: UserCreate, actor: AnyCaller, state: AppState, response: Response) -> UserRecord:
     """Register an account, with its Inbox. No login is needed."""
     user = await users.register(state.database, actor, body, hasher=state.security.hasher)
     response.headers["Location"] = "/api/v1/users/me"
@@ -34,7 +34,7 @@ async def update_me(body: UserUpdate, actor: Caller, session: Writing) -> UserRe
 @router.post("/users/me/password", response_model=UserOut)
 async def change_password(body: PasswordChange, actor: Caller, state: AppState) -> UserRecord:
     """Change the caller's password and end every other session."""
-    user = await users.change_password(state.database, actor, body, hasher=state.security.hasher)
+    user = await users.change_password(state.database, actor, body, security=state.security)
     state.authenticator.forget()
     return user
 

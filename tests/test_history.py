@@ -1,0 +1,207 @@
+"""History: every change of a task and its comments once, with before and after, who and by which request."""
+
+from typing import Any
+
+import pytest
+
+from db.engine import Database
+from tests.actors import Person
+from tests.doors import Door, on_both_doors
+from tests.operations import ok, run
+from tests.stored import new_events, unchanged
+
+
+async def history(door: Door, ada: Person, task_id: int) -> list[dict[str, Any]]:
+    """The events, oldest first, with the changes as a map."""
+    listed = await ok(door, "list_task_history", ada, task_id=task_id)
+    changes = [
+        {change["field"]: (change["before"], change["after"]) for change in event["changes"]} for event in listed
+    ]
+    return [event | {"changes": change} for event, change in zip(listed, changes, strict=True)][::-1]
+
+
+@on_both_doors
+class TestBothDoors:
+    async def test_every_change_is_one_event_with_before_and_after(self, ada: Person, bob: Person, door: Door) -> None:
+        project = await ada.project()
+        await ada.invite(project, bob)
+        body = {
+            "title": "Plan",
+            "priority": 2,
+            "due_at": "2026-01-31T12:00:00Z",
+            "tags": ["a"],
+            "project_id": project["id"],
+        }
+        task = await ok(door, "create_task", ada, body)
+        sent = {
+            "title": "Do",
+            "status": "completed",
+            "priority": 2,
+            "due_at": None,
+            "tags": ["b"],
+            "assignee_ids": [bob.id],
+        }
+        await ok(door, "update_task", bob, sent, task_id=task["id"])
+        comment = await ok(door, "create_comment", bob, {"body": "Done"}, task_id=task["id"])
+        place = {"task_id": task["id"], "comment_id": comment["id"]}
+        await ok(door, "update_comment", bob, {"body": "Done!"}, **place)
+        await ok(door, "delete_comment", ada, **place)
+        await ok(door, "delete_task", ada, task_id=task["id"])
+        await ok(door, "restore_task", ada, task_id=task["id"])
+
+        events = await history(door, ada, task["id"])
+        deleted_at = events[5]["changes"]["deleted_at"][1]
+        assert [(event["kind"], event["actor_id"], event["entity_version"], event["changes"]) for event in events] == [
+            (
+                "task.created",
+                ada.id,
+                1,
+                {
+                    "title": (None, "Plan"),
+                    "status": (None, "pending"),
+                    "priority": (None, 2),
+                    "due_at": (None, "2026-01-31T12:00:00Z"),
+                    "tags": (None, ["a"]),
+                    "number": (None, 1),
+                },
+            ),
+            (
+                "task.updated",
+                bob.id,
+                2,
+                {
+                    "title": ("Plan", "Do"),
+                    "status": ("pending", "completed"),
+                    "due_at": ("2026-01-31T12:00:00Z", None),
+                    "tags": (["a"], ["b"]),
+                    "assignee_ids": ([], [bob.id]),
+                },
+            ),
+            ("comment.created", bob.id, 1, {"body": (None, "Done")}),
+            ("comment.updated", bob.id, 2, {"body": ("Done", "Done!")}),
+            ("comment.deleted", ada.id, 2, {"body": ("Done!", None)}),
+            ("task.deleted", ada.id, 3, {"deleted_at": (None, deleted_at)}),
+            ("task.restored", ada.id, 4, {"deleted_at": (deleted_at, None)}),
+        ]
+        for event in events:
+            entity = ("comment", comment["id"]) if event["kind"].startswith("comment") else ("task", task["id"])
+            assert (event["entity_type"], event["entity_id"]) == entity
+            assert (event["task_id"], event["project_id"]) == (task["id"], project["id"])
+            assert event["actor_method"] == "token"
+        assert len({event["event_id"] for event in events}) == len(events)
+        assert [event["occurred_at"] for event in events] == sorted(event["occurred_at"] for event in events)
+
+    async def test_fields_of_a_change_come_in_the_same_order(self, ada: Person, door: Door) -> None:
+        task = await ada.task(description="Long", priority=3, tags=["bug"])
+        [event] = await ok(door, "list_task_history", ada, task_id=task["id"])
+        fields = [change["field"] for change in event["changes"]]
+
+        assert fields == ["description", "number", "priority", "status", "tags", "title"]
+
+    async def test_event_names_the_request_and_how_it_was_authenticated(
+        self, ada: Person, door: Door, database: Database
+    ) -> None:
+        task, key = await ada.task(), await ada.api_key("tasks:write")
+        key.headers |= {"X-Request-ID": f"my-request-{task['id']}"}
+        await ok(door, "update_task", key, {"title": "By a key"}, task_id=task["id"])
+
+        event = (await history(door, ada, task["id"]))[-1]
+        assert (event["request_id"], event["actor_method"], event["actor_id"]) == (
+            f"my-request-{task['id']}",
+            "api_key",
+            ada.id,
+        )
+
+    async def test_refused_and_empty_changes_leave_no_event(
+        self, ada: Person, bob: Person, door: Door, database: Database
+    ) -> None:
+        task = await ada.task(tags=["bug"])
+        comment = await ada.comment(task["id"])
+        place = {"task_id": task["id"], "comment_id": comment["id"]}
+        async with unchanged(database):
+            for body in ({}, {"title": task["title"]}, {"tags": ["BUG"]}, {"title": ""}, {"assignee_ids": [bob.id]}):
+                await run(door, "update_task", ada, body, task_id=task["id"])
+            await run(door, "update_task", ada, {"title": "x"}, task_id=task["id"], expected=9)
+            await run(door, "update_task", bob, {"title": "x"}, task_id=task["id"])
+            await run(door, "update_comment", ada, {"body": comment["body"]}, **place)
+            await run(door, "delete_comment", bob, **place)
+            await run(door, "restore_task", ada, task_id=task["id"])
+
+        assert [event["kind"] for event in await history(door, ada, task["id"])] == ["task.created", "comment.created"]
+
+    async def test_history_is_of_the_task_alone(self, ada: Person, door: Door) -> None:
+        task, other = await ada.task(), await ada.task()
+        below = await ada.task(parent_id=task["id"])
+        await ada.comment(other["id"])
+        await ok(door, "update_task", ada, {"title": "x"}, task_id=below["id"])
+
+        assert [event["kind"] for event in await history(door, ada, task["id"])] == ["task.created"]
+
+    async def test_history_is_for_those_who_may_read_the_task(self, ada: Person, bob: Person, door: Door) -> None:
+        project = await ada.project()
+        task = await ada.task(project_id=project["id"])
+        assert (await run(door, "list_task_history", bob, task_id=task["id"])).refusal == ("NOT_FOUND", [])
+        await ada.invite(project, bob, "viewer")
+        assert len(await history(door, bob, task["id"])) == 1
+
+        await ada.delete(f"/tasks/{task['id']}")
+        assert (await run(door, "list_task_history", ada, task_id=task["id"])).refusal == ("NOT_FOUND", [])
+
+    @pytest.mark.parametrize("sent", ["", "x" * 129, "no spaces", "tab\there", "é"])
+    async def test_request_ids_that_are_none_are_replaced(self, ada: Person, door: Door, sent: str) -> None:
+        ada.headers["X-Request-ID"] = sent
+        raw = {name: value.encode("latin-1") for name, value in ada.headers.items()}
+        made = await ada.client.post("/api/v1/tasks", json={"title": "x"}, headers=raw)
+        del ada.headers["X-Request-ID"]
+
+        [event] = await history(door, ada, made.json()["id"])
+        assert event["request_id"] == made.headers["x-request-id"] != sent
+
+
+class TestRest:
+    async def test_history_comes_newest_first_in_pages(self, ada: Person) -> None:
+        task = await ada.task()
+        for n in range(4):
+            await ada.patch(f"/tasks/{task['id']}", {"title": f"{n}"})
+        path = f"/tasks/{task['id']}/history"
+        whole, first = (await ada.get(path)).json(), await ada.get(f"{path}?limit=2")
+        following = first.headers["link"].partition('>; rel="next"')[0].rpartition("<")[2]
+
+        assert [event["entity_version"] for event in whole] == [5, 4, 3, 2, 1]
+        assert first.json() == whole[:2]
+        assert (await ada.client.get(following, headers=ada.headers)).json() == whole[2:4]
+        assert (await ada.get(f"{path}?skip=4")).json() == whole[4:]
+
+
+class TestGraphQL:
+    async def test_history_is_a_connection_with_actors(self, ada: Person) -> None:
+        task = await ada.task()
+        await ada.patch(f"/tasks/{task['id']}", {"tags": ["bug"]})
+        answer = await ada.gql(
+            "query($id: ID!) { task(id: $id) { history(first: 1) { totalCount pageInfo { hasNextPage } "
+            "edges { node { kind actor { username } changes { field before after } } } } } }",
+            {"id": task["node_id"]},
+        )
+
+        assert answer.data["task"]["history"] == {
+            "totalCount": 2,
+            "pageInfo": {"hasNextPage": True},
+            "edges": [
+                {
+                    "node": {
+                        "kind": "task.updated",
+                        "actor": {"username": ada.username},
+                        "changes": [{"field": "tags", "before": [], "after": ["bug"]}],
+                    }
+                }
+            ],
+        }
+
+    async def test_change_of_an_unreadable_task_is_no_node(self, ada: Person, bob: Person, database: Database) -> None:
+        async with new_events(database) as events:
+            await ada.task()
+        [event] = (await ada.get(f"/tasks/{events[0].task_id}/history")).json()
+        query = "query($id: ID!) { node(id: $id) { ... on Event { kind } } }"
+
+        assert (await ada.gql(query, {"id": event["node_id"]})).data["node"] == {"kind": "task.created"}
+        assert (await bob.gql(query, {"id": event["node_id"]})).data["node"] is None
