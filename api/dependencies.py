@@ -55,7 +55,6 @@ async def get_actor_if_any(request: Request, state: AppState) -> Actor:
     try:
         return await get_actor(request, state)
     except (Unauthenticated, Forbidden):
-        await count_request(request.scope, state, ANONYMOUS)
         return ANONYMOUS
 
 

@@ -33,7 +33,9 @@ class TaskListQuery(ListQuery):
     due_after: Timestamp | None = Field(None, description="Due at or after this instant.")
     due_before: Timestamp | None = Field(None, description="Due before this instant.")
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
-    search: SearchText | None = Field(None)
+    search: SearchText | None = Field(
+        None, description="In the title or the description, whatever the case; % and _ are letters."
+    )
     filter: str | None = Field(
         None,
         max_length=20_000,

@@ -170,7 +170,7 @@ async def update(
     comment, task, _ = await _lock(session, actor, comment_id, task_id)
     if comment.author_id != actor.user_id:
         raise Forbidden("Only its author changes a comment")
-    _check_version(comment, expected_version)
+    require_version(comment.version, expected_version)
     if data.body == comment.body:
         return comment
     row = await session.one(
@@ -197,13 +197,13 @@ async def delete(
     comment, task, project = await _lock(session, actor, comment_id, task_id)
     if comment.author_id != actor.user_id and not project.allows(Role.ADMIN):
         raise Forbidden("Only its author or an admin of the project deletes a comment")
-    _check_version(comment, expected_version)
+    require_version(comment.version, expected_version)
     await session.execute(sql_delete(Comment).where(Comment.id == comment_id))
     await _record(session, actor, "comment.deleted", task, comment, {"body": (comment.body, None)})
 
 
 async def _lock(
-    session: Session, actor: Actor, comment_id: int, task_id: int | None, expected_version: Expected
+    session: Session, actor: Actor, comment_id: int, task_id: int | None
 ) -> tuple[CommentRecord, TaskRecord, ProjectRecord]:
     actor.require(Scope.TASKS_WRITE)
     row = await session.first(visible(actor).where(Comment.id == comment_id).with_for_update(of=Comment))
@@ -212,7 +212,6 @@ async def _lock(
     comment = CommentRecord._make(row)
     task = await tasks.get(session, actor, comment.task_id)
     project = await require(session, actor, task.project_id, Role.MEMBER)
-    require_version(comment.version, expected_version)
     return comment, task, project
 
 

@@ -21,6 +21,10 @@ PATHS: dict[Door, str] = {"rest": "/api/v1/tasks", "graphql": "/graphql"}
 SMALL = 1024
 TOO_LARGE = b'{"title": "' + b"x" * SMALL + b'"}'
 HUGE_INTEGER = b'{"title": "x", "priority": ' + b"9" * 5000 + b"}"
+IMPOSSIBLE = (
+    *("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e400", "9" * 400, "-" + "9" * 400),
+    *("1.5", "2147483648", "-2147483649"),
+)
 BROKEN = {
     "cut off": b'{"title": "x"',
     "two values": b'{"title": "x"} {}',
@@ -117,37 +121,29 @@ class TestBrokenJson:
 
         assert (answer.status_code, code(answer)) == (422, "BAD_USER_INPUT")
 
-    @pytest.mark.parametrize(
-        "number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e400", "9" * 400, "1.5", "2147483648", "-0.1"]
-    )
     @pytest.mark.parametrize("field", ["priority", "title", "parent_id", "assignee_ids", "due_at", "no_such_field"])
     async def test_impossible_number_is_refused_where_it_stands(
-        self, ada: Person, database: Database, field: str, number: str
+        self, ada: Person, database: Database, field: str
     ) -> None:
-        content = f'{{"title": "x", "{field}": {number}}}'.encode()
-        async with unchanged(database):
-            answer = await send(ada, "rest", content=content)
+        for number in IMPOSSIBLE:
+            content = f'{{"title": "x", "{field}": {number}}}'.encode()
+            async with unchanged(database):
+                answer = await send(ada, "rest", content=content)
 
-        assert (answer.status_code, code(answer)) == (422, "BAD_USER_INPUT")
-        assert {item["pointer"] for item in answer.json()["errors"]} == {f"/{field}"}
-        said = answer.text.replace(answer.headers["x-request-id"], "")
-        assert not any(word in said for word in ("NaN", "nfinity", number.strip("-")))
+            assert (answer.status_code, code(answer)) == (422, "BAD_USER_INPUT"), number
+            assert {item["pointer"] for item in answer.json()["errors"]} == {f"/{field}"}
+            said = answer.text.replace(answer.headers["x-request-id"], "")
+            assert not any(word in said for word in ("NaN", "nfinity", number.strip("-")))
 
-    @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-    async def test_what_is_no_json_is_malformed_on_graphql(self, ada: Person, number: str) -> None:
-        content = f'{{"query": "query($n: Int) {{ __typename }}", "variables": {{"n": {number}}}}}'
-        answer = await send(ada, "graphql", content=content.encode())
-
-        assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
-
-    @pytest.mark.parametrize("number", ["1e999", "1e400", "9" * 400, "1.5", "2147483648"])
-    async def test_impossible_number_in_a_variable_is_refused(self, ada: Person, number: str) -> None:
+    async def test_impossible_number_in_a_variable_is_refused(self, ada: Person) -> None:
         query = "query($n: Int) { tasks(first: $n) { totalCount } }"
-        content = f'{{"query": "{query}", "variables": {{"n": {number}}}}}'
-        answer = await send(ada, "graphql", content=content.encode())
+        for number in IMPOSSIBLE:
+            content = f'{{"query": "{query}", "variables": {{"n": {number}}}}}'.encode()
+            answer = await send(ada, "graphql", content=content)
 
-        assert (answer.status_code, code(answer)) in [(400, "BAD_USER_INPUT"), (400, "BAD_REQUEST")]
-        assert "data" not in answer.json()
+            assert answer.status_code == 400, number
+            assert code(answer) in {"BAD_USER_INPUT", "BAD_REQUEST"}
+            assert "data" not in answer.json()
 
 
 class TestSize:
@@ -159,15 +155,19 @@ class TestSize:
 
     @on_both_doors
     async def test_declared_body_is_refused_unread(self, small: Anonymous, database: Database, door: Door) -> None:
+        read = False
+
         async def unread() -> AsyncIterator[bytes]:
-            pytest.fail("the body was read")
-            yield b""
+            nonlocal read
+            read = True
+            yield TOO_LARGE
 
         async with unchanged(database):
             answer = await send(small, door, content=unread(), headers=JSON | {"Content-Length": str(len(TOO_LARGE))})
 
         assert (answer.status_code, code(answer)) == (413, "PAYLOAD_TOO_LARGE")
         assert answer.headers["connection"] == "close"
+        assert not read
 
     @on_both_doors
     async def test_undeclared_body_is_refused_at_the_limit(

@@ -252,7 +252,9 @@ class TestDisableUser:
         assert admin.http("GET", "/users/me", headers=bearer).status_code == 401
 
         assert admin("enable-user", "boss").output == "boss is enabled.\n"
-        assert admin.http("GET", "/users/me", headers=bearer).status_code == 200
+        assert admin.login("boss").status_code == 200
+        # the sessions of before do not come back to life
+        assert admin.http("GET", "/users/me", headers=bearer).status_code == 401
 
     def test_nobody_is_disabled(self, lite: Cli) -> None:
         assert lite("disable-user", "nobody").refusal == "Account nobody not found"

@@ -150,7 +150,7 @@ class TestBothDoors:
     @pytest.mark.parametrize("sent", ["", "x" * 129, "no spaces", "tab\there", "é"])
     async def test_request_ids_that_are_none_are_replaced(self, ada: Person, door: Door, sent: str) -> None:
         ada.headers["X-Request-ID"] = sent
-        raw = {name: value.encode("latin-1") for name, value in ada.headers.items()}
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in ada.headers.items()]
         made = await ada.client.post("/api/v1/tasks", json={"title": "x"}, headers=raw)
         del ada.headers["X-Request-ID"]
 

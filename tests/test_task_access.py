@@ -212,7 +212,8 @@ async def by_ref(door: Door, caller: Person, ref: str) -> int | None:
     if door == "rest":
         answer = await caller.get(f"/tasks/by-ref/{ref}")
         assert answer.status_code in {200, 404}
-        return answer.json().get("id")
+        found_id: int | None = answer.json().get("id")
+        return found_id
     found = (await caller.gql("query($ref: String!) { taskByRef(ref: $ref) { databaseId } }", {"ref": ref})).data
     return found["taskByRef"] and int(found["taskByRef"]["databaseId"])
 

@@ -348,7 +348,7 @@ class TestExpand:
             project_id=project["id"], parent_id=parent["id"], tags=["b", "A"], assignee_ids=[bob.id, ada.id]
         )
         comments = [await (ada, bob)[n % 2].comment(task["id"], f"Comment {n}") for n in range(5)]
-        me, them = ({"id": p.id, "node_id": p.node_id, "username": p.username, "full_name": None} for p in (ada, bob))
+        me, them = (dict[str, Any](id=p.id, node_id=p.node_id, username=p.username, full_name=None) for p in (ada, bob))
         tags = (await ada.get(f"/projects/{project['id']}/tags")).json()
         relations = {
             "project": project,

@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.dependencies import AppState, get_actor, get_actor_if_any
+from api.dependencies import AppState, get_actor
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
@@ -20,7 +20,8 @@ from graphql_schema.execution import (
     RequestError,
     needs_no_caller,
 )
-from services.errors import TandemError, from_database
+from services.actors import ANONYMOUS, Actor
+from services.errors import Forbidden, TandemError, Unauthenticated, from_database
 
 router = APIRouter(include_in_schema=False)
 
@@ -69,27 +70,41 @@ async def _run(
     request: Request, state: AppState, graphql_request: GraphQLRequest, media_type: str, *, allowed: set[Any]
 ) -> Response:
     try:
+        # before anything else: whoever asks too often costs no more than this
+        actor, refusal = await _caller(request, state)
+    except TandemError as error:
+        return _refused(error, media_type)
+    try:
         document, operation = EXECUTOR.prepare(graphql_request)
     except RequestError as error:
-        return _respond(error.outcome, media_type)
-    try:
-        # as on REST: logging in and the like need no caller, and a stale token is no hindrance there
-        actor = await (get_actor_if_any if needs_no_caller(operation) else get_actor)(request, state)
-    except Exception as error:
-        known = error if isinstance(error, TandemError) else from_database(error)
-        if known is None:
-            raise
-        return _respond(Outcome(errors=[format_error(from_service(known))], executed=False), media_type)
+        return _refused(refusal, media_type) if refusal else _respond(error.outcome, media_type)
+    # as on REST: logging in and the like need no caller, and a stale token is no hindrance there
+    if refusal and not needs_no_caller(operation):
+        return _refused(refusal, media_type)
     kind = operation.operation
     if kind is SUBSCRIPTION:
-        refusal = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))
-        return _respond(Outcome(errors=[refusal], executed=False), media_type)
+        wanted = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))
+        return _respond(Outcome(errors=[wanted], executed=False), media_type)
     if kind not in allowed:
         return _bad_request(
             "A mutation needs POST", media_type, status=405, code="METHOD_NOT_ALLOWED", headers={"Allow": "POST"}
         )
     outcome = await EXECUTOR.execute(graphql_request, make_context(request, state, actor), document, operation)
     return _respond(outcome, media_type, keep=kind is MUTATION)
+
+
+async def _caller(request: Request, state: AppState) -> tuple[Actor, TandemError | None]:
+    """The caller; an anonymous one, and why, where the credentials are no good. Raises other ``TandemError``."""
+    try:
+        return await get_actor(request, state), None
+    except (Unauthenticated, Forbidden) as error:
+        return ANONYMOUS, error
+    except Exception as error:
+        raise from_database(error) or error from error
+
+
+def _refused(error: TandemError, media_type: str) -> Response:
+    return _respond(Outcome(errors=[format_error(from_service(error))], executed=False), media_type)
 
 
 def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Response:
