@@ -61,7 +61,7 @@ class Limits:
 
     # of a document: what it is written with, whatever of it is executed
     characters: int = 131_072
-    tokens: int = 3_000
+    tokens: int = 2_500
     operations: int = 25
     literals: int = 500
     # of an operation, its fragments spread out

@@ -111,9 +111,8 @@ class _Merging:
         """The fields by response name; a fragment that is spread several times counts once."""
         found: dict[str, list[_Selected]] = {}
         spread: set[str] = set()
-        stack = list(sources)[::-1]
-        while stack:
-            parent, selection_set = stack.pop()
+
+        def visit(parent: GraphQLNamedType, selection_set: SelectionSetNode) -> None:
             for item in selection_set.selections:
                 if isinstance(item, FieldNode):
                     name = item.alias.value if item.alias else item.name.value
@@ -121,11 +120,14 @@ class _Merging:
                     if definition is not None:
                         found.setdefault(name, []).append(_Selected(parent, item, definition))
                 elif isinstance(item, InlineFragmentNode):
-                    stack.append((self._narrowed(parent, item), item.selection_set))
+                    visit(self._narrowed(parent, item), item.selection_set)
                 elif isinstance(item, FragmentSpreadNode) and item.name.value not in spread:
                     spread.add(item.name.value)
                     fragment = self._fragments[item.name.value]
-                    stack.append((self._narrowed(parent, fragment), fragment.selection_set))
+                    visit(self._narrowed(parent, fragment), fragment.selection_set)
+
+        for source in sources:
+            visit(*source)
         return found
 
     def _narrowed(

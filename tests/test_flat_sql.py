@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
 
 from core.clock import now
 from db.engine import Database
-from db.models import Comment, Event, Project, Task, TaskAssignee, TaskTag, TaskText
+from db.models import Comment, Event, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText, User
 from services import authentication
 from tests.actors import Person
 from tests.statements import StatementCounter
@@ -16,7 +17,7 @@ from tests.statements import StatementCounter
 FEW, MANY = 10, 1_000
 PAGE = 100
 
-Request = Callable[[Person], Awaitable[object]]
+Request = Callable[[Person, dict[str, Any]], Awaitable[object]]
 
 
 @pytest.fixture(autouse=True)
@@ -47,13 +48,16 @@ async def _fill(database: Database, ada: Person, count: int) -> None:
         await session.execute(insert(TaskAssignee), [{"task_id": id_, "user_id": ada.id} for id_ in ids])
         links = [{"task_id": id_, "tag_id": tag_id} for id_ in ids for tag_id in tag_ids]
         await session.execute(insert(TaskTag), links)
+        # each has a few, the newest as many as there are tasks
+        long = [ids[-1]] * count
         comments = [
-            {"task_id": id_, "author_id": ada.id, "body": f"{n}", "created_at": moment} for id_ in ids for n in range(4)
+            {"task_id": id_, "author_id": ada.id, "body": f"{n}", "created_at": moment}
+            for n, id_ in enumerate([*ids * 4, *long])
         ]
         await session.execute(insert(Comment), comments)
         happened = [
             {
-                "event_id": f"{id_}-{ada.id}",
+                "event_id": f"{n}-{ada.id}",
                 "occurred_at": moment,
                 "kind": "task.created",
                 "entity_type": "task",
@@ -64,16 +68,24 @@ async def _fill(database: Database, ada: Person, count: int) -> None:
                 "changes": {},
                 "notify": True,
             }
-            for id_ in ids
+            for n, id_ in enumerate([*ids, *long])
         ]
         await session.execute(insert(Event), happened)
+        names = [f"{ada.username}_{n}" for n in range(count // 10)]
+        people = [{"username": name, "username_folded": name, "updated_at": moment} for name in names]
+        await session.execute(insert(User), people)
+        user_ids = await session.scalars(select(User.id).where(User.username.in_(names)))
+        members = [{"project_id": first["project_id"], "user_id": id_, "role": "viewer"} for id_ in user_ids]
+        await session.execute(insert(Membership), members)
+        labels = [{"project_id": first["project_id"], "name": name, "name_folded": name} for name in names]
+        await session.execute(insert(Tag), labels)
         project = Project.id == first["project_id"]
         await session.execute(update(Project).where(project).values(last_number=count))
 
 
 def rest(path: str) -> Request:
-    async def ask(person: Person) -> object:
-        answer = await person.get(path)
+    async def ask(person: Person, task: dict[str, Any]) -> object:
+        answer = await person.get(path.format(project=task["project_id"], task=task["id"]))
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -81,8 +93,9 @@ def rest(path: str) -> Request:
 
 
 def gql(query: str) -> Request:
-    async def ask(person: Person) -> object:
-        return (await person.gql(query)).data
+    async def ask(person: Person, task: dict[str, Any]) -> object:
+        variables = {"task": task["node_id"]} if "$task" in query else {}
+        return (await person.gql(query, variables)).data
 
     return ask
 
@@ -98,6 +111,12 @@ SHAPES: dict[str, tuple[Request, int]] = {
     "REST: tasks": (rest(f"/tasks?limit={PAGE}"), 1),
     "REST: tasks and their number": (rest(f"/tasks?limit={PAGE}&total=true"), 2),
     "REST: tasks with relations": (rest(f"/tasks?limit={PAGE}&{EXPAND}"), 7),
+    "REST: projects and their number": (rest("/projects?total=true"), 2),
+    "REST: members": (rest("/projects/{project}/members"), 2),
+    "REST: tags": (rest("/projects/{project}/tags"), 2),
+    "REST: comments": (rest("/tasks/{task}/comments"), 2),
+    "REST: history": (rest("/tasks/{task}/history"), 2),
+    "REST: a task with relations": (rest(f"/tasks/{{task}}?{EXPAND}"), 7),
     "GraphQL: tasks": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ node {{ id title }} }} }} }}"), 1),
     "GraphQL: tasks and their number": (gql(f"{{ tasks(first: {PAGE}) {{ totalCount edges {{ cursor }} }} }}"), 2),
     "GraphQL: tasks with relations": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ {NODE} }} }} }}"), 7),
@@ -116,6 +135,12 @@ SHAPES: dict[str, tuple[Request, int]] = {
             " tasks(first: 20) { edges { node { comments(first: 2) { edges { node { body } } } } } } } } } }"),
         5,
     ),
+    "GraphQL: a task, its project's people, its comments and history": (
+        gql("query($task: ID!) { task(id: $task) { commentCount comments(first: 100) { totalCount edges { node { author"
+            " { username } } } } history(first: 100) { edges { node { kind } } }"
+            " project { tags { name } members(first: 100) { totalCount edges { node { user { username } } } } } } }"),
+        8,
+    ),
 }  # fmt: skip
 
 
@@ -126,10 +151,11 @@ async def test_statements_are_as_many_for_a_thousand_rows_as_for_ten(
     for rows in (FEW, MANY):
         person = await people()
         await _fill(database, person, rows)
+        [newest] = (await person.get("/tasks?limit=1")).json()
         for shape, (request, _) in SHAPES.items():
             await person.get("/users/me")
             statements.reset()
-            await request(person)
+            await request(person, newest)
             counts[shape].append(statements.count)
 
     assert counts == {shape: [expected, expected] for shape, (_, expected) in SHAPES.items()}

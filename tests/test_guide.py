@@ -1,10 +1,12 @@
 """What the source guide promises its reader, on its own paths, with nothing added but an Authorization header."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+from api import middleware
 from tests.actors import PASSWORD, Person
 from tests.conftest import SERVER_KEY
 
@@ -176,3 +178,141 @@ class TestItsOtherFacts:
 
     async def test_time_is_told(self, client: httpx.AsyncClient) -> None:
         assert float((await client.get("/health")).headers["x-process-time"]) > 0
+
+    async def test_requests_are_logged(self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        logged: list[dict[str, Any]] = []
+        monkeypatch.setattr(middleware, "access", SimpleNamespace(info=lambda _, **fields: logged.append(fields)))
+        await client.get("/health?x=1")
+        await client.delete("/tasks/1")
+
+        assert [(line["method"], line["path"], line["status"]) for line in logged] == [
+            ("GET", "/health", 200),
+            ("DELETE", "/tasks/1", 401),
+        ]
+        assert all(line["duration_ms"] > 0 for line in logged)
+
+
+class TestItsTasks:
+    async def test_title_is_enough_for_a_task(self, guide: Guide) -> None:
+        task = await guide.create()
+
+        assert (task["description"], task["status"], task["priority"]) == (None, "pending", 1)
+        assert task["updated_at"] == task["created_at"]
+
+    @pytest.mark.parametrize(
+        ("field", "good", "bad"),
+        [
+            ("title", ["x", "x" * 200], ["", "x" * 201, None]),
+            ("priority", [1, 2, 3, 4, 5], [0, 6, 2.5, "high"]),
+            ("status", ["pending", "in_progress", "completed", "cancelled"], ["done", "", None]),
+        ],
+    )
+    async def test_fields_have_their_bounds(self, guide: Guide, field: str, good: list[Any], bad: list[Any]) -> None:
+        for value in good:
+            assert (await guide.create(**{field: value}))[field] == value
+        for value in bad:
+            refused = await guide("POST", "/tasks", json={"title": "x", field: value})
+            assert refused.status_code == 422
+            [problem] = refused.json()["errors"]
+            assert problem["pointer"] == f"/{field}"
+            assert problem["detail"]
+
+    async def test_list_is_newest_first_and_twenty_long(self, guide: Guide) -> None:
+        made = [(await guide.create(priority=number % 5 + 1))["id"] for number in range(22)]
+        newest = await guide("GET", "/tasks", params={"total": "true"})
+        urgent = (await guide("GET", "/tasks", params={"sort_by": "priority", "limit": 100})).json()
+
+        assert [task["id"] for task in newest.json()] == made[:1:-1]
+        assert newest.headers["x-total-count"] == "22"
+        assert [task["priority"] for task in urgent] == sorted((task["priority"] for task in urgent), reverse=True)
+
+    async def test_filters_combine(self, guide: Guide) -> None:
+        wanted = await guide.create(title="Call Ada", priority=5)
+        await guide.create(title="Call Ada", priority=4)
+        await guide.create(title="Call Ada", priority=5, status="completed")
+        await guide.create(title="Write to Ada", priority=5)
+        answer = await guide("GET", "/tasks", params={"status": "pending", "priority": 5, "search": "call"})
+
+        assert answer.json() == [wanted]
+
+    @pytest.mark.parametrize(
+        ("parameter", "good", "bad"),
+        [
+            ("skip", [0, 1], [-1, "x"]),
+            ("limit", [1, 100], [0, 101, ""]),
+            ("search", ["x", "x" * 100], ["", "x" * 101]),
+            ("priority", [1, 5], [0, 6]),
+            ("sort_by", ["created_at", "priority", "title"], ["colour"]),
+            ("order", ["asc", "desc"], ["up"]),
+        ],
+    )
+    async def test_parameters_have_their_bounds(
+        self, guide: Guide, parameter: str, good: list[Any], bad: list[Any]
+    ) -> None:
+        for value in good:
+            assert (await guide("GET", "/tasks", params={parameter: value})).status_code == 200
+        for value in bad:
+            refused = await guide("GET", "/tasks", params={parameter: value})
+            assert refused.status_code == 422
+            assert refused.json()["errors"][0]["pointer"].startswith(f"/{parameter}")
+
+    async def test_nested_objects_are_checked_to_the_bottom(self, guide: Guide) -> None:
+        tasks = [{"title": "Fine"}, {"title": "Fine", "subtasks": [{"title": "", "priority": 10}]}]
+        refused = await guide("POST", "/projects", json={"name": "Website", "tasks": tasks})
+
+        assert refused.status_code == 422
+        pointers = [problem["pointer"] for problem in refused.json()["errors"]]
+        assert pointers == ["/tasks/1/subtasks/0/title", "/tasks/1/subtasks/0/priority"]
+
+    async def test_range_that_ends_before_it_starts_is_refused(self, guide: Guide) -> None:
+        later, earlier = "2026-02-01T00:00:00Z", "2026-01-01T00:00:00Z"
+        body = await guide("POST", "/tasks", json={"title": "x", "start_at": later, "due_at": earlier})
+        query = await guide("GET", "/tasks", params={"due_after": later, "due_before": earlier})
+
+        assert (body.status_code, query.status_code) == (422, 422)
+
+
+class TestItsAccounts:
+    async def test_username_is_of_letters_digits_and_underscores(self, client: httpx.AsyncClient) -> None:
+        for username in ("ab", "x" * 51, "with space", "dash-ed", "ünï", "dot.ted"):
+            body = {"username": username, "email": "new@example.com", "password": PASSWORD}
+            refused = await client.post("/users", json=body)
+            assert refused.status_code == 422
+            assert [problem["pointer"] for problem in refused.json()["errors"]] == ["/username"]
+
+    async def test_email_is_kept_in_lower_case(self, client: httpx.AsyncClient, ada: Person) -> None:
+        body = {"username": f"{ada.username}x", "email": f"{ada.username}X@Example.COM", "password": PASSWORD}
+        made = await client.post("/users", json=body)
+
+        assert made.status_code == 201
+        assert made.json()["email"] == f"{ada.username}x@example.com"
+
+    @pytest.mark.parametrize(
+        ("current", "new", "confirm", "pointer"),
+        [
+            ("not it at all", "another horse", "another horse", "/current_password"),
+            (PASSWORD, "7 chars", "7 chars", "/new_password"),
+            (PASSWORD, "another horse", "another house", "/confirm_password"),
+            (PASSWORD, PASSWORD, PASSWORD, "/new_password"),
+        ],
+    )
+    async def test_password_change_has_its_rules(
+        self, guide: Guide, current: str, new: str, confirm: str, pointer: str
+    ) -> None:
+        body = {"current_password": current, "new_password": new, "confirm_password": confirm}
+        refused = await guide("POST", "/users/me/password", json=body)
+
+        assert refused.status_code == 422
+        assert [problem["pointer"] for problem in refused.json()["errors"]] == [pointer]
+
+    async def test_new_password_is_the_one_that_counts(
+        self, client: httpx.AsyncClient, guide: Guide, ada: Person
+    ) -> None:
+        body = {"current_password": PASSWORD, "new_password": "8 chars!", "confirm_password": "8 chars!"}
+        assert (await guide("POST", "/users/me/password", json=body)).status_code == 200
+        logins = [
+            await client.post("/token", data={"username": ada.username, "password": password})
+            for password in (PASSWORD, "8 chars!")
+        ]
+
+        assert [login.status_code for login in logins] == [401, 200]

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from db.engine import Database
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
@@ -146,16 +144,6 @@ class TestBothDoors:
 
         await ada.delete(f"/tasks/{task['id']}")
         assert (await run(door, "list_task_history", ada, task_id=task["id"])).refusal == ("NOT_FOUND", [])
-
-    @pytest.mark.parametrize("sent", ["", "x" * 129, "no spaces", "tab\there", "é"])
-    async def test_request_ids_that_are_none_are_replaced(self, ada: Person, door: Door, sent: str) -> None:
-        ada.headers["X-Request-ID"] = sent
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in ada.headers.items()]
-        made = await ada.client.post("/api/v1/tasks", json={"title": "x"}, headers=raw)
-        del ada.headers["X-Request-ID"]
-
-        [event] = await history(door, ada, made.json()["id"])
-        assert event["request_id"] == made.headers["x-request-id"] != sent
 
 
 class TestRest:

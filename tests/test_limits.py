@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLObjectType,
     get_named_type,
+    is_composite_type,
     is_introspection_type,
     is_list_type,
     validate,
@@ -151,7 +153,7 @@ class TestRoots:
         many = page("projects", 100, page("tasks", 100, "id"))
         assert refusal(f"query A {{ __typename }} query B {{ {many} }}", name="A") == ""
         assert refusal(f"query A {{ __typename }} query B {{ {many} }}", name="B") == "TOO_EXPENSIVE"
-        long = defined(1, lambda _: "...{ me { id } }" * 600)
+        long = defined(1, lambda _: " ".join(f"unknown{number}" for number in range(1_100)))
         assert (
             refusal(f"query A {{ ...F0 }} query B {{ ...F0 }} query C {{ ...F0 }} {long}", name="A") == "TOO_EXPENSIVE"
         )
@@ -206,7 +208,7 @@ class TestNodes:
             for name, field in type_.fields.items():
                 if get_named_type(field.type).name.endswith("Connection"):
                     assert name in PAGED, f"{type_.name}.{name}"
-                elif is_list_type(nullable(field.type)):
+                elif is_list_type(nullable(field.type)) and is_composite_type(get_named_type(field.type)):
                     assert name in {*LIST_FIELDS, "edges"}, f"{type_.name}.{name}"
                 assert name not in INTROSPECTION_LISTS, f"{type_.name}.{name} is counted as one of the schema's own"
         assert LIST_FIELDS["nodes"] == MAX_LIMIT
@@ -270,17 +272,12 @@ class TestProcessorTime:
     def test_of_a_hostile_document_is_bounded(
         self, executor: Executor, name: str, record_property: Callable[[str, object], None]
     ) -> None:
+        operation = next((known for known in ("Q0", "A") if f"query {known}" in HOSTILE[name]), None)
         seconds = []
         for _ in range(3):
             started = time.process_time()
-            for operation in (None, "Q0", "A"):
-                try:
-                    executor.prepare(GraphQLRequest(HOSTILE[name], None, operation))
-                except RequestError as error:
-                    if error.outcome.codes != {"OPERATION_RESOLUTION_FAILURE"}:
-                        break
-                else:
-                    break
+            with suppress(RequestError):
+                executor.prepare(GraphQLRequest(HOSTILE[name], None, operation))
             seconds.append(time.process_time() - started)
             executor = Executor(schema)
 

@@ -32,6 +32,18 @@ def allowed(caller: str, *concerned: str) -> str | None:
     return None if manages else "FORBIDDEN"
 
 
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "/username"),
+    ({"username": None}, "/username"),
+    ({"username": ""}, "/username"),
+    ({"username": "x" * 51}, "/username"),
+    ({"username": "\x00"}, "/username"),
+    ({"username": "somebody", "role": "king"}, "/role"),
+    ({"username": "somebody", "role": None}, "/role"),
+    ({"username": "somebody", "user_id": 1}, "/user_id"),
+]
+
+
 class TestService:
     async def test_role_and_its_event_are_one_transaction(self, ada: Person, bob: Person, database: Database) -> None:
         project = await ada.project()
@@ -93,30 +105,17 @@ class TestAdding:
         assert sorted(str(answer.code) for answer in answers) == [*["CONFLICT"] * 5, "None"]
         assert kinds(events) == ["member.added"]
 
-    @pytest.mark.parametrize(
-        ("body", "pointer"),
-        [
-            ({}, "/username"),
-            ({"username": None}, "/username"),
-            ({"username": ""}, "/username"),
-            ({"username": "x" * 51}, "/username"),
-            ({"username": "\x00"}, "/username"),
-            ({"username": "somebody", "role": "king"}, "/role"),
-            ({"username": "somebody", "role": None}, "/role"),
-            ({"username": "somebody", "user_id": 1}, "/user_id"),
-        ],
-        ids=str,
-    )
     async def test_value_outside_the_rules_is_refused(
-        self, ada: Person, door: Door, database: Database, body: dict[str, Any], pointer: str
+        self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
     ) -> None:
         project = await ada.project()
         async with unchanged(database):
-            refused = await run(door, "add_member", ada, body, project_id=project["id"])
-
-        assert refused.code == "BAD_USER_INPUT"
-        if door == "rest":
-            assert refused.pointers == [pointer]
+            for body, pointer in REFUSED:
+                with subtests.test(body=str(body)[:60]):
+                    refused = await run(door, "add_member", ada, body, project_id=project["id"])
+                    assert refused.code == "BAD_USER_INPUT"
+                    if door == "rest":
+                        assert refused.pointers == [pointer]
 
 
 @on_both_doors
@@ -138,30 +137,31 @@ class TestRoles:
                 assert (await ok(door, "add_member", bob, body, project_id=project["id"]))["role"] == role
 
     @pytest.mark.parametrize("caller", ROLES)
-    @pytest.mark.parametrize("before", ROLES)
     async def test_admins_change_and_remove_people_up_to_their_own_rank(
-        self, ada: Person, bob: Person, people: People, door: Door, database: Database, caller: str, before: str
+        self, ada: Person, bob: Person, people: People, door: Door, database: Database, caller: str
     ) -> None:
-        project, eve = await ada.project(), await people()
+        project = await ada.project()
         await ada.invite(project, bob, caller)
-        await ada.invite(project, eve, before)
-        place = {"project_id": project["id"], "user_id": eve.id}
-        for after in (role for role in ROLES if role != before):
-            if code := allowed(caller, before, after):
+        for before in ROLES:
+            eve = await people()
+            await ada.invite(project, eve, before)
+            place = {"project_id": project["id"], "user_id": eve.id}
+            for after in (role for role in ROLES if role != before):
+                if code := allowed(caller, before, after):
+                    async with unchanged(database):
+                        refused = await run(door, "update_member", bob, {"role": after}, **place)
+                    assert refused.refusal == (code, [])
+                else:
+                    async with new_events(database) as events:
+                        assert (await ok(door, "update_member", bob, {"role": after}, **place))["role"] == after
+                        await ok(door, "update_member", bob, {"role": before}, **place)
+                    assert [event.changes["role"] for event in events] == [[before, after], [after, before]]
+            if code := allowed(caller, before):
                 async with unchanged(database):
-                    refused = await run(door, "update_member", bob, {"role": after}, **place)
-                assert refused.refusal == (code, [])
+                    assert (await run(door, "remove_member", bob, **place)).refusal == (code, [])
             else:
-                async with new_events(database) as events:
-                    assert (await ok(door, "update_member", bob, {"role": after}, **place))["role"] == after
-                    await ok(door, "update_member", bob, {"role": before}, **place)
-                assert [event.changes["role"] for event in events] == [[before, after], [after, before]]
-        if code := allowed(caller, before):
-            async with unchanged(database):
-                assert (await run(door, "remove_member", bob, **place)).refusal == (code, [])
-        else:
-            await ok(door, "remove_member", bob, **place)
-            assert eve.id not in await roles(ada, project)
+                await ok(door, "remove_member", bob, **place)
+                assert eve.id not in await roles(ada, project)
 
     async def test_same_role_again_writes_nothing(
         self, ada: Person, bob: Person, door: Door, database: Database

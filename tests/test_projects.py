@@ -40,6 +40,24 @@ class TestService:
                     raise ZeroDivisionError
 
 
+REFUSED: list[dict[str, Any]] = [
+    {"name": ""},
+    {"name": " \n"},
+    {"name": "x" * 101},
+    {"name": "\x00"},
+    {"name": "x", "key": "W"},
+    {"name": "x", "key": "web"},
+    {"name": "x", "key": "1WEB"},
+    {"name": "x", "key": "WE-B"},
+    {"name": "x", "key": "ÄB"},
+    {"name": "x", "key": "WEB\n"},
+    {"name": "x", "key": "A" * 11},
+    {"name": "x", "key": "INBOX"},
+    {"name": "x", "description": "x" * 65_537},
+    {"name": "x", "description": "\x00"},
+]
+
+
 @on_both_doors
 class TestCreation:
     async def test_name_is_enough(self, ada: Person, door: Door, database: Database) -> None:
@@ -62,12 +80,11 @@ class TestCreation:
 
         assert project == project | body
 
-    @pytest.mark.parametrize("name", ["{} & co", "1 {}", "{}", "ü{}", "ß {}"])
-    async def test_key_is_made_of_the_name(self, ada: Person, door: Door, name: str) -> None:
-        stem = letters(4) if not name.startswith("ß") else letters(2)
-        project = await ok(door, "create_project", ada, {"name": name.format(stem.lower())})
-
-        assert project["key"] == stem if not name.startswith("ß") else project["key"].startswith(f"SS{stem}")
+    async def test_key_is_made_of_the_names_letters(self, ada: Person, door: Door) -> None:
+        for name, key in (("{} & co", "{}"), ("1 {}", "{}"), ("ü{}", "{}"), ("ß{}", "SS{}")):
+            stem = letters(4)
+            project = await ok(door, "create_project", ada, {"name": name.format(stem.lower())})
+            assert project["key"] == key.format(stem)[:4], name
 
     async def test_made_keys_are_unique(self, ada: Person, bob: Person, door: Door) -> None:
         stem = letters(4)
@@ -75,11 +92,9 @@ class TestCreation:
 
         assert made == [stem, f"{stem}2", f"{stem}3"]
 
-    @pytest.mark.parametrize("name", ["123", "Ж", "x", "!"])
-    async def test_name_without_letters_for_a_key_gets_one_all_the_same(
-        self, ada: Person, door: Door, name: str
-    ) -> None:
-        assert (await ok(door, "create_project", ada, {"name": name}))["key"].startswith("PRJ")
+    async def test_name_without_letters_for_a_key_gets_one_all_the_same(self, ada: Person, door: Door) -> None:
+        for name in ("123", "Ж", "x", "!"):
+            assert (await ok(door, "create_project", ada, {"name": name}))["key"].startswith("PRJ")
 
     async def test_projects_made_at_the_same_time_get_keys_of_their_own(self, ada: Person, door: Door) -> None:
         stem = letters(4)
@@ -101,34 +116,14 @@ class TestCreation:
 
         assert (await ok(door, "create_project", ada, {"name": "x", "key": project["key"]}))["key"] == project["key"]
 
-    @pytest.mark.parametrize(
-        "body",
-        [
-            {"name": ""},
-            {"name": " \n"},
-            {"name": "x" * 101},
-            {"name": "\x00"},
-            {"name": "x", "key": "W"},
-            {"name": "x", "key": "web"},
-            {"name": "x", "key": "1WEB"},
-            {"name": "x", "key": "WE-B"},
-            {"name": "x", "key": "ÄB"},
-            {"name": "x", "key": "WEB\n"},
-            {"name": "x", "key": "A" * 11},
-            {"name": "x", "key": "INBOX"},
-            {"name": "x", "description": "x" * 65_537},
-            {"name": "x", "description": "\x00"},
-        ],
-        ids=str,
-    )
     async def test_value_outside_the_rules_is_refused_where_it_is(
-        self, ada: Person, door: Door, database: Database, body: dict[str, Any]
+        self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
     ) -> None:
         async with unchanged(database):
-            refused = await run(door, "create_project", ada, body)
-
-        field = list(body)[-1]
-        assert refused.refusal == ("BAD_USER_INPUT", [f"/{field}"])
+            for body in REFUSED:
+                with subtests.test(body=str(body)[:60]):
+                    refused = await run(door, "create_project", ada, body)
+                    assert refused.refusal == ("BAD_USER_INPUT", [f"/{list(body)[-1]}"])
 
 
 def drafts(depth: int) -> list[dict[str, Any]]:

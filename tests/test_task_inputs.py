@@ -183,9 +183,9 @@ class TestValues:
         assert (read["description"], read["tags"]) == (text, [text[:30].strip()])
 
 
-async def send(door: Door, ada: Anonymous, raw: str, **headers: str) -> Result:
-    """Create a task with a body that is JSON only in parts."""
-    given = ada.headers | {"Content-Type": "application/json"} | headers
+async def send(door: Door, ada: Anonymous, raw: str) -> Result:
+    """Create a task with a body that is written out."""
+    given = ada.headers | {"Content-Type": "application/json"}
     if door == "rest":
         return from_rest(await ada.client.post("/api/v1/tasks", content=raw.encode(), headers=given))
     query = json.dumps(OPERATIONS["create_task"].graphql)
@@ -194,16 +194,6 @@ async def send(door: Door, ada: Anonymous, raw: str, **headers: str) -> Result:
     return from_graphql(Answer(response.status_code, response.json(), response.headers))
 
 
-MALFORMED = [
-    "{",
-    "",
-    '{"title": "x",}',
-    "{'title': 'x'}",
-    '{"title": x}',
-    '{"title": "\n"}',
-    '{"title": "x"} more',
-    "[" * 100_000,
-]
 SURROGATES = {
     "/title": r'{"title": "\ud800"}',
     "/description": r'{"title": "x", "description": "a\udfff"}',
@@ -213,20 +203,7 @@ SURROGATES = {
 
 
 @on_both_doors
-class TestBodies:
-    async def test_numbers_that_are_none_are_refused_and_not_echoed(
-        self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
-    ) -> None:
-        async with unchanged(database):
-            for field in ("title", "priority", "due_at", "unknown"):
-                for value in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999"):
-                    with subtests.test(field=field, value=value):
-                        refused = await send(door, ada, f'{{"title": "x", "{field}": {value}}}')
-                        if door == "rest":
-                            assert (refused.status, refused.refusal) == (422, ("BAD_USER_INPUT", [f"/{field}"]))
-                        else:
-                            assert (refused.status, refused.code) == (400, "BAD_REQUEST")
-
+class TestSurrogates:
     async def test_lone_surrogates_are_refused(
         self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
     ) -> None:
@@ -243,40 +220,20 @@ class TestBodies:
 
         assert (made.code, made.body.get("task", made.body)["title"]) == (None, "😀")
 
-    async def test_malformed_json_is_a_bad_request(
-        self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
-    ) -> None:
-        async with unchanged(database):
-            for raw in MALFORMED:
-                with subtests.test(raw=raw[:20]):
-                    refused = await send(door, ada, raw)
-                    if door == "rest" and raw == "":  # nothing at all is no malformed JSON, but lacks everything
-                        assert (refused.status, refused.refusal) == (422, ("BAD_USER_INPUT", [""]))
-                    else:
-                        assert (refused.status, refused.code) == (400, "BAD_REQUEST")
 
-    async def test_body_must_be_an_object(
-        self, ada: Person, door: Door, database: Database, subtests: pytest.Subtests
-    ) -> None:
-        async with unchanged(database):
-            for raw in ("null", "[]", '"title"', "3", "true"):
-                with subtests.test(raw=raw):
-                    refused = await send(door, ada, raw)
-                    assert (refused.status, refused.code) == (422 if door == "rest" else 400, "BAD_USER_INPUT")
-
-    async def test_media_type_must_be_json(self, ada: Person, door: Door, database: Database) -> None:
-        async with unchanged(database):
-            for media_type in ("text/plain", "application/x-www-form-urlencoded", "application/xml", ""):
-                refused = await send(door, ada, '{"title": "x"}', **{"Content-Type": media_type})
-                assert refused.status == 415, media_type
-
-    async def test_oversize_body_is_refused(self, ada: Person, door: Door, database: Database) -> None:
-        async with unchanged(database):
-            given = ada.headers | {"Content-Type": "application/json"}
-            url = "/api/v1/tasks" if door == "rest" else "/graphql"
-            refused = await ada.client.post(url, content=b" " * (2 * 1024 * 1024 + 1), headers=given)
-
-        assert refused.status_code == 413
+NO_PATH_IDS = ["0", "-1", str(2**31), str(2**63), "1" * 40, "abc", "1.5", "%00", "1e3", "٣"]
+NO_TASK_IDS = [
+    "",
+    "1",
+    "abc",
+    "VGFzazox=",
+    "VGFzazox\n",
+    encode("Project", 1),
+    encode("Task", 0),
+    encode("Task", 2**31),
+    "\x00",
+    "é",
+]
 
 
 class TestIds:
@@ -284,34 +241,22 @@ class TestIds:
         "path", ["/tasks/{}", "/tasks/{}/comments", "/tasks/{}/history", "/projects/{}", "/tags/{}"]
     )
     async def test_rest_refuses_what_is_no_id_in_a_path(self, ada: Person, path: str) -> None:
-        for value in ("0", "-1", 2**31, 2**63, "1" * 40, "abc", "1.5", "%00", "1e3", "٣"):
+        for value in NO_PATH_IDS:
             refused = await ada.get(path.format(value))
             assert (refused.status_code, refused.json()["code"]) == (422, "BAD_USER_INPUT"), value
             assert [problem["location"] for problem in refused.json()["errors"]] == ["path"]
 
     @pytest.mark.parametrize(
-        "value",
+        "query",
         [
-            "",
-            "1",
-            "abc",
-            "VGFzazox=",
-            encode("Project", 1),
-            encode("Task", 0),
-            encode("Task", 2**31),
-            "VGFzazox\n",
-            "\x00",
-            "é",
+            "query($id: ID!) { task(id: $id) { id } }",
+            'mutation($id: ID!) { updateTask(input: {id: $id, title: "x"}) { task { id } } }',
+            "mutation($id: ID!) { deleteTask(input: {id: $id}) { deletedTaskId } }",
+            "mutation($id: ID!) { restoreTask(input: {id: $id}) { task { id } } }",
         ],
     )
-    async def test_graphql_refuses_what_is_no_id_of_the_type(self, ada: Person, database: Database, value: str) -> None:
+    async def test_graphql_refuses_what_is_no_id_of_the_type(self, ada: Person, database: Database, query: str) -> None:
         async with unchanged(database):
-            answers = [
-                await ada.gql("query($id: ID!) { task(id: $id) { id } }", {"id": value}),
-                await ada.gql(
-                    'mutation($id: ID!) { updateTask(input: {id: $id, title: "x"}) { task { id } } }', {"id": value}
-                ),
-                await ada.gql("mutation($id: ID!) { deleteTask(input: {id: $id}) { deletedTaskId } }", {"id": value}),
-            ]
-
-        assert [(answer.code, answer.pointers) for answer in answers] == [("BAD_USER_INPUT", ["/id"])] * 3
+            for value in NO_TASK_IDS:
+                refused = await ada.gql(query, {"id": value})
+                assert (refused.code, refused.pointers) == ("BAD_USER_INPUT", ["/id"]), value

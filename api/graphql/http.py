@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.dependencies import AppState, get_actor
+from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
@@ -39,21 +40,26 @@ async def graphql_get(request: Request, state: AppState) -> Response:
     if "query" not in request.query_params and "text/html" in accept:
         return graphiql_page()
     media_type = _negotiate(accept)
-    if media_type is None:
+    stream = media_type is None and sse.accepted(accept)
+    if media_type is None and not stream:
         return _not_acceptable()
+    media_type = media_type or RESPONSE_JSON
     try:
         graphql_request = from_query_string(request.query_params)
     except BadRequest as error:
         return _bad_request(str(error), media_type)
-    return await _run(request, state, graphql_request, media_type, allowed={QUERY})
+    return await _run(request, state, graphql_request, media_type, stream=stream, allowed={QUERY})
 
 
 @router.post("/graphql")
 async def graphql_post(request: Request, state: AppState) -> Response:
     """An operation in a JSON body."""
-    media_type = _negotiate(request.headers.get("accept", ""))
-    if media_type is None:
+    accept = request.headers.get("accept", "")
+    media_type = _negotiate(accept)
+    stream = media_type is None and sse.accepted(accept)
+    if media_type is None and not stream:
         return _not_acceptable()
+    media_type = media_type or RESPONSE_JSON
     content_type, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.lower().replace(" ", "").replace('"', "")
     if content_type.strip().lower() != "application/json" or ("charset=" in charset and "charset=utf-8" not in charset):
@@ -63,11 +69,17 @@ async def graphql_post(request: Request, state: AppState) -> Response:
         graphql_request = to_request(parse_json(await request.body()))
     except BadRequest as error:
         return _bad_request(str(error), media_type)
-    return await _run(request, state, graphql_request, media_type, allowed={QUERY, MUTATION})
+    return await _run(request, state, graphql_request, media_type, stream=stream, allowed={QUERY, MUTATION})
 
 
 async def _run(
-    request: Request, state: AppState, graphql_request: GraphQLRequest, media_type: str, *, allowed: set[Any]
+    request: Request,
+    state: AppState,
+    graphql_request: GraphQLRequest,
+    media_type: str,
+    *,
+    stream: bool,
+    allowed: set[Any],
 ) -> Response:
     try:
         # before anything else: whoever asks too often costs no more than this
@@ -77,19 +89,25 @@ async def _run(
     try:
         document, operation = EXECUTOR.prepare(graphql_request)
     except RequestError as error:
-        return _refused(refusal, media_type) if refusal else _respond(error.outcome, media_type)
+        if refusal:
+            return _refused(refusal, media_type)
+        return sse.refuse(error) if stream else _respond(error.outcome, media_type)
     # as on REST: logging in and the like need no caller, and a stale token is no hindrance there
     if refusal and not needs_no_caller(operation):
         return _refused(refusal, media_type)
     kind = operation.operation
-    if kind is SUBSCRIPTION:
-        wanted = format_error(request_error("A subscription needs a WebSocket", "BAD_REQUEST"))
+    if kind is SUBSCRIPTION and not stream:
+        message = "A subscription needs a WebSocket, or Accept: text/event-stream"
+        wanted = format_error(request_error(message, "BAD_REQUEST"))
         return _respond(Outcome(errors=[wanted], executed=False), media_type)
-    if kind not in allowed:
+    if kind not in allowed | {SUBSCRIPTION}:
         return _bad_request(
             "A mutation needs POST", media_type, status=405, code="METHOD_NOT_ALLOWED", headers={"Allow": "POST"}
         )
-    outcome = await EXECUTOR.execute(graphql_request, make_context(request, state, actor), document, operation)
+    context = make_context(request, state, actor)
+    if stream:
+        return sse.respond(request, state, graphql_request, context, document, operation)
+    outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
     return _respond(outcome, media_type, keep=kind is MUTATION)
 
 
