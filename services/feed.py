@@ -64,6 +64,11 @@ class Feed:
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
 
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return len(self._queues)
+
     async def follow(self) -> AsyncIterator[EventRecord]:
         """Events from now on. Raises ``Behind`` when the caller takes them too slowly."""
         queue: asyncio.Queue[_Positioned | None] = asyncio.Queue(QUEUE_LENGTH)

@@ -139,7 +139,7 @@ SHAPES: dict[str, tuple[Request, int]] = {
         gql("query($task: ID!) { task(id: $task) { commentCount comments(first: 100) { totalCount edges { node { author"
             " { username } } } } history(first: 100) { edges { node { kind } } }"
             " project { tags { name } members(first: 100) { totalCount edges { node { user { username } } } } } } }"),
-        8,
+        9,
     ),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Tasks below tasks, and the trash that they share."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -250,3 +251,35 @@ class TestGraphQL:
         )
 
         assert answer.data["deleteTask"] == {"deletedTaskId": task["node_id"]}
+
+
+@on_both_doors
+class TestAtTheSameTime:
+    async def test_two_tasks_that_go_below_each_other_close_no_circle(self, ada: Person, door: Door) -> None:
+        for _ in range(5):
+            one, two = await ada.task(), await ada.task()
+            answers = await asyncio.gather(
+                run(door, "update_task", ada, {"parent_id": two["id"]}, task_id=one["id"]),
+                run(door, "update_task", ada, {"parent_id": one["id"]}, task_id=two["id"]),
+            )
+            assert sorted(str(answer.code) for answer in answers) == ["CONFLICT", "None"]
+
+    async def test_task_that_is_deleted_leaves_no_subtask_behind(self, ada: Person, door: Door) -> None:
+        for _ in range(5):
+            parent, moving = await ada.task(title="Parent"), await ada.task(title="Moved")
+            answers = await asyncio.gather(
+                run(door, "create_task", ada, {"title": "New", "parent_id": parent["id"]}),
+                run(door, "update_task", ada, {"parent_id": parent["id"]}, task_id=moving["id"]),
+                run(door, "delete_task", ada, task_id=parent["id"]),
+                run(door, "create_task", ada, {"title": "New", "parent_id": parent["id"]}),
+            )
+            assert {answer.code for answer in answers} <= {None, "NOT_FOUND"}
+            assert answers[2].code is None
+            assert (await ada.get(f"/tasks?parent_id={parent['id']}")).json() == []
+
+    async def test_numbers_are_given_once(self, ada: Person, door: Door) -> None:
+        project = await ada.project()
+        body = {"title": "x", "project_id": project["id"]}
+        answers = await asyncio.gather(*(run(door, "create_task", ada, body) for _ in range(12)))
+
+        assert sorted(answer.body["number"] for answer in answers) == list(range(1, 13))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import orjson
 from fastapi import Request
-from graphql import DocumentNode, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, OperationDefinitionNode
 from starlette.responses import Response, StreamingResponse
 
 from api.graphql.context import EXECUTOR
@@ -74,6 +74,9 @@ async def _messages(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[bytes]:
         yield _next(error.outcome)
     except TandemError as error:
         yield _next(Outcome(errors=[format_error(from_service(error))], executed=False))
+    except Exception as error:
+        # the response has begun, so nobody else can answer for it
+        yield _next(Outcome(errors=[format_error(GraphQLError("", original_error=error))], executed=False))
     yield _COMPLETE
 
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ScalarSelect, func, insert, literal, select, true
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, insert, literal, select, true
 from sqlalchemy import update as sql_update
 
 from core.clock import now
@@ -15,7 +15,7 @@ from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version
 from services.projects.models import ProjectRecord, Role
-from services.projects.queries import inbox_id, require
+from services.projects.queries import inbox_id, require, visible_ids
 from services.tasks.filters import fold_text
 from services.tasks.models import (
     MAX_DRAFTS,
@@ -86,8 +86,10 @@ async def update(
     ``notify`` says whether the people concerned are to be told. Raises ``NotFound`` (also where the task is not in
     ``project_id``), ``Forbidden``, ``VersionConflict``, ``BadUserInput``.
     """
-    task, project = await _lock(session, actor, task_id, expected_version, project_id=project_id)
     sent = data.sent()
+    if "parent_id" in sent:
+        await _lock_tree(session, actor, task_id)
+    task, project = await _lock(session, actor, task_id, expected_version, project_id=project_id)
     before: dict[str, Any] = task._asdict()
     if "assignee_ids" in sent:
         before["assignee_ids"] = await session.scalars(
@@ -134,6 +136,7 @@ async def update(
 
 async def delete(session: Session, actor: Actor, task_id: int, *, expected_version: Expected = None) -> None:
     """Move a task and its subtasks to the trash. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
+    await _lock_tree(session, actor, task_id)
     task, _ = await _lock(session, actor, task_id, expected_version)
     moment = now()
     below = await _descendants(session, task_id)
@@ -149,7 +152,10 @@ async def delete(session: Session, actor: Actor, task_id: int, *, expected_versi
 async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)
-    row = await session.first(visible(actor, trashed=True).where(Task.id == task_id).with_for_update(of=Task))
+    await _lock_tree(session, actor, task_id)
+    row = await session.first(
+        visible(actor, trashed=True).where(Task.id == task_id).with_for_update(of=Task, key_share=True)
+    )
     if row is None:
         raise NotFound("Task in the trash")
     task = TaskRecord._make(row)
@@ -173,12 +179,13 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
 
 async def unassign(session: Session, actor: Actor, project: ProjectRecord, user_id: int) -> None:
     """Take a person off every task of a project: for a member who leaves. Each task that changes has its event."""
+    await _lock_project(session, project.id)
     rows = await session.all(
         select(Task.id, Task.version)
         .join(TaskAssignee, TaskAssignee.task_id == Task.id)
         .where(Task.project_id == project.id, TaskAssignee.user_id == user_id)
         .order_by(Task.id)
-        .with_for_update(of=Task)
+        .with_for_update(of=Task, key_share=True)
     )
     ids = [row.id for row in rows]
     if not ids:
@@ -242,13 +249,29 @@ async def _lock(
 ) -> tuple[TaskRecord, ProjectRecord]:
     """The task, locked until the transaction ends, and its project; the caller may change them."""
     actor.require(Scope.TASKS_WRITE)
-    row = await session.first(visible(actor).where(Task.id == task_id).with_for_update(of=Task))
+    # as an UPDATE locks it, so that rows that refer to the task (FOR KEY SHARE) need not wait
+    row = await session.first(visible(actor).where(Task.id == task_id).with_for_update(of=Task, key_share=True))
     if row is None or (project_id is not None and row.project_id != project_id):
         raise NotFound("Task")
     task = TaskRecord._make(row)
     project = await require(session, actor, task.project_id, Role.MEMBER)
     require_version(task.version, expected_version)
     return task, project
+
+
+async def _lock_tree(session: Session, actor: Actor, task_id: int) -> None:
+    """One change at a time of what hangs below what in the task's project.
+
+    Else two moves could close a circle between them, and a subtask be created below a task that is being deleted. The
+    project is locked before any of its tasks, by everybody, so that nobody waits in a circle.
+    """
+    actor.require(Scope.TASKS_WRITE)
+    project_id = select(Task.project_id).where(Task.id == task_id, Task.project_id.in_(visible_ids(actor)))
+    await _lock_project(session, project_id.scalar_subquery())
+
+
+async def _lock_project(session: Session, project_id: int | ScalarSelect[int]) -> None:
+    await session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
 
 
 async def _insert(
@@ -355,11 +378,10 @@ async def _check_parent(
     session: Session, actor: Actor, project_id: int, parent_id: int, *, moving: int | None = None
 ) -> None:
     """The parent must be a task of the project that may be read, not the task itself or below it, and not too deep."""
+    await _lock_project(session, project_id)
     parent = await session.first(visible(actor).where(Task.id == parent_id, Task.project_id == project_id))
     if parent is None:
         raise NotFound("Task in the project", pointer="/parent_id")
-    # the project's row is locked, so that two moves cannot close a circle between them
-    await session.execute(select(Project.id).where(Project.id == project_id).with_for_update())
     above = (
         select(Task.id, Task.parent_id, literal(1).label("depth"))
         .where(Task.id == parent_id)

@@ -1,0 +1,153 @@
+"""What every list has in common: pages, bounds and cursors, at the root and below other things."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.actors import Person
+from tests.conftest import People
+from tests.listings import links
+
+ROWS = 5
+
+
+@dataclass
+class Place:
+    """Something with five rows in every list that hangs on it."""
+
+    ada: Person
+    project: dict[str, Any]
+    task: dict[str, Any]
+
+    def path(self, path: str) -> str:
+        return path.format(project=self.project["id"], task=self.task["id"])
+
+
+@pytest.fixture
+async def place(ada: Person, people: People) -> Place:
+    project = await ada.project()
+    task = await ada.task(project_id=project["id"], title="0")
+    for number in range(1, ROWS):
+        await ada.task(project_id=project["id"], parent_id=task["id"], title=str(number))
+        await ada.comment(task["id"], str(number))
+        await ada.invite(project, await people())
+        await ada.project()
+    await ada.task(project_id=project["id"], parent_id=task["id"], title="last")
+    await ada.comment(task["id"], "last")
+    return Place(ada, project, task)
+
+
+REST = {
+    "/tasks?project_id={project}": 6,
+    "/tasks?parent_id={task}": 5,
+    "/tasks/{task}/comments": 5,
+    "/tasks/{task}/history": 6,
+    "/projects": 6,
+    "/projects/{project}/members": 5,
+    "/users": 5,
+    "/users/me/sessions": 1,
+    "/users/me/api-keys": 0,
+}
+# the way to a connection, its arguments as %s, and how many rows it has
+GRAPHQL = {
+    "tasks%s": 6,
+    'search(query: "0"@)': 1,
+    "projects%s": 6,
+    "users%s": 5,
+    "sessions%s": 1,
+    "apiKeys%s": 0,
+    "project(id: $project) { tasks%s }": 6,
+    "project(id: $project) { tasks(orderBy: {field: TITLE}@) }": 6,
+    "project(id: $project) { members%s }": 5,
+    "task(id: $task) { comments%s }": 5,
+    "task(id: $task) { history%s }": 6,
+    "task(id: $task) { subtasks%s }": 5,
+    "task(id: $task) { subtasks(filter: {priority: {eq: 1}}, orderBy: {field: ID, direction: ASC}@) }": 5,
+}
+ROWS_ARE = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { id } }"
+
+
+class TestRest:
+    @pytest.mark.parametrize("path", REST)
+    async def test_pages_make_up_the_whole_both_ways(self, place: Place, path: str) -> None:
+        def page(path: str, extra: str) -> str:
+            return f"{path}{'&' if '?' in path else '?'}{extra}"
+
+        ada, path, count = place.ada, place.path(path), REST[path]
+        whole = (await ada.get(page(path, "limit=100"))).json()
+        assert len(whole) == count
+        assert len({row["id"] for row in whole}) == count
+        back, forwards, following = "", [], page(f"/api/v1{path}", "limit=2")
+        while following:
+            answer = await ada.client.get(following, headers=ada.headers)
+            forwards += answer.json()
+            back, following = links(answer).get("prev", ""), links(answer).get("next", "")
+        assert forwards == whole
+        if count > 2:
+            before = await ada.client.get(back, headers=ada.headers)
+            assert before.json() == whole[(count - 1) // 2 * 2 - 2 :][:2]
+
+    @pytest.mark.parametrize("path", REST)
+    async def test_parameters_outside_the_bounds_are_refused(self, place: Place, path: str) -> None:
+        for name, value in (
+            ("limit", "0"),
+            ("limit", "101"),
+            ("limit", "x"),
+            ("skip", "-1"),
+            ("skip", str(2**63)),
+            ("cursor", "nonsense"),
+            ("cursor", "prev.nonsense"),
+            ("cursor", ""),
+            ("page", "2"),
+        ):
+            target = place.path(path)
+            refused = await place.ada.get(f"{target}{'&' if '?' in target else '?'}{name}={value}")
+            assert (refused.status_code, refused.json()["code"]) == (422, "BAD_USER_INPUT"), (name, value)
+            assert refused.json()["errors"][0]["pointer"] == f"/{name}"
+
+
+class TestGraphQL:
+    async def ask(self, place: Place, way: str, **arguments: Any) -> Any:
+        given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in arguments.items())
+        field = way.replace("%s", f"({given})" if given else "").replace("@", f", {given}" if given else "")
+        inner = f"{{ {ROWS_ARE} }}"
+        field = f"{field[:-1]} {inner} }}" if field.endswith("}") else f"{field} {inner}"
+        declared = ", ".join(f"${name}: ID!" for name in ("project", "task") if f"${name}" in field)
+        query = f"query({declared}) {{ {field} }}" if declared else f"{{ {field} }}"
+        variables = {"project": place.project["node_id"], "task": place.task["node_id"]}
+        answer = await place.ada.gql(query, {name: value for name, value in variables.items() if f"${name}" in field})
+        if "errors" in answer.body:
+            return answer
+        found = next(iter(answer.data.values()))
+        return found if "edges" in found else next(iter(found.values()))
+
+    @pytest.mark.parametrize("way", GRAPHQL)
+    async def test_pages_make_up_the_whole_both_ways(self, place: Place, way: str) -> None:
+        whole = await self.ask(place, way, first=100)
+        assert len(whole["edges"]) == whole["totalCount"] == GRAPHQL[way]
+        assert (whole["pageInfo"]["hasNextPage"], whole["pageInfo"]["hasPreviousPage"]) == (False, False)
+        for size, cursor, more, place_of in (
+            ("first", "after", "hasNextPage", "endCursor"),
+            ("last", "before", "hasPreviousPage", "startCursor"),
+        ):
+            pages, page = [], await self.ask(place, way, **{size: 2})
+            pages.append(page["edges"])
+            while page["pageInfo"][more]:
+                page = await self.ask(place, way, **{size: 2, cursor: page["pageInfo"][place_of]})
+                pages.append(page["edges"])
+            walked = [edge for page in (pages if size == "first" else pages[::-1]) for edge in page]
+            assert walked == whole["edges"]
+
+    @pytest.mark.parametrize("way", GRAPHQL)
+    async def test_arguments_outside_the_bounds_are_refused(self, place: Place, way: str) -> None:
+        for argument, value in (
+            ("first", 101),
+            ("first", -1),
+            ("last", 101),
+            ("after", "nonsense"),
+            ("before", "nonsense"),
+        ):
+            refused = await self.ask(place, way, **{argument: value})
+            assert (refused.code, refused.pointers) == ("BAD_USER_INPUT", [f"/{argument}"])
