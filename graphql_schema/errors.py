@@ -21,6 +21,8 @@ _COERCION = re.compile(r"Variable '\$(?P<name>\w+)' has invalid value(?: at (?P<
 _SENT = re.compile(r"(?:, found|(?<=value)|(?<=integer)|(?<=type)): .*", re.DOTALL)
 _NO_SUCH_VALUE = re.compile(r"Value '.*' does not exist", re.DOTALL)
 _PATH_PART = re.compile(r"\w+")
+# a field that the type does not have, or that it cannot do without: the path ends at the object
+_FIELD = re.compile(r" (?:unknown|required) field '(?P<name>.*)'$", re.DOTALL)
 GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
 
 
@@ -75,6 +77,8 @@ def _explain_coercion(match: re.Match[str]) -> tuple[str, dict[str, Any]]:
     detail = _SENT.sub("", match["detail"]).removesuffix(".")
     detail = _NO_SUCH_VALUE.sub("The value does not exist", detail)
     pointer = "".join(f"/{part}" for part in _PATH_PART.findall(match["path"] or ""))
+    if (field := _FIELD.search(detail)) is not None:
+        pointer += errors.to_pointer([field["name"]])
     problem = Problem(pointer, detail, "coercion")
     return f"${match['name']}{pointer}: {detail}", {"code": "BAD_USER_INPUT", "errors": _listed([problem])}
 

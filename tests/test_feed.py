@@ -1,9 +1,10 @@
 """The feed: every committed event once, in the order of positions, whatever the order of commits."""
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 import pytest
 from sqlalchemy import func, select
@@ -15,108 +16,267 @@ from services.actors import Actor
 from services.feed import Behind, Feed, number_events
 from tests.actors import Person
 
-WRITERS, ROUNDS = 16, 10
+WRITERS, TRANSACTIONS = 16, 12
 SYSTEM = Actor("system")
+PATIENCE = 30
+
+_markers = itertools.count(1)
+# SQLite has one writer: no transaction overtakes another
+on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
-@asynccontextmanager
-async def running(database: Database) -> AsyncIterator[Feed]:
-    made = Feed(database)
-    try:
-        yield made
-    finally:
-        await made.stop()
+@pytest.fixture
+def kind() -> str:
+    """A kind of event that no other test writes."""
+    return f"test.{next(_markers)}.{random.getrandbits(40):x}"
 
 
-async def _collect(reader: Feed, marker: str, count: int) -> list[int]:
-    """The entity ids of a test's own events, as they come."""
-    seen: list[int] = []
-    async for event in reader.follow():
-        if event.kind == marker:
-            seen.append(event.entity_id)
-        if len(seen) == count:
-            break
-    return seen
+class Follower:
+    """Follows a feed in the background, and keeps what it hears of one kind."""
+
+    def __init__(self, followed: Feed, kind: str) -> None:
+        self._kind = kind
+        self.heard: list[int] = []
+        self.task = asyncio.create_task(self._follow(followed))
+
+    async def _follow(self, followed: Feed) -> None:
+        async with aclosing(followed.follow()) as listened:  # type: ignore[type-var]
+            async for event in listened:
+                if event.kind == self._kind:
+                    self.heard.append(event.entity_id)
+
+    async def wait_for(self, entity_id: int) -> None:
+        """Until an event has been heard. Raises what ended the follower, if anything did."""
+        async with asyncio.timeout(PATIENCE):
+            while entity_id not in self.heard:
+                if self.task.done():
+                    self.task.result()
+                await asyncio.sleep(0.01)
 
 
-async def _write(database: Database, marker: str, number: int, *, fails: bool = False) -> None:
+async def write(database: Database, kind: str, *ids: int, seconds: float = 0, fails: bool = False) -> None:
+    """Write events in a transaction of some length."""
     with suppress(ZeroDivisionError):
         async with database.writing() as session:
-            await events.record(session, SYSTEM, events.NewEvent(marker, "test", number, {}))
-            await asyncio.sleep(random.random() / 50)
+            for id_ in ids:
+                await events.record(session, SYSTEM, events.NewEvent(kind, "test", id_, {}))
+                await asyncio.sleep(seconds / len(ids))
             if fails:
                 raise ZeroDivisionError
 
 
-async def test_followers_see_each_committed_event_once(database: Database, ada: Person) -> None:
-    """Two followers, of two feeds, while many writers commit out of order and some roll back."""
-    marker = f"test.{ada.id}"
-    url = database.url.render_as_string(hide_password=False)
-    other = Database(url)
-    total = WRITERS * ROUNDS
-    async with running(database) as one, running(other) as two:
-        followers = [asyncio.create_task(_collect(reader, marker, total)) for reader in (one, two)]
+@asynccontextmanager
+async def following(database: Database, kind: str, *, followers: int = 1) -> AsyncIterator[list[Follower]]:
+    """Followers with a feed and a pool each, as workers have, that are known to hear."""
+    async with AsyncExitStack() as stack:
+        started = []
+        for _ in range(followers):
+            own = Database(database.url.render_as_string(hide_password=False), pool_size=WRITERS)
+            stack.push_async_callback(own.dispose)
+            followed = Feed(own)
+            stack.push_async_callback(followed.stop)
+            started.append(Follower(followed, kind))
+            stack.callback(started[-1].task.cancel)
+        for number in itertools.count(-1, -1):
+            # nothing says that a follower has begun; one that hears this one hears all that come
+            await write(database, kind, number)
+            await asyncio.sleep(3 * feed.POLL_SECONDS)
+            if all(follower.heard for follower in started):
+                break
+        for follower in started:
+            await follower.wait_for(number)
+            follower.heard = [id_ for id_ in follower.heard if id_ >= 0]
+        yield started
+
+
+async def positions(database: Database, kind: str) -> list[tuple[int, int | None]]:
+    """The events of a kind, in order of their positions."""
+    async with database.reading() as session:
+        rows = await session.all(
+            select(Event.entity_id, Event.position)
+            .where(Event.kind == kind, Event.entity_id >= 0)
+            .order_by(Event.position)
+        )
+    return [(row.entity_id, row.position) for row in rows]
+
+
+class TestFollowing:
+    async def test_each_committed_event_is_heard_once_and_in_order_by_all(self, database: Database, kind: str) -> None:
+        """Two workers' feeds, while 16 writers commit out of order and a third of the transactions is rolled back."""
+        ids = itertools.count()
+        committed: list[int] = []
+        writers = Database(database.url.render_as_string(hide_password=False), pool_size=WRITERS)
+
+        async def writer() -> None:
+            for _ in range(TRANSACTIONS):
+                fails = random.random() < 0.33
+                own = [next(ids) for _ in range(random.randint(1, 4))]
+                await write(writers, kind, *own, seconds=random.random() / 20, fails=fails)
+                committed.extend([] if fails else own)
+
+        async with following(database, kind, followers=2) as (one, two):
+            await asyncio.gather(*(writer() for _ in range(WRITERS)))
+            await write(writers, kind, last := next(ids))
+            for follower in (one, two):
+                await follower.wait_for(last)
+            await asyncio.sleep(3 * feed.POLL_SECONDS)
+        await writers.dispose()
+
+        stored = await positions(database, kind)
+        assert sorted(one.heard) == sorted([*committed, last])
+        assert one.heard == two.heard == [entity_id for entity_id, _ in stored]
+        assert len({position for _, position in stored}) == len(stored)
+
+    @on_postgresql
+    async def test_slow_transaction_is_heard_after_those_that_overtook_it(self, database: Database, kind: str) -> None:
+        async with following(database, kind) as [follower]:
+            async with database.writing() as slow:
+                await events.record(slow, SYSTEM, events.NewEvent(kind, "test", 1, {}))
+                await write(database, kind, 2)
+                await follower.wait_for(2)
+            await follower.wait_for(1)
+
+        assert follower.heard == [2, 1]
+
+    async def test_those_who_begin_together_hear_the_same(self, database: Database, kind: str) -> None:
+        shared = Feed(database)
+        followers = [Follower(shared, kind) for _ in range(10)]
+        await asyncio.sleep(0.5)
+        await write(database, kind, *range(1, 30))
+        for follower in followers:
+            await follower.wait_for(29)
+        await asyncio.sleep(3 * feed.POLL_SECONDS)
+        for follower in followers:
+            follower.task.cancel()
+        await shared.stop()
+
+        assert all(follower.heard == list(range(1, 30)) for follower in followers)
+
+    async def test_what_happened_before_is_not_heard(
+        self, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feed, "BATCH", 7)
+        await write(database, kind, *range(20))
+        async with following(database, kind) as [follower]:
+            await write(database, kind, 20)
+            await follower.wait_for(20)
+
+        assert follower.heard == [20]
+
+    async def test_joining_later_is_joining_there(self, database: Database, kind: str) -> None:
+        shared = Feed(database)
+        first = Follower(shared, kind)
+        await asyncio.sleep(0.5)
+        await write(database, kind, 1, 2, 3)
+        second = Follower(shared, kind)
+        await asyncio.sleep(0.5)
+        await write(database, kind, 4)
+        await first.wait_for(4)
+        await second.wait_for(4)
+        for follower in (first, second):
+            follower.task.cancel()
+        await shared.stop()
+
+        assert (first.heard, second.heard) == ([1, 2, 3, 4], [4])
+
+    async def test_failure_is_survived(self, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with following(database, kind) as [follower]:
+            failures = iter((OSError("gone"), RuntimeError("gone"), TimeoutError()))
+            number = feed.number_events
+
+            async def failing(*arguments: object, **options: object) -> int:
+                for error in failures:
+                    raise error
+                return await number(*arguments, **options)  # type: ignore[arg-type]
+
+            monkeypatch.setattr(feed, "number_events", failing)
+            await write(database, kind, 1)
+            await follower.wait_for(1)
+
+        assert next(failures, None) is None
+
+    async def test_feed_rests_while_nobody_follows(self, ada: Person, database: Database, statements: object) -> None:
+        shared = Feed(database)
+        follower = Follower(shared, "nothing")
+        await asyncio.sleep(0.3)
+        assert shared.followers == 1
+        follower.task.cancel()
+        await asyncio.sleep(0.3)
+        assert shared.followers == 0
+        await ada.task()
         await asyncio.sleep(0.3)
 
-        async def write(writer: int) -> None:
-            for turn in range(ROUNDS):
-                await _write(database, marker, writer * ROUNDS + turn)
-                await _write(database, marker, -1, fails=True)
+        async with database.reading() as session:
+            waiting = select(func.count()).where(Event.position.is_(None), Event.actor_id == ada.id)
+            assert await session.scalar(waiting) > 0
 
-        await asyncio.gather(*(write(writer) for writer in range(WRITERS)))
-        async with asyncio.timeout(30):
-            seen = await asyncio.gather(*followers)
-    await other.dispose()
+    async def test_too_slow_a_follower_is_told(
+        self, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(feed, "QUEUE_LENGTH", 5)
+        shared = Feed(database)
+        async with aclosing(shared.follow()) as listened:  # type: ignore[type-var]
+            first = asyncio.ensure_future(anext(listened))
+            await asyncio.sleep(0.5)
+            await write(database, kind, 0)
+            async with asyncio.timeout(PATIENCE):
+                assert (await first).entity_id == 0
+                await write(database, kind, *range(1, 20))
+                await asyncio.sleep(0.5)
+                with pytest.raises(Behind):
+                    async for _ in listened:
+                        pass
+        await shared.stop()
 
-    assert sorted(seen[0]) == list(range(total))
-    assert seen[0] == seen[1]
-
-
-async def test_positions_are_given_after_commit_and_never_change(database: Database, ada: Person) -> None:
-    await ada.task()
-    async with database.writing() as session:
-        while await number_events(session):
-            pass
-    before = await _positions(database)
-    await ada.task()
-    async with database.writing() as session:
-        await number_events(session)
-    after = await _positions(database)
-
-    assert before.items() <= after.items()
-    assert min(after[key] for key in after.keys() - before.keys()) > max(before.values())
-    assert len(set(after.values())) == len(after)
+        assert shared.followers == 0
 
 
-async def _positions(database: Database) -> dict[int, int]:
-    async with database.reading() as session:
-        rows = await session.all(select(Event.id, Event.position).where(Event.position.is_not(None)))
-    return {row.id: row.position for row in rows}
+class TestNumbering:
+    async def test_positions_follow_one_another_and_never_change(self, database: Database, kind: str) -> None:
+        await write(database, kind, 1, 2, 3)
+        await _number(database)
+        before = await positions(database, kind)
+        await write(database, kind, 4, 5)
+        await _number(database)
+        after = await positions(database, kind)
+
+        assert [entity_id for entity_id, _ in after] == [1, 2, 3, 4, 5]
+        assert after[:3] == before
+        numbers = [position or 0 for _, position in after]
+        assert numbers == sorted(set(numbers))
+
+    @on_postgresql
+    async def test_uncommitted_events_have_none(self, database: Database, kind: str) -> None:
+        async with database.writing() as session:
+            await events.record(session, SYSTEM, events.NewEvent(kind, "test", 1, {}))
+            await _number(database)
+        assert await positions(database, kind) == [(1, None)]
+
+    @on_postgresql
+    async def test_is_for_one_worker_at_a_time(self, database: Database, kind: str) -> None:
+        await write(database, kind, 1)
+        async with database.writing() as busy:
+            await number_events(busy)
+            async with database.writing() as other:
+                assert await number_events(other) == 0
+            waiting = asyncio.create_task(_number(database, wait=True))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+
+    async def test_many_workers_at_once_agree(self, database: Database, kind: str) -> None:
+        await write(database, kind, *range(50))
+        ways: list[Callable[[], Awaitable[None]]] = [lambda: _number(database), lambda: _number(database, wait=True)]
+        await asyncio.gather(*(ways[number % 2]() for number in range(8)))
+
+        stored = await positions(database, kind)
+        assert [entity_id for entity_id, _ in stored] == list(range(50))
+        assert None not in {position for _, position in stored}
 
 
-async def test_follower_that_is_too_slow_is_told(
-    database: Database, ada: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed, "QUEUE_LENGTH", 2)
-    async with running(database) as reader:
-        followed = reader.follow()
-
-        async def read_on() -> None:
-            async with asyncio.timeout(10):
-                async for _ in followed:
-                    await asyncio.sleep(1)
-
-        reading = asyncio.create_task(read_on())
-        await asyncio.sleep(0.3)
-        for _ in range(5):
-            await ada.task()
-        with pytest.raises(Behind):
-            await reading
-
-
-async def test_nothing_is_read_while_nobody_follows(database: Database, ada: Person) -> None:
-    await ada.task()
-    async with database.reading() as session:
-        waiting = await session.scalar(select(func.count()).where(Event.position.is_(None), Event.actor_id == ada.id))
-
-    assert waiting > 0
+async def _number(database: Database, *, wait: bool = False) -> None:
+    numbered = 1
+    while numbered:
+        async with database.writing() as session:
+            numbered = await number_events(session, wait=wait)

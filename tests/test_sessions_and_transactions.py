@@ -1,90 +1,190 @@
 """Sessions under sibling fields, and transactions under many writers: what breaks naive applications, measured."""
 
 import asyncio
+from collections import Counter
+from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 
-from api.main import create_app
 from db.engine import Database
-from tests.actors import Person
-from tests.conftest import settings_for
+from db.models import Event, Project, Task
+from services.node_ids import encode
+from services.tasks import commands
+from services.tasks.models import TaskUpdate
+from tests.actors import Anonymous, Person
+from tests.doors import another_instance, bearer, calling
+from tests.stored import unchanged
 
-SIBLINGS = (
-    "{"
-    + " ".join(f"l{n}: tasks(first: 20) {{ edges {{ node {{ title project {{ key }} }} }} }}" for n in range(6))
-    + "}"
-)
-
-
-async def test_sibling_fields_on_a_cold_pool_do_not_share_a_session(ada: Person, database: Database) -> None:
-    await ada.task()
-    url = database.url.render_as_string(hide_password=False)
-    app = create_app(settings_for(url))
-    http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
-    async with app.router.lifespan_context(app), http as client:
-        person = Person(client, ada.headers)
-        answers = await asyncio.gather(*(person.gql(SIBLINGS) for _ in range(50)))
-
-    assert all(len(answer.data) == 6 for answer in answers)
-    assert all(len(answer.data[f"l{n}"]["edges"]) == 1 for answer in answers for n in range(6))
+SIBLINGS = " ".join(f"l{n}: tasks(first: 20) {{ edges {{ node {{ title project {{ key }} }} }} }}" for n in range(6))
+NOBODY = encode("User", 2_147_483_647)
 
 
-async def test_write_is_committed_before_its_response_starts(ada: Person, app: FastAPI, database: Database) -> None:
-    """A second connection sees the row when the first byte of the answer leaves the application."""
-    seen: list[int] = []
-    transport = httpx.ASGITransport(app)
+class TestSiblings:
+    async def test_fields_on_a_cold_pool_do_not_share_a_session(self, ada: Person, database: Database) -> None:
+        await ada.task()
+        async with another_instance(database) as app, calling(app) as anonymous:
+            caller = bearer(anonymous, ada.access_token)
+            answers = await asyncio.gather(*(caller.gql(f"{{ {SIBLINGS} }}") for _ in range(50)))
 
-    async def watching(scope: object, receive: object, send: object) -> None:
-        async def watched(message: dict[str, object]) -> None:
-            if message["type"] == "http.response.start":
-                seen.append(len((await ada.get("/tasks")).json()))
-            await send(message)  # type: ignore[operator]
+        assert [sorted(answer.data) for answer in answers] == [[f"l{n}" for n in range(6)]] * 50
+        assert all(len(found["edges"]) == 1 for answer in answers for found in answer.data.values())
 
-        await app(scope, receive, watched)  # type: ignore[arg-type]
+    async def test_many_loaders_at_once_are_served_by_few_connections(self, ada: Person, database: Database) -> None:
+        for number in range(3):
+            await ada.comment((await ada.task(tags=[f"t{number}"], assignee_ids=[ada.id]))["id"])
+        node = "id assignees { id } tags { id } comments { edges { node { author { id } } } } history { totalCount }"
+        fields = " ".join(f"l{n}: tasks {{ totalCount edges {{ node {{ {node} }} }} }}" for n in range(6))
+        async with another_instance(database, database_pool_size=1) as app, calling(app) as anonymous:
+            caller = bearer(anonymous, ada.access_token)
+            answers = await asyncio.gather(*(caller.gql(f"{{ {fields} }}") for _ in range(10)))
 
-    transport.app = watching
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        await Person(client, ada.headers).task()
-
-    assert seen == [1]
-
-
-async def test_refused_mutation_leaves_nothing_and_its_siblings_stay(ada: Person) -> None:
-    answer = await ada.gql(
-        """mutation {
-          one: createTask(input: {title: "One"}) { task { title } }
-          bad: createTask(input: {title: "Bad", assigneeIds: ["VXNlcjoyMTQ3NDgzNjQ3"], tags: ["new"]}) { task { ref } }
-          two: createTask(input: {title: "Two"}) { task { title } }
-        }"""
-    )
-
-    assert answer.code == "NOT_FOUND"
-    assert answer.body["data"] == {"one": {"task": {"title": "One"}}, "bad": None, "two": {"task": {"title": "Two"}}}
-    assert [task["title"] for task in (await ada.get("/tasks")).json()] == ["Two", "One"]
-    inbox = (await ada.get("/projects")).json()[0]
-    assert (await ada.get(f"/projects/{inbox['id']}/tags")).json() == []
+        assert {found["totalCount"] for answer in answers for found in answer.data.values()} == {3}
 
 
-async def test_readers_that_turn_writers_never_lock_each_other_out(ada: Person) -> None:
-    project = await ada.project()
-    made = await asyncio.gather(*(ada.task(project_id=project["id"], tags=["same"]) for _ in range(20)))
+class TestCommit:
+    @pytest.mark.parametrize("door", ["rest", "graphql"])
+    async def test_write_is_committed_before_its_response_starts(self, ada: Person, app: FastAPI, door: str) -> None:
+        """Another connection sees the task when the first byte of the answer leaves the application."""
+        seen: list[int] = []
 
-    assert sorted(task["number"] for task in made) == list(range(1, 21))
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            async def sending(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    seen.append(len((await ada.get("/tasks")).json()))
+                await send(message)
+
+            await app(scope, receive, sending)
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(watched), base_url="http://test") as client:
+            caller = Anonymous(client, ada.headers)
+            if door == "rest":
+                assert (await caller.post("/tasks", {"title": "x"})).status_code == 201
+            else:
+                assert (await caller.gql('mutation { createTask(input: {title: "x"}) { task { id } } }')).data
+
+        assert seen == [1]
+
+    async def test_refused_mutation_leaves_nothing_and_its_siblings_stay(self, ada: Person) -> None:
+        answer = await ada.gql(
+            f"""mutation {{
+              one: createTask(input: {{title: "One"}}) {{ task {{ title }} }}
+              bad: createTask(input: {{title: "Bad", assigneeIds: ["{NOBODY}"], tags: ["new"]}}) {{ task {{ title }} }}
+              two: createTask(input: {{title: "Two"}}) {{ task {{ title }} }}
+            }}"""
+        )
+
+        assert answer.code == "NOT_FOUND"
+        assert answer.errors[0]["path"] == ["bad"]
+        assert answer.body["data"] == {
+            "one": {"task": {"title": "One"}},
+            "bad": None,
+            "two": {"task": {"title": "Two"}},
+        }
+        assert [task["title"] for task in (await ada.get("/tasks")).json()] == ["Two", "One"]
+        [inbox] = (await ada.get("/projects")).json()
+        assert (await ada.get(f"/projects/{inbox['id']}/tags")).json() == []
+
+    async def test_write_that_breaks_at_its_end_leaves_nothing(
+        self, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("after everything was written")
+
+        task = await ada.task()
+        monkeypatch.setattr(commands, "get", broken)
+        async with unchanged(database):
+            answers = [
+                await ada.post("/tasks", {"title": "x", "tags": ["new"]}),
+                await ada.patch(f"/tasks/{task['id']}", {"title": "x", "tags": ["new"]}),
+            ]
+            refused = await ada.gql('mutation { createTask(input: {title: "x", tags: ["new"]}) { task { id } } }')
+
+        assert [answer.status_code for answer in answers] == [500, 500]
+        assert refused.code == "INTERNAL_SERVER_ERROR"
+
+    async def test_client_that_leaves_meanwhile_leaves_nothing_half_done(self, ada: Person, database: Database) -> None:
+        project = await ada.project()
+        draft = {
+            "name": f"Large {ada.id}",
+            "tasks": [{"title": f"{n}", "subtasks": [{"title": "sub"}]} for n in range(20)],
+        }
+        for number in range(8):
+            request = asyncio.create_task(ada.post("/projects", draft))
+            await asyncio.sleep(number / 100)
+            request.cancel()
+            await asyncio.gather(request, return_exceptions=True)
+        await ada.task(project_id=project["id"])  # the connections are well
+
+        async with database.reading() as session:
+            made = await session.scalars(
+                select(Task.project_id)
+                .join(Project, Project.id == Task.project_id)
+                .where(Project.name == draft["name"])
+            )
+        assert set(Counter(made).values()) <= {40}
 
 
-async def test_concurrent_changes_of_different_fields_are_all_kept(ada: Person) -> None:
-    task = await ada.task()
-    path = f"/tasks/{task['id']}"
-    changes = [{"title": f"Title {n}"} if n % 2 else {"priority": n % 5 + 1} for n in range(200)]
-    answers = await asyncio.gather(*(ada.patch(path, change) for change in changes))
+class TestWriters:
+    async def test_reading_first_and_writing_then_never_locks(self, ada: Person, database: Database) -> None:
+        """On two workers; each creation reads the project's row, counts and inserts."""
+        project = await ada.project()
+        async with another_instance(database) as app, calling(app) as anonymous:
+            workers = (ada, bearer(anonymous, ada.access_token))
+            body = {"title": "x", "project_id": project["id"], "tags": ["same"]}
+            answers = await asyncio.gather(*(workers[n % 2].post("/tasks", body) for n in range(40)))
 
-    assert {answer.status_code for answer in answers} == {200}
-    stored = (await ada.get(path)).json()
-    history = (
-        await ada.gql("query($id: ID!) { task(id: $id) { history { totalCount } } }", {"id": task["node_id"]})
-    ).data
-    # as many versions as events, whether or not a change found its value there already
-    assert history["task"]["history"]["totalCount"] == stored["version"]
-    assert stored["version"] > 100
-    assert stored["title"].startswith("Title ")
+        assert [answer.status_code for answer in answers] == [201] * 40
+        assert sorted(answer.json()["number"] for answer in answers) == list(range(1, 41))
+
+    async def test_readers_do_not_wait_for_a_writer(self, ada: Person, database: Database) -> None:
+        task = await ada.task()
+        async with database.writing() as session:
+            await commands.update(session, ada.actor, task["id"], TaskUpdate(title="Not committed"))
+            async with asyncio.timeout(5):
+                assert (await ada.get(f"/tasks/{task['id']}")).json()["title"] == task["title"]
+
+    async def test_concurrent_changes_of_different_fields_are_all_kept(self, ada: Person, database: Database) -> None:
+        """Each of 200 changes by two workers begins where the one before it ended: none is lost, none undone."""
+        project = await ada.project()
+        task = await ada.task(project_id=project["id"])
+        changes: list[dict[str, Any]] = [
+            (
+                {"title": f"Title {n}"},
+                {"description": f"Description {n}"},
+                {"priority": n % 5 + 1},
+                {"status": ("pending", "in_progress", "completed", "cancelled")[n // 5 % 4]},
+                {"tags": [f"tag-{n}"]},
+            )[n % 5]
+            for n in range(200)
+        ]
+        async with another_instance(database) as app, calling(app) as anonymous:
+            workers = (ada, bearer(anonymous, ada.access_token))
+            path = f"/tasks/{task['id']}"
+            answers = await asyncio.gather(*(workers[n % 2].patch(path, change) for n, change in enumerate(changes)))
+
+        assert {answer.status_code for answer in answers} == {200}
+        async with database.reading() as session:
+            recorded = await session.all(
+                select(Event.entity_version, Event.changes)
+                .where(Event.task_id == task["id"])
+                .order_by(Event.entity_version)
+            )
+        stored = (await ada.get(f"{path}?expand=tags")).json()
+        assert [event.entity_version for event in recorded] == list(range(1, stored["version"] + 1))
+        values: dict[str, Any] = {"description": None, "tags": []}
+        for event in recorded:
+            for field, (before, after) in event.changes.items():
+                assert event.entity_version == 1 or before == values[field], field
+                values[field] = after
+        sent: dict[str, list[Any]] = {}
+        for change in changes:
+            for field, value in change.items():
+                sent.setdefault(field, []).append(value)
+        assert all(values[field] in options for field, options in sent.items())
+        shown = stored | {"tags": [tag["name"] for tag in stored["tags"]]}
+        assert {field: shown[field] for field in sent} == {field: values[field] for field in sent}
+        titles = [event.changes["title"][1] for event in recorded if "title" in event.changes]
+        assert sorted(titles) == sorted([task["title"], *sent["title"]])
