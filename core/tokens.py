@@ -149,6 +149,9 @@ class AccessTokens:
             if payload["aud"] != self._audience or payload["iss"] != self._issuer:
                 raise InvalidToken("meant for another audience")
             claims = Claims(int(payload["sub"]), int(payload["sid"]), int(payload["exp"]), str(payload["jti"]))
+            # python-jose compares whole seconds, and lets a token live through its last one (RFC 7519, section 4.1.4)
+            if claims.expires_at <= time.time():
+                raise InvalidToken("expired")
             if not (0 < claims.user_id <= MAX_ID and 0 < claims.session_id <= MAX_ID):
                 raise InvalidToken("no such account or session")
             return claims

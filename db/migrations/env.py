@@ -5,7 +5,7 @@ import os
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection, pool, text
+from sqlalchemy import Connection, event, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db import types
@@ -37,20 +37,33 @@ def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
 
 
 def run(connection: Connection) -> None:
-    options: dict[str, Any] = {"render_as_batch": connection.dialect.name == "sqlite"}
+    options: dict[str, Any] = {"render_as_batch": connection.dialect.name == "sqlite", "transactional_ddl": True}
     context.configure(
         connection=connection, target_metadata=Base.metadata, compare_type=True, render_item=render_item, **options
     )
+    # two deployments may start at once: the second waits, then finds nothing to do
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
-            # two deployments may start at once: the second waits, then finds nothing to do
             connection.execute(text("SELECT pg_advisory_xact_lock(7264701)"))
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.run_migrations()
 
 
+def _leave_transactions_to_us(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA busy_timeout = 60000")
+
+
+def _lock_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 async def main() -> None:
     engine = create_async_engine(normalise_url(database_url()), poolclass=pool.NullPool)
+    if engine.dialect.name == "sqlite":
+        # tables are made in the transaction too, which nobody else enters meanwhile
+        event.listen(engine.sync_engine, "connect", _leave_transactions_to_us)
+        event.listen(engine.sync_engine, "begin", _lock_sqlite)
     async with engine.connect() as connection:
         await connection.run_sync(run)
         await connection.commit()
