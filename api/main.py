@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # with "*", a browser must not send credentials on behalf of any page it has open
         allow_credentials="*" not in settings.allowed_origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-API-Key"],
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-API-Key", "X-Request-ID"],
         expose_headers=EXPOSED_HEADERS,
         max_age=3600,
     )

@@ -16,7 +16,7 @@ from services.actors import Actor
 from services.feed import Behind, Feed, number_events
 from tests.actors import Person
 
-WRITERS, TRANSACTIONS = 16, 12
+WRITERS, TRANSACTIONS = 16, 8
 SYSTEM = Actor("system")
 PATIENCE = 30
 

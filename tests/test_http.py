@@ -1,7 +1,7 @@
 """What every request has in common: ids, times, origins, methods, and the paths that belong to no feature."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +28,7 @@ EVERY_KIND = {
     "/tasks": 401,
     "/token": 405,
 }
+Ask = Callable[[Anonymous], Awaitable[httpx.Response]]
 DOCUMENTED_METHODS = {"get", "put", "post", "delete", "patch"}
 
 
@@ -226,6 +227,47 @@ class TestMethods:
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["detail"] == "There is nothing at this address"
+
+
+class TestAllowance:
+    """What test_rate_limits.py leaves: requests that never come to an operation are counted, too."""
+
+    @pytest.mark.parametrize(
+        "ask",
+        [
+            lambda caller: caller.get("/tasks", headers={"Authorization": "Bearer guess"}),
+            lambda caller: caller.get("/tasks", headers={"X-API-Key": "guess"}),
+            lambda caller: caller.get("//graphql?query={__typename}", headers={"Authorization": "Bearer guess"}),
+            lambda caller: caller.post("//graphql", {"query": "{ nothing }"}),
+            lambda caller: caller.post("//graphql", {"query": "{"}, headers={"X-API-Key": "guess"}),
+        ],
+        ids=["token", "key", "token on GraphQL", "invalid document", "key and broken document"],
+    )
+    async def test_guesses_and_broken_documents_are_counted(self, database: Database, ask: Ask) -> None:
+        async with another_instance(database, rate_limit="5/minute") as app, calling(app) as anonymous:
+            answers = [await ask(anonymous) for _ in range(7)]
+
+        assert 429 not in [answer.status_code for answer in answers[:5]]
+        assert [answer.status_code for answer in answers[5:]] == [429, 429]
+        assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in answers[5:])
+        left = [re.match(r'"default";r=(\d+);t=\d+', answer.headers["ratelimit"]) for answer in answers]
+        assert [int(match[1]) for match in left if match] == [4, 3, 2, 1, 0, 0, 0]
+
+    async def test_limited_caller_is_told_so_before_anything_is_read_of_its_document(self, database: Database) -> None:
+        async with another_instance(database, rate_limit="1/minute") as app, calling(app) as anonymous:
+            answers = [await anonymous.gql("{ nothing }") for _ in range(2)]
+
+        assert [(answer.status, answer.code) for answer in answers] == [
+            (400, "GRAPHQL_VALIDATION_FAILED"),
+            (429, "RATE_LIMITED"),
+        ]
+
+    @pytest.mark.parametrize("path", ["//", "//health", "//health/ready", "//openapi.json", "//docs"])
+    async def test_probes_and_pages_are_not_counted(self, database: Database, path: str) -> None:
+        async with another_instance(database, rate_limit="1/minute") as app, calling(app) as anonymous:
+            answers = [await anonymous.get(path) for _ in range(3)]
+
+        assert all(answer.status_code in {200, 503} and "ratelimit" not in answer.headers for answer in answers)
 
 
 class TestServer:

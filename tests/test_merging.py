@@ -126,7 +126,7 @@ def _document(draw: st.DrawFn) -> str:
 
 
 class TestAgainstTheReference:
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
     @given(_document())
     def test_same_documents_are_refused(self, query: str) -> None:
         document = parse(query)
