@@ -20,6 +20,15 @@ from api.state import State
 from core.settings import Settings, get_settings
 
 PREFIX = "/api/v1"
+REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
+    "X-API-Key",
+    "X-Request-ID",
+)
 EXPOSED_HEADERS = (
     "ETag",
     "Link",
@@ -78,7 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # with "*", a browser must not send credentials on behalf of any page it has open
         allow_credentials="*" not in settings.allowed_origins,
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-API-Key", "X-Request-ID"],
+        allow_headers=REQUEST_HEADERS,
         expose_headers=EXPOSED_HEADERS,
         max_age=3600,
     )

@@ -35,6 +35,8 @@ def _cursor(row_id: int) -> str:
 
 schemathesis.openapi.format("cursor", st.integers(1, 10_000).map(_cursor))
 schemathesis.openapi.format("etag", st.just("*"))
+# addresses of names that are reserved or do not exist are refused
+schemathesis.openapi.format("email", st.from_regex(r"[a-z][a-z0-9]{0,20}@example\.com", fullmatch=True))
 schemathesis.openapi.format("time-zone", st.sampled_from(sorted(available_timezones())))
 schemathesis.graphql.scalar("JSON", st.text(max_size=20).map(nodes.String))
 schemathesis.graphql.scalar("DateTime", MOMENTS.map(nodes.String))
