@@ -1,7 +1,7 @@
 """What routes ask for: the caller, a session, preconditions, pages."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -14,6 +14,7 @@ from db.engine import Session
 from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
 from services.errors import BadUserInput, Expected, Forbidden, TandemError, Unauthenticated
+from services.idempotency import KEY_DESCRIPTION, KeyText, Repeatable, once
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
 
@@ -74,6 +75,45 @@ async def _writing(state: AppState) -> AsyncIterator[Session]:
 # the scope makes a write commit before its response starts
 Reading = Annotated[Session, Depends(_reading, scope="function")]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
+
+
+class Once:
+    """Runs a call, or answers what it answered before, where it carries an ``Idempotency-Key``."""
+
+    def __init__(
+        self,
+        actor: Caller,
+        session: Writing,
+        response: Response,
+        key: Annotated[KeyText | None, Header(alias="Idempotency-Key", description=KEY_DESCRIPTION)] = None,
+    ) -> None:
+        self._actor, self._session, self._response = actor, session, response
+        # as the draft has it, a structured string stands in quotes; most clients leave them out
+        quoted = key is not None and len(key) > 2 and key[0] == key[-1] == '"'
+        self._call = Repeatable(key[1:-1] if key is not None and quoted else key)
+
+    async def __call__(
+        self, operation: str, record: type[T], arguments: dict[str, Any], make: Callable[[], Awaitable[T]]
+    ) -> T:
+        """What ``make`` answers or answered. ``Idempotency-Replayed: true`` marks an answer of before."""
+        result = await once(self._session, self._actor, self._call, operation, arguments, record, make)
+        if self._call.replayed:
+            self._response.headers["Idempotency-Replayed"] = "true"
+        return result
+
+    async def unless(
+        self,
+        dry_run: bool,
+        operation: str,
+        record: type[T],
+        arguments: dict[str, Any],
+        make: Callable[[], Awaitable[T]],
+    ) -> T:
+        """As a call; a dry run does nothing that a key would have to keep, so it is always run."""
+        return await make() if dry_run else await self(operation, record, arguments, make)
+
+
+Repeat = Annotated[Once, Depends(Once)]
 
 
 def _id(name: str) -> Any:

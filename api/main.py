@@ -31,6 +31,7 @@ REQUEST_HEADERS = (
 )
 EXPOSED_HEADERS = (
     "ETag",
+    "Idempotency-Replayed",
     "Link",
     "Location",
     "RateLimit",

@@ -25,6 +25,8 @@ STATUS: Mapping[str, int] = {
     "BAD_USER_INPUT": 422,
     "CONFLICT": 409,
     "VERSION_CONFLICT": 412,
+    "IDEMPOTENCY_CONFLICT": 409,
+    "IDEMPOTENCY_MISMATCH": 422,
     "RATE_LIMITED": 429,
     "UNAVAILABLE": 503,
     "INTERNAL_SERVER_ERROR": 500,
@@ -96,7 +98,7 @@ def from_error(error: TandemError, *, location: str = "body") -> Response:
     status = STATUS[error.code]
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    elif isinstance(error, (errors.RateLimited, errors.Unavailable)):
+    elif isinstance(error, (errors.RateLimited, errors.Unavailable, errors.IdempotencyConflict)):
         headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, errors.VersionConflict):
         headers["ETag"] = f'"{error.current_version}"'

@@ -75,8 +75,9 @@ class Session:
         self._connection: AsyncConnection | None = None
         self.dialect: DialectName = "sqlite" if engine.dialect.name == "sqlite" else "postgresql"
 
-    async def all(self, statement: Executable) -> Sequence[AnyRow]:
-        return (await self._run(statement)).all()
+    async def all(self, statement: Executable, rows: Parameters = None) -> Sequence[AnyRow]:
+        """Every row; with ``rows``, of an INSERT … RETURNING of them, in any order."""
+        return (await self._run(statement, rows)).all()
 
     async def first(self, statement: Executable) -> AnyRow | None:
         return (await self._run(statement)).first()
@@ -99,6 +100,15 @@ class Session:
         """Run a statement for its effect; with ``rows``, once for each. Returns the number of rows it touched."""
         return int((await self._run(statement, rows)).rowcount)
 
+    @asynccontextmanager
+    async def rehearsal(self) -> AsyncIterator[None]:
+        """What is written in the block is taken back at its end (SAVEPOINT). For a transaction."""
+        savepoint = await (await self._connect()).begin_nested()
+        try:
+            yield
+        finally:
+            await savepoint.rollback()
+
     async def commit(self) -> None:
         """Keep what was written. For those who own the unit of work; services never commit."""
         if self._connection is not None:
@@ -111,11 +121,14 @@ class Session:
             await connection.close()
 
     async def _run(self, statement: Executable, rows: Parameters = None) -> CursorResult[*tuple[Any, ...]]:
+        return await (await self._connect()).execute(statement, rows)
+
+    async def _connect(self) -> AsyncConnection:
         if self._connection is None:
             self._connection = await self._engine.connect()
             if self._transactional:
                 await self._connection.begin()
-        return await self._connection.execute(statement, rows)
+        return self._connection
 
 
 def insert_or_ignore(session: Session, model: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:

@@ -6,12 +6,14 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
+from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.users import User
 from graphql_schema.versions import ExpectedVersion
 from services import comments, node_ids, users
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
 from services.errors import NotFound
+from services.idempotency import arguments
 from services.inputs import CommentId, Input, TaskId, absent
 from services.tasks import queries as tasks
 
@@ -45,6 +47,7 @@ class CreateCommentInput(CommentCreate):
     """Writes a comment."""
 
     task_id: TaskId = Field(description="The task that it is on.")
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -94,8 +97,16 @@ class CommentQueries:
 class CommentMutations:
     @strawberry.mutation(description="Comment on a task.")
     async def create_comment(self, info: Info, input: CreateCommentInput) -> CreateCommentPayload | None:
+        data = narrow(CommentCreate, input)
         async with info.context.writing() as session:
-            comment = await comments.create(session, info.context.actor, input.task_id, narrow(CommentCreate, input))
+            comment = await info.context.once(
+                session,
+                input.idempotency_key,
+                "create_comment",
+                CommentRecord,
+                arguments(data, task_id=input.task_id),
+                lambda: comments.create(session, info.context.actor, input.task_id, data),
+            )
         return CreateCommentPayload(comment=shown(comment))
 
     @strawberry.mutation(description="Change a comment. Only its author may.")

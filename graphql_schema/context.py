@@ -12,6 +12,7 @@ from db.engine import Database, Session
 from services.actors import Actor
 from services.authentication import Authenticator
 from services.feed import Feed
+from services.idempotency import Repeatable, once
 from services.pagination import Page, PageRequest
 from services.sessions import Security
 
@@ -31,6 +32,8 @@ class Context:
     feed: Feed
     client: str = ""
     user_agent: str | None = None
+    replayed: bool = False
+    """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
 
     def reading(self) -> AbstractAsyncContextManager[Session]:
@@ -41,6 +44,21 @@ class Context:
         """The transaction of one mutation field. What was loaded before it is forgotten."""
         self.forget()
         return self.database.writing()
+
+    async def once(
+        self,
+        session: Session,
+        key: str | None,
+        operation: str,
+        record: type[V],
+        arguments: dict[str, Any],
+        make: Callable[[], Awaitable[V]],
+    ) -> V:
+        """What ``make`` answers, or answered when the caller used the key before: then ``replayed`` is set."""
+        call = Repeatable(key)
+        result = await once(session, self.actor, call, operation, arguments, record, make)
+        self.replayed |= call.replayed
+        return result
 
     def forget(self) -> None:
         """Drop what was loaded: between the events of a subscription."""

@@ -97,7 +97,7 @@ def describe(error: TandemError) -> dict[str, Any]:
         )
     if isinstance(error, errors.VersionConflict):
         extensions["currentVersion"] = error.current_version
-    elif isinstance(error, (errors.RateLimited, errors.Unavailable)):
+    elif isinstance(error, (errors.RateLimited, errors.Unavailable, errors.IdempotencyConflict)):
         extensions["retryAfter"] = error.retry_after
     return extensions
 

@@ -6,9 +6,11 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
+from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.users import User
 from services import members, node_ids
-from services.inputs import Input, ProjectId, UserId
+from services.idempotency import arguments
+from services.inputs import Input, ProjectId, UserId, absent
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 from services.projects import queries as projects
 from services.projects.models import Role
@@ -46,6 +48,7 @@ class AddMemberInput(MemberAdd):
     """Adds a person to a project, by id or by username."""
 
     project_id: ProjectId = Field(description="The project.")
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -83,8 +86,16 @@ class RemoveMemberPayload:
 class MemberMutations:
     @strawberry.mutation(description="Add a person to a project. Admins and owners may.")
     async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload | None:
+        data = narrow(MemberAdd, input)
         async with info.context.writing() as session:
-            member = await members.add(session, info.context.actor, input.project_id, narrow(MemberAdd, input))
+            member = await info.context.once(
+                session,
+                input.idempotency_key,
+                "add_member",
+                MemberRecord,
+                arguments(data, project_id=input.project_id),
+                lambda: members.add(session, info.context.actor, input.project_id, data),
+            )
         return AddMemberPayload(member=shown(member))
 
     @strawberry.mutation(description="Change a person's role. Nobody gives a role above their own.")

@@ -9,6 +9,7 @@ from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
+from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
@@ -16,6 +17,7 @@ from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, tas
 from graphql_schema.versions import ExpectedVersion
 from services import members, node_ids, tags
 from services.errors import NotFound
+from services.idempotency import arguments
 from services.inputs import Input, ProjectId, absent
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
@@ -71,7 +73,13 @@ class Project(Node):
 
 
 service_input("TaskDraftInput")(TaskDraft)
-CreateProjectInput = service_input("CreateProjectInput")(ProjectCreate)
+
+
+@service_input()
+class CreateProjectInput(ProjectCreate):
+    """Creates a project that the caller owns, with its tasks if wanted."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -146,10 +154,18 @@ class ProjectMutations:
     async def create_project(
         self,
         info: Info,
-        input: CreateProjectInput,  # type: ignore[valid-type]
+        input: CreateProjectInput,
     ) -> CreateProjectPayload | None:
+        data = narrow(ProjectCreate, input)
         async with info.context.writing() as session:
-            project = await commands.create(session, info.context.actor, input)
+            project = await info.context.once(
+                session,
+                input.idempotency_key,
+                "create_project",
+                ProjectRecord,
+                arguments(data),
+                lambda: commands.create(session, info.context.actor, data),
+            )
         return CreateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Change a project; fields that are left out stay as they are.")

@@ -12,6 +12,7 @@ from graphql_schema.projects import ProjectMutations, ProjectQueries
 from graphql_schema.scalars import DATE_TIME
 from graphql_schema.sessions import SessionMutations, SessionQueries
 from graphql_schema.tags import TagMutations, TagQueries
+from graphql_schema.task_bulk import TaskBulkMutations
 from graphql_schema.tasks import TaskMutations, TaskQueries, TaskSubscriptions
 from graphql_schema.users import UserMutations, UserQueries
 
@@ -38,6 +39,7 @@ class Mutation(
     MemberMutations,
     TagMutations,
     TaskMutations,
+    TaskBulkMutations,
     CommentMutations,
 ): ...
 

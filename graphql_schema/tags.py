@@ -5,10 +5,12 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
+from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from services import node_ids, tags
 from services.errors import NotFound
-from services.inputs import Input, ProjectId, TagId
+from services.idempotency import arguments
+from services.inputs import Input, ProjectId, TagId, absent
 from services.projects import queries as projects
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
 
@@ -32,6 +34,7 @@ class CreateTagInput(TagCreate):
     """Creates a tag in a project."""
 
     project_id: ProjectId = Field(description="The project.")
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -79,8 +82,16 @@ class TagQueries:
 class TagMutations:
     @strawberry.mutation(description="Create a tag in a project.")
     async def create_tag(self, info: Info, input: CreateTagInput) -> CreateTagPayload | None:
+        data = narrow(TagCreate, input)
         async with info.context.writing() as session:
-            tag = await tags.create(session, info.context.actor, input.project_id, narrow(TagCreate, input))
+            tag = await info.context.once(
+                session,
+                input.idempotency_key,
+                "create_tag",
+                TagRecord,
+                arguments(data, project_id=input.project_id),
+                lambda: tags.create(session, info.context.actor, input.project_id, data),
+            )
         return CreateTagPayload(tag=shown(tag))
 
     @strawberry.mutation(description="Rename or recolour a tag; fields that are left out stay as they are.")

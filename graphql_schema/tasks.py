@@ -12,6 +12,7 @@ from graphql_schema.comments import Comment
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.history import Event
+from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.projects import Project
 from graphql_schema.tags import Tag
@@ -21,10 +22,11 @@ from graphql_schema.versions import ExpectedVersion
 from services import comments, history, node_ids, tags, users
 from services.actors import Scope
 from services.errors import NotFound, from_error_list
+from services.idempotency import arguments
 from services.inputs import Bool, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
-from services.tasks import commands, queries
+from services.tasks import commands, queries, removal
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskStatus, TaskUpdate
 from services.tasks.queries import TaskQuery
 
@@ -115,7 +117,11 @@ class Task(Node):
         return connect(page, lambda: context.load("task.history.count", history.counts, 0, task_id))
 
 
-CreateTaskInput = service_input("CreateTaskInput")(TaskCreate)
+@service_input()
+class CreateTaskInput(TaskCreate):
+    """Creates a task, in the caller's Inbox unless a project is named."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -155,6 +161,7 @@ class RestoreTaskInput(Input):
     """Brings a task back from the trash."""
 
     id: TaskId = Field(description="The id.")
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The task that is back.")
@@ -258,10 +265,18 @@ class TaskMutations:
     async def create_task(
         self,
         info: Info,
-        input: CreateTaskInput,  # type: ignore[valid-type]
+        input: CreateTaskInput,
     ) -> CreateTaskPayload | None:
+        data = narrow(TaskCreate, input)
         async with info.context.writing() as session:
-            task = await commands.create(session, info.context.actor, input)
+            task = await info.context.once(
+                session,
+                input.idempotency_key,
+                "create_task",
+                TaskRecord,
+                arguments(data),
+                lambda: commands.create(session, info.context.actor, data),
+            )
         return CreateTaskPayload(task=shown(task))
 
     @strawberry.mutation(description="Change a task; fields that are left out stay as they are.")
@@ -286,7 +301,14 @@ class TaskMutations:
     @strawberry.mutation(description="Bring a task back from the trash, with the subtasks that went with it.")
     async def restore_task(self, info: Info, input: RestoreTaskInput) -> RestoreTaskPayload | None:
         async with info.context.writing() as session:
-            task = await commands.restore(session, info.context.actor, input.id)
+            task = await info.context.once(
+                session,
+                input.idempotency_key,
+                "restore_task",
+                TaskRecord,
+                {"id": input.id},
+                lambda: removal.restore(session, info.context.actor, input.id),
+            )
         return RestoreTaskPayload(task=shown(task))
 
     @strawberry.mutation(

@@ -7,6 +7,8 @@
     ├── BadUserInput           BAD_USER_INPUT
     ├── Conflict               CONFLICT
     ├── VersionConflict        VERSION_CONFLICT
+    ├── IdempotencyConflict    IDEMPOTENCY_CONFLICT
+    ├── IdempotencyMismatch    IDEMPOTENCY_MISMATCH
     ├── RateLimited            RATE_LIMITED
     └── Unavailable            UNAVAILABLE
 
@@ -103,6 +105,37 @@ class VersionConflict(TandemError):
         self.current_version = current_version
 
 
+class BulkRefused(TandemError):
+    """A bulk call that is all or nothing came to nothing: the code is that of the first item refused."""
+
+    def __init__(self, refused: Mapping[int, TandemError]) -> None:
+        """``refused`` is by the item's index. ``errors`` points at each of them, below /tasks."""
+        index, first = min(refused.items())
+        self.code, self.title = first.code, first.title
+        others = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        problems = [
+            Problem(f"/tasks/{place}{item.pointer}", item.detail, item.type)
+            for place, error in sorted(refused.items())
+            for item in error.errors or [Problem("", error.message, error.code.lower())]
+        ]
+        super().__init__(f"/tasks/{index}: {first.message}{others}", errors=problems[:50])
+
+
+class IdempotencyConflict(TandemError):
+    """The first call with the idempotency key is still running; a repeat a moment later gets its answer."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+    title = "The first call with this idempotency key is still running"
+    retry_after = 1
+
+
+class IdempotencyMismatch(TandemError):
+    """The idempotency key was used for another call."""
+
+    code = "IDEMPOTENCY_MISMATCH"
+    title = "This idempotency key was used for another call"
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What is left of a caller's allowance, for the RateLimit headers (draft-ietf-httpapi-ratelimit-headers)."""
@@ -148,6 +181,8 @@ CODES: tuple[type[TandemError], ...] = (
     BadUserInput,
     Conflict,
     VersionConflict,
+    IdempotencyConflict,
+    IdempotencyMismatch,
     RateLimited,
     Unavailable,
 )

@@ -141,6 +141,14 @@ Int = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31), Whole]
 """An integer of 32 bits, as GraphQL's Int."""
 Bool = StrictBool
 
+ExpectedVersion = Annotated[
+    Int,
+    Field(
+        description="Change it only if its version is still this one; else VERSION_CONFLICT, and nothing is written."
+    ),
+]
+"""Optimistic concurrency in an input; REST's ``If-Match`` says the same of one thing."""
+
 TagName = Annotated[Line, Field(max_length=50, description="The name of a tag.", examples=["bug"])]
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 from core.clock import now
 from db.engine import Database, Session
 from db.models import Project, Task
-from services import events
+from services import events, idempotency
 from services.actors import Actor
 from services.tasks.models import TRASH_DAYS
 
@@ -16,6 +16,8 @@ BATCH = 500
 
 async def purge(database: Database, actor: Actor) -> int:
     """Delete for good the tasks, with their comments, that are longer in the trash than they can be restored.
+
+    Idempotency keys of more than 24 hours ago go as well.
 
     Takes the database and not a session: a few hundred tasks are a transaction, so that nobody waits for long. What an
     import knows of them stays, so that it does not bring them back. Returns how many. Raises ``Forbidden``.
@@ -27,7 +29,10 @@ async def purge(database: Database, actor: Actor) -> int:
             count = await _purge_some(session, actor, before=before)
         total += count
         if count < BATCH:
-            return total
+            break
+    async with database.writing() as session:
+        await idempotency.purge(session)
+    return total
 
 
 async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> int:

@@ -32,7 +32,7 @@ REFERENCES = {
     "user_id": "User",
     "assignee_ids": "User",
 }
-ENUMERATIONS = {"status", "role"}
+ENUMERATIONS = {"status", "role", "mode"}
 _NESTED: dict[str, tuple[type[BaseModel], str]] = {"user": (UserSummary, "User")}
 
 
@@ -65,6 +65,10 @@ MEMBER = selection(MemberOut, "Member")
 TAG = selection(TagOut, "Tag")
 COMMENT = selection(CommentOut, "Comment")
 EVENT = selection(EventOut, "Event")
+BULK = f"""applied succeeded failed results {{
+    position node_id: taskId version task {{ {TASK} }}
+    error {{ code message current_version: currentVersion errors {{ pointer detail type }} }}
+}}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,10 @@ OPERATIONS: dict[str, Operation] = {
     "put_task": Operation("PUT /tasks/{task_id}", _change("updateTask", "task", TASK), "task", "task_id"),
     "delete_task": Operation("DELETE /tasks/{task_id}", _change("deleteTask", "deletedTaskId"), id="task_id"),
     "restore_task": Operation("POST /tasks/{task_id}/restore", _change("restoreTask", "task", TASK), "task", "task_id"),
+    "create_tasks": Operation("POST /tasks/bulk/create", _change("createTasks", BULK)),
+    "update_tasks": Operation("POST /tasks/bulk/update", _change("updateTasks", BULK)),
+    "delete_tasks": Operation("POST /tasks/bulk/delete", _change("deleteTasks", BULK)),
+    "update_matching_tasks": Operation("POST /tasks/bulk/update-matching", _change("updateMatchingTasks", BULK)),
     "create_project": Operation("POST /projects", _change("createProject", "project", PROJECT), "project"),
     "get_project": Operation("GET /projects/{project_id}", _lookup("project", PROJECT), id="project_id"),
     "list_projects": Operation(
@@ -192,6 +200,8 @@ def to_graphql(value: Any, name: str = "") -> Any:
         return {to_camel_case(key): to_graphql(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [to_graphql(item, name) for item in value]
+    if name == "id" and type(value) is int:  # of a task of a bulk call
+        return encode("Task", value)
     if name in REFERENCES and type(value) is int:
         return encode(REFERENCES[name], value)
     return value.upper() if name in ENUMERATIONS and isinstance(value, str) else value

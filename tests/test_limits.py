@@ -232,10 +232,10 @@ class TestVariables:
         "variables",
         [
             {"ids": ["x"] * 1_000_000},
-            {"ids": [["x"] * 100] * 200},
+            {"ids": [["x"] * 100] * 300},
             {"ids": [], "unused": [0] * 5_000},
-            {f"unused{number}": number for number in range(20_000)},
-            {"ids": {"a": {str(number): {} for number in range(20_000)}}},
+            {f"unused{number}": number for number in range(30_000)},
+            {"ids": {"a": {str(number): {} for number in range(30_000)}}},
         ],
         ids=["list", "lists", "unused", "names", "objects"],
     )

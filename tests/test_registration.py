@@ -21,69 +21,7 @@ from db.models.base import Base
 from graphql_schema.base import NODE_NAMES
 from graphql_schema.nodes import LOADERS
 from graphql_schema.schema import Mutation, Query, Subscription, schema
-
-# REST operation -> GraphQL field
-PAIRS = {
-    "create_token": "Mutation.login",
-    "refresh_token": "Mutation.refreshToken",
-    "revoke_token": "Mutation.revokeToken",
-    "list_sessions": "Query.sessions",
-    "end_session": "Mutation.endSession",
-    "register_user": "Mutation.register",
-    "get_me": "Query.me",
-    "update_me": "Mutation.updateMe",
-    "change_password": "Mutation.changePassword",
-    "list_users": "Query.users",
-    "get_user": "Query.user",
-    "update_user": "Mutation.updateUser",
-    "list_api_keys": "Query.apiKeys",
-    "create_api_key": "Mutation.createApiKey",
-    "delete_api_key": "Mutation.deleteApiKey",
-    "list_projects": "Query.projects",
-    "create_project": "Mutation.createProject",
-    "get_project": "Query.project",
-    "update_project": "Mutation.updateProject",
-    "delete_project": "Mutation.deleteProject",
-    "update_project_task": "Mutation.updateTask",
-    "list_members": "Project.members",
-    "add_member": "Mutation.addMember",
-    "get_member": "Query.node",
-    "update_member": "Mutation.updateMember",
-    "remove_member": "Mutation.removeMember",
-    "list_tags": "Project.tags",
-    "create_tag": "Mutation.createTag",
-    "get_tag": "Query.tag",
-    "update_tag": "Mutation.updateTag",
-    "delete_tag": "Mutation.deleteTag",
-    "list_tasks": "Query.tasks",
-    "create_task": "Mutation.createTask",
-    "get_task_by_ref": "Query.taskByRef",
-    "get_task": "Query.task",
-    "update_task": "Mutation.updateTask",
-    "put_task": "Mutation.updateTask",
-    "delete_task": "Mutation.deleteTask",
-    "restore_task": "Mutation.restoreTask",
-    "list_comments": "Task.comments",
-    "create_comment": "Mutation.createComment",
-    "get_comment": "Query.comment",
-    "update_comment": "Mutation.updateComment",
-    "put_comment": "Mutation.updateComment",
-    "delete_comment": "Mutation.deleteComment",
-    "list_task_history": "Task.history",
-    "clear_tasks": "Mutation.clearTasks",
-}
-REST_ALONE = {
-    "get_root": "says where things are; a GraphQL client is there already",
-    "get_health": "is for whoever watches the process",
-    "get_readiness": "is for whoever watches the process",
-    "get_jwks": "has a path and a form of its own (RFC 7517)",
-}
-GRAPHQL_ALONE = {
-    "Query.nodes": "is several of Query.node in one",
-    "Query.search": "is Query.tasks with its argument search, as GET /tasks has it",
-    "Subscription.taskCreated": "the feed comes to REST with its own issue",
-}
-
+from tools.parity import GRAPHQL_ALONE, PAIRS, REST_ALONE
 
 # modules of the services that are no feature of their own, and why
 NO_FEATURES = {
@@ -93,6 +31,7 @@ NO_FEATURES = {
     "errors": "what services refuse: each door says it in its own words",
     "events": "written by every feature, read by history and the feed",
     "feed": "the order of events for those who follow them: subscriptions stand on it",
+    "idempotency": "a part of every call that creates",
     "imports": "the commands are its door",
     "inputs": "the vocabulary of the features' inputs",
     "node_ids": "the form of global ids",

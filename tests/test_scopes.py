@@ -22,6 +22,7 @@ READ = {
 WRITE = {
     *("create_task", "update_task", "put_task", "delete_task", "restore_task", "create_tag", "update_tag"),
     *("delete_tag", "create_comment", "update_comment", "delete_comment"),
+    *("create_tasks", "update_tasks", "delete_tasks", "update_matching_tasks"),
 }
 PROJECTS = {"create_project", "update_project", "delete_project", "add_member", "update_member", "remove_member"}
 ADMIN = {"update_user", "clear_tasks"}
@@ -124,6 +125,10 @@ class World:
             "create_task": ({"title": "x", "project_id": self.project}, {}),
             **dict.fromkeys(("update_task", "put_task"), ({"title": "New"}, task)),
             **dict.fromkeys(("delete_task", "restore_task"), (None, {"task_id": self.spare_task})),
+            "create_tasks": ({"tasks": [{"title": "x", "project_id": self.project}]}, {}),
+            "update_tasks": ({"tasks": [{"id": self.task, "title": "Changed"}]}, {}),
+            "delete_tasks": ({"tasks": [{"id": self.spare_task}], "dry_run": True}, {}),
+            "update_matching_tasks": ({"filter": {}, "changes": {"priority": 2}}, {}),
             "create_tag": ({"name": "new"}, project),
             "update_tag": ({"name": "renamed"}, tag),
             "delete_tag": (None, tag),

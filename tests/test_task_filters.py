@@ -11,7 +11,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from db.engine import Database
 from services.projects import queries as projects
-from services.tasks.commands import create_drafts
+from services.tasks.creation import create_drafts
 from services.tasks.filters import MAX_CONDITIONS, MAX_DEPTH
 from services.tasks.models import TaskDraft
 from tests.actors import Person

@@ -11,7 +11,7 @@ import pytest
 
 from db.engine import Database
 from services.projects import queries as projects
-from services.tasks.commands import create_drafts
+from services.tasks.creation import create_drafts
 from services.tasks.models import TaskDraft
 from services.tasks.queries import TaskSort
 from tests.actors import Person

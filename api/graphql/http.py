@@ -108,7 +108,10 @@ async def _run(
     if stream:
         return sse.respond(request, state, graphql_request, context, document, operation)
     outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
-    return _respond(outcome, media_type, keep=kind is MUTATION)
+    response = _respond(outcome, media_type, keep=kind is MUTATION)
+    if context.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 async def _caller(request: Request, state: AppState) -> tuple[Actor, TandemError | None]:

@@ -11,6 +11,7 @@ from api.dependencies import (
     ListQuery,
     ProjectPath,
     Reading,
+    Repeat,
     TaskPath,
     Writing,
     add_links,
@@ -18,6 +19,7 @@ from api.dependencies import (
     unless_known,
 )
 from api.media_types import StrictRoute
+from services.idempotency import arguments
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate
 from services.tasks import commands as task_commands
@@ -44,9 +46,13 @@ async def list_projects(
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(body: ProjectCreate, actor: Caller, session: Writing, response: Response) -> ProjectRecord:
+async def create_project(
+    body: ProjectCreate, actor: Caller, session: Writing, once: Repeat, response: Response
+) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
-    project = await commands.create(session, actor, body)
+    project = await once(
+        "create_project", ProjectRecord, arguments(body), lambda: commands.create(session, actor, body)
+    )
     response.headers["Location"] = f"/api/v1/projects/{project.id}"
     return tagged(response, project, project.version)
 

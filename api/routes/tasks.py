@@ -8,6 +8,7 @@ from api.dependencies import (
     ExpectedVersion,
     KnownTags,
     Reading,
+    Repeat,
     TaskPath,
     Writing,
     add_links,
@@ -18,7 +19,9 @@ from api.media_types import StrictRoute
 from api.task_query import TaskListQuery
 from db.engine import Session
 from services.actors import Actor
-from services.tasks import commands, queries
+from services.idempotency import arguments
+from services.tasks import bulk, commands, queries, removal
+from services.tasks.bulk import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
 from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
 
@@ -43,11 +46,49 @@ async def list_tasks(
 
 
 @router.post("", status_code=201, response_model=TaskOut)
-async def create_task(body: TaskCreate, actor: Caller, session: Writing, response: Response) -> TaskRecord:
+async def create_task(
+    body: TaskCreate, actor: Caller, session: Writing, once: Repeat, response: Response
+) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named."""
-    task = await commands.create(session, actor, body)
+    task = await once("create_task", TaskRecord, arguments(body), lambda: commands.create(session, actor, body))
     response.headers["Location"] = f"/api/v1/tasks/{task.id}"
     return _tagged(response, task)
+
+
+@router.post("/bulk/create", response_model=BulkOut)
+async def create_tasks(body: BulkCreate, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
+    """Create up to 1,000 tasks: all or nothing, or (mode partial) each for itself."""
+    return await once.unless(
+        body.dry_run, "create_tasks", BulkRecord, arguments(body), lambda: bulk.create(session, actor, body)
+    )
+
+
+@router.post("/bulk/update", response_model=BulkOut)
+async def update_tasks(body: BulkUpdate, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
+    """Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are."""
+    return await once.unless(
+        body.dry_run, "update_tasks", BulkRecord, arguments(body), lambda: bulk.update(session, actor, body)
+    )
+
+
+@router.post("/bulk/delete", response_model=BulkOut)
+async def delete_tasks(body: BulkDelete, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
+    """Move up to 1,000 tasks and their subtasks to the trash."""
+    return await once.unless(
+        body.dry_run, "delete_tasks", BulkRecord, arguments(body), lambda: bulk.delete(session, actor, body)
+    )
+
+
+@router.post("/bulk/update-matching", response_model=BulkOut)
+async def update_matching_tasks(body: BulkUpdateMatching, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
+    """Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids."""
+    return await once.unless(
+        body.dry_run,
+        "update_matching_tasks",
+        BulkRecord,
+        arguments(body),
+        lambda: bulk.update_matching(session, actor, body),
+    )
 
 
 @router.get("/by-ref/{ref}", response_model=TaskWithRelations, response_model_exclude_unset=True)
@@ -111,9 +152,12 @@ async def delete_task(task_id: TaskPath, actor: Caller, session: Writing, expect
 
 
 @router.post("/{task_id}/restore", response_model=TaskOut)
-async def restore_task(task_id: TaskPath, actor: Caller, session: Writing, response: Response) -> TaskRecord:
+async def restore_task(
+    task_id: TaskPath, actor: Caller, session: Writing, once: Repeat, response: Response
+) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it."""
-    return _tagged(response, await commands.restore(session, actor, task_id))
+    task = await once("restore_task", TaskRecord, {"id": task_id}, lambda: removal.restore(session, actor, task_id))
+    return _tagged(response, task)
 
 
 def _tagged(response: Response, task: TaskRecord) -> TaskRecord:

@@ -4,8 +4,11 @@ from db.models.api_keys import ApiKey
 from db.models.base import Base
 from db.models.comments import Comment
 from db.models.events import Event
+from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
 from db.models.projects import Membership, Project
+from db.models.relations import Relation
+from db.models.saved_views import SavedView
 from db.models.sessions import LoginSession, RefreshToken
 from db.models.tags import Tag, TaskTag
 from db.models.tasks import Task, TaskAssignee, TaskText
@@ -17,10 +20,13 @@ __all__ = [
     "Comment",
     "Event",
     "ExternalId",
+    "IdempotencyKey",
     "LoginSession",
     "Membership",
     "Project",
     "RefreshToken",
+    "Relation",
+    "SavedView",
     "Tag",
     "Task",
     "TaskAssignee",

@@ -15,7 +15,7 @@ from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, Problem, require_version
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
 from services.projects.queries import get, require_role, visible
-from services.tasks.commands import create_drafts
+from services.tasks.creation import create_drafts
 from services.users import INBOX_KEY
 
 

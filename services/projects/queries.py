@@ -65,10 +65,18 @@ async def require(
     """
     actor.require(scope)
     project = await get(session, actor, project_id)
-    require_role(project, role)
-    if project.archived_at is not None and not archived:
-        raise Conflict("The project is archived: it is read-only")
+    if archived:
+        require_role(project, role)
+    else:
+        require_writable(project, role)
     return project
+
+
+def require_writable(project: ProjectRecord, role: Role) -> None:
+    """Raises ``Forbidden`` where the role does not suffice, ``Conflict`` where the project is archived."""
+    require_role(project, role)
+    if project.archived_at is not None:
+        raise Conflict("The project is archived: it is read-only")
 
 
 def require_role(project: ProjectRecord, role: Role) -> None:

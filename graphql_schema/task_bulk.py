@@ -1,0 +1,185 @@
+"""Many tasks in one mutation."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import strawberry
+from pydantic import Field
+
+from db.engine import Session
+from graphql_schema.base import attribute, described, enumeration, narrow, service_input, shown
+from graphql_schema.context import Info
+from graphql_schema.errors import camel_pointer
+from graphql_schema.idempotency import IdempotencyKey
+from graphql_schema.tasks import Task
+from services.actors import Actor
+from services.idempotency import arguments
+from services.inputs import absent
+from services.tasks import bulk
+from services.tasks.bulk import (
+    BulkCreate,
+    BulkDelete,
+    BulkDeleteItem,
+    BulkErrorOut,
+    BulkOut,
+    BulkProblemOut,
+    BulkRecord,
+    BulkResultOut,
+    BulkUpdate,
+    BulkUpdateItem,
+    BulkUpdateMatching,
+)
+from services.tasks.models import TaskCreate, TaskUpdate
+
+enumeration(
+    bulk.BulkMode,
+    "What becomes of a call when one of its tasks is refused.",
+    ATOMIC="All or nothing: the call is refused.",
+    PARTIAL="Each task for itself.",
+)
+service_input("BulkCreateItemInput")(TaskCreate)
+service_input("BulkUpdateItemInput")(BulkUpdateItem)
+service_input("BulkDeleteItemInput")(BulkDeleteItem)
+service_input("TaskChangesInput")(TaskUpdate)
+
+
+@described(BulkProblemOut)
+class BulkProblem:
+    @strawberry.field(description="Where, as a JSON Pointer (RFC 6901) into the task's part of the call.")
+    def pointer(self) -> str:
+        return camel_pointer(self.pointer)
+
+    detail: str
+    type: str
+
+
+@described(BulkErrorOut)
+class BulkError:
+    code: str
+    message: str
+    errors: list[BulkProblem]
+    current_version: int | None
+
+
+@described(BulkResultOut)
+class BulkTaskResult:
+    position: int
+
+    task_id: strawberry.ID | None = attribute(
+        "node_id", description="The global id of the task; null for one that was not created."
+    )
+
+    version: int | None
+    error: BulkError | None
+    task: Task | None
+
+
+@described(BulkOut)
+class CreateTasksPayload:
+    applied: bool
+    succeeded: int
+    failed: int
+    results: list[BulkTaskResult]
+
+
+@described(BulkOut)
+class UpdateTasksPayload:
+    applied: bool
+    succeeded: int
+    failed: int
+    results: list[BulkTaskResult]
+
+
+@described(BulkOut)
+class DeleteTasksPayload:
+    applied: bool
+    succeeded: int
+    failed: int
+    results: list[BulkTaskResult]
+
+
+@described(BulkOut)
+class UpdateMatchingTasksPayload:
+    applied: bool
+    succeeded: int
+    failed: int
+    results: list[BulkTaskResult]
+
+
+@service_input()
+class CreateTasksInput(BulkCreate):
+    """Creates up to 1,000 tasks."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+
+
+@service_input()
+class UpdateTasksInput(BulkUpdate):
+    """Changes up to 1,000 tasks, each in its own way."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+
+
+@service_input()
+class DeleteTasksInput(BulkDelete):
+    """Moves up to 1,000 tasks and their subtasks to the trash."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+
+
+@service_input()
+class UpdateMatchingTasksInput(BulkUpdateMatching):
+    """Changes all tasks that meet a filter in the same way, up to 10,000."""
+
+    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+
+
+B = TypeVar("B", BulkCreate, BulkUpdate, BulkDelete, BulkUpdateMatching)
+
+
+async def _run(
+    info: Info,
+    operation: str,
+    data: B,
+    key: str | None,
+    run: Callable[[Session, Actor, B], Awaitable[BulkRecord]],
+) -> Any:
+    context = info.context
+    async with context.writing() as session:
+        # a dry run does nothing that a key would have to keep
+        return shown(
+            await context.once(
+                session,
+                None if data.dry_run else key,
+                operation,
+                BulkRecord,
+                arguments(data),
+                lambda: run(session, context.actor, data),
+            )
+        )
+
+
+@strawberry.type
+class TaskBulkMutations:
+    @strawberry.mutation(description="Create up to 1,000 tasks: all or nothing, or each for itself.")
+    async def create_tasks(self, info: Info, input: CreateTasksInput) -> CreateTasksPayload | None:
+        return await _run(info, "create_tasks", narrow(BulkCreate, input), input.idempotency_key, bulk.create)
+
+    @strawberry.mutation(
+        description="Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are."
+    )
+    async def update_tasks(self, info: Info, input: UpdateTasksInput) -> UpdateTasksPayload | None:
+        return await _run(info, "update_tasks", narrow(BulkUpdate, input), input.idempotency_key, bulk.update)
+
+    @strawberry.mutation(description="Move up to 1,000 tasks and their subtasks to the trash.")
+    async def delete_tasks(self, info: Info, input: DeleteTasksInput) -> DeleteTasksPayload | None:
+        return await _run(info, "delete_tasks", narrow(BulkDelete, input), input.idempotency_key, bulk.delete)
+
+    @strawberry.mutation(
+        description="Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids."
+    )
+    async def update_matching_tasks(
+        self, info: Info, input: UpdateMatchingTasksInput
+    ) -> UpdateMatchingTasksPayload | None:
+        data = narrow(BulkUpdateMatching, input)
+        return await _run(info, "update_matching_tasks", data, input.idempotency_key, bulk.update_matching)

@@ -1,0 +1,276 @@
+"""Many tasks in one call and one transaction, with a result for each.
+
+A body that is not valid is refused as a whole. What is refused task by task (permission, version, reference) refuses
+the call in the mode ``atomic``, and that task alone in the mode ``partial``.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from typing import Annotated, NamedTuple, TypeVar
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from db.engine import Session
+from db.models import Task
+from services import node_ids
+from services.actors import Actor, Scope
+from services.errors import BadUserInput, BulkRefused, TandemError, VersionConflict
+from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
+from services.outputs import Output
+from services.tasks import queries
+from services.tasks.changes import TaskChange, apply, lock, writable
+from services.tasks.creation import create_each
+from services.tasks.filters import TaskFilter, compile_filter
+from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
+from services.tasks.removal import remove
+
+MAX_ITEMS = 1_000
+MAX_MATCHING = 10_000
+
+
+class BulkMode(StrEnum):
+    """What becomes of a call when one of its tasks is refused."""
+
+    ATOMIC = "atomic"
+    PARTIAL = "partial"
+
+
+class _Bulk(Input):
+    mode: BulkMode = Field(
+        default=BulkMode.ATOMIC, description="All or nothing, or each task for itself.", examples=["partial"]
+    )
+    dry_run: Bool = Field(default=False, description="Answer what would come of it, and write nothing.")
+
+
+class BulkUpdateItem(TaskUpdate):
+    """Changes one task of many. Fields that are left out stay as they are."""
+
+    id: TaskId = Field(description="The task.")
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+
+
+class BulkDeleteItem(Input):
+    """Moves one task of many to the trash."""
+
+    id: TaskId = Field(description="The task.")
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+
+
+Item = TypeVar("Item", BulkUpdateItem, BulkDeleteItem)
+
+
+def _once_each(items: list[Item]) -> list[Item]:
+    if len({item.id for item in items}) < len(items):
+        raise PydanticCustomError("duplicate", "the same task more than once")
+    return items
+
+
+class BulkCreate(_Bulk):
+    """Creates up to 1,000 tasks."""
+
+    tasks: Annotated[list[TaskCreate], Field(min_length=1, max_length=MAX_ITEMS, description="The tasks.")]
+
+
+class BulkUpdate(_Bulk):
+    """Changes up to 1,000 tasks, each in its own way."""
+
+    tasks: Annotated[list[BulkUpdateItem], Field(min_length=1, max_length=MAX_ITEMS, description="The changes.")]
+    _check = field_validator("tasks")(_once_each)
+
+
+class BulkDelete(_Bulk):
+    """Moves up to 1,000 tasks and their subtasks to the trash."""
+
+    tasks: Annotated[list[BulkDeleteItem], Field(min_length=1, max_length=MAX_ITEMS, description="The tasks.")]
+    _check = field_validator("tasks")(_once_each)
+
+
+class BulkUpdateMatching(_Bulk):
+    """Changes all tasks that meet a filter in the same way, up to 10,000."""
+
+    filter: TaskFilter = Field(description="Which tasks; {} for all that the caller may read.")
+    changes: TaskUpdate = Field(description="What is changed in each. Fields that are left out stay as they are.")
+
+
+class BulkProblemOut(Output):
+    """One thing wrong with a task of a bulk call."""
+
+    pointer: str = Field(description="Where, as a JSON Pointer (RFC 6901) into the task's part of the call.")
+    detail: str = Field(description="What is wrong.")
+    type: str = Field(description="A stable word for the kind of error.")
+
+
+class BulkErrorOut(Output):
+    """Why a task of a bulk call was refused: what a call for it alone would have answered."""
+
+    code: str = Field(description="The stable code.", examples=["VERSION_CONFLICT"])
+    message: str = Field(description="What happened.")
+    errors: list[BulkProblemOut] = Field(description="The parts that were refused; often empty.")
+    current_version: int | None = Field(description="With VERSION_CONFLICT: the version that the task has.")
+
+
+class BulkResultOut(Output):
+    """What became of one task of a bulk call."""
+
+    position: int = Field(description="Its place in the call, from 0.")
+    id: int | None = Field(description="The id of the task; null for one that was not created.")
+    node_id: str | None = Field(description="The global id of the task.")
+    version: int | None = Field(description="Its version after the call; null where it was refused.")
+    error: BulkErrorOut | None = Field(description="Why it was refused; null where it was not.")
+    task: TaskOut | None = Field(
+        description="The task after the call; null where it was refused or deleted, and for update-matching."
+    )
+
+
+class BulkOut(Output):
+    """What became of a bulk call."""
+
+    applied: bool = Field(description="Whether anything may have been written: false for a dry run.")
+    succeeded: int = Field(description="How many tasks were accepted, unchanged ones included.")
+    failed: int = Field(description="How many were refused; only in the mode partial.")
+    results: list[BulkResultOut] = Field(description="One for each task, in the order of the call.")
+
+
+class BulkProblem(NamedTuple):
+    pointer: str
+    detail: str
+    type: str
+
+
+class BulkError(NamedTuple):
+    code: str
+    message: str
+    errors: list[BulkProblem]
+    current_version: int | None
+
+
+class BulkResult(NamedTuple):
+    position: int
+    id: int | None
+    version: int | None
+    error: BulkError | None
+    task: TaskRecord | None
+
+    @property
+    def node_id(self) -> str | None:
+        return None if self.id is None else node_ids.encode("Task", self.id)
+
+
+class BulkRecord(NamedTuple):
+    applied: bool
+    succeeded: int
+    failed: int
+    results: list[BulkResult]
+
+
+async def create(session: Session, actor: Actor, data: BulkCreate) -> BulkRecord:
+    """Create tasks. Raises ``BulkRefused`` in the mode ``atomic``; a dry run answers no ids."""
+    async with _rehearsal(session, dry=data.dry_run):
+        outcomes = await create_each(session, actor, data.tasks)
+        _demand_all(data, ((index, outcome) for index, outcome in enumerate(outcomes)))
+        ids = [outcome for outcome in outcomes if isinstance(outcome, int)]
+        made = {} if data.dry_run else await queries.by_ids(session, actor, ids)
+    results = []
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, TandemError):
+            results.append(_refused(index, None, outcome))
+        else:
+            task = made.get(outcome)
+            results.append(BulkResult(index, task and task.id, task and task.version, None, task))
+    return _record(data, results)
+
+
+async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord:
+    """Change tasks, each in its own way. Raises ``BulkRefused`` in the mode ``atomic``."""
+    changes = []
+    for item in data.tasks:
+        sent = {name: value for name, value in item.sent().items() if name not in {"id", "expected_version"}}
+        changes.append(TaskChange(item.id, sent, item.expected_version))
+    moving = any("parent_id" in change.sent for change in changes)
+    async with _rehearsal(session, dry=data.dry_run):
+        ids = [change.task_id for change in changes]
+        tasks = await lock(session, actor, Task.id.in_(ids), trees=moving)
+        return await _apply(session, actor, data, tasks, changes, show=True)
+
+
+async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatching) -> BulkRecord:
+    """Change all tasks that meet the filter, by id. Raises ``BulkRefused``; ``BadUserInput`` for too many."""
+    actor.require(Scope.TASKS_WRITE)
+    condition = compile_filter(data.filter, actor)
+    count = await session.count(queries.visible(actor).where(condition).with_only_columns(Task.id))
+    if count > MAX_MATCHING:
+        raise BadUserInput.at("/filter", f"{count} tasks match; at most {MAX_MATCHING} are changed in one call")
+    sent = data.changes.sent()
+    async with _rehearsal(session, dry=data.dry_run):
+        tasks = await lock(session, actor, condition, trees="parent_id" in sent)
+        changes = [TaskChange(task_id, sent) for task_id in tasks]
+        return await _apply(session, actor, data, tasks, changes, show=False)
+
+
+async def delete(session: Session, actor: Actor, data: BulkDelete) -> BulkRecord:
+    """Move tasks and their subtasks to the trash. Raises ``BulkRefused`` in the mode ``atomic``."""
+    ids = [item.id for item in data.tasks]
+    async with _rehearsal(session, dry=data.dry_run):
+        tasks = await lock(session, actor, Task.id.in_(ids), trees=True)
+        _, refused = await writable(session, actor, tasks, ((item.id, item.expected_version) for item in data.tasks))
+        _demand_all(data, ((index, refused.get(task_id)) for index, task_id in enumerate(ids)))
+        doomed = [task for task_id, task in tasks.items() if task_id not in refused]
+        versions = await remove(session, actor, doomed) if doomed else {}
+    results = [
+        _refused(index, task_id, refused[task_id])
+        if task_id in refused
+        else BulkResult(index, task_id, versions[task_id], None, None)
+        for index, task_id in enumerate(ids)
+    ]
+    return _record(data, results)
+
+
+async def _apply(
+    session: Session,
+    actor: Actor,
+    data: _Bulk,
+    tasks: Mapping[int, TaskRecord],
+    changes: Sequence[TaskChange],
+    *,
+    show: bool,
+) -> BulkRecord:
+    outcomes = await apply(session, actor, tasks, changes)
+    _demand_all(data, ((index, outcomes[change.task_id]) for index, change in enumerate(changes)))
+    results = []
+    for index, change in enumerate(changes):
+        outcome = outcomes[change.task_id]
+        if isinstance(outcome, TandemError):
+            results.append(_refused(index, change.task_id, outcome))
+        else:
+            results.append(BulkResult(index, outcome.id, outcome.version, None, outcome if show else None))
+    return _record(data, results)
+
+
+@asynccontextmanager
+async def _rehearsal(session: Session, *, dry: bool) -> AsyncIterator[None]:
+    if dry:
+        async with session.rehearsal():
+            yield
+    else:
+        yield
+
+
+def _demand_all(data: _Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
+    """Raises ``BulkRefused`` for a refusal in the mode ``atomic``: the transaction is given up with it."""
+    if data.mode is BulkMode.ATOMIC:
+        refused = {index: outcome for index, outcome in outcomes if isinstance(outcome, TandemError)}
+        if refused:
+            raise BulkRefused(refused)
+
+
+def _refused(index: int, task_id: int | None, error: TandemError) -> BulkResult:
+    problems = [BulkProblem(item.pointer, item.detail, item.type) for item in error.errors]
+    current = error.current_version if isinstance(error, VersionConflict) else None
+    return BulkResult(index, task_id, None, BulkError(error.code, error.message, problems, current), None)
+
+
+def _record(data: _Bulk, results: list[BulkResult]) -> BulkRecord:
+    failed = sum(result.error is not None for result in results)
+    return BulkRecord(not data.dry_run, len(results) - failed, failed, results)

@@ -1,0 +1,193 @@
+"""Creating tasks: any number of them in the same statements."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import insert
+from sqlalchemy import update as sql_update
+
+from core.clock import now
+from db.engine import Session
+from db.models import Project, Task, TaskAssignee, TaskTag, TaskText
+from services import events, tags
+from services.actors import Actor, Scope
+from services.errors import BadUserInput, NotFound, TandemError
+from services.projects import queries as projects
+from services.projects.models import ProjectRecord, Role
+from services.tasks.changes import check_assignees, members_among
+from services.tasks.filters import fold_text
+from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskStatus
+from services.tasks.trees import check_parent
+
+
+class NewTask(NamedTuple):
+    """A task to be inserted, below another or none; ``pointer`` says where in the body it is."""
+
+    data: TaskCreate | TaskDraft
+    parent_id: int | None
+    pointer: str = ""
+
+
+async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[int | TandemError]:
+    """Create tasks; each answers its id, or why it could not be created, whatever becomes of the others."""
+    actor.require(Scope.TASKS_WRITE)
+    inbox = None
+    if any(item.project_id is None for item in items):
+        inbox = await projects.inbox_id(session, actor)
+    places: list[int] = [item.project_id or inbox or 0 for item in items]
+    found = await projects.by_ids(session, actor, set(places))
+    members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
+    outcomes: list[int | TandemError] = []
+    accepted: dict[int, list[int]] = defaultdict(list)
+    parents: dict[tuple[int, int], TandemError | None] = {}
+    for index, (item, place) in enumerate(zip(items, places, strict=True)):
+        outcomes.append(0)
+        try:
+            if place not in found:
+                raise NotFound("Project")
+            projects.require_writable(found[place], Role.MEMBER)
+            if item.parent_id is not None:
+                await _check_parent_once(session, actor, place, item.parent_id, parents)
+            check_assignees(members[place], item.assignee_ids)
+        except TandemError as error:
+            outcomes[index] = error
+        else:
+            accepted[place].append(index)
+    for place, indexes in sorted(accepted.items()):
+        new = [NewTask(items[index], items[index].parent_id) for index in indexes]
+        for index, task_id in zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True):
+            outcomes[index] = task_id
+    return outcomes
+
+
+async def _check_parent_once(
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    parent_id: int,
+    known: dict[tuple[int, int], TandemError | None],
+) -> None:
+    key = (project_id, parent_id)
+    if key not in known:
+        known[key] = None
+        try:
+            await check_parent(session, actor, project_id, parent_id)
+        except TandemError as error:
+            known[key] = error
+    if (refusal := known[key]) is not None:
+        raise refusal
+
+
+async def create_drafts(
+    session: Session, actor: Actor, project: ProjectRecord, drafts: Sequence[TaskDraft], *, pointer: str
+) -> int:
+    """Create tasks with their subtasks, a level at a time. Returns how many. Raises ``BadUserInput``, ``NotFound``."""
+    level = [NewTask(draft, None, f"{pointer}/{index}") for index, draft in enumerate(drafts)]
+    if drafts:
+        actor.require(Scope.TASKS_WRITE)
+    total = 0
+    for _ in range(MAX_SUBTASK_DEPTH + 1):
+        if not level:
+            return total
+        total += len(level)
+        if total > MAX_DRAFTS:
+            raise BadUserInput.at(pointer, f"more than {MAX_DRAFTS} tasks in one request")
+        wanted = {user_id for item in level for user_id in item.data.assignee_ids}
+        members = (await members_among(session, [project.id], wanted))[project.id] if wanted else set()
+        for item in level:
+            check_assignees(members, item.data.assignee_ids, pointer=f"{item.pointer}/assignee_ids")
+        ids = await insert_tasks(session, actor, project, level)
+        level = [
+            NewTask(subtask, task_id, f"{item.pointer}/subtasks/{index}")
+            for item, task_id in zip(level, ids, strict=True)
+            if isinstance(item.data, TaskDraft)
+            for index, subtask in enumerate(item.data.subtasks)
+        ]
+    if level:
+        raise BadUserInput.at(pointer, f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep")
+    return total
+
+
+async def insert_tasks(
+    session: Session, actor: Actor, project: ProjectRecord, items: Sequence[NewTask]
+) -> Sequence[int]:
+    """Insert checked tasks and what hangs on them. Returns their ids in order."""
+    last = await session.scalar(
+        sql_update(Project)
+        .where(Project.id == project.id)
+        .values(last_number=Project.last_number + len(items))
+        .returning(Project.last_number)
+    )
+    moment = now()
+    first = last - len(items) + 1
+    numbers = range(first, last + 1)
+    rows = await session.all(
+        # in any order: SQLite promises none
+        insert(Task).returning(Task.number, Task.id),
+        [
+            _row(item.data, actor, moment, project.id, number, item.parent_id)
+            for number, item in zip(numbers, items, strict=True)
+        ],
+    )
+    by_number = {row.number: row.id for row in rows}
+    ids = [by_number[number] for number in numbers]
+    pairs = list(zip(ids, (item.data for item in items), strict=True))
+    await session.execute(
+        insert(TaskText),
+        [{"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}")} for id_, data in pairs],
+    )
+    assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
+    if assignments:
+        await session.execute(insert(TaskAssignee), assignments)
+    tag_ids = await tags.ensure(session, actor, project, [name for _, data in pairs for name in data.tags])
+    links = [
+        {"task_id": id_, "tag_id": tag_ids[folded]}
+        for id_, data in pairs
+        for folded in dict.fromkeys(tags.fold(name) for name in data.tags)
+    ]
+    if links:
+        await session.execute(insert(TaskTag), links)
+    new = []
+    for offset, (id_, data) in enumerate(pairs):
+        values = data.model_dump(exclude={"project_id", "parent_id", "subtasks"}, mode="python")
+        values |= {"number": first + offset, "parent_id": items[offset].parent_id}
+        new.append(
+            events.NewEvent(
+                "task.created",
+                "task",
+                id_,
+                events.created(values),
+                version=1,
+                project_id=project.id,
+                task_id=id_,
+            )
+        )
+    await events.record(session, actor, *new)
+    return ids
+
+
+def _row(
+    data: TaskCreate | TaskDraft,
+    actor: Actor,
+    moment: datetime,
+    project_id: int,
+    number: int,
+    parent_id: int | None,
+) -> dict[str, Any]:
+    return {
+        "project_id": project_id,
+        "number": number,
+        "title": data.title,
+        "description": data.description,
+        "status": data.status.value,
+        "priority": data.priority,
+        "start_at": data.start_at,
+        "due_at": data.due_at,
+        "completed_at": moment if data.status is TaskStatus.COMPLETED else None,
+        "parent_id": parent_id,
+        "created_by_id": actor.user_id,
+        "created_at": moment,
+        "updated_at": moment,
+    }

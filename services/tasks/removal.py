@@ -1,0 +1,90 @@
+"""Moving tasks to the trash and back: with all that hangs below them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy import update as sql_update
+
+from core.clock import now
+from db.engine import Session
+from db.models import Task
+from services import events
+from services.actors import Actor, Scope
+from services.errors import NotFound
+from services.projects.models import Role
+from services.projects.queries import require
+from services.tasks.models import TaskRecord
+from services.tasks.queries import get, visible
+from services.tasks.trees import descendants, lock_trees
+
+
+async def remove(session: Session, actor: Actor, tasks: Collection[TaskRecord]) -> Mapping[int, int]:
+    """Move locked tasks and their subtasks to the trash. Returns the version of each that went, by id."""
+    moment = now()
+    below = await descendants(session, [task.id for task in tasks])
+    rows = await session.all(
+        sql_update(Task)
+        .where(Task.id.in_(below), Task.deleted_at.is_(None))
+        .values(deleted_at=moment, updated_at=moment, version=Task.version + 1)
+        .returning(Task.id, Task.version, Task.project_id)
+    )
+    await _record_stamps(session, actor, "task.deleted", {task.id for task in tasks}, rows, (None, moment))
+    return {row.id: row.version for row in rows}
+
+
+async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
+    """Bring a task back from the trash, with the subtasks that went with it. Raises ``NotFound``, ``Forbidden``."""
+    actor.require(Scope.TASKS_WRITE)
+    await lock_trees(session, actor, Task.id == task_id)
+    row = await session.first(
+        visible(actor, trashed=True).where(Task.id == task_id).with_for_update(of=Task, key_share=True)
+    )
+    if row is None:
+        raise NotFound("Task in the trash")
+    task = TaskRecord._make(row)
+    await require(session, actor, task.project_id, Role.MEMBER)
+    below = await descendants(session, [task_id])
+    rows = await session.all(
+        sql_update(Task)
+        .where(Task.id.in_(below), Task.deleted_at == task.deleted_at)
+        .values(deleted_at=None, updated_at=now(), version=Task.version + 1)
+        .returning(Task.id, Task.version, Task.project_id)
+    )
+    moved: events.Changes = {}
+    if task.parent_id is not None:
+        parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, Task.deleted_at.is_(None)))
+        if parent_lives is None:
+            moved = {"parent_id": (task.parent_id, None)}
+            await session.execute(sql_update(Task).where(Task.id == task_id).values(parent_id=None))
+    await _record_stamps(session, actor, "task.restored", {task_id}, rows, (task.deleted_at, None), moved)
+    return await get(session, actor, task_id)
+
+
+async def _record_stamps(
+    session: Session,
+    actor: Actor,
+    kind: str,
+    chosen: Collection[int],
+    rows: Sequence[Any],
+    stamps: tuple[Any, Any],
+    own_changes: events.Changes | None = None,
+) -> None:
+    """One event for each task chosen, with ``own_changes``, then for each subtask that went or came along."""
+    ordered = sorted(rows, key=lambda row: (row.id not in chosen, row.id))
+    await events.record(
+        session,
+        actor,
+        *(
+            events.NewEvent(
+                kind,
+                "task",
+                row.id,
+                {"deleted_at": stamps, **((own_changes or {}) if row.id in chosen else {})},
+                version=row.version,
+                project_id=row.project_id,
+                task_id=row.id,
+            )
+            for row in ordered
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Servers as processes of their own, several workers of them: for what one process cannot show, such as dying."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60
+CRASH = "X-Test-Crash"
+"""A request with this header is carried out by ``tests.processes:crashing_app`` and never answered: kill -9."""
+
+
+def crashing_app() -> object:
+    """The application, in front of which SIGKILL stands between the commit and the answer."""
+    from api.main import create_app
+
+    inner = create_app()
+
+    async def app(scope: dict[str, object], receive: object, send: object) -> None:
+        headers = dict(scope.get("headers") or ())  # type: ignore[call-overload]  # ASGI's pairs
+
+        async def send_or_die(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start" and CRASH.lower().encode() in headers:
+                os.kill(os.getpid(), signal.SIGKILL)
+            await send(message)  # type: ignore[operator]  # ASGI's send
+
+        await inner(scope, receive, send_or_die)  # type: ignore[arg-type]  # ASGI's callables
+
+    return app
+
+
+class Processes:
+    """``uvicorn`` with some workers on a database that is migrated already."""
+
+    def __init__(self, database_url: str, secret: str, *, workers: int = 2) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{self._port}"
+        self._workers = workers
+        self._environment = os.environ | {
+            "ENVIRONMENT": "test",
+            "DATABASE_URL": database_url,
+            "SECRET_KEY": secret,
+            "LOGIN_RATE_LIMIT": "",
+            "RATE_LIMIT": "",
+            "LOG_LEVEL": "critical",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "Processes":
+        command = [sys.executable, "-m", "uvicorn", "--factory", "tests.processes:crashing_app"]
+        options = ["--port", str(self._port), "--workers", str(self._workers), "--no-access-log"]
+        self._process = subprocess.Popen(
+            [*command, *options], cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.wait()
+        return self
+
+    def wait(self) -> None:
+        """Until it answers. uvicorn starts a worker anew that has died."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.base_url}/health", timeout=2).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)
+        raise RuntimeError("the server did not start")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
