@@ -51,7 +51,7 @@ class Processes:
             "SECRET_KEY": secret,
             "LOGIN_RATE_LIMIT": "",
             "RATE_LIMIT": "",
-            "LOG_LEVEL": "critical",
+            "LOG_LEVEL": "ERROR",
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,7 +61,11 @@ class Processes:
         self._process = subprocess.Popen(
             [*command, *options], cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self.wait()
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def wait(self) -> None:
@@ -73,11 +77,17 @@ class Processes:
                     return
             except httpx.HTTPError:
                 time.sleep(0.05)
+            if self._process is not None and self._process.poll() is not None:
+                break
         raise RuntimeError("the server did not start")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server and its workers."""
         assert self._process is not None
         self._process.terminate()
         try:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import Event, Project, Task
 from services.node_ids import encode
-from services.tasks import commands
+from services.tasks import changes, commands
 from services.tasks.models import TaskUpdate
 from tests.actors import Anonymous, Person
 from tests.doors import another_instance, bearer, calling
@@ -95,6 +95,7 @@ class TestCommit:
 
         task = await ada.task()
         monkeypatch.setattr(commands, "get", broken)
+        monkeypatch.setattr(changes, "by_ids", broken)
         async with unchanged(database):
             answers = [
                 await ada.post("/tasks", {"title": "x", "tags": ["new"]}),
