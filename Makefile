@@ -64,10 +64,10 @@ imports: $(VENV)/.dev  ## Do imports point one way: api > graphql_schema > servi
 migration-check: $(VENV)/.dev  ## Migrations up, down and up again on both databases; do they match the models?
 	@$(PY) -m tools.migration_check
 
-schema: $(VENV)/.dev  ## Write schema.graphql and openapi.json
+schema: $(VENV)/.dev  ## Write schema.graphql, openapi.json and docs/parity.md
 	@$(CHECK_ENV) $(PY) -m cli schema export
 
-schema-check: $(VENV)/.dev  ## Are schema.graphql and openapi.json those of the code?
+schema-check: $(VENV)/.dev  ## Are schema.graphql, openapi.json and docs/parity.md those of the code?
 	@$(CHECK_ENV) $(PY) -m cli schema check
 
 # --- Housekeeping

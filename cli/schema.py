@@ -1,4 +1,4 @@
-"""Commands for the two schemas that are committed: ``schema.graphql`` and ``openapi.json``."""
+"""Commands for what is generated and committed: ``schema.graphql``, ``openapi.json`` and ``docs/parity.md``."""
 
 import difflib
 import json
@@ -13,15 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SHOWN_LINES = 60
 
 app = typer.Typer(help="Export the GraphQL and OpenAPI schemas, or check the exported ones.", no_args_is_help=True)
-Directory = Annotated[Path, typer.Option(help="The folder of the two files.", show_default=False)]
+Directory = Annotated[Path, typer.Option(help="The folder of the files.", show_default=False)]
 
 
 @app.command()
 def export(directory: Directory = ROOT) -> None:
-    """Write schema.graphql and openapi.json."""
+    """Write schema.graphql, openapi.json and docs/parity.md."""
     with reported():
         for name, text in _documents().items():
             path = directory / name
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
             typer.echo(f"Wrote {path.name}")
 
@@ -39,18 +40,22 @@ def check(directory: Directory = ROOT) -> None:
                 _show_difference(name, exported, text)
         if stale:
             fail(f"{' and '.join(stale)}: not what the code says. Run: make schema")
-    typer.echo("schema.graphql and openapi.json are those of the code.")
+    typer.echo("schema.graphql, openapi.json and docs/parity.md are those of the code.")
 
 
 def _documents() -> dict[str, str]:
     """The text of each file: the same for the same code."""
     # here, so that other commands start without the application
     from api.main import openapi_document
-    from graphql_schema.schema import sdl
+    from api.problems import STATUS
+    from graphql_schema.schema import schema, sdl
+    from tools.parity import page
 
+    document = openapi_document()
     return {
         "schema.graphql": sdl().strip() + "\n",
-        "openapi.json": json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n",
+        "openapi.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+        "docs/parity.md": page(document, schema._schema, STATUS),
     }
 
 
