@@ -1,16 +1,19 @@
 """The parameters of ``GET /tasks``: flat ones for everyday use, which are shorthands of the filter language."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from api.dependencies import ListQuery
+from api.fields import DESCRIPTION, FieldNames
 from services.actors import Actor
 from services.errors import BadUserInput, from_validation
 from services.inputs import TagName, Timestamp, out_of_order
 from services.node_ids import MAX_DATABASE_ID
+from services.tasks.aggregates import TaskGrouping
 from services.tasks.expansions import Expansion
 from services.tasks.filters import SearchText, TaskFilter
 from services.tasks.models import TaskStatus
@@ -19,8 +22,10 @@ from services.tasks.queries import Direction, TaskQuery, TaskSort
 Id = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
 
 
-class TaskListQuery(ListQuery):
-    """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+class TaskFilterQuery(BaseModel):
+    """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    model_config = ConfigDict(extra="forbid")
 
     status: list[TaskStatus] = Field([], max_length=10, description="Where it stands; may repeat.")
     priority: list[Annotated[int, Field(ge=1, le=5)]] = Field([], max_length=10, description="1 to 5; may repeat.")
@@ -34,7 +39,7 @@ class TaskListQuery(ListQuery):
     due_before: Timestamp | None = Field(None, description="Due before this instant.")
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
     search: SearchText | None = Field(
-        None, description="In the title or the description, whatever the case; % and _ are letters."
+        None, description="In the title, the description or a comment, whatever the case; % and _ are letters."
     )
     filter: str | None = Field(
         None,
@@ -43,10 +48,6 @@ class TaskListQuery(ListQuery):
         examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
     )
     trashed: bool = Field(False, description="Look into the trash instead.")
-    sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
-    order: Direction = Field(Direction.DESC, description="asc or desc.")
-    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
-    expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
 
     @field_validator("assignee")
     @classmethod
@@ -94,7 +95,27 @@ class TaskListQuery(ListQuery):
                 filter_ = TaskFilter.model_validate(conditions[0] if len(conditions) == 1 else {"and": conditions})
             except ValidationError as error:
                 raise from_validation(error, prefix="/filter") from None
-        return TaskQuery(filter=filter_, sort_by=self.sort_by, order=self.order, trashed=self.trashed)
+        return TaskQuery(filter=filter_, trashed=self.trashed)
+
+
+class TaskListQuery(TaskFilterQuery, ListQuery):
+    """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
+    order: Direction = Field(Direction.DESC, description="asc or desc.")
+    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
+    expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
+    fields: FieldNames = Field([], description=DESCRIPTION, examples=[["id,title"]])
+
+    def to_query(self, actor: Actor) -> TaskQuery:
+        """As for any list of tasks, in the order asked for."""
+        return replace(super().to_query(actor), sort_by=self.sort_by, order=self.order)
+
+
+class TaskCountQuery(TaskFilterQuery):
+    """Which tasks are counted, and by what."""
+
+    group_by: TaskGrouping = Field(description="What tasks are counted by.", examples=["status"])
 
 
 def _parse(text: str) -> Any:

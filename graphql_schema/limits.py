@@ -28,7 +28,15 @@ from graphql.language.ast import QUERY_DOCUMENT_KEYS
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
 # plain lists hang on things; they are bounded by the service, and small as a rule
-LIST_FIELDS = {"results": 1_000, "errors": 1, "assignees": 5, "tags": 5, "nodes": MAX_LIMIT, "changes": 5}
+LIST_FIELDS = {
+    "results": 1_000,
+    "taskCounts": 1_000,
+    "errors": 1,
+    "assignees": 5,
+    "tags": 5,
+    "nodes": MAX_LIMIT,
+    "changes": 5,
+}
 PAGED = frozenset(
     {"tasks", "search", "projects", "users", "sessions", "apiKeys", "members", "comments", "subtasks", "history"}
 )

@@ -13,6 +13,7 @@ from graphql_schema.context import Context
 from services.actors import Actor
 from services.pagination import Page, PageRequest
 from services.tasks import filters, models, queries
+from services.tasks.aggregates import TaskGrouping
 from services.tasks.filters import TaskFilter
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
@@ -44,6 +45,16 @@ enumeration(
     ASC="The lowest, earliest or first.",
     DESC="The highest, latest or last.",
 )
+enumeration(
+    TaskGrouping,
+    "What tasks are counted by.",
+    STATUS="Where it stands.",
+    PRIORITY="From 1 to 5.",
+    PROJECT="The project, by its key.",
+    ASSIGNEE="Who is to do it, by username.",
+    TAG="The tag, by its name in lower case.",
+    CREATED_WEEK="The week in which it was created, by its Monday in UTC.",
+)
 for _model in (
     filters.StatusFilter,
     filters.IntFilter,
@@ -66,6 +77,10 @@ class TaskOrder:
 
 
 TaskFilterArgument = Annotated[TaskFilter | None, strawberry.argument(description="Only tasks that meet this.")]
+SearchArgument = Annotated[
+    str | None,
+    strawberry.argument(description="In the title, the description or a comment, whatever the case."),
+]
 TaskOrderArgument = Annotated[TaskOrder | None, strawberry.argument(description="The order; newest first if left out.")]
 
 

@@ -16,7 +16,7 @@ from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.projects import Project
 from graphql_schema.tags import Tag
-from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
+from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
 from graphql_schema.users import User
 from graphql_schema.versions import ExpectedVersion
 from services import comments, history, node_ids, tags, users
@@ -26,7 +26,8 @@ from services.idempotency import arguments
 from services.inputs import Bool, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
-from services.tasks import commands, queries, removal
+from services.tasks import aggregates, commands, queries, removal
+from services.tasks.aggregates import TaskCountOut, TaskGrouping
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskStatus, TaskUpdate
 from services.tasks.queries import TaskQuery
 
@@ -133,6 +134,12 @@ class UpdateTaskInput(TaskUpdate):
     notify: Bool = Field(default=True, description="Whether the people concerned are told of the change.")
 
 
+@described(TaskCountOut)
+class TaskCount:
+    key: str | None
+    count: int
+
+
 @strawberry.type(description="The new task.")
 class CreateTaskPayload:
     task: Task = strawberry.field(description="The task.")
@@ -207,9 +214,7 @@ class TaskQueries:
         self,
         info: Info,
         filter: TaskFilterArgument = UNSET,
-        search: Annotated[
-            str | None, strawberry.argument(description="In the title or the description, whatever the case.")
-        ] = UNSET,
+        search: SearchArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
         trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
         first: First = UNSET,
@@ -220,7 +225,20 @@ class TaskQueries:
         request = page_request(first, after, last, before)
         return await _list(info, _query(filter, order_by, search, trashed=trashed), request)
 
-    @strawberry.field(description="The tasks with these words in the title or the description, newest first.")
+    @strawberry.field(description="How many tasks there are in each group, by key; of more than 1,000 the largest.")
+    async def task_counts(
+        self,
+        info: Info,
+        group_by: Annotated[TaskGrouping, strawberry.argument(description="What tasks are counted by.")],
+        filter: TaskFilterArgument = UNSET,
+        search: SearchArgument = UNSET,
+        trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
+    ) -> list[TaskCount]:
+        query = _query(filter, None, search, trashed=trashed)
+        async with info.context.reading() as session:
+            return shown(await aggregates.count_by(session, info.context.actor, group_by, query))
+
+    @strawberry.field(description="The tasks with these words in title, description or a comment, newest first.")
     async def search(
         self,
         info: Info,

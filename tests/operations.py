@@ -107,6 +107,10 @@ OPERATIONS: dict[str, Operation] = {
     "put_task": Operation("PUT /tasks/{task_id}", _change("updateTask", "task", TASK), "task", "task_id"),
     "delete_task": Operation("DELETE /tasks/{task_id}", _change("deleteTask", "deletedTaskId"), id="task_id"),
     "restore_task": Operation("POST /tasks/{task_id}/restore", _change("restoreTask", "task", TASK), "task", "task_id"),
+    "count_tasks": Operation(
+        "GET /tasks/counts?group_by={group_by}",
+        "query($groupBy: TaskGrouping!) { result: taskCounts(groupBy: $groupBy) { key count } }",
+    ),
     "create_tasks": Operation("POST /tasks/bulk/create", _change("createTasks", BULK)),
     "update_tasks": Operation("POST /tasks/bulk/update", _change("updateTasks", BULK)),
     "delete_tasks": Operation("POST /tasks/bulk/delete", _change("deleteTasks", BULK)),
@@ -164,7 +168,7 @@ OPERATIONS: dict[str, Operation] = {
 
 
 async def run(
-    door: Door, name: str, caller: Anonymous, body: Any = None, *, expected: int | None = None, **ids: int
+    door: Door, name: str, caller: Anonymous, body: Any = None, *, expected: int | None = None, **ids: Any
 ) -> Result:
     """Call an operation. ``expected`` is the version the caller knows; the answer's body is REST's on both doors.
 
@@ -176,7 +180,12 @@ async def run(
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}
         options: dict[str, Any] = {} if body is None else {"json": body}
         return _tidied(from_rest(await caller.rest(method, path.format(**ids), headers=headers, **options)), "")
-    given = {"id" if key == operation.id else key: encode(REFERENCES[key], value) for key, value in ids.items()}
+    given = {
+        "id" if key == operation.id else key: encode(REFERENCES[key], value) if key in REFERENCES else value
+        for key, value in ids.items()
+    }
+    if "group_by" in given:
+        given = {"groupBy": given["group_by"].upper()}
     if "$input" in operation.graphql:
         path_ids = {to_camel_case(key): value for key, value in given.items() if f"{{{key}}}" in operation.rest}
         known = {"id": given["id"]} if "id" in given else path_ids

@@ -17,7 +17,7 @@ from tests.operations import OPERATIONS, run
 
 READ = {
     *("me", "user", "users", "tasks", "get_task", "get_task_with_relations", "get_project", "list_projects"),
-    *("list_members", "list_tags", "get_tag", "list_comments", "get_comment", "list_task_history"),
+    *("count_tasks", "list_members", "list_tags", "get_tag", "list_comments", "get_comment", "list_task_history"),
 }
 WRITE = {
     *("create_task", "update_task", "put_task", "delete_task", "restore_task", "create_tag", "update_tag"),
@@ -112,7 +112,7 @@ class World:
             "update_user": ({"disabled": False}, self.bob.id),
         }
 
-    def _ids(self) -> dict[str, tuple[Any, dict[str, int]]]:
+    def _ids(self) -> dict[str, tuple[Any, dict[str, Any]]]:
         task, project, tag = {"task_id": self.task}, {"project_id": self.project}, {"tag_id": self.tag}
         comment, member = task | {"comment_id": self.comment}, project | {"user_id": self.bob.id}
         text = {"body": "x"}
@@ -125,6 +125,7 @@ class World:
             "create_task": ({"title": "x", "project_id": self.project}, {}),
             **dict.fromkeys(("update_task", "put_task"), ({"title": "New"}, task)),
             **dict.fromkeys(("delete_task", "restore_task"), (None, {"task_id": self.spare_task})),
+            "count_tasks": (None, {"group_by": "status"}),
             "create_tasks": ({"tasks": [{"title": "x", "project_id": self.project}]}, {}),
             "update_tasks": ({"tasks": [{"id": self.task, "title": "Changed"}]}, {}),
             "delete_tasks": ({"tasks": [{"id": self.spare_task}], "dry_run": True}, {}),

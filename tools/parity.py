@@ -41,6 +41,7 @@ PAIRS = {
     "update_tag": "Mutation.updateTag",
     "delete_tag": "Mutation.deleteTag",
     "list_tasks": "Query.tasks",
+    "count_tasks": "Query.taskCounts",
     "create_task": "Mutation.createTask",
     "get_task_by_ref": "Query.taskByRef",
     "get_task": "Query.task",

@@ -15,12 +15,14 @@ from api.dependencies import (
     tagged,
     unless_known,
 )
+from api.fields import Fields, sparse
 from api.media_types import StrictRoute
-from api.task_query import TaskListQuery
+from api.task_query import TaskCountQuery, TaskListQuery
 from db.engine import Session
 from services.actors import Actor
 from services.idempotency import arguments
-from services.tasks import bulk, commands, queries, removal
+from services.tasks import aggregates, bulk, commands, queries, removal
+from services.tasks.aggregates import TaskCount, TaskCountOut
 from services.tasks.bulk import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
 from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
@@ -35,14 +37,23 @@ Expand = Annotated[
 @router.get("", response_model=list[TaskWithRelations], response_model_exclude_unset=True)
 async def list_tasks(
     query: Annotated[TaskListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
-) -> Sequence[TaskRecord | Expanded]:
+) -> Sequence[TaskRecord | Expanded] | Response:
     """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header."""
     wanted = query.to_query(actor)
     page = await queries.list_(session, actor, wanted, query.page())
     add_links(request, response, page)
     if query.total:
         response.headers["X-Total-Count"] = str(await queries.count(session, actor, wanted))
-    return await expand(session, actor, page.items, query.expand)
+    tasks = await expand(session, actor, page.items, query.expand)
+    return sparse(tasks, TaskWithRelations, query.fields, query.expand, response) if query.fields else tasks
+
+
+@router.get("/counts", response_model=list[TaskCountOut])
+async def count_tasks(
+    query: Annotated[TaskCountQuery, Query()], actor: Caller, session: Reading
+) -> Sequence[TaskCount]:
+    """How many tasks there are in each group, by key; of more than 1,000 groups the largest."""
+    return await aggregates.count_by(session, actor, query.group_by, query.to_query(actor))
 
 
 @router.post("", status_code=201, response_model=TaskOut)
@@ -100,10 +111,11 @@ async def get_task_by_ref(
     session: Reading,
     response: Response,
     expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+    fields: Fields = [],  # noqa: B006 - FastAPI copies defaults
     known: KnownTags = None,
 ) -> TaskRecord | Expanded | Response:
     """A task by its ref."""
-    return await _answer(session, actor, await queries.by_ref(session, actor, ref), expand, known, response)
+    return await _answer(session, actor, await queries.by_ref(session, actor, ref), expand, fields, known, response)
 
 
 @router.get("/{task_id}", response_model=TaskWithRelations, response_model_exclude_unset=True)
@@ -113,10 +125,11 @@ async def get_task(
     session: Reading,
     response: Response,
     expand: Expand = [],  # noqa: B006 - FastAPI copies defaults
+    fields: Fields = [],  # noqa: B006 - FastAPI copies defaults
     known: KnownTags = None,
 ) -> TaskRecord | Expanded | Response:
     """A task."""
-    return await _answer(session, actor, await queries.get(session, actor, task_id), expand, known, response)
+    return await _answer(session, actor, await queries.get(session, actor, task_id), expand, fields, known, response)
 
 
 @router.patch("/{task_id}", response_model=TaskOut)
@@ -165,8 +178,16 @@ def _tagged(response: Response, task: TaskRecord) -> TaskRecord:
 
 
 async def _answer(
-    session: Session, actor: Actor, task: TaskRecord, names: list[Expansion], known: str | None, response: Response
+    session: Session,
+    actor: Actor,
+    task: TaskRecord,
+    names: list[Expansion],
+    fields: list[str],
+    known: str | None,
+    response: Response,
 ) -> TaskRecord | Expanded | Response:
-    if names:  # what is read along has versions of its own, so the task's ETag would say too much
-        return (await expand(session, actor, [task], names))[0]
-    return unless_known(response, task, task.version, known)
+    if not names and not fields:
+        return unless_known(response, task, task.version, known)
+    # no ETag: a part says too little of the task's version, and what is read along has versions of its own
+    [answer] = await expand(session, actor, [task], names)
+    return sparse(answer, TaskWithRelations, fields, names, response) if fields else answer

@@ -94,7 +94,8 @@ def visible(actor: Actor, *, trashed: bool = False) -> AnySelect:
     return statement.where(Task.deleted_at.is_(None))
 
 
-def _matching(actor: Actor, query: TaskQuery) -> AnySelect:
+def matching(actor: Actor, query: TaskQuery) -> AnySelect:
+    """The tasks that the query asks for, in no order. Raises ``BadUserInput`` for a filter that does not hold."""
     statement = visible(actor, trashed=query.trashed)
     return statement if query.filter is None else statement.where(compile_filter(query.filter, actor))
 
@@ -131,14 +132,14 @@ async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
 async def list_(session: Session, actor: Actor, query: TaskQuery, request: PageRequest) -> Page[TaskRecord]:
     """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
     actor.require(Scope.TASKS_READ)
-    statement = page_statement(_matching(actor, query), query.ordering, request)
+    statement = page_statement(matching(actor, query), query.ordering, request)
     return make_page(await session.all(statement), TaskRecord._make, query.ordering, request)
 
 
 async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
     """How many tasks match."""
     actor.require(Scope.TASKS_READ)
-    return await session.count(_matching(actor, query).with_only_columns(Task.id))
+    return await session.count(matching(actor, query).with_only_columns(Task.id))
 
 
 async def pages(
@@ -151,7 +152,7 @@ async def pages(
 ) -> Mapping[int, Page[TaskRecord]]:
     """The same page for each parent (``Task.project_id``, ``Task.parent_id``) in one statement."""
     actor.require(Scope.TASKS_READ)
-    statement = _matching(actor, query).where(parent.in_(ids))
+    statement = matching(actor, query).where(parent.in_(ids))
     rows = await session.all(pages_statement(statement, parent, query.ordering, request))
     return make_pages(rows, TaskRecord._make, query.ordering, request, ids)
 
@@ -161,7 +162,7 @@ async def counts(
 ) -> Mapping[int, int]:
     """How many tasks match under each parent; a parent without any is left out."""
     actor.require(Scope.TASKS_READ)
-    statement = _matching(actor, query).where(parent.in_(ids)).with_only_columns(parent, func.count()).group_by(parent)
+    statement = matching(actor, query).where(parent.in_(ids)).with_only_columns(parent, func.count()).group_by(parent)
     return {row[0]: row[1] for row in await session.all(statement)}
 
 
