@@ -13,7 +13,6 @@ from services.actors import Actor
 from services.errors import BadUserInput, from_validation
 from services.inputs import TagName, Timestamp, out_of_order
 from services.node_ids import MAX_DATABASE_ID
-from services.tasks.aggregates import TaskGrouping
 from services.tasks.expansions import Expansion
 from services.tasks.filters import SearchText, TaskFilter
 from services.tasks.models import TaskStatus
@@ -110,12 +109,6 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     def to_query(self, actor: Actor) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
         return replace(super().to_query(actor), sort_by=self.sort_by, order=self.order)
-
-
-class TaskCountQuery(TaskFilterQuery):
-    """Which tasks are counted, and by what."""
-
-    group_by: TaskGrouping = Field(description="What tasks are counted by.", examples=["status"])
 
 
 def _parse(text: str) -> Any:

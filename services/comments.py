@@ -11,7 +11,7 @@ from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.engine import AnySelect, Session
-from db.models import Comment, Task
+from db.models import Comment, CommentText, Task
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version
@@ -30,6 +30,7 @@ from services.pagination import (
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require, visible_ids
 from services.tasks import queries as tasks
+from services.tasks.filters import fold_text
 from services.tasks.models import TaskRecord
 from services.users import UserSummary
 
@@ -153,6 +154,7 @@ async def create(session: Session, actor: Actor, task_id: int, data: CommentCrea
         .returning(*COLUMNS)
     )
     comment = CommentRecord._make(row)
+    await session.execute(insert(CommentText).values(comment_id=comment.id, folded=fold_text(comment.body)))
     await _record(session, actor, "comment.created", task, comment, {"body": (None, comment.body)})
     return comment
 
@@ -178,6 +180,9 @@ async def update(
         .where(Comment.id == comment_id)
         .values(body=data.body, version=Comment.version + 1, edited_at=now())
         .returning(*COLUMNS)
+    )
+    await session.execute(
+        sql_update(CommentText).where(CommentText.comment_id == comment_id).values(folded=fold_text(data.body))
     )
     await _record(
         session, actor, "comment.updated", task, CommentRecord._make(row), {"body": (comment.body, data.body)}

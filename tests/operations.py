@@ -108,7 +108,7 @@ OPERATIONS: dict[str, Operation] = {
     "delete_task": Operation("DELETE /tasks/{task_id}", _change("deleteTask", "deletedTaskId"), id="task_id"),
     "restore_task": Operation("POST /tasks/{task_id}/restore", _change("restoreTask", "task", TASK), "task", "task_id"),
     "count_tasks": Operation(
-        "GET /tasks/counts?group_by={group_by}",
+        "GET /tasks/counts/{group_by}",
         "query($groupBy: TaskGrouping!) { result: taskCounts(groupBy: $groupBy) { key count } }",
     ),
     "create_tasks": Operation("POST /tasks/bulk/create", _change("createTasks", BULK)),

@@ -44,7 +44,8 @@ def tables(url: str) -> set[str]:
     driver = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}[parsed.get_backend_name()]
     engine = create_engine(parsed.set(drivername=driver))
     try:
-        return set(inspect(engine).get_table_names()) - {"alembic_version", "sqlite_sequence"}
+        names = set(inspect(engine).get_table_names()) - {"alembic_version", "sqlite_sequence"}
+        return {name for name in names if "_texts_fts" not in name}  # SQLite's search index
     finally:
         engine.dispose()
 

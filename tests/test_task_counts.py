@@ -73,8 +73,8 @@ async def test_the_filter_is_that_of_every_list(ada: Person, tasks: list[dict[st
         {"filter": {"priority": {"eq": 5}}},
     )
 
-    by_parameter = await ada.get("/tasks/counts", params={"group_by": "tag", "priority": "5"})
-    by_filter = await ada.get("/tasks/counts", params={"group_by": "tag", "filter": '{"priority": {"eq": 5}}'})
+    by_parameter = await ada.get("/tasks/counts/tag", params={"priority": "5"})
+    by_filter = await ada.get("/tasks/counts/tag", params={"filter": '{"priority": {"eq": 5}}'})
 
     assert by_parameter.json() == by_filter.json() == answer.data["taskCounts"] == expected(some, "tag")
 
@@ -93,5 +93,4 @@ async def test_what_is_refused(door: Door, ada: Person, anonymous: Anonymous) ->
 
 
 async def test_parameters_of_pages_are_unknown_here(ada: Person) -> None:
-    assert (await ada.get("/tasks/counts?group_by=status&limit=5")).status_code == 422
-    assert (await ada.get("/tasks/counts")).status_code == 422
+    assert (await ada.get("/tasks/counts/status?limit=5")).status_code == 422

@@ -1,9 +1,14 @@
 """Search: the words as they stand in title or description, whatever the case and however they were typed."""
 
+import random
 import unicodedata
 
 import pytest
+from sqlalchemy import insert, select, text
 
+from db.engine import Database
+from db.models import Comment, CommentText, Task
+from services.tasks.filters import contains_text, fold_text
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.listings import filtered_ids, graphql_ids, rest_ids
@@ -51,25 +56,25 @@ class TestBothDoors:
         self, ada: Person, subtests: pytest.Subtests
     ) -> None:
         kept = {}
-        for text in {case[0] for case in CASES}:
+        for wording in {case[0] for case in CASES}:
             titled, described = (
-                await ada.task(title=text),
-                await ada.task(title="-", description=f"Before. {text}\nAfter."),
+                await ada.task(title=wording),
+                await ada.task(title="-", description=f"Before. {wording}\nAfter."),
             )
-            kept[text] = {titled["id"], described["id"]}
-        for text, words, found in CASES:
-            with subtests.test(text=text, words=words):
-                expected = kept[text] if found else set()
-                assert set(await rest_ids(ada, search=words, limit=100)) & kept[text] == expected
-                assert set(await filtered_ids(ada, {"search": words})) & kept[text] == expected
-                assert set(await graphql_ids(ada, search=words, first=100)) & kept[text] == expected
-                assert set(await graphql_ids(ada, filter={"search": words}, first=100)) & kept[text] == expected
+            kept[wording] = {titled["id"], described["id"]}
+        for wording, words, found in CASES:
+            with subtests.test(wording=wording, words=words):
+                expected = kept[wording] if found else set()
+                assert set(await rest_ids(ada, search=words, limit=100)) & kept[wording] == expected
+                assert set(await filtered_ids(ada, {"search": words})) & kept[wording] == expected
+                assert set(await graphql_ids(ada, search=words, first=100)) & kept[wording] == expected
+                assert set(await graphql_ids(ada, filter={"search": words}, first=100)) & kept[wording] == expected
                 found_by = await ada.gql(
                     "query($words: String!) { search(query: $words, first: 100) { edges { node { databaseId } } } }",
                     {"words": words},
                 )
                 nodes = {edge["node"]["databaseId"] for edge in found_by.data["search"]["edges"]}
-                assert nodes & kept[text] == expected
+                assert nodes & kept[wording] == expected
 
     @on_both_doors
     async def test_search_follows_every_change_of_the_text(self, ada: Person, door: Door) -> None:
@@ -111,3 +116,59 @@ class TestBothDoors:
         assert (argument.code, argument.pointers) == ("BAD_USER_INPUT", ["/search"])
         assert (graphql.code, graphql.pointers) == ("BAD_USER_INPUT", ["/query"])
         assert (await ada.get("/tasks", params={"search": "é" * 100})).status_code == 200
+
+
+class TestComments:
+    @on_both_doors
+    async def test_search_follows_a_comment(self, ada: Person, bob: Person, door: Door) -> None:
+        task = await ada.task(title="-")
+        comment = await ok(door, "create_comment", ada, {"body": "Die Straße"}, task_id=task["id"])
+        assert await rest_ids(ada, search="STRASSE") == await graphql_ids(ada, search="strasse") == [task["id"]]
+        assert await rest_ids(bob, search="strasse") == await graphql_ids(bob, search="strasse") == []
+
+        place = {"task_id": task["id"], "comment_id": comment["id"]}
+        await ok(door, "update_comment", ada, {"body": "Allee"}, **place)
+        assert (await rest_ids(ada, search="strasse"), await rest_ids(ada, search="LL")) == ([], [task["id"]])
+
+        await ok(door, "delete_comment", ada, **place)
+        assert await rest_ids(ada, search="allee") == await rest_ids(ada, search="ll") == []
+
+
+class TestIndex:
+    async def test_answers_are_those_of_python(self, ada: Person, database: Database) -> None:
+        chance = random.Random(7)
+        letters = "aAbßsSıİiIΣσςéE\u0301日本👩\u200d\"'%_\\\\*^-:() \n"  # noqa: RUF001
+        wordings = ["AND", "NEAR(", "a OR b", '"', '""', "x" * 120]
+        wordings += ["".join(chance.choices(letters, k=chance.randint(1, 40))) for _ in range(60)]
+        texts = {}
+        for wording in wordings:
+            task = await ada.task(title="-", description=f"q{wording}q")
+            texts[task["id"]] = fold_text(f"-\nq{wording}q")
+        looked_for = [*wordings[:5], "x" * 100]
+        for _ in range(150):
+            source, size = chance.choice(wordings), chance.randint(1, 8)
+            start = chance.randrange(len(source))
+            looked_for += [source[start : start + size], "".join(chance.choices(letters, k=size))]
+        async with database.reading() as session:
+            for words in looked_for:
+                found = await session.scalars(select(Task.id).where(contains_text(words), Task.id.in_(texts)))
+                assert set(found) == {id_ for id_, kept in texts.items() if fold_text(words) in kept}, words
+
+    async def test_a_selective_word_is_found_by_the_index(self, ada: Person, database: Database, backend: str) -> None:
+        task = await ada.task()
+        many = range(25_000)
+        async with database.writing() as session, session.rehearsal():
+            row = {"task_id": task["id"], "author_id": ada.id, "body": "-"}
+            first = await session.scalar(insert(Comment).values(row).returning(Comment.id))
+            await session.execute(insert(Comment), [{**row, "id": first + 1 + n} for n in many])
+            texts = [{"comment_id": first + 1 + n, "folded": f"short row {n}"} for n in many]
+            await session.execute(insert(CommentText), texts)
+            if backend == "postgresql":  # as autovacuum does: until then new rows wait in a list that costs a scan
+                await session.execute(text("SELECT gin_clean_pending_list('ix_comment_texts_folded_trgm')"))
+            await session.execute(text("ANALYZE"))
+            statement = select(Task.id).where(contains_text("zebracorn"))
+            bound = statement.compile(dialect=session._engine.dialect, compile_kwargs={"literal_binds": True})
+            explain = "EXPLAIN QUERY PLAN " if backend == "sqlite" else "EXPLAIN "
+            plan = str(await session.all(text(explain + str(bound).replace(":", "\\:"))))
+        expected = "VIRTUAL TABLE INDEX" if backend == "sqlite" else "ix_comment_texts_folded_trgm"
+        assert expected in plan, plan

@@ -17,12 +17,12 @@ from api.dependencies import (
 )
 from api.fields import Fields, sparse
 from api.media_types import StrictRoute
-from api.task_query import TaskCountQuery, TaskListQuery
+from api.task_query import TaskFilterQuery, TaskListQuery
 from db.engine import Session
 from services.actors import Actor
 from services.idempotency import arguments
 from services.tasks import aggregates, bulk, commands, queries, removal
-from services.tasks.aggregates import TaskCount, TaskCountOut
+from services.tasks.aggregates import TaskCount, TaskCountOut, TaskGrouping
 from services.tasks.bulk import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
 from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
@@ -48,12 +48,15 @@ async def list_tasks(
     return sparse(tasks, TaskWithRelations, query.fields, query.expand, response) if query.fields else tasks
 
 
-@router.get("/counts", response_model=list[TaskCountOut])
+@router.get("/counts/{group_by}", response_model=list[TaskCountOut])
 async def count_tasks(
-    query: Annotated[TaskCountQuery, Query()], actor: Caller, session: Reading
+    group_by: Annotated[TaskGrouping, Path(description="What tasks are counted by.", examples=["status"])],
+    query: Annotated[TaskFilterQuery, Query()],
+    actor: Caller,
+    session: Reading,
 ) -> Sequence[TaskCount]:
     """How many tasks there are in each group, by key; of more than 1,000 groups the largest."""
-    return await aggregates.count_by(session, actor, query.group_by, query.to_query(actor))
+    return await aggregates.count_by(session, actor, group_by, query.to_query(actor))
 
 
 @router.post("", status_code=201, response_model=TaskOut)

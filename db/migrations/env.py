@@ -36,10 +36,22 @@ def render_item(kind: str, item: Any, _context: object) -> str | Literal[False]:
     return False
 
 
+def include_name(name: str | None, kind: str, _parents: object) -> bool:
+    """Not the search indexes, which are each database's own and no part of the models."""
+    if kind == "table":
+        return "_texts_fts" not in (name or "")
+    return not (kind == "index" and (name or "").endswith("_folded_trgm"))
+
+
 def run(connection: Connection) -> None:
     options: dict[str, Any] = {"render_as_batch": connection.dialect.name == "sqlite", "transactional_ddl": True}
     context.configure(
-        connection=connection, target_metadata=Base.metadata, compare_type=True, render_item=render_item, **options
+        connection=connection,
+        target_metadata=Base.metadata,
+        compare_type=True,
+        render_item=render_item,
+        include_name=include_name,
+        **options,
     )
     # two deployments may start at once: the second waits, then finds nothing to do
     with context.begin_transaction():

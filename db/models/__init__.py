@@ -2,7 +2,7 @@
 
 from db.models.api_keys import ApiKey
 from db.models.base import Base
-from db.models.comments import Comment
+from db.models.comments import Comment, CommentText
 from db.models.events import Event
 from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
@@ -18,6 +18,7 @@ __all__ = [
     "ApiKey",
     "Base",
     "Comment",
+    "CommentText",
     "Event",
     "ExternalId",
     "IdempotencyKey",

@@ -24,3 +24,12 @@ class Comment(Created, Base):
         Index(None, "author_id"),
         {"sqlite_autoincrement": True},
     )
+
+
+class CommentText(Base):
+    """What search reads of a comment: its body, case-folded (Unicode), kept by the service. See ``TaskText``."""
+
+    __tablename__ = "comment_texts"
+
+    comment_id: Mapped[int] = mapped_column(ForeignKey("comments.id", ondelete="CASCADE"), primary_key=True)
+    folded: Mapped[str] = mapped_column(Text)

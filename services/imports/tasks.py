@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import insert, select
 
 from db.engine import Session
-from db.models import Comment, Task, TaskAssignee, TaskTag, TaskText
+from db.models import Comment, CommentText, Task, TaskAssignee, TaskTag, TaskText
 from services import events
 from services.imports import sources
 from services.imports.records import Issue, Remark
@@ -87,7 +87,7 @@ async def create(
 
 
 async def create_comments(session: Session, source: str, items: Sequence[NewComment]) -> list[events.NewEvent]:
-    """Write comments. Returns the events."""
+    """Write comments with their search text. Returns the events."""
     ids = await sources.reserve(session, Comment, len(items))
     await _insert(
         session,
@@ -104,6 +104,8 @@ async def create_comments(session: Session, source: str, items: Sequence[NewComm
             for (remark, task, author_id), id_ in zip(items, ids, strict=True)
         ],
     )
+    folded = [{"comment_id": id_, "folded": fold_text(item.remark.body)} for item, id_ in zip(items, ids, strict=True)]
+    await _insert(session, CommentText, folded)
     known = {item.remark.external_id: id_ for item, id_ in zip(items, ids, strict=True)}
     await sources.remember(session, source, "comment", known)
     return [

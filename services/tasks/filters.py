@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from sqlalchemy import ColumnElement, Integer, and_, exists, func, literal, not_, or_, select, true, type_coerce
 
 from core.clock import now
-from db.models import Tag, Task, TaskAssignee, TaskTag, TaskText
+from db import trigrams
+from db.models import Comment, CommentText, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent, out_of_order
@@ -26,7 +27,7 @@ SearchText = Annotated[
     Field(
         min_length=1,
         max_length=100,
-        description="In the title or the description, whatever the case; % and _ are letters.",
+        description="In the title, the description or a comment, whatever the case; % and _ are letters.",
     ),
 ]
 OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
@@ -211,8 +212,18 @@ def _compile(data: TaskFilter, actor: Actor, budget: list[int], *, depth: int) -
 
 
 def contains_text(words: str) -> ColumnElement[bool]:
-    """Tasks whose title or description contains the words as they stand, whatever the case (Unicode case folding)."""
-    return Task.id.in_(select(TaskText.task_id).where(TaskText.folded.contains(fold_text(words), autoescape=True)))
+    """Tasks whose title, description or comment has the words as they stand, whatever the case (Unicode case folding).
+
+    Words of fewer than three characters, folded, have no index: every text is read.
+    """
+    folded = fold_text(words)
+    in_tasks = select(TaskText.task_id).where(trigrams.contains(TaskText, folded))
+    in_comments = (
+        select(Comment.task_id)
+        .join(CommentText, CommentText.comment_id == Comment.id)
+        .where(trigrams.contains(CommentText, folded))
+    )
+    return Task.id.in_(in_tasks.union(in_comments))
 
 
 def fold_text(text: str) -> str:

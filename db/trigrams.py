@@ -1,0 +1,56 @@
+"""Where SQLite keeps its search index: FTS5 tables of trigrams beside the texts, which triggers keep.
+
+PostgreSQL's index (pg_trgm) needs no words of its own in a statement: the planner takes it for a LIKE.
+"""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, literal, true
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import Boolean
+
+from db.models import CommentText, TaskText
+
+#: a trigram index knows nothing of shorter texts
+SHORTEST = 3
+
+
+class _Match(FunctionElement[bool]):
+    """``key IN`` the rows of the FTS5 table that contain a phrase; on PostgreSQL simply true."""
+
+    type = Boolean()
+    fts = ""
+
+
+class _TaskMatch(_Match):
+    inherit_cache = True
+    fts = "task_texts_fts"
+
+
+class _CommentMatch(_Match):
+    inherit_cache = True
+    fts = "comment_texts_fts"
+
+
+@compiles(_Match)
+def _anything(_element: _Match, compiler: Any, **options: Any) -> str:
+    return str(compiler.process(true(), **options))
+
+
+@compiles(_Match, "sqlite")
+def _match(element: _Match, compiler: Any, **options: Any) -> str:
+    key, phrase = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{key} IN (SELECT rowid FROM {element.fts} WHERE {element.fts} MATCH {phrase})"  # noqa: S608 - names of ours, a bound phrase
+
+
+def contains(text: type[TaskText | CommentText], words: str) -> ColumnElement[bool]:
+    """Rows whose folded text contains the folded words, every character of which stands for itself."""
+    exact: ColumnElement[bool] = text.folded.contains(words, autoescape=True)
+    if len(words) < SHORTEST:
+        return exact
+    # a phrase in quotes has no operators
+    phrase = literal('"' + words.replace('"', '""') + '"')
+    if text is TaskText:
+        return _TaskMatch(TaskText.task_id, phrase) & exact
+    return _CommentMatch(CommentText.comment_id, phrase) & exact
