@@ -9,12 +9,11 @@ from graphql_schema.context import Info
 from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.users import User
-from graphql_schema.versions import ExpectedVersion
 from services import comments, node_ids, users
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
 from services.errors import NotFound
 from services.idempotency import arguments
-from services.inputs import CommentId, Input, TaskId, absent
+from services.inputs import CommentId, ExpectedVersion, Input, TaskId, absent
 from services.tasks import queries as tasks
 
 if TYPE_CHECKING:

@@ -14,11 +14,10 @@ from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
-from graphql_schema.versions import ExpectedVersion
 from services import members, node_ids, tags
 from services.errors import NotFound
 from services.idempotency import arguments
-from services.inputs import Input, ProjectId, absent
+from services.inputs import ExpectedVersion, Input, ProjectId, absent
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
 from services.tasks.models import TaskDraft

@@ -18,12 +18,11 @@ from graphql_schema.projects import Project
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
 from graphql_schema.users import User
-from graphql_schema.versions import ExpectedVersion
 from services import comments, history, node_ids, tags, users
 from services.actors import Scope
 from services.errors import NotFound, from_error_list
 from services.idempotency import arguments
-from services.inputs import Bool, Input, ProjectId, TaskId, absent
+from services.inputs import Bool, ExpectedVersion, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
 from services.tasks import aggregates, commands, queries, removal
