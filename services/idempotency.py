@@ -111,12 +111,12 @@ async def _claim(session: Session, caller: str, key: str, operation: str, finger
     """Write the key, unless it is there. Waits for another transaction that is writing the same one."""
     moment = now()
     postgresql = session.dialect == "postgresql"
-    await session.execute(
-        sql_delete(IdempotencyKey).where(IdempotencyKey.caller == caller, IdempotencyKey.created_at < moment - KEPT)
-    )
     if postgresql:
         await session.execute(select(func.set_config("lock_timeout", f"{WAIT_SECONDS}s", True)))
     try:
+        await session.execute(
+            sql_delete(IdempotencyKey).where(IdempotencyKey.caller == caller, IdempotencyKey.created_at < moment - KEPT)
+        )
         claimed = await session.scalar(
             insert_or_ignore(session, IdempotencyKey)
             .values(caller=caller, key=key, operation=operation, fingerprint=fingerprint, created_at=moment)

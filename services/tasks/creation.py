@@ -19,7 +19,7 @@ from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
 from services.tasks.filters import fold_text
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskStatus
-from services.tasks.trees import check_parent
+from services.tasks.trees import check_parent, lock_projects
 
 
 class NewTask(NamedTuple):
@@ -38,6 +38,8 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
         inbox = await projects.inbox_id(session, actor)
     places: list[int] = [item.project_id or inbox or 0 for item in items]
     found = await projects.by_ids(session, actor, set(places))
+    if len(items) > 1:  # in one order, so that two calls never wait for each other in a circle
+        await lock_projects(session, found.keys())
     members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
     outcomes: list[int | TandemError] = []
     accepted: dict[int, list[int]] = defaultdict(list)

@@ -25,6 +25,13 @@ async def lock_trees(session: Session, actor: Actor, condition: ColumnElement[bo
     )
 
 
+async def lock_projects(session: Session, project_ids: Collection[int]) -> None:
+    """Several projects, in the order in which everybody locks them."""
+    await session.execute(
+        select(Project.id).where(Project.id.in_(project_ids)).order_by(Project.id).with_for_update(key_share=True)
+    )
+
+
 async def lock_project(session: Session, project_id: int | ScalarSelect[int]) -> None:
     await session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
 
