@@ -95,22 +95,17 @@ class Once:
     async def __call__(
         self, operation: str, record: type[T], arguments: dict[str, Any], make: Callable[[], Awaitable[T]]
     ) -> T:
-        """What ``make`` answers or answered. ``Idempotency-Replayed: true`` marks an answer of before."""
-        result = await once(self._session, self._actor, self._call, operation, arguments, record, make)
+        """What ``make`` answers or answered."""
+        return await self.carry_out(
+            lambda call: once(self._session, self._actor, call, operation, arguments, record, make)
+        )
+
+    async def carry_out(self, run: Callable[[Repeatable], Awaitable[T]]) -> T:
+        """What a service answers that looks at the key itself; ``Idempotency-Replayed`` marks an answer of before."""
+        result = await run(self._call)
         if self._call.replayed:
             self._response.headers["Idempotency-Replayed"] = "true"
         return result
-
-    async def unless(
-        self,
-        dry_run: bool,
-        operation: str,
-        record: type[T],
-        arguments: dict[str, Any],
-        make: Callable[[], Awaitable[T]],
-    ) -> T:
-        """As a call; a dry run does nothing that a key would have to keep, so it is always run."""
-        return await make() if dry_run else await self(operation, record, arguments, make)
 
 
 Repeat = Annotated[Once, Depends(Once)]

@@ -6,13 +6,12 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.users import User
 from services import comments, node_ids, users
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
 from services.errors import NotFound
-from services.idempotency import arguments
+from services.idempotency import KeyText, arguments
 from services.inputs import CommentId, ExpectedVersion, Input, TaskId, absent
 from services.tasks import queries as tasks
 
@@ -46,7 +45,7 @@ class CreateCommentInput(CommentCreate):
     """Writes a comment."""
 
     task_id: TaskId = Field(description="The task that it is on.")
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()

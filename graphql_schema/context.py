@@ -55,8 +55,14 @@ class Context:
         make: Callable[[], Awaitable[V]],
     ) -> V:
         """What ``make`` answers, or answered when the caller used the key before: then ``replayed`` is set."""
+        return await self.carry_out(
+            key, lambda call: once(session, self.actor, call, operation, arguments, record, make)
+        )
+
+    async def carry_out(self, key: str | None, run: Callable[[Repeatable], Awaitable[V]]) -> V:
+        """What a service answers that looks at the key itself; ``replayed`` is set for an answer of before."""
         call = Repeatable(key)
-        result = await once(session, self.actor, call, operation, arguments, record, make)
+        result = await run(call)
         self.replayed |= call.replayed
         return result
 

@@ -6,10 +6,9 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.users import User
 from services import members, node_ids
-from services.idempotency import arguments
+from services.idempotency import KeyText, arguments
 from services.inputs import Input, ProjectId, UserId, absent
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 from services.projects import queries as projects
@@ -48,7 +47,7 @@ class AddMemberInput(MemberAdd):
     """Adds a person to a project, by id or by username."""
 
     project_id: ProjectId = Field(description="The project.")
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()

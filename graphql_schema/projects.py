@@ -9,14 +9,13 @@ from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
 from services import members, node_ids, tags
 from services.errors import NotFound
-from services.idempotency import arguments
+from services.idempotency import KeyText, arguments
 from services.inputs import ExpectedVersion, Input, ProjectId, absent
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
@@ -78,7 +77,7 @@ service_input("TaskDraftInput")(TaskDraft)
 class CreateProjectInput(ProjectCreate):
     """Creates a project that the caller owns, with its tasks if wanted."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()

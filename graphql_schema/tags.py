@@ -5,11 +5,10 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from services import node_ids, tags
 from services.errors import NotFound
-from services.idempotency import arguments
+from services.idempotency import KeyText, arguments
 from services.inputs import Input, ProjectId, TagId, absent
 from services.projects import queries as projects
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
@@ -34,7 +33,7 @@ class CreateTagInput(TagCreate):
     """Creates a tag in a project."""
 
     project_id: ProjectId = Field(description="The project.")
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()

@@ -1,19 +1,15 @@
 """Many tasks in one mutation."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import strawberry
 from pydantic import Field
 
-from db.engine import Session
 from graphql_schema.base import attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.errors import camel_pointer
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.tasks import Task
-from services.actors import Actor
-from services.idempotency import arguments
+from services.idempotency import KeyText
 from services.inputs import absent
 from services.tasks import bulk
 from services.tasks.bulk import (
@@ -23,7 +19,6 @@ from services.tasks.bulk import (
     BulkErrorOut,
     BulkOut,
     BulkProblemOut,
-    BulkRecord,
     BulkResultOut,
     BulkUpdate,
     BulkUpdateItem,
@@ -110,70 +105,51 @@ class UpdateMatchingTasksPayload:
 class CreateTasksInput(BulkCreate):
     """Creates up to 1,000 tasks."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
 class UpdateTasksInput(BulkUpdate):
     """Changes up to 1,000 tasks, each in its own way."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
 class DeleteTasksInput(BulkDelete):
     """Moves up to 1,000 tasks and their subtasks to the trash."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
 class UpdateMatchingTasksInput(BulkUpdateMatching):
     """Changes all tasks that meet a filter in the same way, up to 10,000."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-B = TypeVar("B", BulkCreate, BulkUpdate, BulkDelete, BulkUpdateMatching)
-
-
-async def _run(
-    info: Info,
-    operation: str,
-    data: B,
-    key: str | None,
-    run: Callable[[Session, Actor, B], Awaitable[BulkRecord]],
-) -> Any:
+async def _run(info: Info, data: BulkCreate | BulkUpdate | BulkDelete | BulkUpdateMatching, key: str | None) -> Any:
     context = info.context
     async with context.writing() as session:
-        # a dry run does nothing that a key would have to keep
-        return shown(
-            await context.once(
-                session,
-                None if data.dry_run else key,
-                operation,
-                BulkRecord,
-                arguments(data),
-                lambda: run(session, context.actor, data),
-            )
-        )
+        return shown(await context.carry_out(key, lambda call: bulk.run(session, context.actor, call, data)))
 
 
 @strawberry.type
 class TaskBulkMutations:
     @strawberry.mutation(description="Create up to 1,000 tasks: all or nothing, or each for itself.")
     async def create_tasks(self, info: Info, input: CreateTasksInput) -> CreateTasksPayload | None:
-        return await _run(info, "create_tasks", narrow(BulkCreate, input), input.idempotency_key, bulk.create)
+        return await _run(info, narrow(BulkCreate, input), input.idempotency_key)
 
     @strawberry.mutation(
         description="Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are."
     )
     async def update_tasks(self, info: Info, input: UpdateTasksInput) -> UpdateTasksPayload | None:
-        return await _run(info, "update_tasks", narrow(BulkUpdate, input), input.idempotency_key, bulk.update)
+        return await _run(info, narrow(BulkUpdate, input), input.idempotency_key)
 
     @strawberry.mutation(description="Move up to 1,000 tasks and their subtasks to the trash.")
     async def delete_tasks(self, info: Info, input: DeleteTasksInput) -> DeleteTasksPayload | None:
-        return await _run(info, "delete_tasks", narrow(BulkDelete, input), input.idempotency_key, bulk.delete)
+        return await _run(info, narrow(BulkDelete, input), input.idempotency_key)
 
     @strawberry.mutation(
         description="Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids."
@@ -182,4 +158,4 @@ class TaskBulkMutations:
         self, info: Info, input: UpdateMatchingTasksInput
     ) -> UpdateMatchingTasksPayload | None:
         data = narrow(BulkUpdateMatching, input)
-        return await _run(info, "update_matching_tasks", data, input.idempotency_key, bulk.update_matching)
+        return await _run(info, data, input.idempotency_key)

@@ -12,7 +12,6 @@ from graphql_schema.comments import Comment
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.history import Event
-from graphql_schema.idempotency import IdempotencyKey
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.projects import Project
 from graphql_schema.tags import Tag
@@ -21,7 +20,7 @@ from graphql_schema.users import User
 from services import comments, history, node_ids, tags, users
 from services.actors import Scope
 from services.errors import NotFound, from_error_list
-from services.idempotency import arguments
+from services.idempotency import KeyText, arguments
 from services.inputs import Bool, ExpectedVersion, Input, ProjectId, TaskId, absent
 from services.pagination import PageRequest
 from services.projects import queries as projects
@@ -121,7 +120,7 @@ class Task(Node):
 class CreateTaskInput(TaskCreate):
     """Creates a task, in the caller's Inbox unless a project is named."""
 
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -167,7 +166,7 @@ class RestoreTaskInput(Input):
     """Brings a task back from the trash."""
 
     id: TaskId = Field(description="The id.")
-    idempotency_key: IdempotencyKey | None = Field(default_factory=absent)
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The task that is back.")

@@ -72,37 +72,25 @@ async def create_task(
 @router.post("/bulk/create", response_model=BulkOut)
 async def create_tasks(body: BulkCreate, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
     """Create up to 1,000 tasks: all or nothing, or (mode partial) each for itself."""
-    return await once.unless(
-        body.dry_run, "create_tasks", BulkRecord, arguments(body), lambda: bulk.create(session, actor, body)
-    )
+    return await once.carry_out(lambda call: bulk.run(session, actor, call, body))
 
 
 @router.post("/bulk/update", response_model=BulkOut)
 async def update_tasks(body: BulkUpdate, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
     """Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are."""
-    return await once.unless(
-        body.dry_run, "update_tasks", BulkRecord, arguments(body), lambda: bulk.update(session, actor, body)
-    )
+    return await once.carry_out(lambda call: bulk.run(session, actor, call, body))
 
 
 @router.post("/bulk/delete", response_model=BulkOut)
 async def delete_tasks(body: BulkDelete, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
     """Move up to 1,000 tasks and their subtasks to the trash."""
-    return await once.unless(
-        body.dry_run, "delete_tasks", BulkRecord, arguments(body), lambda: bulk.delete(session, actor, body)
-    )
+    return await once.carry_out(lambda call: bulk.run(session, actor, call, body))
 
 
 @router.post("/bulk/update-matching", response_model=BulkOut)
 async def update_matching_tasks(body: BulkUpdateMatching, actor: Caller, session: Writing, once: Repeat) -> BulkRecord:
     """Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids."""
-    return await once.unless(
-        body.dry_run,
-        "update_matching_tasks",
-        BulkRecord,
-        arguments(body),
-        lambda: bulk.update_matching(session, actor, body),
-    )
+    return await once.carry_out(lambda call: bulk.run(session, actor, call, body))
 
 
 @router.get("/by-ref/{ref}", response_model=TaskWithRelations, response_model_exclude_unset=True)

@@ -4,10 +4,10 @@ A body that is not valid is refused as a whole. What is refused task by task (pe
 the call in the mode ``atomic``, and that task alone in the mode ``partial``.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -17,6 +17,7 @@ from db.models import Task
 from services import node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, TandemError, VersionConflict
+from services.idempotency import Repeatable, arguments, once
 from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
 from services.outputs import Output
 from services.tasks import queries
@@ -165,6 +166,18 @@ class BulkRecord(NamedTuple):
     results: list[BulkResult]
 
 
+async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> BulkRecord:
+    """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep."""
+    operation, carry_out = _OPERATIONS[type(data)]
+
+    async def make() -> BulkRecord:
+        return await carry_out(session, actor, data)
+
+    return (
+        await make() if data.dry_run else await once(session, actor, call, operation, arguments(data), BulkRecord, make)
+    )
+
+
 async def create(session: Session, actor: Actor, data: BulkCreate) -> BulkRecord:
     """Create tasks. Raises ``BulkRefused`` in the mode ``atomic``; a dry run answers no ids."""
     async with _rehearsal(session, dry=data.dry_run):
@@ -274,3 +287,11 @@ def _refused(index: int, task_id: int | None, error: TandemError) -> BulkResult:
 def _record(data: _Bulk, results: list[BulkResult]) -> BulkRecord:
     failed = sum(result.error is not None for result in results)
     return BulkRecord(not data.dry_run, len(results) - failed, failed, results)
+
+
+_OPERATIONS: dict[type[_Bulk], tuple[str, Callable[[Session, Actor, Any], Awaitable[BulkRecord]]]] = {
+    BulkCreate: ("create_tasks", create),
+    BulkUpdate: ("update_tasks", update),
+    BulkDelete: ("delete_tasks", delete),
+    BulkUpdateMatching: ("update_matching_tasks", update_matching),
+}
