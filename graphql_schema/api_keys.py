@@ -76,7 +76,7 @@ class ApiKeyMutations:
     async def create_api_key(
         self,
         info: Info,
-        input: CreateApiKeyInput,  # type: ignore[valid-type]
+        input: CreateApiKeyInput,  # type: ignore[valid-type]  # an input made at run time
     ) -> CreateApiKeyPayload | None:
         async with info.context.writing() as session:
             key = await api_keys.create(session, info.context.actor, input)

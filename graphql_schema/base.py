@@ -55,9 +55,9 @@ def described(model: type[BaseModel], *, record: type | None = None) -> Callable
         return True  # sources are records, not instances of the type
 
     def declare(cls: type[T]) -> type[T]:
-        cls.is_type_of = classmethod(is_type_of)  # type: ignore[attr-defined]
+        cls.is_type_of = classmethod(is_type_of)  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
         made: type[T] = strawberry.type(cls, description=_first_line(model))
-        for field in made.__strawberry_definition__.fields:  # type: ignore[attr-defined]
+        for field in made.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
             _describe(field, model)
         if record is not None:
             NODE_NAMES[record] = cls.__name__
@@ -97,7 +97,7 @@ def service_input(name: str | None = None) -> Callable[[type[M]], type[M]]:
 def enumeration(cls: type[Enum], description: str, *, name: str | None = None, **values: str) -> None:
     """Make a service's enumeration a GraphQL enum; every value is described."""
     made = strawberry.enum(cls, name=name, description=description)
-    for value in made.__strawberry_definition__.values:  # type: ignore[attr-defined]
+    for value in made.__strawberry_definition__.values:  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
         value.description = values.pop(value.name)
     if values:
         raise TypeError(f"{cls.__name__} has no {', '.join(values)}")
@@ -117,7 +117,7 @@ def _with_ids(annotation: Any) -> Any:
         inner, *metadata = get_args(annotation)
         return strawberry.ID if any(isinstance(item, NodeRef) for item in metadata) else _with_ids(inner)
     if origin is list:
-        return list[_with_ids(get_args(annotation)[0])]  # type: ignore[misc]
+        return list[_with_ids(get_args(annotation)[0])]  # type: ignore[misc]  # a type made at run time
     if origin in (Union, UnionType):
         parts = [_with_ids(argument) for argument in get_args(annotation)]
         return Union[tuple(parts)]  # noqa: UP007 - made at run time

@@ -116,7 +116,7 @@ class _Merging:
             for item in selection_set.selections:
                 if isinstance(item, FieldNode):
                     name = item.alias.value if item.alias else item.name.value
-                    definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]
+                    definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]  # any composite type
                     if definition is not None:
                         found.setdefault(name, []).append(_Selected(parent, item, definition))
                 elif isinstance(item, InlineFragmentNode):

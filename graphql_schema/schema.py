@@ -58,7 +58,7 @@ schema = strawberry.Schema(
 
 def _describe_inputs() -> None:
     """An argument called ``input`` is described by its type."""
-    for mutation in schema._schema.mutation_type.fields.values():  # type: ignore[union-attr]
+    for mutation in schema._schema.mutation_type.fields.values():  # type: ignore[union-attr]  # there is one
         argument = mutation.args.get("input")
         if argument is not None and argument.description is None:
             argument.description = get_named_type(argument.type).description

@@ -70,7 +70,7 @@ class SessionQueries:
 @strawberry.type
 class SessionMutations:
     @strawberry.mutation(description="Log in with username and password.")
-    async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:  # type: ignore[valid-type]
+    async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
         return shown(
             await sessions.login(

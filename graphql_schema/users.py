@@ -93,13 +93,13 @@ class UserQueries:
 @strawberry.type
 class UserMutations:
     @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
-    async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]
+    async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
         user = await users.register(context.database, context.actor, input, hasher=context.security.hasher)
         return RegisterPayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's profile; fields that are left out stay as they are.")
-    async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload | None:  # type: ignore[valid-type]
+    async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload | None:  # type: ignore[valid-type]  # an input made at run time
         async with info.context.writing() as session:
             user = await users.update_me(session, info.context.actor, input)
         return UpdateMePayload(user=shown(user))
@@ -108,7 +108,7 @@ class UserMutations:
     async def change_password(
         self,
         info: Info,
-        input: ChangePasswordInput,  # type: ignore[valid-type]
+        input: ChangePasswordInput,  # type: ignore[valid-type]  # an input made at run time
     ) -> ChangePasswordPayload | None:
         context = info.context
         user = await users.change_password(context.database, context.actor, input, security=context.security)

@@ -49,7 +49,7 @@ class Follower:
         self.task = asyncio.create_task(self._follow(followed))
 
     async def _follow(self, followed: Feed) -> None:
-        async with aclosing(followed.follow()) as listened:  # type: ignore[type-var]
+        async with aclosing(followed.follow()) as listened:  # type: ignore[type-var]  # a generator, which can be closed
             async for event in listened:
                 if event.kind == self._kind:
                     self.heard.append(event.entity_id)
@@ -198,7 +198,7 @@ class TestFollowing:
             async def failing(*arguments: object, **options: object) -> int:
                 for error in failures:
                     raise error
-                return await number(*arguments, **options)  # type: ignore[arg-type]
+                return await number(*arguments, **options)  # type: ignore[arg-type]  # passed on as they came
 
             monkeypatch.setattr(feed, "number_events", failing)
             await write(database, kind, 1)
@@ -226,7 +226,7 @@ class TestFollowing:
     ) -> None:
         monkeypatch.setattr(feed, "QUEUE_LENGTH", 5)
         shared = Feed(database)
-        async with aclosing(shared.follow()) as listened:  # type: ignore[type-var]
+        async with aclosing(shared.follow()) as listened:  # type: ignore[type-var]  # a generator, which can be closed
             first = asyncio.ensure_future(anext(listened))
             await asyncio.sleep(0.5)
             await write(database, kind, 0)

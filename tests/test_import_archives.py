@@ -133,7 +133,7 @@ class TestArchive:
         for number in range(1, 100):
             tracker.issue(number)
         with Archive(tracker.pack(tmp_path)) as archive:
-            kept = max(len(archive._tar.members) for _ in archive.files())  # type: ignore[attr-defined]
+            kept = max(len(archive._tar.members) for _ in archive.files())  # type: ignore[attr-defined]  # what the reader opened
 
         assert kept <= 1
 
