@@ -1,0 +1,1 @@
+"""The server measured against a floor and a naive application; see README.md in this folder."""

@@ -1,0 +1,186 @@
+"""The results as a table in the terminal, Markdown and JSON, with the goals that they meet or miss."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Measured
+from benchmarks.works import WORKS
+
+Results = Mapping[str, Mapping[str, Measured]]
+"""By kind of database, then by server."""
+
+DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A figure and its bound; ``value`` is None where this run has not measured it."""
+
+    database: str
+    name: str
+    value: float | None
+    bound: float
+    sense: Literal["≤", "≥"]
+    unit: str = "×"
+
+    @property
+    def met(self) -> bool | None:
+        if self.value is None:
+            return None
+        return self.value <= self.bound if self.sense == "≤" else self.value >= self.bound
+
+
+def goals(results: Results) -> list[Goal]:
+    """Every goal, for each kind of database."""
+    return [goal for kind, servers in results.items() for goal in _goals(kind, servers)]
+
+
+def _goals(kind: str, servers: Mapping[str, Measured]) -> list[Goal]:
+    def cpu(server: str, work: str) -> float | None:
+        measured = servers.get(server)
+        result = measured.works.get(work) if measured else None
+        return result.cpu_us if result else None
+
+    def ratio(above: tuple[str, str], below: tuple[str, str]) -> float | None:
+        top, bottom = cpu(*above), cpu(*below)
+        return top / bottom if top is not None and bottom is not None else None
+
+    def to_floor(work: str, bound: float) -> Goal:
+        return Goal(kind, f"{work} to the floor", ratio(("ours", work), ("floor", work)), bound, "≤")
+
+    def to_naive(work: str, bound: float) -> Goal:
+        return Goal(kind, f"naive {work} to ours", ratio(("naive", work), ("ours", work)), bound, "≥")
+
+    ours = servers["ours"]
+    return [
+        to_floor("R1", 2.5 if kind == "sqlite" else 1.8),
+        to_floor("R20", 1.6),
+        to_floor("R100", 1.6),
+        Goal(kind, "G1 to our R1", ratio(("ours", "G1"), ("ours", "R1")), 1.5, "≤"),
+        Goal(kind, "G100 to our R100", ratio(("ours", "G100"), ("ours", "R100")), 1.3, "≤"),
+        to_floor("N100", 1.5),
+        to_floor("RC", 2.0),
+        to_floor("GC", 2.0),
+        to_naive("R100", 6),
+        to_naive("G100", 12),
+        to_naive("N100", 40),
+        Goal(kind, "mixed load: p99 to p50", ours.mixed.ratio if ours.mixed else None, 5, "≤"),
+        Goal(kind, "start-up", ours.start_seconds or None, 1.5, "≤", " s"),
+        Goal(kind, "memory (RSS)", ours.rss_mb or None, 120, "≤", " MB"),
+    ]
+
+
+Cells = Sequence[Sequence[str]]
+"""Rows of a table; the first are the headings."""
+
+
+def work_cells(servers: Mapping[str, Measured]) -> Cells:
+    """Microseconds of CPU a request, ratios, and what our server's clients see, a row for each work."""
+    with_database = any(
+        result.database_cpu_us is not None for each in servers.values() for result in each.works.values()
+    )
+    head = ["µs of CPU a request", *servers, "ours ÷ floor", "naive ÷ ours", "GraphQL ÷ REST"]
+    if with_database:
+        head += [f"database: {name}" for name in servers]
+    rows = [[*head, "ours: per second", "p50 ms", "p99 ms"]]
+    for work in WORKS:
+        results = {name: measured.works[work.name] for name, measured in servers.items() if work.name in measured.works}
+        if "ours" not in results:
+            continue
+        cpu = {name: result.cpu_us for name, result in results.items()}
+        rest = servers["ours"].works.get(work.rest or "")
+        row = [f"{work.name} {work.title}", *(_number(cpu.get(name)) for name in servers)]
+        row.append(_ratio(cpu["ours"], cpu.get("floor")))
+        row.append(_ratio(cpu.get("naive"), cpu["ours"]))
+        row.append(_ratio(cpu["ours"], rest.cpu_us if rest else None))
+        if with_database:
+            row += [_number(results[name].database_cpu_us if name in results else None) for name in servers]
+        ours = results["ours"]
+        rows.append([*row, _number(ours.per_second), f"{ours.p50_ms:.2f}", f"{ours.p99_ms:.2f}"])
+    return rows
+
+
+def server_cells(servers: Mapping[str, Measured]) -> Cells:
+    """Start-up, memory and the mixed load, a row for each server."""
+    head = ["", "start-up s", "RSS MB", "PSS MB", "mixed load: at most a second", "p50 ms", "p99 ms", "p99 ÷ p50"]
+    rows = [head]
+    for name, each in servers.items():
+        row = [name, f"{each.start_seconds:.2f}", _number(each.rss_mb), _number(each.pss_mb)]
+        if each.mixed:
+            mixed = each.mixed
+            row += [_number(mixed.maximum_per_second), f"{mixed.p50_ms:.2f}", f"{mixed.p99_ms:.2f}"]
+            row.append(_ratio(mixed.p99_ms, mixed.p50_ms))
+        rows.append(row + ["–"] * (len(head) - len(row)))
+    return rows
+
+
+def goal_cells(results: Results) -> Cells:
+    """Every goal with its figure, and whether it is met."""
+    rows = [["", "goal", "measured", ""]]
+    for goal in goals(results):
+        measured = "–" if goal.value is None else f"{goal.value:.2f}{goal.unit}"
+        verdict = {True: "met", False: "NOT MET", None: "not measured"}[goal.met]
+        rows.append(
+            [f"{DATABASES[goal.database]}: {goal.name}", f"{goal.sense} {goal.bound:g}{goal.unit}", measured, verdict]
+        )
+    return rows
+
+
+def show(results: Results, console: Console) -> None:
+    """Print the tables."""
+    for kind, servers in results.items():
+        console.print(_table(DATABASES[kind], work_cells(servers)))
+        console.print(_table("", server_cells(servers)))
+    console.print(_table("Goals", goal_cells(results)))
+
+
+def markdown(results: Results, conditions: Mapping[str, str]) -> str:
+    """The tables, and on what they were measured."""
+    parts = []
+    for kind, servers in results.items():
+        parts += [
+            f"### {DATABASES[kind]}",
+            _markdown_table(work_cells(servers)),
+            _markdown_table(server_cells(servers)),
+        ]
+    parts += ["### Goals", _markdown_table(goal_cells(results)), "### Conditions"]
+    parts.append("\n".join(f"- {name}: {value}" for name, value in conditions.items()))
+    return "\n\n".join(parts) + "\n"
+
+
+def document(results: Results, conditions: Mapping[str, str]) -> dict[str, Any]:
+    """Everything, for JSON."""
+    return {
+        "conditions": dict(conditions),
+        "results": {
+            kind: {name: asdict(measured) for name, measured in servers.items()} for kind, servers in results.items()
+        },
+        "goals": [{**asdict(goal), "met": goal.met} for goal in goals(results)],
+    }
+
+
+def _table(title: str, cells: Cells) -> Table:
+    table = Table(*cells[0], title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in cells[1:]:
+        table.add_row(*row)
+    return table
+
+
+def _markdown_table(cells: Cells) -> str:
+    head, *rows = cells
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _ratio(above: float | None, below: float | None) -> str:
+    return "–" if above is None or not below else f"{above / below:.2f}"
