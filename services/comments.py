@@ -15,6 +15,7 @@ from db.models import Comment, CommentText, Task
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version
+from services.idempotency import repeatable
 from services.inputs import Input, LongText
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
 from services.pagination import (
@@ -28,7 +29,7 @@ from services.pagination import (
     pages_statement,
 )
 from services.projects.models import ProjectRecord, Role
-from services.projects.queries import require, visible_ids
+from services.projects.queries import among_visible, require
 from services.tasks import queries as tasks
 from services.tasks.filters import fold_text
 from services.tasks.models import TaskRecord
@@ -95,7 +96,7 @@ def visible(actor: Actor) -> AnySelect:
     return (
         select(*COLUMNS)
         .join(Task, Task.id == Comment.task_id)
-        .where(Task.project_id.in_(visible_ids(actor)), Task.deleted_at.is_(None))
+        .where(among_visible(Task.project_id, actor), Task.deleted_at.is_(None))
     )
 
 
@@ -143,6 +144,7 @@ async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> M
     return {row[0]: row[1] for row in rows}
 
 
+@repeatable
 async def create(session: Session, actor: Actor, task_id: int, data: CommentCreate) -> CommentRecord:
     """Write a comment. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)

@@ -1,4 +1,4 @@
-"""What happened to a task: the events of the task and of its comments."""
+"""What happened to a task: the events of the task, of its comments and of its relations."""
 
 from collections.abc import Collection, Mapping
 

@@ -16,6 +16,7 @@ from db.models import Membership, User
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, Forbidden, NotFound
+from services.idempotency import repeatable
 from services.inputs import Input, Text
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import (
@@ -110,7 +111,7 @@ async def pages(
 ) -> Mapping[int, Page[MemberRecord]]:
     """The same page of members for each project, in one statement; empty for projects the actor may not read."""
     statement = _select().where(
-        Membership.project_id.in_(project_ids), Membership.project_id.in_(projects.visible_ids(actor))
+        Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor)
     )
     rows = await session.all(pages_statement(statement, Membership.project_id.expression, OLDEST_FIRST, request))
     return make_pages(rows, _maker(actor), OLDEST_FIRST, request, project_ids)
@@ -120,7 +121,7 @@ async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -
     """The number of members of each project that the actor may read."""
     rows = await session.all(
         select(Membership.project_id, func.count())
-        .where(Membership.project_id.in_(project_ids), Membership.project_id.in_(projects.visible_ids(actor)))
+        .where(Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor))
         .group_by(Membership.project_id)
     )
     return {row[0]: row[1] for row in rows}
@@ -138,11 +139,12 @@ async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, MemberRecord]:
     """Those of the memberships that are of projects the actor may read."""
     rows = await session.all(
-        _select().where(Membership.id.in_(ids), Membership.project_id.in_(projects.visible_ids(actor)))
+        _select().where(Membership.id.in_(ids), projects.among_visible(Membership.project_id, actor))
     )
     return {row.id: _maker(actor)(row) for row in rows}
 
 
+@repeatable
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
     """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)

@@ -1,6 +1,7 @@
 """Global ids (Relay's Object Identification): ``node_id`` on REST, ``id`` on GraphQL, the same text."""
 
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from binascii import b2a_base64
 from typing import Any
 
 MAX_DATABASE_ID = 2**31 - 1
@@ -8,7 +9,7 @@ MAX_DATABASE_ID = 2**31 - 1
 
 
 def encode(type_name: str, database_id: int) -> str:
-    return b64encode(f"{type_name}:{database_id}".encode()).decode()
+    return b2a_base64(f"{type_name}:{database_id}".encode(), newline=False).decode()
 
 
 def decode(node_id: Any) -> tuple[str, int] | None:

@@ -83,6 +83,16 @@ class PageRequest:
         return self.last is not None or self.before is not None
 
     @property
+    def cursor(self) -> str | None:
+        """Where the page begins, or ends where it is read backwards."""
+        return self.before if self.backward else self.after
+
+    @property
+    def pointer(self) -> str:
+        """The argument that holds the cursor, for an error."""
+        return self.cursor_pointer or ("/before" if self.backward else "/after")
+
+    @property
     def size(self) -> int:
         size = self.last if self.backward else self.first
         return DEFAULT_LIMIT if size is None else size
@@ -148,12 +158,10 @@ def _revive(key: SortKey, value: Any) -> Any:
 
 def page_statement(statement: AnySelect, ordering: Ordering, request: PageRequest) -> AnySelect:
     """The statement with order, position and limit; it reads one row more than the page, to know if there is one."""
-    cursor = request.before if request.backward else request.after
-    if cursor is not None:
-        pointer = request.cursor_pointer or ("/before" if request.backward else "/after")
-        position = decode_cursor(ordering, cursor, pointer=pointer)
-        statement = statement.where(_beyond(ordering, *position, backward=request.backward))
-    statement = statement.order_by(*_order(ordering, backward=request.backward)).limit(request.size + 1)
+    if request.cursor is not None:
+        position = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+        statement = statement.where(rows_beyond(ordering, *position, backward=request.backward))
+    statement = statement.order_by(*order_terms(ordering, backward=request.backward)).limit(request.size + 1)
     return statement.offset(request.skip) if request.skip else statement
 
 
@@ -164,12 +172,10 @@ def pages_statement(
 
     The first column of the result is the parent's id.
     """
-    cursor = request.before if request.backward else request.after
-    if cursor is not None:
-        pointer = "/before" if request.backward else "/after"
-        position = decode_cursor(ordering, cursor, pointer=pointer)
-        statement = statement.where(_beyond(ordering, *position, backward=request.backward))
-    rank = func.row_number().over(partition_by=parent, order_by=_order(ordering, backward=request.backward))
+    if request.cursor is not None:
+        position = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+        statement = statement.where(rows_beyond(ordering, *position, backward=request.backward))
+    rank = func.row_number().over(partition_by=parent, order_by=order_terms(ordering, backward=request.backward))
     ranked = statement.add_columns(parent.label("_parent"), rank.label("_rank")).subquery()
     own = [column for column in ranked.columns.values() if column.name not in {"_parent", "_rank"}]
     columns: list[ColumnElement[Any]] = [ranked.c["_parent"], *own]
@@ -191,7 +197,7 @@ def make_pages(
     return {parent: make_page(group, make, ordering, request) for parent, group in grouped.items()}
 
 
-def _order(ordering: Ordering, *, backward: bool) -> list[ColumnElement[Any]]:
+def order_terms(ordering: Ordering, *, backward: bool) -> list[ColumnElement[Any]]:
     descending = ordering.descending != backward
     column, id_column = ordering.key.column, ordering.key.id_column
     terms: list[ColumnElement[Any]] = []
@@ -204,22 +210,27 @@ def _order(ordering: Ordering, *, backward: bool) -> list[ColumnElement[Any]]:
     return terms
 
 
-def _beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> ColumnElement[bool]:
+def rows_beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> ColumnElement[bool]:
+    """The rows that come after a position in the order, before it where ``backward``."""
     column, id_column = ordering.key.column, ordering.key.id_column
-    descending = ordering.descending != backward
     if value is None:
-        tie = id_column < row_id if descending else id_column > row_id
+        tie = id_column < row_id if ordering.descending != backward else id_column > row_id
         among_nulls = and_(column.is_(None), tie)
         return or_(column.is_not(None), among_nulls) if backward else among_nulls
-    position = tuple_(column, id_column)
     # bound with the column's own type: SQLite compares the text that it stores; but for numbers, which a made-up cursor
     # may have larger than a SMALLINT
     type_ = Integer() if ordering.key.kind == "integer" else column.type
-    here = tuple_(literal(value, type_), literal(row_id, id_column.type))
-    beyond = position < here if descending else position > here
+    return beyond(ordering, literal(value, type_), literal(row_id, id_column.type), backward=backward)
+
+
+def beyond(ordering: Ordering, value: Any, row_id: Any, *, backward: bool) -> ColumnElement[bool]:
+    """As ``rows_beyond``, for a value that is not null, and may be a parameter."""
+    column = ordering.key.column
+    position, here = tuple_(column, ordering.key.id_column), tuple_(value, row_id)
+    found = position < here if ordering.descending != backward else position > here
     if ordering.key.nullable and not backward:
-        return or_(beyond, column.is_(None))
-    return beyond
+        return or_(found, column.is_(None))
+    return found
 
 
 def make_page(rows: Sequence[Any], make: Callable[[Any], T], ordering: Ordering, request: PageRequest) -> Page[T]:

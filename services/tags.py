@@ -1,7 +1,7 @@
 """Tags: a project's own labels, unique by their folded names."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
@@ -12,11 +12,14 @@ from sqlalchemy.exc import IntegrityError
 from core.clock import now
 from db.engine import AnySelect, Session, insert_or_ignore
 from db.models import Tag, TaskTag
+from db.statements import Prepared, among
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, NotFound, Problem
+from services.idempotency import repeatable
 from services.inputs import Input, TagName, absent
 from services.outputs import DatabaseId, NodeId, Output
+from services.prepared import CALLER
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
 
@@ -70,7 +73,7 @@ def fold(name: str) -> str:
 
 def visible(actor: Actor) -> AnySelect:
     """The tags of the actor's projects."""
-    return select(*COLUMNS).where(Tag.project_id.in_(projects.visible_ids(actor)))
+    return select(*COLUMNS).where(projects.among_visible(Tag.project_id, actor))
 
 
 async def get(session: Session, actor: Actor, tag_id: int) -> TagRecord:
@@ -105,6 +108,7 @@ async def of_projects(
     return grouped
 
 
+@repeatable
 async def create(session: Session, actor: Actor, project_id: int, data: TagCreate) -> TagRecord:
     """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name."""
     project = await projects.require(session, actor, project_id, Role.MEMBER)
@@ -184,16 +188,22 @@ async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: 
 
 async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[TagRecord]]:
     """The tags of each task by name, in one statement. The actor has read the tasks."""
-    rows = await session.all(
-        select(TaskTag.task_id, *COLUMNS)
-        .join(TaskTag, TaskTag.tag_id == Tag.id)
-        .where(TaskTag.task_id.in_(task_ids), Tag.project_id.in_(projects.visible_ids(actor)))
-        .order_by(Tag.name_folded, Tag.id)
-    )
+    rows = await session.all(_OF_TASKS(caller_id=actor.user_id, task_ids=task_ids))
     grouped: dict[int, list[TagRecord]] = {task_id: [] for task_id in task_ids}
-    for row in rows:
-        grouped[row[0]].append(TagRecord._make(row[1:]))
+    known: dict[int, TagRecord] = {}
+    for task_id, tag_id, *rest in rows:
+        if (tag := known.get(tag_id)) is None:
+            tag = known[tag_id] = TagRecord(tag_id, *rest)
+        grouped[task_id].append(tag)
     return grouped
+
+
+_OF_TASKS: Prepared[Any] = Prepared(
+    select(TaskTag.task_id, *COLUMNS)
+    .join(TaskTag, TaskTag.tag_id == Tag.id)
+    .where(among(TaskTag.task_id, "task_ids"), projects.among_visible(Tag.project_id, CALLER))
+    .order_by(Tag.name_folded, Tag.id)
+)
 
 
 def _taken() -> Conflict:

@@ -16,6 +16,7 @@ from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
 from db.engine import AnySelect, Database, Session
 from db.models import Project, User
 from db.models.projects import Membership
+from db.statements import Prepared, among
 from services import events, node_ids, sessions
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, NotFound, Problem
@@ -338,8 +339,11 @@ async def count(session: Session, actor: Actor) -> int:
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:
     """Accounts for a batch of ids that the actor has read from things it may see. Missing ids are left out."""
-    rows = await session.all(_select().where(User.id.in_(ids)))
+    rows = await session.all(_BY_IDS(ids=ids))
     return {row.id: UserRecord._make(row).seen_by(actor) for row in rows}
+
+
+_BY_IDS = Prepared(_select().where(among(User.id, "ids")), UserRecord)
 
 
 async def known(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:

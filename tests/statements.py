@@ -14,19 +14,19 @@ class StatementCounter:
     """The statements since the last ``reset``, without those that only frame a transaction."""
 
     def __init__(self, database: Database) -> None:
-        self._engines = [engine.sync_engine for engine in database.engines]
+        self._database = database
         self.seen: list[str] = []
 
     def __enter__(self) -> "StatementCounter":
-        for engine in self._engines:
-            event.listen(engine, "before_cursor_execute", self._note)
+        self._database.observers.append(self.seen.append)
+        event.listen(self._database.engine.sync_engine, "before_cursor_execute", self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for engine in self._engines:
-            event.remove(engine, "before_cursor_execute", self._note)
+        self._database.observers.remove(self.seen.append)
+        event.remove(self._database.engine.sync_engine, "before_cursor_execute", self._note)
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith(_TRANSACTION):

@@ -1,14 +1,17 @@
 """Reading projects, and checking what the caller may do in one."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from db.engine import AnySelect, Session
 from db.models import Membership, Project
+from db.statements import Prepared, among, in_rows
 from services.actors import Actor, Scope
 from services.errors import Conflict, Forbidden, NotFound
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
+from services.prepared import CALLER
 from services.projects.models import ProjectRecord, Role
 
 _COLUMNS = (
@@ -35,9 +38,9 @@ def visible(actor: Actor) -> AnySelect:
     )
 
 
-def visible_ids(actor: Actor) -> AnySelect:
-    """The ids of those projects, as a subquery for what lives in projects."""
-    return select(Membership.project_id).where(Membership.user_id == actor.user_id)
+def among_visible(column: Any, actor: Actor) -> ColumnElement[bool]:
+    """Whether a column holds the id of one of those projects: for what lives in projects."""
+    return in_rows(column, select(Membership.project_id).where(Membership.user_id == actor.user_id))
 
 
 async def get(session: Session, actor: Actor, project_id: int) -> ProjectRecord:
@@ -112,5 +115,8 @@ def _filtered(statement: AnySelect, archived: bool | None) -> AnySelect:
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, ProjectRecord]:
     """Those of the projects that the actor may read."""
-    rows = await session.all(visible(actor).where(Project.id.in_(ids)))
+    rows = await session.all(_BY_IDS(caller_id=actor.user_id, ids=ids))
     return {row.id: ProjectRecord._make(row) for row in rows}
+
+
+_BY_IDS = Prepared(visible(CALLER).where(among(Project.id, "ids")), ProjectRecord)

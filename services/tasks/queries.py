@@ -5,12 +5,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
 from core.clock import now
 from db.engine import AnySelect, Session
 from db.models import Project, Task, TaskAssignee, User
+from db.statements import Prepared, Statement, among
 from services import users
 from services.actors import Actor, Scope
 from services.errors import NotFound
@@ -25,7 +27,9 @@ from services.pagination import (
     page_statement,
     pages_statement,
 )
-from services.projects.queries import visible_ids
+from services.prepared import CALLER, parameter
+from services.projects.queries import among_visible
+from services.tasks import lists
 from services.tasks.filters import TaskFilter, compile_filter
 from services.tasks.models import TRASH_DAYS, TaskRecord
 from services.users import UserRecord
@@ -72,26 +76,29 @@ SORT_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class TaskQuery:
-    """Which tasks, in which order. ``trashed`` looks into the trash instead."""
+    """Which tasks, in which order: newest first unless asked otherwise. ``trashed`` looks into the trash instead."""
 
     filter: TaskFilter | None = None
-    sort_by: TaskSort = TaskSort.CREATED_AT
-    order: Direction = Direction.DESC
+    sort_by: TaskSort | None = None
+    order: Direction | None = None
     trashed: bool = False
 
     @property
     def ordering(self) -> Ordering:
-        return Ordering(SORT_KEYS[self.sort_by], descending=self.order is Direction.DESC)
+        return Ordering(SORT_KEYS[self.sort_by or TaskSort.CREATED_AT], descending=self.order is not Direction.ASC)
 
 
 def visible(actor: Actor, *, trashed: bool = False) -> AnySelect:
     """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``."""
     statement = (
-        select(*COLUMNS).join(Project, Project.id == Task.project_id).where(Task.project_id.in_(visible_ids(actor)))
+        select(*COLUMNS).join(Project, Project.id == Task.project_id).where(among_visible(Task.project_id, actor))
     )
     if trashed:
         return statement.where(Task.deleted_at > now() - timedelta(days=TRASH_DAYS))
     return statement.where(Task.deleted_at.is_(None))
+
+
+_BY_ID = Prepared(visible(CALLER).where(Task.id == parameter("task_id")), TaskRecord)
 
 
 def matching(actor: Actor, query: TaskQuery) -> AnySelect:
@@ -103,7 +110,7 @@ def matching(actor: Actor, query: TaskQuery) -> AnySelect:
 async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """A task that the actor may read. Raises ``NotFound``."""
     actor.require(Scope.TASKS_READ)
-    row = await session.first(visible(actor).where(Task.id == task_id))
+    row = await session.first(_BY_ID(caller_id=actor.user_id, task_id=task_id))
     if row is None:
         raise NotFound("Task")
     return TaskRecord._make(row)
@@ -132,8 +139,13 @@ async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
 async def list_(session: Session, actor: Actor, query: TaskQuery, request: PageRequest) -> Page[TaskRecord]:
     """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
     actor.require(Scope.TASKS_READ)
-    statement = page_statement(matching(actor, query), query.ordering, request)
-    return make_page(await session.all(statement), TaskRecord._make, query.ordering, request)
+    ordering = query.ordering
+    statement: Statement
+    if lists.applies(query.filter, ordering, trashed=query.trashed):
+        statement = lists.page_of_all(session.dialect, actor, query.filter, ordering, request)
+    else:
+        statement = page_statement(matching(actor, query), ordering, request)
+    return make_page(await session.all(statement), TaskRecord._make, ordering, request)
 
 
 async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
@@ -174,14 +186,20 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
 
 async def assignees(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[UserRecord]]:
     """The people each task is assigned to, by id, in one statement."""
-    rows = await session.all(
-        select(TaskAssignee.task_id, *users.COLUMNS)
-        .join(User, User.id == TaskAssignee.user_id)
-        .join(Task, Task.id == TaskAssignee.task_id)
-        .where(TaskAssignee.task_id.in_(task_ids), Task.project_id.in_(visible_ids(actor)))
-        .order_by(User.id)
-    )
+    rows = await session.all(_ASSIGNEES(caller_id=actor.user_id, task_ids=task_ids))
     grouped: dict[int, list[UserRecord]] = {task_id: [] for task_id in task_ids}
-    for row in rows:
-        grouped[row[0]].append(UserRecord._make(row[1:]).seen_by(actor))
+    known: dict[int, UserRecord] = {}
+    for task_id, user_id, *rest in rows:
+        if (user := known.get(user_id)) is None:
+            user = known[user_id] = UserRecord(user_id, *rest).seen_by(actor)
+        grouped[task_id].append(user)
     return grouped
+
+
+_ASSIGNEES: Prepared[Any] = Prepared(
+    select(TaskAssignee.task_id, *users.COLUMNS)
+    .join(User, User.id == TaskAssignee.user_id)
+    .join(Task, Task.id == TaskAssignee.task_id)
+    .where(among(TaskAssignee.task_id, "task_ids"), among_visible(Task.project_id, CALLER))
+    .order_by(User.id)
+)

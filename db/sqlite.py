@@ -1,0 +1,147 @@
+"""Reading SQLite without a thread for each statement.
+
+A statement runs where it is asked for, on the event loop: most take 10 to 500 µs, a hop to a thread and back 100 µs of
+CPU. One that takes longer is interrupted after ``BUDGET_SECONDS`` and begins again in a thread, where it may take its
+time; for a while it is sent there at once.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.statements import Command
+
+T = TypeVar("T")
+
+BUDGET_SECONDS = 0.003
+"""How long a statement may hold the event loop."""
+STEPS = 2_000
+"""Instructions of SQLite's machine (20 to 100 ns each) between two looks at the clock."""
+SLOW_SECONDS = 30.0
+MAX_SLOW = 200
+PRAGMAS = (
+    "busy_timeout = 15000",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "cache_size = -16000",
+    "temp_store = MEMORY",
+)
+
+
+class SqliteReader:
+    """Reads one database: with a connection of its own on the event loop, and up to ``threads`` in threads.
+
+    Raises SQLAlchemy's ``DBAPIError`` and, where no thread is free for ``timeout`` seconds, ``TimeoutError``.
+    """
+
+    def __init__(self, path: str, dialect: Dialect, *, threads: int, timeout: float) -> None:
+        self._path, self._dialect, self._timeout = path, dialect, timeout
+        self._near: sqlite3.Connection | None = None
+        self._deadline = 0.0
+        self._idle: list[sqlite3.Connection] = []
+        self._slots = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
+        self._slow: OrderedDict[str, float] = OrderedDict()
+
+    async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
+        """The rows as SQLite has them."""
+        if not self._is_slow(command.sql):
+            try:
+                return self._run_here(command)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                    self._remember_slow(command.sql)
+                elif error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise self._translated(error, command) from error
+            except sqlite3.Error as error:
+                raise self._translated(error, command) from error
+        return await self._run_in_thread(command)
+
+    async def close(self) -> None:
+        """Close every connection; a statement that still runs is interrupted."""
+        for connection in (self._near, *self._idle):
+            if connection is not None:
+                connection.close()
+        self._near = None
+        self._idle.clear()
+        self._pool.shutdown(wait=False)
+
+    def _run_here(self, command: Command) -> Sequence[tuple[Any, ...]]:
+        if self._near is None:
+            self._near = self._connect(wait=False)
+            self._near.set_progress_handler(self._over_budget, STEPS)
+        self._deadline = time.perf_counter() + BUDGET_SECONDS
+        return self._near.execute(command.sql, command.values).fetchall()
+
+    def _over_budget(self) -> bool:
+        return time.perf_counter() > self._deadline
+
+    async def _run_in_thread(self, command: Command) -> Sequence[tuple[Any, ...]]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise PoolTimeout("no thread was free to read") from None
+        used: list[sqlite3.Connection] = []
+
+        def work() -> Sequence[tuple[Any, ...]]:
+            connection = self._idle.pop() if self._idle else self._connect()
+            used.append(connection)
+            try:
+                return connection.execute(command.sql, command.values).fetchall()
+            finally:
+                self._idle.append(connection)
+
+        loop = asyncio.get_running_loop()
+        future = self._pool.submit(work)
+        # a slot is free when its thread is, even where nobody waits for the answer any more
+        future.add_done_callback(lambda _done: _call(loop, self._slots.release))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            for connection in used:
+                connection.interrupt()
+            raise
+        except sqlite3.Error as error:
+            raise self._translated(error, command) from error
+
+    def _connect(self, *, wait: bool = True) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, cached_statements=512, uri=False
+        )
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        if not wait:
+            connection.execute("PRAGMA busy_timeout = 0")
+        return connection
+
+    def _is_slow(self, sql: str) -> bool:
+        until = self._slow.get(sql)
+        if until is None:
+            return False
+        if until < time.monotonic():
+            del self._slow[sql]
+            return False
+        return True
+
+    def _remember_slow(self, sql: str) -> None:
+        self._slow[sql] = time.monotonic() + SLOW_SECONDS
+        if len(self._slow) > MAX_SLOW:
+            self._slow.popitem(last=False)
+
+    def _translated(self, error: sqlite3.Error, command: Command) -> BaseException:
+        return DBAPIError.instance(command.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self._dialect)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(function)

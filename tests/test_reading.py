@@ -1,0 +1,122 @@
+"""Reads: in place where they are short, in a thread where they are not (SQLite); on a few connections (PostgreSQL)."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import bindparam, literal, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from db.engine import Database
+from db.models import User
+from db.sqlite import BUDGET_SECONDS
+from db.statements import Prepared, among
+from tests.actors import Person
+from tests.conftest import People
+
+COUNT = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {}) SELECT count(*) FROM c"
+SHORT, LONG = text(COUNT.format(10)), text(COUNT.format(3_000_000))
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/reading.db", pool_size=1, pool_timeout=0.3)
+    yield database
+    await database.dispose()
+
+
+class Named(NamedTuple):
+    id: int
+    name: str
+
+
+class TestStatements:
+    async def test_prepared_statement_answers_records(self, ada: Person, people: People, database: Database) -> None:
+        bob = await people()
+        named = Prepared(select(User.id, User.username).where(among(User.id, "ids")).order_by(User.id), Named)
+        for ids in ([ada.id, bob.id], [bob.id], []):
+            expected = [Named(person.id, person.username) for person in (ada, bob) if person.id in ids]
+            async with database.reading() as session:
+                assert list(await session.all(named(ids=ids))) == expected
+            async with database.writing() as session:
+                assert [tuple(row) for row in await session.all(named(ids=ids))] == expected
+
+    async def test_record_has_a_field_for_each_column(self, database: Database) -> None:
+        with pytest.raises(TypeError, match="2 fields for 1 columns"):
+            async with database.reading() as session:
+                await session.all(Prepared(select(User.id), Named)())
+
+    async def test_shape_is_compiled_once_whatever_the_values(self, ada: Person, database: Database) -> None:
+        async with database.reading() as session:
+            for ids in ([ada.id], [ada.id, 0], []):
+                found = await session.all(select(User.id).where(User.id.in_(ids), User.username == ada.username))
+                assert [row.id for row in found] == [ada.id] * (ada.id in ids)
+
+    async def test_parameter_that_is_missing_is_an_error(self, database: Database) -> None:
+        wanted: Prepared[Any] = Prepared(select(User.id).where(User.id == bindparam("user_id", required=True)))
+        async with database.reading() as session:
+            with pytest.raises((KeyError, DBAPIError)):
+                await session.all(wanted())
+
+    async def test_reading_session_writes_nothing(self, database: Database) -> None:
+        async with database.reading() as session:
+            with pytest.raises(NotImplementedError):
+                await session.execute(text("DELETE FROM users"))
+
+
+class TestSqlite:
+    async def test_long_statement_leaves_the_event_loop_free(self, sqlite: Database) -> None:
+        longest, running = 0.0, True
+
+        async def watch() -> None:
+            nonlocal longest
+            while running:
+                started = time.perf_counter()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.perf_counter() - started)
+
+        async with sqlite.reading() as session:
+            await session.scalar(SHORT)
+            watching = asyncio.create_task(watch())
+            started = time.perf_counter()
+            assert await session.scalar(LONG) == 3_000_000
+            took = time.perf_counter() - started
+            running = False
+            await watching
+        assert took > 10 * BUDGET_SECONDS, "too fast to tell"
+        assert longest < took / 2
+
+    async def test_long_statement_goes_to_a_thread_at_once_the_next_time(self, sqlite: Database) -> None:
+        reader: Any = sqlite.reader
+        async with sqlite.reading() as session:
+            await session.scalar(LONG)
+            assert reader._is_slow(str(LONG))
+            assert not reader._is_slow(str(SHORT))
+            near, reader._near = reader._near, None
+            assert await session.scalar(LONG) == 3_000_000
+            assert reader._near is None, "it was tried on the event loop"
+            reader._near = near
+
+    async def test_waiting_for_a_thread_has_an_end(self, sqlite: Database) -> None:
+        forever = text(COUNT.format(10**12))
+        async with sqlite.reading() as session, asyncio.TaskGroup() as group:
+            busy = group.create_task(session.scalar(forever))
+            await asyncio.sleep(0.1)
+            with pytest.raises(PoolTimeout):
+                await session.scalar(LONG)
+            assert await session.scalar(SHORT) == 10
+            busy.cancel()
+        async with sqlite.reading() as session:  # a cancelled statement is interrupted: its thread is free again
+            assert await session.scalar(LONG) == 3_000_000
+
+    async def test_database_error_is_sqlalchemys(self, sqlite: Database) -> None:
+        async with sqlite.reading() as session:
+            for statement in (text("SELECT x FROM nowhere"), select(literal(1)).where(text("nonsense("))):
+                with pytest.raises(DBAPIError) as caught:
+                    await session.all(statement)
+                assert isinstance(caught.value.orig, sqlite3.OperationalError)
