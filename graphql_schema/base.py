@@ -44,6 +44,8 @@ class Node:
         return NODE_NAMES[type(record)]
 
 
+RECORDS: dict[str, type] = {}
+"""The records that types show, by the names of the types."""
 NODE_NAMES: dict[type, str] = {}
 """The names of the types that implement Node, by the records they show."""
 
@@ -61,6 +63,7 @@ def described(model: type[BaseModel], *, record: type | None = None) -> Callable
             _describe(field, model)
         if record is not None:
             NODE_NAMES[record] = cls.__name__
+            RECORDS[cls.__name__] = record
         return made
 
     return declare

@@ -7,11 +7,12 @@ from pydantic import Field
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.loading import loaded
 from graphql_schema.users import User
 from services import comments, node_ids, users
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
 from services.errors import NotFound
-from services.idempotency import KeyText, arguments
+from services.idempotency import KeyText
 from services.inputs import CommentId, ExpectedVersion, Input, TaskId, absent
 from services.tasks import queries as tasks
 
@@ -27,17 +28,12 @@ class Comment(Node):
     created_at: datetime
     edited_at: datetime | None
 
-    @strawberry.field(description="The user who wrote it; null where that is not known.")
-    async def author(self: CommentRecord, info: Info) -> User | None:
-        if self.author_id is None:
-            return None
-        return shown(await info.context.load("users", users.by_ids, None, self.author_id))
-
-    @strawberry.field(description="The task that it is on.")
-    async def task(
-        self: CommentRecord, info: Info
-    ) -> Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None:
-        return shown(await info.context.load("tasks", tasks.by_ids, None, self.task_id))
+    author: User | None = loaded(
+        "users", users.by_ids, by="author_id", description="The user who wrote it; null where that is not known."
+    )
+    task: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
+        "tasks", tasks.by_ids, by="task_id", description="The task that it is on."
+    )
 
 
 @service_input()
@@ -97,14 +93,7 @@ class CommentMutations:
     async def create_comment(self, info: Info, input: CreateCommentInput) -> CreateCommentPayload | None:
         data = narrow(CommentCreate, input)
         async with info.context.writing() as session:
-            comment = await info.context.once(
-                session,
-                input.idempotency_key,
-                "create_comment",
-                CommentRecord,
-                arguments(data, task_id=input.task_id),
-                lambda: comments.create(session, info.context.actor, input.task_id, data),
-            )
+            comment = await info.context.once(session, input.idempotency_key, comments.create, input.task_id, data)
         return CreateCommentPayload(comment=shown(comment))
 
     @strawberry.mutation(description="Change a comment. Only its author may.")

@@ -1,11 +1,13 @@
 """Connections (the Relay Cursor Connections Specification) over the service layer's pages."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 import strawberry
 from strawberry import UNSET
 
+from graphql_compiler import Batch
 from services.pagination import Page, PageRequest
 
 T = TypeVar("T")
@@ -26,15 +28,23 @@ class PageInfo:
 
 @strawberry.type(description="A row of a connection.")
 class Edge(Generic[T]):
-    cursor: str = strawberry.field(description="The position of the row; REST takes it as cursor, too.")
+    cursor: str = strawberry.field(
+        description="The position of the row; REST takes it as cursor, too.", metadata={"type": str}
+    )
     node: T = strawberry.field(description="The row.")
+
+
+async def _counts(_context: object, connections: Sequence[Any], _arguments: Mapping[str, Any]) -> Sequence[int]:
+    return await asyncio.gather(*(connection.total_count for connection in connections))
 
 
 @strawberry.type(description="A page of rows, with the way to the others.")
 class Connection(Generic[T]):
     edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
     page_info: PageInfo = strawberry.field(description="Where the page lies.")
-    total_count: int = strawberry.field(description="How many rows there are in all; counted only when asked for.")
+    total_count: int = strawberry.field(
+        description="How many rows there are in all; counted only when asked for.", metadata={"batch": Batch(_counts)}
+    )
 
 
 class EdgeView:

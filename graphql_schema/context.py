@@ -1,9 +1,9 @@
 """What resolvers are given: the caller, the database, and loaders that live as long as one operation."""
 
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
@@ -12,11 +12,12 @@ from db.engine import Database, Session
 from services.actors import Actor
 from services.authentication import Authenticator
 from services.feed import Feed
-from services.idempotency import Repeatable, once
+from services.idempotency import Repeatable, RepeatableCommand
 from services.pagination import Page, PageRequest
 from services.sessions import Security
 
 NO_PAGE: Any = None  # every parent gets a page
+P = ParamSpec("P")
 V = TypeVar("V")
 BatchLoad = Callable[[Session, Actor, Collection[int]], Awaitable[Mapping[int, V]]]
 
@@ -35,6 +36,7 @@ class Context:
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
+    _known: dict[Hashable, dict[int, Any]] = field(default_factory=dict)
 
     def reading(self) -> AbstractAsyncContextManager[Session]:
         """A short session: sibling fields run at the same time, and a session is for one of them."""
@@ -49,15 +51,12 @@ class Context:
         self,
         session: Session,
         key: str | None,
-        operation: str,
-        record: type[V],
-        arguments: dict[str, Any],
-        make: Callable[[], Awaitable[V]],
+        command: RepeatableCommand[P, V],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> V:
-        """What ``make`` answers, or answered when the caller used the key before: then ``replayed`` is set."""
-        return await self.carry_out(
-            key, lambda call: once(session, self.actor, call, operation, arguments, record, make)
-        )
+        """What the command answers, or answered when the caller used the key before: then ``replayed`` is set."""
+        return await self.carry_out(key, lambda call: command.once(session, self.actor, call, *args, **kwargs))
 
     async def carry_out(self, key: str | None, run: Callable[[Repeatable], Awaitable[V]]) -> V:
         """What a service answers that looks at the key itself; ``replayed`` is set for an answer of before."""
@@ -69,19 +68,29 @@ class Context:
     def forget(self) -> None:
         """Drop what was loaded: between the events of a subscription."""
         self._loaders.clear()
+        self._known.clear()
 
     def load(self, key: Hashable, load: BatchLoad[V], default: V, item: int) -> Awaitable[V]:
         """One value out of a batch: all items asked for under the same key are read in one statement."""
         loader = self._loaders.get(key)
         if loader is None:
 
-            async def load_batch(items: list[int]) -> list[V]:
-                async with self.reading() as session:
-                    found = await load(session, self.actor, items)
-                return [found.get(item, default) for item in items]
+            async def load_batch(items: list[int]) -> Sequence[V]:
+                return await self.load_all(key, load, default, items)
 
             loader = self._loaders[key] = DataLoader(load_fn=load_batch)
         return loader.load(item)
+
+    async def load_all(
+        self, key: Hashable, load: BatchLoad[V], default: V, items: Collection[int | None]
+    ) -> Sequence[V]:
+        """A value for each item, the default for None; what was read under the key before is not read again."""
+        known = self._known.setdefault(key, {})
+        missing = {item for item in items if item is not None} - known.keys()
+        if missing:
+            found = await load(self.database.reads, self.actor, missing)
+            known.update((item, found.get(item, default)) for item in missing)
+        return [default if item is None else known[item] for item in items]
 
     def pages(
         self,

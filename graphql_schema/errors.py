@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -10,6 +10,7 @@ from strawberry.pydantic import InputValidationError
 from strawberry.utils.str_converters import to_camel_case
 
 from core import context
+from graphql_schema.variables import argument_pointer
 from services import errors
 from services.errors import Problem, TandemError
 
@@ -26,10 +27,15 @@ _FIELD = re.compile(r" (?:unknown|required) field '(?P<name>.*)'$", re.DOTALL)
 GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
 
 
-def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> dict[str, Any]:
-    """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself."""
+def format_error(
+    error: GraphQLError, *, default_code: str = "BAD_USER_INPUT", places: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself.
+
+    ``places`` says where each variable is used, for pointers to what cannot be coerced.
+    """
     formatted: dict[str, Any] = {}
-    message, extensions = _explain(error, default_code)
+    message, extensions = _explain(error, default_code, places or {})
     formatted["message"] = message
     if error.locations:
         formatted["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
@@ -39,7 +45,7 @@ def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -
     return formatted
 
 
-def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any]]:
+def _explain(error: GraphQLError, default_code: str, places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     original = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
@@ -64,7 +70,7 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
     if isinstance(original, TandemError):
         return original.message, describe(original)
     if (coercion := _COERCION.fullmatch(error.message)) is not None:
-        return _explain_coercion(coercion)
+        return _explain_coercion(coercion, places)
     # GraphQL's own messages repeat what was written in the document
     message = error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
     if isinstance(error, GraphQLSyntaxError):
@@ -72,20 +78,20 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
     return message, {"code": (error.extensions or {}).get("code", default_code)}
 
 
-def _explain_coercion(match: re.Match[str]) -> tuple[str, dict[str, Any]]:
+def _explain_coercion(match: re.Match[str], places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     """A variable that is not of its type: where and what, without the value, which may be a password."""
     detail = _SENT.sub("", match["detail"]).removesuffix(".")
     detail = _NO_SUCH_VALUE.sub("The value does not exist", detail)
     pointer = "".join(f"/{part}" for part in _PATH_PART.findall(match["path"] or ""))
     if (field := _FIELD.search(detail)) is not None:
         pointer += errors.to_pointer([field["name"]])
-    problem = Problem(pointer, detail, "coercion")
+    problem = Problem(places.get(match["name"], "") + pointer, detail, "coercion")
     return f"${match['name']}{pointer}: {detail}", {"code": "BAD_USER_INPUT", "errors": _listed([problem])}
 
 
 def _input_pointer(location: Sequence[str | int]) -> str:
-    """Where in the arguments; ``input`` is the whole body on REST, so its name is left out."""
-    return errors.to_pointer(location[1:] if location[0] == "input" else location)
+    """Where in the arguments."""
+    return argument_pointer(str(location[0])) + errors.to_pointer(location[1:])
 
 
 def describe(error: TandemError) -> dict[str, Any]:

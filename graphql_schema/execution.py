@@ -1,12 +1,17 @@
-"""From a request to a result: parse, measure, validate (each document once), then execute."""
+"""From a request to a result: parse, measure, validate (each document once), then execute.
 
-from collections import OrderedDict
+A document that comes again is compiled, if it can be (``graphql_compiler``), and then executed by its plan.
+"""
+
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from itertools import islice
 from typing import Any
 
+import orjson
 from graphql import (
     DocumentNode,
     ExecutionResult,
@@ -22,12 +27,17 @@ from graphql import (
     subscribe,
     validate,
 )
+from graphql.execution import MiddlewareManager
+from graphql.execution.values import VariableValues, get_variable_values
 from strawberry.schema.schema import Schema
 
+from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, compile_operation, shaping_variables
+from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, request_error
 from graphql_schema.limits import Limits, TooExpensive, check_document, check_operation, check_variables
 from graphql_schema.merging import find_conflicts
+from graphql_schema.variables import places
 
 MAX_VALIDATION_ERRORS = 10
 # find_conflicts does what the missing one does
@@ -62,18 +72,24 @@ class Outcome:
         return self.data is not None and any(value is not None for value in self.data.values())
 
     def body(self) -> dict[str, Any]:
-        """The response as a map (GraphQL specification, section 7)."""
+        """The response as a map (GraphQL specification, section 7), for ``encode``."""
         body: dict[str, Any] = {"errors": self.errors} if self.errors else {}
         if self.executed:
             body["data"] = self.data
         return body
 
 
+def encode(message: Any) -> bytes:
+    """A response, or a message that holds one, as JSON: the only encoder that knows what a plan leaves as it is."""
+    return orjson.dumps(message, option=orjson.OPT_UTC_Z)
+
+
 class RequestError(Exception):
     """The operation cannot be executed."""
 
-    def __init__(self, *errors: GraphQLError, code: str) -> None:
-        self.outcome = Outcome(errors=[format_error(error, default_code=code) for error in errors], executed=False)
+    def __init__(self, *errors: GraphQLError, code: str, places: Mapping[str, str] | None = None) -> None:
+        formatted = [format_error(error, default_code=code, places=places) for error in errors]
+        self.outcome = Outcome(errors=formatted, executed=False)
 
 
 @dataclass(slots=True)
@@ -82,6 +98,16 @@ class _Known:
 
     document: DocumentNode
     affordable: set[str | None] = field(default_factory=set)
+    repeats: int = 0
+    """How often it came again."""
+    _shaping: tuple[str, ...] | None = None
+
+    @property
+    def shaping(self) -> tuple[str, ...]:
+        """The variables that plans depend on; found out when the first plan is made."""
+        if self._shaping is None:
+            self._shaping = shaping_variables(self.document)
+        return self._shaping
 
 
 PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
@@ -100,10 +126,24 @@ class Executor:
     """
 
     def __init__(
-        self, schema: Schema, limits: Limits | None = None, *, cache_size: int = 500, cache_characters: int = 500_000
+        self,
+        schema: Schema,
+        limits: Limits | None = None,
+        *,
+        cache_size: int = 500,
+        cache_characters: int = 500_000,
+        cache_plans: int = 200,
+        compile_after: int = 1,
     ) -> None:
         self._schema = schema._schema  # Strawberry's own executor parses and validates again on every call
         self.limits = limits or Limits()
+        self.executed: Counter[str] = Counter()
+        """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
+        self._binding_of = bindings(schema)
+        self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
+        self._cache_plans = cache_plans
+        self.compile_after = compile_after
+        """How often a document has to come again to be worth compiling (1 to 20 ms)."""
         self._documents: OrderedDict[str, _Known] = OrderedDict()
         self._cache_size, self._cache_characters = cache_size, cache_characters
         self._cached_characters = 0
@@ -113,7 +153,7 @@ class Executor:
         found = self._documents.get(request.query)
         try:
             check_variables(request.variables, self.limits)
-            known = found or _Known(self._parse(request.query))
+            known = found or self._parse(request.query)
             operation = _choose(known.document, request.operation_name)
             name = operation.name.value if operation.name else None
             if name not in known.affordable and not check_operation(
@@ -123,6 +163,7 @@ class Executor:
         except TooExpensive as error:
             raise RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE") from None
         if found:
+            found.repeats += 1
             self._documents.move_to_end(request.query)
         else:
             self._validate(known.document)
@@ -133,6 +174,35 @@ class Executor:
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
     ) -> Outcome:
         """Execute a query or mutation that was prepared."""
+        variables = get_variable_values(
+            self._schema,
+            operation.variable_definitions or (),
+            dict(request.variables or {}),
+            MAX_VALIDATION_ERRORS,
+            hide_suggestions=True,
+        )
+        replay = None
+        if not isinstance(variables, list) and (plan := self._plan(request.query, operation, variables)) is not None:
+            try:
+                data = await plan.run(context, variables)
+            except GaveUp as error:
+                replay = error.replay
+                context.forget()
+            else:
+                self.executed["compiled"] += 1
+                return Outcome(data)
+        self.executed["both" if replay else "ordinary"] += 1
+        return await self.execute_ordinarily(request, context, document, operation, replay)
+
+    async def execute_ordinarily(
+        self,
+        request: GraphQLRequest,
+        context: Context,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        replay: Replay | None = None,
+    ) -> Outcome:
+        """As ``execute``, field by field; with what a plan has resolved before it gave up."""
         result = execute(
             self._schema,
             document,
@@ -140,11 +210,12 @@ class Executor:
             variable_values=dict(request.variables or {}),
             operation_name=operation.name.value if operation.name else None,
             max_coercion_errors=MAX_VALIDATION_ERRORS,
+            middleware=MiddlewareManager(replay) if replay is not None else None,
             hide_suggestions=True,
         )
         if not isinstance(result, ExecutionResult):
             result = await result
-        return _outcome(result)
+        return _outcome(result, document, operation)
 
     async def subscribe(
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
@@ -160,10 +231,31 @@ class Executor:
         if isawaitable(source):
             source = await source
         if isinstance(source, ExecutionResult):
-            raise RequestError(*(source.errors or ()), code="BAD_USER_INPUT")
-        return _outcomes(source)
+            raise RequestError(*(source.errors or ()), code="BAD_USER_INPUT", places=places(document, operation))
+        return _outcomes(source, document, operation)
 
-    def _parse(self, query: str) -> DocumentNode:
+    def _plan(self, query: str, operation: OperationDefinitionNode, variables: VariableValues) -> Plan | None:
+        """The operation's plan, made when its document comes again; None where it has none."""
+        known = self._documents.get(query)
+        if known is None or known.repeats < self.compile_after:
+            return None
+        name = operation.name.value if operation.name else None
+        shape = {variable: variables.coerced.get(variable) for variable in known.shaping}
+        key = (query, name, *shape.values())
+        if key in self._plans:
+            self._plans.move_to_end(key)
+            return self._plans[key]
+        plan = None
+        with suppress(NotCompilable):
+            plan = compile_operation(
+                self._schema, known.document, operation, shape, binding_of=self._binding_of, scalars=SCALARS
+            )
+        self._plans[key] = plan
+        if len(self._plans) > self._cache_plans:
+            self._plans.popitem(last=False)
+        return plan
+
+    def _parse(self, query: str) -> _Known:
         """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""
         if len(query) > self.limits.characters:
             raise TooExpensive(f"The document has more than {self.limits.characters} characters")
@@ -175,7 +267,7 @@ class Executor:
             too_deep = request_error("The document is nested too deeply", "GRAPHQL_PARSE_FAILED")
             raise RequestError(too_deep, code="GRAPHQL_PARSE_FAILED") from None
         check_document(document, self.limits)
-        return document
+        return _Known(document)
 
     def _validate(self, document: DocumentNode) -> None:
         errors = validate(self._schema, document, RULES, max_errors=MAX_VALIDATION_ERRORS, hide_suggestions=True)
@@ -212,16 +304,16 @@ def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode
     raise RequestError(request_error(message, "OPERATION_RESOLUTION_FAILURE"), code="OPERATION_RESOLUTION_FAILURE")
 
 
-def _outcome(result: ExecutionResult) -> Outcome:
-    errors = [format_error(error) for error in result.errors or ()]
+def _outcome(result: ExecutionResult, document: DocumentNode, operation: OperationDefinitionNode) -> Outcome:
     # variables that cannot be coerced stop an operation before it is executed: such errors have no path
     executed = result.data is not None or any(error.path is not None for error in result.errors or ())
-    return Outcome(result.data, errors, executed)
+    variables = {} if executed else places(document, operation)
+    return Outcome(result.data, [format_error(error, places=variables) for error in result.errors or ()], executed)
 
 
-async def _outcomes(source: Any) -> AsyncGenerator[Outcome]:
+async def _outcomes(source: Any, document: DocumentNode, operation: OperationDefinitionNode) -> AsyncGenerator[Outcome]:
     try:
         async for result in source:
-            yield _outcome(result)
+            yield _outcome(result, document, operation)
     finally:
         await source.aclose()

@@ -1,10 +1,9 @@
 from datetime import datetime
 
-import strawberry
 from strawberry.scalars import JSON
 
-from graphql_schema.base import Node, attribute, described, shown
-from graphql_schema.context import Info
+from graphql_schema.base import Node, attribute, described
+from graphql_schema.loading import loaded
 from graphql_schema.users import User
 from services import users
 from services.events import ChangeOut, EventOut, EventRecord
@@ -32,8 +31,9 @@ class Event(Node):
     occurred_at: datetime
     changes: list[Change]
 
-    @strawberry.field(description="The user who did it; null for the system, and for accounts that are gone.")
-    async def actor(self: EventRecord, info: Info) -> User | None:
-        if self.actor_id is None:
-            return None
-        return shown(await info.context.load("users", users.by_ids, None, self.actor_id))
+    actor: User | None = loaded(
+        "users",
+        users.by_ids,
+        by="actor_id",
+        description="The user who did it; null for the system, and for accounts that are gone.",
+    )

@@ -38,7 +38,10 @@ LIST_FIELDS = {
     "changes": 5,
 }
 PAGED = frozenset(
-    {"tasks", "search", "projects", "users", "sessions", "apiKeys", "members", "comments", "subtasks", "history"}
+    {
+        *("tasks", "search", "projects", "users", "sessions", "apiKeys", "members", "savedViews"),
+        *("comments", "relations", "subtasks", "history"),
+    }
 )
 # the parts of a connection: they are no rows of their own
 _PARTS = PAGED | {"edges", "pageInfo"}

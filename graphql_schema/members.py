@@ -6,9 +6,10 @@ from pydantic import Field
 
 from graphql_schema.base import Node, attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
+from graphql_schema.loading import loaded
 from graphql_schema.users import User
 from services import members, node_ids
-from services.idempotency import KeyText, arguments
+from services.idempotency import KeyText
 from services.inputs import Input, ProjectId, UserId, absent
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 from services.projects import queries as projects
@@ -35,11 +36,9 @@ class Member(Node):
     role: Role
     created_at: datetime
 
-    @strawberry.field(description="The project.")
-    async def project(
-        self: MemberRecord, info: Info
-    ) -> Annotated["Project", strawberry.lazy("graphql_schema.projects")]:
-        return shown(await info.context.load("projects", projects.by_ids, None, self.project_id))
+    project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = loaded(
+        "projects", projects.by_ids, by="project_id", description="The project."
+    )
 
 
 @service_input()
@@ -87,14 +86,7 @@ class MemberMutations:
     async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload | None:
         data = narrow(MemberAdd, input)
         async with info.context.writing() as session:
-            member = await info.context.once(
-                session,
-                input.idempotency_key,
-                "add_member",
-                MemberRecord,
-                arguments(data, project_id=input.project_id),
-                lambda: members.add(session, info.context.actor, input.project_id, data),
-            )
+            member = await info.context.once(session, input.idempotency_key, members.add, input.project_id, data)
         return AddMemberPayload(member=shown(member))
 
     @strawberry.mutation(description="Change a person's role. Nobody gives a role above their own.")

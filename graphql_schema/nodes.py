@@ -8,7 +8,7 @@ import strawberry
 from graphql_schema.base import Node, shown
 from graphql_schema.context import BatchLoad, Info
 from graphql_schema.ids import NodeId
-from services import api_keys, comments, history, members, node_ids, sessions, tags, users
+from services import api_keys, comments, history, members, node_ids, relations, saved_views, sessions, tags, users
 from services.actors import Scope
 from services.errors import BadUserInput
 from services.pagination import MAX_LIMIT
@@ -23,6 +23,8 @@ LOADERS: dict[str, BatchLoad[Any]] = {
     "Tag": tags.by_ids,
     "Task": tasks.by_ids,
     "Comment": comments.by_ids,
+    "Relation": relations.by_ids,
+    "SavedView": saved_views.by_ids,
     "Member": members.by_ids,
     "Event": history.by_ids,
 }

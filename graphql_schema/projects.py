@@ -10,12 +10,13 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.loading import loaded, paged
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
-from graphql_schema.task_lists import TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
+from graphql_schema.task_lists import tasks_under
 from services import members, node_ids, tags
 from services.errors import NotFound
-from services.idempotency import KeyText, arguments
+from services.idempotency import KeyText
 from services.inputs import ExpectedVersion, Input, ProjectId, absent
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
@@ -38,36 +39,13 @@ class Project(Node):
     updated_at: datetime
     archived_at: datetime | None
 
-    @strawberry.field(description="All its tags, by name.")
-    async def tags(self: ProjectRecord, info: Info) -> list[Tag]:
-        return shown(await info.context.load("project.tags", tags.of_projects, [], self.id))
-
-    @strawberry.field(description="The people in it, by account id.")
-    async def members(
-        self: ProjectRecord,
-        info: Info,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
-    ) -> Connection[Member]:
-        context, request, project_id = info.context, page_request(first, after, last, before), self.id
-        page = await context.pages("project.members", members.pages, request, project_id)
-        return connect(page, lambda: context.load("project.members.count", members.counts, 0, project_id))
-
-    @strawberry.field(description="Its tasks, newest first unless ordered otherwise.")
-    async def tasks(
-        self: ProjectRecord,
-        info: Info,
-        filter: TaskFilterArgument = UNSET,
-        order_by: TaskOrderArgument = UNSET,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
-    ) -> Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]]:
-        query, request = task_query(filter, order_by), page_request(first, after, last, before)
-        return await tasks_under(info.context, TaskRow.project_id.expression, self.id, query, request)
+    tags: list[Tag] = loaded("project.tags", tags.of_projects, default=[], description="All its tags, by name.")
+    members: Connection[Member] = paged(
+        "project.members", members.pages, members.counts, description="The people in it, by account id."
+    )
+    tasks: Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]] = tasks_under(
+        TaskRow.project_id.expression, description="Its tasks, newest first unless ordered otherwise."
+    )
 
 
 service_input("TaskDraftInput")(TaskDraft)
@@ -156,14 +134,7 @@ class ProjectMutations:
     ) -> CreateProjectPayload | None:
         data = narrow(ProjectCreate, input)
         async with info.context.writing() as session:
-            project = await info.context.once(
-                session,
-                input.idempotency_key,
-                "create_project",
-                ProjectRecord,
-                arguments(data),
-                lambda: commands.create(session, info.context.actor, data),
-            )
+            project = await info.context.once(session, input.idempotency_key, commands.create, data)
         return CreateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Change a project; fields that are left out stay as they are.")

@@ -9,11 +9,14 @@ from graphql_schema.comments import CommentMutations, CommentQueries
 from graphql_schema.members import MemberMutations
 from graphql_schema.nodes import NodeQueries
 from graphql_schema.projects import ProjectMutations, ProjectQueries
+from graphql_schema.relations import RelationMutations, RelationQueries
+from graphql_schema.saved_views import SavedViewMutations, SavedViewQueries
 from graphql_schema.scalars import DATE_TIME
 from graphql_schema.sessions import SessionMutations, SessionQueries
 from graphql_schema.tags import TagMutations, TagQueries
 from graphql_schema.task_bulk import TaskBulkMutations
-from graphql_schema.tasks import TaskMutations, TaskQueries, TaskSubscriptions
+from graphql_schema.task_changes import TaskMutations
+from graphql_schema.tasks import TaskQueries, TaskSubscriptions
 from graphql_schema.users import UserMutations, UserQueries
 
 
@@ -27,6 +30,8 @@ class Query(
     TagQueries,
     TaskQueries,
     CommentQueries,
+    RelationQueries,
+    SavedViewQueries,
 ): ...
 
 
@@ -41,6 +46,8 @@ class Mutation(
     TaskMutations,
     TaskBulkMutations,
     CommentMutations,
+    RelationMutations,
+    SavedViewMutations,
 ): ...
 
 

@@ -6,9 +6,10 @@ from pydantic import Field
 from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.loading import loaded
 from services import node_ids, tags
 from services.errors import NotFound
-from services.idempotency import KeyText, arguments
+from services.idempotency import KeyText
 from services.inputs import Input, ProjectId, TagId, absent
 from services.projects import queries as projects
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
@@ -23,9 +24,9 @@ class Tag(Node):
     name: str
     color: str | None
 
-    @strawberry.field(description="The project that it belongs to.")
-    async def project(self: TagRecord, info: Info) -> Annotated["Project", strawberry.lazy("graphql_schema.projects")]:
-        return shown(await info.context.load("projects", projects.by_ids, None, self.project_id))
+    project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = loaded(
+        "projects", projects.by_ids, by="project_id", description="The project that it belongs to."
+    )
 
 
 @service_input()
@@ -83,14 +84,7 @@ class TagMutations:
     async def create_tag(self, info: Info, input: CreateTagInput) -> CreateTagPayload | None:
         data = narrow(TagCreate, input)
         async with info.context.writing() as session:
-            tag = await info.context.once(
-                session,
-                input.idempotency_key,
-                "create_tag",
-                TagRecord,
-                arguments(data, project_id=input.project_id),
-                lambda: tags.create(session, info.context.actor, input.project_id, data),
-            )
+            tag = await info.context.once(session, input.idempotency_key, tags.create, input.project_id, data)
         return CreateTagPayload(tag=shown(tag))
 
     @strawberry.mutation(description="Rename or recolour a tag; fields that are left out stay as they are.")

@@ -1,15 +1,17 @@
 """The arguments of every list of tasks, and the lists that hang on other things."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any
 
 import strawberry
 from sqlalchemy import ColumnElement
+from strawberry import UNSET
 
 from db.engine import Session
 from graphql_schema.base import enumeration, service_input
-from graphql_schema.connections import connect, given
-from graphql_schema.context import Context
+from graphql_schema.connections import After, Before, First, Last, connect, given, page_request
+from graphql_schema.context import Context, Info
+from graphql_schema.loading import both_ways, requested
 from services.actors import Actor
 from services.pagination import Page, PageRequest
 from services.tasks import filters, models, queries
@@ -65,6 +67,7 @@ for _model in (
     filters.UserRefFilter,
     filters.AssigneesFilter,
     filters.TagsFilter,
+    filters.RelationsFilter,
     filters.TaskFilter,
 ):
     service_input()(_model)
@@ -92,23 +95,56 @@ def task_query(
     if search is not None:
         words = TaskFilter.model_validate({"search": search})
         filter = words if filter is None else TaskFilter.model_construct({"and_"}, and_=[filter, words])
-    order = order_by or TaskOrder()
-    return TaskQuery(filter=filter, sort_by=order.field, order=order.direction, trashed=trashed)
+    if order_by is None:
+        return TaskQuery(filter=filter, trashed=trashed)
+    return TaskQuery(filter=filter, sort_by=order_by.field, order=order_by.direction, trashed=trashed)
 
 
-async def tasks_under(
-    context: Context, parent: ColumnElement[Any], item: int, query: TaskQuery, request: PageRequest
-) -> Any:
+def tasks_under(parent: ColumnElement[Any], *, description: str) -> Any:
     """The connection of the tasks of a project, or below a task: one statement for all parents of a page."""
-    shape = (str(parent), query.filter and query.filter.model_dump_json(exclude_unset=True), query.ordering)
 
-    async def load(
-        session: Session, actor: Actor, ids: Collection[int], request: PageRequest
+    async def resolve(
+        root: Any,
+        info: Info,
+        filter: TaskFilterArgument = UNSET,
+        order_by: TaskOrderArgument = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> Any:
+        under, request = _Under(parent, task_query(filter, order_by)), page_request(first, after, last, before)
+        page = await info.context.pages(under.key, under.pages, request, root.id)
+        return under.connection(info.context, root.id, page)
+
+    async def load_batch(
+        context: Context,
+        parents: Sequence[Any],
+        arguments: Mapping[str, Any],
+    ) -> Sequence[Any]:
+        under = _Under(parent, task_query(arguments.get("filter"), arguments.get("order_by")))
+        ids = [item.id for item in parents]
+        pages = await under.pages(context.database.reads, context.actor, ids, requested(arguments))
+        return [under.connection(context, item, pages[item]) for item in ids]
+
+    return both_ways(resolve, load_batch, description)
+
+
+class _Under:
+    """The lists of one shape that hang on several parents."""
+
+    def __init__(self, parent: ColumnElement[Any], query: TaskQuery) -> None:
+        self._parent, self._query = parent, query
+        shape = (str(parent), query.filter and query.filter.model_dump_json(exclude_unset=True), query.ordering)
+        self.key = ("tasks", shape)
+
+    async def pages(
+        self, session: Session, actor: Actor, ids: Collection[int], request: PageRequest
     ) -> Mapping[int, Page[Any]]:
-        return await queries.pages(session, actor, parent, ids, query, request)
+        return await queries.pages(session, actor, self._parent, ids, self._query, request)
 
-    async def count(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, int]:
-        return await queries.counts(session, actor, parent, ids, query)
+    async def counts(self, session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, int]:
+        return await queries.counts(session, actor, self._parent, ids, self._query)
 
-    page = await context.pages(("tasks", shape), load, request, item)
-    return connect(page, lambda: context.load(("tasks.count", shape), count, 0, item))
+    def connection(self, context: Context, item: int, page: Page[Any]) -> Any:
+        return connect(page, lambda: context.load(("count", self.key), self.counts, 0, item))

@@ -28,9 +28,25 @@ from tests.documents import full, hostile_documents, ordinary_documents, spreads
 
 LIMITS = Limits()
 CPU_SECONDS = 0.1
+"""On a machine that takes ``REFERENCE_SECONDS`` for ``reference``."""
+REFERENCE_SECONDS = 0.035
+TRIES = 8
 DOUBLING = "{ ...F0 } " + defined(20, lambda i: f"...F{i + 1} ...F{i + 1}" if i < 19 else "__typename")
 HOSTILE, ORDINARY = hostile_documents(), ordinary_documents()
 Refuse = Callable[..., str]
+
+
+def reference() -> float:
+    """Processor time of a fixed piece of work. Neighbours on the same processor double it, from second to second."""
+    started, total = time.process_time(), 0
+    for number in range(1_000_000):
+        total += number
+    return time.process_time() - started
+
+
+def affordable(seconds: float) -> bool:
+    """Whether something that took so long just now stays within the bound on the reference machine."""
+    return seconds < CPU_SECONDS or seconds < CPU_SECONDS * reference() / REFERENCE_SECONDS
 
 
 @pytest.fixture
@@ -244,7 +260,7 @@ class TestVariables:
     ) -> None:
         started = time.process_time()
         assert refusal(self.QUERY, variables) == "TOO_EXPENSIVE"
-        assert time.process_time() - started < CPU_SECONDS
+        assert affordable(time.process_time() - started)
 
     async def test_deep_ones_are_refused(self, ada: Person) -> None:
         nested: dict[str, Any] = {}
@@ -274,15 +290,17 @@ class TestProcessorTime:
     ) -> None:
         operation = next((known for known in ("Q0", "A") if f"query {known}" in HOSTILE[name]), None)
         seconds = []
-        for _ in range(3):
+        for _ in range(TRIES):
             started = time.process_time()
             with suppress(RequestError):
                 executor.prepare(GraphQLRequest(HOSTILE[name], None, operation))
             seconds.append(time.process_time() - started)
+            if affordable(seconds[-1]):
+                break
             executor = Executor(schema)
-
+        else:
+            pytest.fail(f"{name}: {seconds}")
         record_property("cpu_ms", round(min(seconds) * 1000))
-        assert min(seconds) < CPU_SECONDS, f"{name}: {seconds}"
 
     @pytest.mark.parametrize("name", ["unknown keys, parsed", "long unknown fields, parsed", "wrong ids, parsed"])
     async def test_answer_is_not_larger_than_the_question(self, anonymous: Anonymous, name: str) -> None:

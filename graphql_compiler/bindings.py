@@ -1,0 +1,42 @@
+"""What an application says of its fields."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import GraphQLField, GraphQLObjectType
+
+Load = Callable[[Any, Sequence[Any], Mapping[str, Any]], Awaitable[Sequence[Any]]]
+"""Given the operation's context, the sources and the field's arguments, a value for each source, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The value is an attribute of the source.
+
+    ``python_type`` is the type that it always has (or None where ``nullable``), as far as that is known: a leaf of a
+    type that needs no conversion (see ``Scalars``) is then taken as it stands. ``derived`` promises that the attribute
+    is computed and never None.
+    """
+
+    name: str
+    python_type: type | None = None
+    derived: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ValueError(f"{self.name!r} is no name of an attribute")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The values for many sources are found together."""
+
+    load: Load
+
+
+Binding = Attribute | Batch
+BindingOf = Callable[[GraphQLObjectType, str, GraphQLField], Binding | None]
+
+Scalars = Mapping[str, type]
+"""The Python types whose values the encoder writes as the scalar's own serialization would, by scalars' names."""

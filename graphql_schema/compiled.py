@@ -1,0 +1,57 @@
+"""What the compiler of operations is told of this schema."""
+
+from datetime import datetime
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+
+from graphql import GraphQLField, GraphQLObjectType
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import Schema
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+
+from graphql_compiler import Attribute, Batch, Binding, BindingOf
+from graphql_schema.base import RECORDS
+
+SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool, "DateTime": datetime}
+"""The types whose values the answer's encoder writes as these scalars."""
+
+
+def bindings(schema: Schema) -> BindingOf:
+    """How each field is read: attributes of the service's records, and what is declared with a batch."""
+
+    def binding_of(parent: GraphQLObjectType, _name: str, field: GraphQLField) -> Binding | None:
+        definition: StrawberryField = field.extensions["strawberry-definition"]
+        batch: Batch | None = definition.metadata.get("batch")
+        if batch is not None:
+            return _converting(batch, definition, schema) if definition.arguments else batch
+        name = definition.metadata.get("attribute") or (definition.python_name if definition.is_basic_field else None)
+        if name is None:
+            return None
+        record = RECORDS.get(parent.name)
+        if record is None:
+            type_ = definition.metadata.get("type")
+            return Attribute(name, type_, derived=type_ is not None)
+        if isinstance(computed := getattr(record, name, None), property):
+            return Attribute(name, get_type_hints(cast(Any, computed.fget))["return"], derived=True)
+        return Attribute(name, _without_none(get_type_hints(record).get(name)))
+
+    return binding_of
+
+
+def _converting(batch: Batch, definition: StrawberryField, schema: Schema) -> Batch:
+    """The batch, given its arguments in Python's terms, as Strawberry gives them to a resolver."""
+    config: StrawberryConfig = schema.config
+    registry = schema.schema_converter.scalar_registry
+
+    async def load(context: Any, parents: Any, arguments: Any) -> Any:
+        values = convert_arguments(arguments, definition.arguments, scalar_registry=registry, config=config)
+        return await batch.load(context, parents, values)
+
+    return Batch(load)
+
+
+def _without_none(annotation: Any) -> Any:
+    """The one type that an annotation allows beside None; None where it is not a class."""
+    if get_origin(annotation) in (Union, type(int | None)):
+        [annotation] = [part for part in get_args(annotation) if part is not type(None)] or [None]
+    return annotation if isinstance(annotation, type) else None

@@ -1,0 +1,73 @@
+"""Fields that are read for many parents at once: declared once, for the ordinary executor and for the compiled one.
+
+The first calls a resolver for each parent, and a loader gathers what they ask for; the other hands over all parents.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any
+
+import strawberry
+from strawberry import UNSET
+
+from db.engine import Session
+from graphql_compiler import Batch, Load
+from graphql_schema.connections import After, Before, First, Last, connect, page_request
+from graphql_schema.context import BatchLoad, Context, Info
+from services.actors import Actor
+from services.pagination import Page, PageRequest
+
+LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
+
+
+def loaded(key: Hashable, load: BatchLoad[Any], *, by: str = "id", default: Any = None, description: str) -> Any:
+    """A field that is read with an id of its parent: of the attribute ``by``, ``default`` where that is None.
+
+    Fields with the same ``key`` read the same thing, and share what was read.
+    """
+
+    async def resolve(root: Any, info: Info) -> Any:
+        item = getattr(root, by)
+        return default if item is None else await info.context.load(key, load, default, item)
+
+    async def load_batch(context: Context, parents: Sequence[Any], _arguments: Mapping[str, Any]) -> Sequence[Any]:
+        return await context.load_all(key, load, default, [getattr(parent, by) for parent in parents])
+
+    return both_ways(resolve, load_batch, description)
+
+
+def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:
+    """A connection that hangs on its parent's id: the same page under every parent, in one statement."""
+
+    def connection(context: Context, item: int, page: Page[Any]) -> Any:
+        return connect(page, lambda: context.load(f"{key}.count", counts, 0, item))
+
+    async def resolve(
+        root: Any,
+        info: Info,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> Any:
+        request = page_request(first, after, last, before)
+        return connection(info.context, root.id, await info.context.pages(key, load, request, root.id))
+
+    async def load_batch(context: Context, parents: Sequence[Any], arguments: Mapping[str, Any]) -> Sequence[Any]:
+        request = requested(arguments)
+        ids = [parent.id for parent in parents]
+        pages = await load(context.database.reads, context.actor, ids, request)
+        return [connection(context, item, pages[item]) for item in ids]
+
+    return both_ways(resolve, load_batch, description)
+
+
+def requested(arguments: Mapping[str, Any]) -> PageRequest:
+    """The page that a connection's arguments ask for. Raises ``BadUserInput``."""
+    return page_request(*(arguments.get(name) for name in ("first", "after", "last", "before")))
+
+
+def both_ways(resolve: Callable[..., Any], load: Load, description: str) -> Any:
+    """A field with a resolver for one parent, and a batch for many; both take the arguments in Python's terms."""
+    # the class's own annotation is the field's type
+    resolve.__annotations__.pop("return")
+    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load)})
