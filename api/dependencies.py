@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Depends, Header, Path, Request, Response
@@ -14,10 +14,11 @@ from db.engine import Session
 from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
 from services.errors import BadUserInput, Expected, Forbidden, TandemError, Unauthenticated
-from services.idempotency import KEY_DESCRIPTION, KeyText, Repeatable, once
+from services.idempotency import KEY_DESCRIPTION, KeyText, Repeatable, RepeatableCommand
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP, Page, PageRequest
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _STRONG_TAG = re.compile(r'"([0-9]{1,10})"', re.ASCII)
@@ -26,7 +27,10 @@ PREVIOUS = "prev."
 """Marks a REST cursor that pages backwards, in the ``Link`` header's rel="prev"."""
 
 
-def get_state(request: Request) -> State:
+# A dependency is a coroutine even where it waits for nothing: FastAPI calls any other one in a thread.
+
+
+async def get_state(request: Request) -> State:
     state: State = request.app.state.tandem
     return state
 
@@ -62,9 +66,8 @@ async def get_actor_if_any(request: Request, state: AppState) -> Actor:
 AnyCaller = Annotated[Actor, Depends(get_actor_if_any)]
 
 
-async def _reading(state: AppState) -> AsyncIterator[Session]:
-    async with state.database.reading() as session:
-        yield session
+async def _reading(state: AppState) -> Session:
+    return state.database.reads
 
 
 async def _writing(state: AppState) -> AsyncIterator[Session]:
@@ -73,32 +76,22 @@ async def _writing(state: AppState) -> AsyncIterator[Session]:
 
 
 # the scope makes a write commit before its response starts
-Reading = Annotated[Session, Depends(_reading, scope="function")]
+Reading = Annotated[Session, Depends(_reading)]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 
 
 class Once:
     """Runs a call, or answers what it answered before, where it carries an ``Idempotency-Key``."""
 
-    def __init__(
-        self,
-        actor: Caller,
-        session: Writing,
-        response: Response,
-        key: Annotated[KeyText | None, Header(alias="Idempotency-Key", description=KEY_DESCRIPTION)] = None,
-    ) -> None:
+    def __init__(self, actor: Actor, session: Session, response: Response, key: str | None) -> None:
         self._actor, self._session, self._response = actor, session, response
         # as the draft has it, a structured string stands in quotes; most clients leave them out
         quoted = key is not None and len(key) > 2 and key[0] == key[-1] == '"'
         self._call = Repeatable(key[1:-1] if key is not None and quoted else key)
 
-    async def __call__(
-        self, operation: str, record: type[T], arguments: dict[str, Any], make: Callable[[], Awaitable[T]]
-    ) -> T:
-        """What ``make`` answers or answered."""
-        return await self.carry_out(
-            lambda call: once(self._session, self._actor, call, operation, arguments, record, make)
-        )
+    async def __call__(self, command: RepeatableCommand[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What the command answers or answered."""
+        return await self.carry_out(lambda call: command.once(self._session, self._actor, call, *args, **kwargs))
 
     async def carry_out(self, run: Callable[[Repeatable], Awaitable[T]]) -> T:
         """What a service answers that looks at the key itself; ``Idempotency-Replayed`` marks an answer of before."""
@@ -108,7 +101,16 @@ class Once:
         return result
 
 
-Repeat = Annotated[Once, Depends(Once)]
+async def _once(
+    actor: Caller,
+    session: Writing,
+    response: Response,
+    key: Annotated[KeyText | None, Header(alias="Idempotency-Key", description=KEY_DESCRIPTION)] = None,
+) -> Once:
+    return Once(actor, session, response, key)
+
+
+Repeat = Annotated[Once, Depends(_once)]
 
 
 def _id(name: str) -> Any:
@@ -122,9 +124,11 @@ ProjectPath = Annotated[int, _id("project")]
 TagPath = Annotated[int, _id("tag")]
 TaskPath = Annotated[int, _id("task")]
 CommentPath = Annotated[int, _id("comment")]
+RelationPath = Annotated[int, _id("relation")]
+SavedViewPath = Annotated[int, _id("saved view")]
 
 
-def expected_version(
+async def expected_version(
     if_match: Annotated[
         str | None,
         Header(

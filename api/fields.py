@@ -3,16 +3,19 @@
 from collections.abc import Collection
 from typing import Annotated, Any
 
-import orjson
 from fastapi import Query, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from api.answers import converter, encode
 from services.tasks.expansions import Expansion
 from services.tasks.models import TaskOut
 
 _KNOWN = frozenset(TaskOut.model_fields)
-DESCRIPTION = "Only these members, e.g. id,title; may repeat. What expand names comes as well."
+DESCRIPTION = (
+    "Only these members, e.g. id,title; may repeat. What expand names comes as well. The answer then lacks members "
+    "that the schema requires."
+)
 
 
 def _split(values: object) -> object:
@@ -39,8 +42,10 @@ def sparse(
     """One thing or several, with these members and the relations expanded; the headers of ``response`` are kept."""
     wanted = {*fields, *(name.value for name in expanded)}
 
+    written = converter(model)
+
     def trim(thing: Any) -> dict[str, Any]:
-        return model.model_validate(thing).model_dump(mode="json", include=wanted, exclude_unset=True)
+        return {name: value for name, value in written(thing).items() if name in wanted}
 
     body = [trim(thing) for thing in things] if isinstance(things, list) else trim(things)
-    return Response(orjson.dumps(body), headers=dict(response.headers), media_type="application/json")
+    return Response(encode(body), headers=dict(response.headers), media_type="application/json")

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
 from api import graphql, openapi, problems
+from api.directory import Directory, include
 from api.logs import configure_logging
 from api.methods import MethodTable
 from api.middleware import RequestMiddleware
@@ -69,15 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.tandem = state
-    api = APIRouter()
-    for router in ROUTERS:
-        api.include_router(router)
-    app.include_router(meta.router)
-    app.include_router(pages_router)
-    app.include_router(graphql.router)
-    app.include_router(api, prefix=PREFIX)
+    include(app, [meta.router, pages_router, graphql.router])
+    include(app, ROUTERS, prefix=PREFIX)
     # the paths of the source guide, without a version: the newest one
-    app.include_router(api, include_in_schema=False)
+    include(app, ROUTERS, in_schema=False)
+    Directory(app, prefix=PREFIX)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     app.state.allowed_methods = MethodTable(app)
     problems.install(app)

@@ -1,15 +1,27 @@
-"""Refuses bodies of a media type that an operation does not take (415), before they are parsed."""
+"""The routes of the REST door: strict about the media type of what they take, quick in what they write."""
 
 from collections.abc import Callable, Coroutine
+from types import GenericAlias
 from typing import Any
 
 from fastapi import Request, Response, params
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from api.answers import writing
+
 
 class StrictRoute(APIRoute):
-    """A route that takes a body only of its own media type: JSON, or a form where it declares one."""
+    """A route that takes a body only of its own media type: JSON, or a form where it declares one.
+
+    Another one is refused (415) before it is parsed. What the endpoint answers is written by ``api.answers``.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        model, status = options.get("response_model"), options.get("status_code")
+        if isinstance(model, (type, GenericAlias)):
+            endpoint = writing(endpoint, model, status)
+        super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()

@@ -29,6 +29,8 @@ TAGS = [
     {"name": "tags", "description": "A project's labels."},
     {"name": "tasks", "description": "What is to be done."},
     {"name": "comments", "description": "Remarks on tasks."},
+    {"name": "relations", "description": "How tasks relate to each other."},
+    {"name": "saved views", "description": "Filters and orders of tasks that a person keeps under a name."},
     {"name": "history", "description": "What happened to a task."},
     {"name": "admin", "description": "For administrators of the server."},
     {"name": "meta", "description": "The server itself."},
@@ -57,7 +59,7 @@ MEANINGS = {
     404: "Not there, or not for the caller to see.",
     408: "The body came too slowly.",
     409: "It conflicts with what is stored.",
-    412: "If-Match names another version than the current one.",
+    412: "If-Match, or expected_version, names another version than the current one.",
     413: "The body is too large.",
     415: "The body is of another media type.",
     422: "Something in the request does not hold; errors says what and where.",
@@ -125,6 +127,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         statuses |= {400, 404, 408, 409, 413, 415}
     if any(parameter["name"] == "If-Match" for parameter in parameters):
         statuses |= {409, 412}
+    if name in ("update_tasks", "delete_tasks"):  # a version for each task stands in the body
+        statuses.add(412)
     if "delete_" in name or "remove_" in name or "restore" in name:
         statuses.add(409)
     if any(parameter["name"] == "If-None-Match" for parameter in parameters):

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from api.dependencies import ListQuery
 from api.fields import DESCRIPTION, FieldNames
+from db.engine import Session
+from services import saved_views
 from services.actors import Actor
 from services.errors import BadUserInput, from_validation
 from services.inputs import TagName, Timestamp, out_of_order
@@ -47,6 +49,9 @@ class TaskFilterQuery(BaseModel):
         examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
     )
     trashed: bool = Field(False, description="Look into the trash instead.")
+    saved_view_id: Id | None = Field(
+        None, description="Only what this saved view shows, and in its order unless sort_by or order say otherwise."
+    )
 
     @field_validator("assignee")
     @classmethod
@@ -63,7 +68,14 @@ class TaskFilterQuery(BaseModel):
             raise out_of_order("due_after must not be later than due_before")
         return due_before
 
-    def to_query(self, actor: Actor) -> TaskQuery:
+    async def resolve(self, session: Session, actor: Actor) -> TaskQuery:
+        """The query, with the saved view that it names. Raises ``BadUserInput``, ``NotFound``."""
+        query = self.to_query()
+        if self.saved_view_id is None:
+            return query
+        return await saved_views.apply(session, actor, self.saved_view_id, query)
+
+    def to_query(self) -> TaskQuery:
         """The query in the service's terms. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
         conditions: list[dict[str, Any]] = []
         for name, values in (("status", self.status), ("priority", self.priority), ("project", self.project_id)):
@@ -106,9 +118,10 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
     fields: FieldNames = Field([], description=DESCRIPTION, examples=[["id,title"]])
 
-    def to_query(self, actor: Actor) -> TaskQuery:
+    def to_query(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
-        return replace(super().to_query(actor), sort_by=self.sort_by, order=self.order)
+        asked = {name: getattr(self, name) for name in ("sort_by", "order") if name in self.model_fields_set}
+        return replace(super().to_query(), **asked)
 
 
 def _parse(text: str) -> Any:

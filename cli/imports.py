@@ -80,6 +80,7 @@ def show(summary: Summary, console: Console) -> None:
         ("Tasks", counts.tasks, counts.tasks_known),
         ("  of them subtasks", counts.subtasks, None),
         ("Comments", counts.comments, counts.comments_known),
+        ("Relations", summary.links, summary.links_known),
     ):
         written.add_row(label, f"{new:,}", "" if known is None else f"{known:,}")
     console.print(written)
@@ -95,7 +96,8 @@ def _remarks(summary: Summary) -> list[tuple[str, str]]:
         ("Parents that came later in the archive", summary.parents_linked),
         ("Subtasks whose parent is not here", summary.parents_missing),
         ("Tasks with a new number, theirs was taken", summary.counts.renumbered),
-        ("Issue links left out (until relations can be imported)", notes.links),
+        ("Links whose other issue is not here", summary.links_missing),
+        ("Links left out: they would close a circle", summary.links_refused),
         ("Attachments left out", notes.attachments),
         ("Comments that Jira counted and the archive lacks", notes.comments_not_in_archive),
         ("Empty comments, kept", notes.empty_comments),

@@ -6,10 +6,12 @@ After draft-ietf-httpapi-idempotency-key-header-07.
 """
 
 import hashlib
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar
+from functools import update_wrapper
+from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 import orjson
 from pydantic import Field, TypeAdapter
@@ -44,6 +46,7 @@ KeyText = Annotated[
 ]
 """1 to 255 visible characters of ASCII."""
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -87,12 +90,45 @@ async def once(
     return result
 
 
-def arguments(data: Input, **ids: int) -> dict[str, Any]:
-    """What makes two calls the same call: the fields that were sent, as the service knows them, and the ids.
+class RepeatableCommand(Generic[P, R]):
+    """A service's function that may be called with a key: its name and arguments say what the key is for."""
+
+    def __init__(self, function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> None:
+        update_wrapper(self, function)
+        self._function = function
+        self._operation = f"{function.__module__}.{function.__name__}"
+        self._names = [*inspect.signature(function).parameters][2:]
+
+    def __call__(self, session: Session, actor: Actor, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
+        return self._function(session, actor, *args, **kwargs)
+
+    async def once(self, session: Session, actor: Actor, call: Repeatable, *args: P.args, **kwargs: P.kwargs) -> R:
+        """What the call answers, or answered when the caller used its key before. Raises as ``once``."""
+        given = dict(zip(self._names, args, strict=False)) | kwargs
+        record: type[R] = get_type_hints(self._function)["return"]
+        return await once(
+            session,
+            actor,
+            call,
+            self._operation,
+            {name: _canonical(value) for name, value in given.items()},
+            record,
+            lambda: self._function(session, actor, *args, **kwargs),
+        )
+
+
+def repeatable(function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> RepeatableCommand[P, R]:
+    """Marks a service's function that may be called with an idempotency key; it answers a record."""
+    return RepeatableCommand(function)
+
+
+def arguments(data: Input) -> dict[str, Any]:
+    """What makes two calls the same call: the fields that were sent, as the service knows them.
 
     A default counts as not sent: GraphQL's executor fills it in.
     """
-    return {**_canonical(data), **ids}
+    canonical: dict[str, Any] = _canonical(data)
+    return canonical
 
 
 def _canonical(value: Any) -> Any:

@@ -19,6 +19,7 @@ from graphql_schema.execution import (
     GraphQLRequest,
     Outcome,
     RequestError,
+    encode,
     needs_no_caller,
 )
 from services.actors import ANONYMOUS, Actor
@@ -142,7 +143,7 @@ def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Respon
         headers["WWW-Authenticate"] = "Bearer"
     elif status in {429, 503}:
         headers["Retry-After"] = str(max(error["extensions"].get("retryAfter", 1) for error in outcome.errors))
-    return Response(orjson.dumps(outcome.body()), status, headers, f"{media_type}; charset=utf-8")
+    return Response(encode(outcome.body()), status, headers, f"{media_type}; charset=utf-8")
 
 
 def _bad_request(

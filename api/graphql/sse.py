@@ -6,7 +6,6 @@ Only for requests that accept no JSON type: clients name ``text/event-stream`` b
 import asyncio
 from collections.abc import AsyncIterator
 
-import orjson
 from fastapi import Request
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode
 from starlette.responses import Response, StreamingResponse
@@ -15,7 +14,7 @@ from api.graphql.context import EXECUTOR
 from api.state import State
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError
+from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
 from services.authentication import Credentials
 from services.errors import TandemError
 
@@ -81,7 +80,7 @@ async def _messages(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[bytes]:
 
 
 def _next(outcome: Outcome) -> bytes:
-    return b"event: next\ndata: %s\n\n" % orjson.dumps(outcome.body())
+    return b"event: next\ndata: %s\n\n" % encode(outcome.body())
 
 
 async def _following(source: AsyncIterator[bytes]) -> bytes | None:

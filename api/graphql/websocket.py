@@ -8,7 +8,6 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import Any
 
-import orjson
 from fastapi import WebSocket
 from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
@@ -20,7 +19,7 @@ from api.middleware import count_request
 from api.state import State
 from core import context
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError
+from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
 from services.actors import Actor
 from services.authentication import Credentials
 from services.errors import TandemError
@@ -208,7 +207,7 @@ class _Connection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            await self._websocket.send_text(orjson.dumps(message).decode())
+            await self._websocket.send_text(encode(message).decode())
         except (WebSocketDisconnect, RuntimeError):  # Starlette's, for a socket that was closed
             raise _Gone from None
 

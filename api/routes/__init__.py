@@ -2,7 +2,20 @@
 
 from fastapi import APIRouter
 
-from api.routes import admin, api_keys, comments, history, members, projects, sessions, tags, tasks, users
+from api.routes import (
+    admin,
+    api_keys,
+    comments,
+    history,
+    members,
+    projects,
+    relations,
+    saved_views,
+    sessions,
+    tags,
+    tasks,
+    users,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
@@ -13,6 +26,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     tags.router,
     tasks.router,
     comments.router,
+    relations.router,
     history.router,
+    saved_views.router,
     admin.router,
 )

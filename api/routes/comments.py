@@ -20,7 +20,6 @@ from api.dependencies import (
 from api.media_types import StrictRoute
 from services import comments
 from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
-from services.idempotency import arguments
 
 router = APIRouter(route_class=StrictRoute, prefix="/tasks/{task_id}/comments", tags=["comments"])
 
@@ -41,16 +40,9 @@ async def list_comments(
 
 
 @router.post("", status_code=201, response_model=CommentOut)
-async def create_comment(
-    task_id: TaskPath, body: CommentCreate, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> CommentRecord:
+async def create_comment(task_id: TaskPath, body: CommentCreate, once: Repeat, response: Response) -> CommentRecord:
     """Comment on a task."""
-    comment = await once(
-        "create_comment",
-        CommentRecord,
-        arguments(body, task_id=task_id),
-        lambda: comments.create(session, actor, task_id, body),
-    )
+    comment = await once(comments.create, task_id, body)
     response.headers["Location"] = f"/api/v1/tasks/{task_id}/comments/{comment.id}"
     return tagged(response, comment, comment.version)
 

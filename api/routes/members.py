@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query, Request, Response
 from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import members
-from services.idempotency import arguments
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 
 router = APIRouter(route_class=StrictRoute, prefix="/projects/{project_id}/members", tags=["members"])
@@ -28,16 +27,9 @@ async def list_members(
 
 
 @router.post("", status_code=201, response_model=MemberOut)
-async def add_member(
-    project_id: ProjectPath, body: MemberAdd, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> MemberRecord:
+async def add_member(project_id: ProjectPath, body: MemberAdd, once: Repeat, response: Response) -> MemberRecord:
     """Add a person by id or username. Admins and owners may."""
-    member = await once(
-        "add_member",
-        MemberRecord,
-        arguments(body, project_id=project_id),
-        lambda: members.add(session, actor, project_id, body),
-    )
+    member = await once(members.add, project_id, body)
     response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.user.id}"
     return member
 

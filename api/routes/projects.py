@@ -19,7 +19,6 @@ from api.dependencies import (
     unless_known,
 )
 from api.media_types import StrictRoute
-from services.idempotency import arguments
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate
 from services.tasks import commands as task_commands
@@ -46,13 +45,9 @@ async def list_projects(
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(
-    body: ProjectCreate, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> ProjectRecord:
+async def create_project(body: ProjectCreate, once: Repeat, response: Response) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
-    project = await once(
-        "create_project", ProjectRecord, arguments(body), lambda: commands.create(session, actor, body)
-    )
+    project = await once(commands.create, body)
     response.headers["Location"] = f"/api/v1/projects/{project.id}"
     return tagged(response, project, project.version)
 

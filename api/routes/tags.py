@@ -5,7 +5,6 @@ from fastapi import APIRouter, Response
 from api.dependencies import Caller, ProjectPath, Reading, Repeat, TagPath, Writing
 from api.media_types import StrictRoute
 from services import tags
-from services.idempotency import arguments
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
 
 router = APIRouter(route_class=StrictRoute, tags=["tags"])
@@ -18,16 +17,9 @@ async def list_tags(project_id: ProjectPath, actor: Caller, session: Reading) ->
 
 
 @router.post("/projects/{project_id}/tags", status_code=201, response_model=TagOut)
-async def create_tag(
-    project_id: ProjectPath, body: TagCreate, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> TagRecord:
+async def create_tag(project_id: ProjectPath, body: TagCreate, once: Repeat, response: Response) -> TagRecord:
     """Create a tag in a project."""
-    tag = await once(
-        "create_tag",
-        TagRecord,
-        arguments(body, project_id=project_id),
-        lambda: tags.create(session, actor, project_id, body),
-    )
+    tag = await once(tags.create, project_id, body)
     response.headers["Location"] = f"/api/v1/tags/{tag.id}"
     return tag
 

@@ -20,7 +20,6 @@ from api.media_types import StrictRoute
 from api.task_query import TaskFilterQuery, TaskListQuery
 from db.engine import Session
 from services.actors import Actor
-from services.idempotency import arguments
 from services.tasks import aggregates, bulk, commands, queries, removal
 from services.tasks.aggregates import TaskCount, TaskCountOut, TaskGrouping
 from services.tasks.bulk import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
@@ -39,7 +38,7 @@ async def list_tasks(
     query: Annotated[TaskListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[TaskRecord | Expanded] | Response:
     """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header."""
-    wanted = query.to_query(actor)
+    wanted = await query.resolve(session, actor)
     page = await queries.list_(session, actor, wanted, query.page())
     add_links(request, response, page)
     if query.total:
@@ -56,15 +55,13 @@ async def count_tasks(
     session: Reading,
 ) -> Sequence[TaskCount]:
     """How many tasks there are in each group, by key; of more than 1,000 groups the largest."""
-    return await aggregates.count_by(session, actor, group_by, query.to_query(actor))
+    return await aggregates.count_by(session, actor, group_by, await query.resolve(session, actor))
 
 
 @router.post("", status_code=201, response_model=TaskOut)
-async def create_task(
-    body: TaskCreate, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> TaskRecord:
+async def create_task(body: TaskCreate, once: Repeat, response: Response) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named."""
-    task = await once("create_task", TaskRecord, arguments(body), lambda: commands.create(session, actor, body))
+    task = await once(commands.create, body)
     response.headers["Location"] = f"/api/v1/tasks/{task.id}"
     return _tagged(response, task)
 
@@ -156,11 +153,9 @@ async def delete_task(task_id: TaskPath, actor: Caller, session: Writing, expect
 
 
 @router.post("/{task_id}/restore", response_model=TaskOut)
-async def restore_task(
-    task_id: TaskPath, actor: Caller, session: Writing, once: Repeat, response: Response
-) -> TaskRecord:
+async def restore_task(task_id: TaskPath, once: Repeat, response: Response) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it."""
-    task = await once("restore_task", TaskRecord, {"id": task_id}, lambda: removal.restore(session, actor, task_id))
+    task = await once(removal.restore, task_id)
     return _tagged(response, task)
 
 

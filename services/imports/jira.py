@@ -10,10 +10,11 @@ import orjson
 
 from core.clock import now, to_utc
 from services.imports.archives import ArchivedFile, ArchiveError
-from services.imports.jira_terms import CATEGORIES, DONE, NOT_DONE, PRIORITIES, STATUSES
-from services.imports.records import Issue, Notes, Person, Place, Remark
+from services.imports.jira_terms import CATEGORIES, DONE, LINKS, NOT_DONE, PRIORITIES, STATUSES
+from services.imports.records import Issue, Link, Notes, Person, Place, Remark
 from services.imports.sources import shorten
 from services.node_ids import MAX_DATABASE_ID
+from services.relations import RelationKind
 from services.tasks.models import TaskStatus
 
 Json = dict[str, Any]
@@ -77,11 +78,11 @@ class JiraReader:
         resolved = self._moment(fields.get("resolutiondate"))
         created_at = created or updated or resolved or now()
         updated_at = updated or created_at
-        self.notes.links += len(_list(fields, "issuelinks"))
         self.notes.attachments += len(_list(fields, "attachment"))
         parent = _object(fields, "parent")
+        external_id = self._id(document.get("id"), ref)
         return Issue(
-            external_id=self._id(document.get("id"), ref),
+            external_id=external_id,
             place=self._place_of(fields, match[1]),
             ref=ref,
             number=int(match[2]),
@@ -98,6 +99,7 @@ class JiraReader:
             labels=self._labels(fields, ref),
             parent_external_id=self._id(parent.get("id") or parent.get("key"), "") or None,
             remarks=self._remarks(fields, ref),
+            links=self._links(fields, external_id),
         )
 
     def _place_of(self, fields: Json, key: str) -> Place:
@@ -163,6 +165,22 @@ class JiraReader:
         self.notes.comments_without_author += author is None
         created_at = created or updated or now()
         return Remark(external_id, author, body, created_at, updated if updated and updated != created_at else None)
+
+    def _links(self, fields: Json, external_id: str) -> tuple[Link, ...]:
+        links = []
+        for entry in _list(fields, "issuelinks"):
+            if not isinstance(entry, dict):
+                continue
+            outward, inward = _object(entry, "outwardIssue"), _object(entry, "inwardIssue")
+            far = outward or inward
+            other = self._id(far.get("id") or far.get("key"), "")
+            if not other or other == external_id:
+                continue
+            word = str(_object(entry, "type").get("name")).strip().casefold()
+            kind, outward_first = LINKS.get(word, (RelationKind.RELATES_TO, False))
+            ends = (external_id, other) if bool(outward) != outward_first else (other, external_id)
+            links.append(Link(kind.value, *ends))
+        return tuple(links)
 
     def _person(self, value: object, where: str) -> Person | None:
         """Server and Data Center know people by ``key``, Cloud by ``accountId``."""

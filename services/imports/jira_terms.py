@@ -1,5 +1,6 @@
 """What Jira's words mean here. Installations may rename them all, so an unknown word is never an error."""
 
+from services.relations import RelationKind
 from services.tasks.models import TaskStatus
 
 STATUSES = {
@@ -55,3 +56,14 @@ PRIORITIES = {
     "trivial": 1,
     "none": 1,
 }
+
+LINKS = {
+    "blocks": (RelationKind.BLOCKS, False),
+    "blocker": (RelationKind.BLOCKS, False),
+    "depends": (RelationKind.BLOCKS, True),
+    "dependency": (RelationKind.BLOCKS, True),
+    "gantt: finish-start": (RelationKind.BLOCKS, False),
+    "gantt end to start": (RelationKind.BLOCKS, False),
+    "duplicate": (RelationKind.DUPLICATES, False),
+}
+"""Kinds of links by name, and whether the outward issue is the source; one of another name just relates its issues."""

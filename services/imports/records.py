@@ -36,6 +36,21 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """How one issue (the source) relates to another, by their external ids."""
+
+    kind: str
+    source: str
+    target: str
+
+    @property
+    def key(self) -> str:
+        """What both issues call it; ``relates_to`` has no direction."""
+        ends = sorted((self.source, self.target)) if self.kind == "relates_to" else (self.source, self.target)
+        return "/".join((self.kind, *ends))
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """A task with all that belongs to it."""
 
@@ -55,6 +70,7 @@ class Issue:
     labels: tuple[str, ...]
     parent_external_id: str | None
     remarks: tuple[Remark, ...]
+    links: tuple[Link, ...] = ()
 
     @property
     def people(self) -> list[Person]:
@@ -77,5 +93,4 @@ class Notes:
     empty_comments: int = 0
     comments_without_author: int = 0
     comments_not_in_archive: int = 0
-    links: int = 0
     attachments: int = 0

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import User
 from services.errors import BadUserInput
-from services.imports import projects, subtasks
+from services.imports import links, projects, subtasks
 from services.imports.archives import Archive, ArchiveError
 from services.imports.jira import JiraReader
 from services.imports.records import Issue, Place
@@ -100,8 +100,11 @@ class _Run:
             async with self._database.writing() as session:
                 self._summary.descriptions += await projects.describe(session, self._options.source, place)
         self._summary.parents_linked = await subtasks.link(self._database, self._options.source)
+        await links.link(self._database, self._options.source, self._summary)
         async with self._database.reading() as session:
             self._summary.parents_missing = await subtasks.missing(session, self._options.source)
+        if self._summary.counts.tasks:
+            await self._database.analyze()
 
     async def _flush(self) -> None:
         batch, self._batch, self._characters = self._batch, [], 0

@@ -16,7 +16,7 @@ from db.models import Comment, ExternalId, Tag, Task, User
 from services import events
 from services.actors import Actor
 
-Kind = Literal["project", "user", "task", "comment", "awaited_parent"]
+Kind = Literal["project", "user", "task", "comment", "awaited_parent", "awaited_link"]
 
 IMPORTER = Actor("system")
 _MAX_ID = 120
@@ -25,8 +25,8 @@ T = TypeVar("T")
 
 
 def shorten(external_id: str) -> str:
-    """An id that fits its column, also as half of a pair: a longer one by its digest."""
-    if len(external_id) <= _MAX_ID:
+    """An id that fits its column, also as half of a pair (a/b): one that does not, by its digest."""
+    if len(external_id) <= _MAX_ID and "/" not in external_id:
         return external_id
     return f"sha256:{hashlib.sha256(external_id.encode()).hexdigest()}"
 

@@ -38,6 +38,13 @@ class Summary:
     parents_linked: int = 0
     parents_missing: int = 0
     """Subtasks in the database whose parent is not (a task of the same project)."""
+    links: int = 0
+    """Relations between tasks that were made of links."""
+    links_known: int = 0
+    links_refused: int = 0
+    """Links that would have closed a circle of blocking or duplicating."""
+    links_missing: int = 0
+    """Links in the database whose other issue is not."""
     absent: tuple[str, ...] = ()
     """Projects that were asked for, of which the archive holds nothing."""
     seconds: float = 0.0

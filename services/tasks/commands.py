@@ -10,6 +10,7 @@ from db.models import Comment, ExternalId, Task, TaskAssignee
 from services import events
 from services.actors import Actor
 from services.errors import Expected, NotFound, TandemError
+from services.idempotency import repeatable
 from services.projects.models import ProjectRecord
 from services.tasks.changes import TaskChange, apply, lock, writable
 from services.tasks.creation import create_each
@@ -19,6 +20,7 @@ from services.tasks.removal import remove
 from services.tasks.trees import lock_project
 
 
+@repeatable
 async def create(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named.
 

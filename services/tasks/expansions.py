@@ -1,24 +1,27 @@
 """What can be read together with tasks: each relation is one statement for the whole page."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
 
 from db.engine import Session
-from services import comments, tags, users
+from services import comments, relations, tags, users
 from services.actors import Actor
 from services.comments import CommentWithAuthor
 from services.pagination import PageRequest
 from services.projects import queries as projects
 from services.projects.models import ProjectOut
+from services.relations import RelationOut
 from services.tags import TagOut
 from services.tasks import queries
 from services.tasks.models import TaskOut, TaskRecord
 from services.users import UserSummary
 
 FIRST_COMMENTS = 3
+FIRST_RELATIONS = 20
 
 
 class Expansion(StrEnum):
@@ -31,6 +34,7 @@ class Expansion(StrEnum):
     PARENT = "parent"
     COMMENT_COUNT = "comment_count"
     COMMENTS = "comments"
+    RELATIONS = "relations"
 
 
 class TaskWithRelations(TaskOut):
@@ -45,17 +49,17 @@ class TaskWithRelations(TaskOut):
     comments: list[CommentWithAuthor] = Field(
         default=[], description=f"With expand=comments: its first {FIRST_COMMENTS} comments, with authors."
     )
+    relations: list[RelationOut] = Field(
+        default=[], description=f"With expand=relations: its first {FIRST_RELATIONS} relations to other tasks."
+    )
 
 
+@dataclass(frozen=True, slots=True)
 class Expanded:
-    """A record with more attributes."""
+    """A record, and what was read along with it."""
 
-    def __init__(self, record: Any, **extra: Any) -> None:
-        self._record = record
-        self.__dict__.update(extra)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._record, name)
+    record: Any
+    extra: Mapping[str, Any]
 
 
 async def expand(
@@ -70,7 +74,7 @@ async def expand(
         values = await _load(session, actor, tasks, ids, name)
         for task_id, value in zip(ids, values, strict=True):
             extra[task_id][name.value] = value
-    return [Expanded(task, **extra[task.id]) for task in tasks]
+    return [Expanded(task, extra[task.id]) for task in tasks]
 
 
 async def _load(
@@ -94,10 +98,13 @@ async def _load(
     if name is Expansion.COMMENT_COUNT:
         counts = await comments.counts(session, actor, ids)
         return [counts.get(task_id, 0) for task_id in ids]
+    if name is Expansion.RELATIONS:
+        related = await relations.pages(session, actor, ids, PageRequest(first=FIRST_RELATIONS))
+        return [related[task_id].items for task_id in ids]
     pages = await comments.pages(session, actor, ids, PageRequest(first=FIRST_COMMENTS))
     written = {comment.author_id for page in pages.values() for comment in page.items if comment.author_id}
     by_id = await users.by_ids(session, actor, written)
     return [
-        [Expanded(comment, author=by_id.get(comment.author_id or 0)) for comment in pages[task_id].items]
+        [Expanded(comment, {"author": by_id.get(comment.author_id or 0)}) for comment in pages[task_id].items]
         for task_id in ids
     ]

@@ -10,13 +10,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 from sqlalchemy import ColumnElement, Integer, and_, exists, func, literal, not_, or_, select, true, type_coerce
+from sqlalchemy.orm import aliased
 
 from core.clock import now
 from db import trigrams
-from db.models import Comment, CommentText, Tag, Task, TaskAssignee, TaskTag, TaskText
+from db.models import Comment, CommentText, Relation, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent, out_of_order
+from services.projects.queries import among_visible
 from services.tags import fold
 from services.tasks.models import TaskStatus
 
@@ -126,6 +128,16 @@ class TagsFilter(Input):
     is_empty: Bool = Field(default_factory=absent, description="There are none (true) or some (false).")
 
 
+class RelationsFilter(Input):
+    """Conditions on the tasks that a task relates to, in any way and from either end; the trash does not count."""
+
+    any: list[TaskId] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    none: list[TaskId] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    is_empty: Bool = Field(default_factory=absent, description="There are none (true) or some (false).")
+
+
 class TaskFilter(Input):
     """Which tasks. Every condition given must hold."""
 
@@ -139,6 +151,10 @@ class TaskFilter(Input):
     created_by: UserRefFilter = Field(default_factory=absent, description="The user who created it.")
     assignees: AssigneesFilter = Field(default_factory=absent, description="The people who are to do it.")
     tags: TagsFilter = Field(default_factory=absent, description="Its tags.")
+    relations: RelationsFilter = Field(default_factory=absent, description="The tasks that it relates to.")
+    blocked: Bool = Field(
+        default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
+    )
     start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
     due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
     completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")
@@ -206,6 +222,11 @@ def _compile(data: TaskFilter, actor: Actor, budget: list[int], *, depth: int) -
             terms.extend(_assignees(value, actor))
         elif name == "tags":
             terms.extend(_tags(value))
+        elif name == "relations":
+            terms.extend(_relations(value, actor))
+        elif name == "blocked":
+            blocked = _related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
+            terms.append(blocked if value else not_(blocked))
         else:
             terms.extend(_scalar(_COLUMNS[name], value))
     return and_(*terms) if terms else true()
@@ -272,6 +293,27 @@ def _tags(data: TagsFilter) -> list[ColumnElement[bool]]:
         data.sent(),
         any_of=lambda names: tagged(Tag.name_folded.in_([fold(name) for name in names])),
         some=tagged,
+    )
+
+
+_OTHER = aliased(Task)
+
+
+def _relations(data: RelationsFilter, actor: Actor) -> list[ColumnElement[bool]]:
+    def related(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return or_(*(_related(actor, near, *conditions) for near in (Relation.source_id, Relation.target_id)))
+
+    return _set_terms(data.sent(), any_of=lambda ids: related(_OTHER.id.in_(ids)), some=related)
+
+
+def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether the task is at that end of a relation to another one that the actor may read."""
+    far = Relation.target_id if near is Relation.source_id else Relation.source_id
+    return exists(
+        select(literal(1))
+        .select_from(Relation)
+        .join(_OTHER, _OTHER.id == far)
+        .where(near == Task.id, among_visible(_OTHER.project_id, actor), _OTHER.deleted_at.is_(None), *conditions)
     )
 
 

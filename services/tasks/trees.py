@@ -8,7 +8,7 @@ from db.engine import Session
 from db.models import Project, Task
 from services.actors import Actor
 from services.errors import Conflict, NotFound
-from services.projects.queries import visible_ids
+from services.projects.queries import among_visible
 from services.tasks.models import MAX_SUBTASK_DEPTH
 from services.tasks.queries import visible
 
@@ -19,7 +19,7 @@ async def lock_trees(session: Session, actor: Actor, condition: ColumnElement[bo
     Else two moves could close a circle between them, and a subtask be created below a task that is being deleted.
     Projects are locked before any of their tasks and in one order, by everybody, so that nobody waits in a circle.
     """
-    projects = select(Task.project_id).where(condition, Task.project_id.in_(visible_ids(actor)))
+    projects = select(Task.project_id).where(condition, among_visible(Task.project_id, actor))
     await session.execute(
         select(Project.id).where(Project.id.in_(projects)).order_by(Project.id).with_for_update(key_share=True)
     )

@@ -1,0 +1,72 @@
+"""Finds a request's route by its first path segments, where FastAPI would try one route after the other.
+
+FastAPI's nested routers match a path once on each level: 100 regular expressions and 150 µs for a task by its id, in a
+version that has been included twice. Here the routes stand in one list, and those of one resource are looked up.
+"""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
+
+_OPTIONS = tuple(
+    name for name in inspect.signature(APIRoute).parameters if name not in {"path", "endpoint", "include_in_schema"}
+)
+
+
+def include(app: FastAPI, routers: Iterable[APIRouter], *, prefix: str = "", in_schema: bool = True) -> None:
+    """Add the routers' routes to the application's own, as ``include_router`` would, but in one list.
+
+    A socket's route is taken as it is, without the prefix.
+    """
+    for router in routers:
+        for route in router.routes:
+            if not isinstance(route, APIRoute):  # a socket's
+                app.router.routes.append(route)
+                continue
+            options: dict[str, Any] = {name: getattr(route, name) for name in _OPTIONS if hasattr(route, name)}
+            app.router.routes.append(
+                type(route)(
+                    prefix + route.path,
+                    route.endpoint,
+                    **options | {"generate_unique_id_function": app.router.generate_unique_id_function},
+                    include_in_schema=in_schema and route.include_in_schema,
+                )
+            )
+
+
+class Directory:
+    """An ASGI application around the router: the routes of operations by the resource in their path.
+
+    What it does not find (another method, no such path, pages, sockets) is left to the router.
+    """
+
+    def __init__(self, app: FastAPI, *, prefix: str) -> None:
+        self._prefix, self._depth = prefix, prefix.count("/") + 1
+        self._router, self._otherwise = app.router, app.router.middleware_stack
+        self._routes: dict[tuple[bool, str], list[APIRoute]] = {}
+        for route in app.router.routes:
+            if isinstance(route, APIRoute):
+                self._routes.setdefault(self._key(route.path), []).append(route)
+        app.router.middleware_stack = self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            for route in self._routes.get(self._key(scope["path"]), ()):
+                match, child = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(child)
+                    scope["router"] = self._router
+                    await route.handle(scope, receive, send)
+                    return
+        await self._otherwise(scope, receive, send)
+
+    def _key(self, path: str) -> tuple[bool, str]:
+        versioned = path.startswith(self._prefix)
+        parts = path.split("/", self._depth + 1)
+        index = self._depth if versioned else 1
+        return versioned, parts[index] if len(parts) > index else ""

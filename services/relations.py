@@ -1,0 +1,267 @@
+"""How tasks relate to each other: one blocks, duplicates or simply relates to another, across projects if need be.
+
+A relation is stored once, reads "source blocks target", and is seen from both ends. Whoever may not read one of its
+ends does not see it.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from pydantic import Field
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import delete as sql_delete
+from sqlalchemy.orm import aliased
+
+from core.clock import now
+from db.engine import AnySelect, Session, insert_or_ignore
+from db.models import Relation, Task
+from services import events, node_ids
+from services.actors import Actor, Scope
+from services.errors import BadUserInput, Conflict, NotFound
+from services.idempotency import repeatable
+from services.inputs import Input, TaskId
+from services.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.pagination import (
+    Ordering,
+    Page,
+    PageRequest,
+    SortKey,
+    make_page,
+    make_pages,
+    page_statement,
+    pages_statement,
+)
+from services.projects.models import Role
+from services.projects.queries import among_visible, require
+from services.tasks import queries as tasks
+
+MAX_RELATIONS = 500
+_BLOCKING_LOCK = 7_263_001
+"""PostgreSQL's advisory lock that new directed relations take: any two of them could close a circle."""
+
+
+class RelationKind(StrEnum):
+    """How the source relates to the target."""
+
+    BLOCKS = "blocks"
+    RELATES_TO = "relates_to"
+    DUPLICATES = "duplicates"
+
+
+class End(Protocol):
+    """What a relation has to know of a task."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def project_id(self) -> int: ...
+
+
+class RelationCreate(Input):
+    """Relates a task to another."""
+
+    kind: RelationKind = Field(
+        description="How the task relates to the other: it blocks it, duplicates it, or just relates to it."
+    )
+    target_id: TaskId = Field(description="The other task.")
+
+
+class RelationOut(Output):
+    """How one task, the source, relates to another, the target; seen from both."""
+
+    id: DatabaseId
+    node_id: NodeId
+    kind: RelationKind = Field(description="How the source relates to the target.")
+    source_id: int = Field(description="The task that blocks or duplicates; of relates_to the one with the lower id.")
+    target_id: int = Field(description="The task that is blocked or duplicated.")
+    created_by_id: int | None = Field(description="The user who related them; null where that is not known.")
+    created_at: CreatedAt
+
+
+class RelationRecord(NamedTuple):
+    id: int
+    kind: str
+    source_id: int
+    target_id: int
+    created_by_id: int | None
+    created_at: datetime
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("Relation", self.id)
+
+
+COLUMNS = tuple(getattr(Relation, name) for name in RelationRecord._fields)
+OLDEST_FIRST = Ordering(SortKey("id", Relation.id, Relation.id, kind="integer"), descending=False)
+_SOURCE, _TARGET, _END = aliased(Task), aliased(Task), aliased(Task)
+
+
+def visible(actor: Actor) -> AnySelect:
+    """The relations whose two tasks the actor may read."""
+    statement: AnySelect = select(*COLUMNS)
+    for end, column in ((_SOURCE, Relation.source_id), (_TARGET, Relation.target_id)):
+        statement = statement.join(end, end.id == column).where(
+            among_visible(end.project_id, actor), end.deleted_at.is_(None)
+        )
+    return statement
+
+
+def _touching(task_id: Any) -> ColumnElement[bool]:
+    return or_(Relation.source_id == task_id, Relation.target_id == task_id)
+
+
+async def get(session: Session, actor: Actor, relation_id: int, *, task_id: int | None = None) -> RelationRecord:
+    """A relation that the actor may read. Raises ``NotFound``, also where ``task_id`` is none of its ends."""
+    actor.require(Scope.TASKS_READ)
+    row = await session.first(visible(actor).where(Relation.id == relation_id))
+    if row is None or (task_id is not None and task_id not in (row.source_id, row.target_id)):
+        raise NotFound("Relation")
+    return RelationRecord._make(row)
+
+
+async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, RelationRecord]:
+    """Those of the relations that the actor may read."""
+    rows = await session.all(visible(actor).where(Relation.id.in_(ids)))
+    return {row.id: RelationRecord._make(row) for row in rows}
+
+
+async def list_(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[RelationRecord]:
+    """A task's relations, from both ends, oldest first. Raises ``NotFound``."""
+    await tasks.get(session, actor, task_id)
+    statement = page_statement(visible(actor).where(_touching(task_id)), OLDEST_FIRST, request)
+    return make_page(await session.all(statement), RelationRecord._make, OLDEST_FIRST, request)
+
+
+async def pages(
+    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
+) -> Mapping[int, Page[RelationRecord]]:
+    """The same page of relations for each task, in one statement."""
+    actor.require(Scope.TASKS_READ)
+    rows = await session.all(pages_statement(_of(actor, task_ids), _END.id.expression, OLDEST_FIRST, request))
+    return make_pages(rows, RelationRecord._make, OLDEST_FIRST, request, task_ids)
+
+
+async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
+    """How many relations each task has; a task without any is left out."""
+    actor.require(Scope.TASKS_READ)
+    statement = _of(actor, task_ids).with_only_columns(_END.id, func.count()).group_by(_END.id)
+    return {row[0]: row[1] for row in await session.all(statement)}
+
+
+def _of(actor: Actor, task_ids: Collection[int]) -> AnySelect:
+    """The relations of the tasks, once for each of the tasks that is an end."""
+    return visible(actor).join(_END, _touching(_END.id)).where(_END.id.in_(task_ids))
+
+
+@repeatable
+async def create(session: Session, actor: Actor, task_id: int, data: RelationCreate) -> RelationRecord:
+    """Relate a task to another, as a member of the projects of both.
+
+    Raises ``NotFound``, ``Forbidden``; ``BadUserInput`` for a task and itself; ``Conflict`` where they are related so
+    already, where a circle of blocking or duplicating would close, or where a task has ``MAX_RELATIONS`` of them.
+    """
+    actor.require(Scope.TASKS_WRITE)
+    task = await tasks.get(session, actor, task_id)
+    await require(session, actor, task.project_id, Role.MEMBER)
+    if data.target_id == task_id:
+        raise BadUserInput.at("/target_id", "a task does not relate to itself")
+    other = (await tasks.by_ids(session, actor, [data.target_id])).get(data.target_id)
+    if other is None:
+        raise NotFound("Task", pointer="/target_id")
+    await require(session, actor, other.project_id, Role.MEMBER)
+    ends: tuple[End, End] = (task, other)
+    if data.kind is RelationKind.RELATES_TO and other.id < task.id:
+        ends = (other, task)
+    await _check_number(session, *ends)
+    if (relation := await relate(session, actor, data.kind, *ends)) is None:
+        raise Conflict.at("/target_id", "the tasks are related so already", "duplicate")
+    return relation
+
+
+async def relate(
+    session: Session, actor: Actor, kind: RelationKind, source: End, target: End, *, notify: bool = True
+) -> RelationRecord | None:
+    """Store a relation and its events; None where it is there already.
+
+    The caller has checked who asks, and gives ``relates_to`` the task with the lower id first. Raises ``Conflict``
+    where a circle of blocking or duplicating would close.
+    """
+    if kind is not RelationKind.RELATES_TO:
+        await _check_circle(session, kind, source.id, target.id)
+    row = await session.first(
+        insert_or_ignore(session, Relation)
+        .values(
+            kind=kind.value, source_id=source.id, target_id=target.id, created_by_id=actor.user_id, created_at=now()
+        )
+        .returning(*COLUMNS)
+    )
+    if row is None:
+        return None
+    relation = RelationRecord._make(row)
+    await _record(session, actor, "relation.created", relation, (source, target), notify=notify)
+    return relation
+
+
+async def delete(session: Session, actor: Actor, relation_id: int, *, task_id: int | None = None) -> None:
+    """End a relation, as a member of the projects of both tasks. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    actor.require(Scope.TASKS_WRITE)
+    row = await session.first(visible(actor).where(Relation.id == relation_id).with_for_update(of=Relation))
+    if row is None or (task_id is not None and task_id not in (row.source_id, row.target_id)):
+        raise NotFound("Relation")
+    relation = RelationRecord._make(row)
+    found = await tasks.by_ids(session, actor, [relation.source_id, relation.target_id])
+    if len(found) < 2:  # one of them went to the trash a moment ago
+        raise NotFound("Relation")
+    ends = found[relation.source_id], found[relation.target_id]
+    for project_id in sorted({end.project_id for end in ends}):
+        await require(session, actor, project_id, Role.MEMBER)
+    await session.execute(sql_delete(Relation).where(Relation.id == relation_id))
+    await _record(session, actor, "relation.deleted", relation, ends)
+
+
+async def _check_number(session: Session, *ends: End) -> None:
+    for end in ends:
+        if await session.count(select(Relation.id).where(_touching(end.id))) >= MAX_RELATIONS:
+            raise Conflict(f"A task has at most {MAX_RELATIONS} relations")
+
+
+async def _check_circle(session: Session, kind: RelationKind, source_id: int, target_id: int) -> None:
+    if session.dialect == "postgresql":  # SQLite has one writer
+        await session.execute(select(func.pg_advisory_xact_lock(_BLOCKING_LOCK)))
+    # what may not be read counts, too, and so do tasks in the trash, which may come back
+    reached = select(Relation.target_id).where(Relation.kind == kind.value, Relation.source_id == target_id)
+    reach = reached.cte("reach", recursive=True)
+    reach = reach.union(
+        select(Relation.target_id)
+        .join(reach, Relation.source_id == reach.c.target_id)
+        .where(Relation.kind == kind.value)
+    )
+    if await session.first(select(reach.c.target_id).where(reach.c.target_id == source_id)) is not None:
+        raise Conflict.at(
+            "/target_id",
+            f"this would close a circle: the other task already {kind.value} this one, if only through others",
+            "cycle",
+        )
+
+
+async def _record(
+    session: Session, actor: Actor, kind: str, relation: RelationRecord, ends: tuple[End, End], *, notify: bool = True
+) -> None:
+    """An event in the history of each task. A task of another project is not named there: not all may read it."""
+    values: dict[str, Any] = {"kind": relation.kind}
+    if ends[0].project_id == ends[1].project_id:
+        values |= {"source_id": relation.source_id, "target_id": relation.target_id}
+    gone = kind == "relation.deleted"
+    changes = {name: (value, None) if gone else (None, value) for name, value in values.items()}
+    await events.record(
+        session,
+        actor,
+        *(
+            events.NewEvent(
+                kind, "relation", relation.id, changes, project_id=end.project_id, task_id=end.id, notify=notify
+            )
+            for end in ends
+        ),
+    )
