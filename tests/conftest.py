@@ -16,6 +16,7 @@ from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
 
+from api.graphql.context import EXECUTOR
 from api.main import create_app
 from api.state import State
 from core.settings import Settings
@@ -41,6 +42,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     summary(terminalreporter)
+
+
+# every document of a test is executed by its plan, where it has one, and not only one that comes again
+EXECUTOR.compile_after = 0
 
 
 @pytest.fixture(scope="session")

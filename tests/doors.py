@@ -86,10 +86,14 @@ def from_graphql(answer: Answer) -> Result:
     if "errors" not in answer.body:
         body = as_rest(answer.body["data"]["result"])
         return Result(answer.status, None, "", [], body, answer.headers)
-    [error] = answer.errors
+    error, *more = answer.errors
     assert not (answer.body.get("data") or {}).get("result")
-    pointers = ["/".join(map(to_snake_case, pointer.split("/"))) for pointer in answer.pointers]
-    return Result(answer.status, answer.code, error["message"], pointers, answer.body, answer.headers)
+    code = error["extensions"]["code"]
+    # variables that cannot be coerced have an error each
+    assert not more or {other["extensions"]["code"] for other in more} == {"BAD_USER_INPUT"} == {code}
+    found = [problem["pointer"] for one in answer.errors for problem in one["extensions"].get("errors", [])]
+    pointers = ["/".join(map(to_snake_case, pointer.split("/"))) for pointer in found]
+    return Result(answer.status, code, error["message"], pointers, answer.body, answer.headers)
 
 
 def _respell(value: Any, spell: Callable[[str], str]) -> Any:

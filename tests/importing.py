@@ -8,7 +8,7 @@ from sqlalchemy import func, insert, select
 
 from core.clock import now
 from db.engine import Database
-from db.models import Base, Comment, Project, Task, User
+from db.models import Base, Comment, Project, Relation, Task, User
 from services.imports.runs import ImportOptions, import_jira
 from services.imports.summary import Progress, Summary
 from tests.actors import Person
@@ -61,6 +61,14 @@ async def stored(database: Database, tracker: Tracker) -> dict[int, Any]:
             .where(Project.key == tracker.key)
         )
     return {row.number: row for row in rows}
+
+
+async def relations(database: Database, tracker: Tracker) -> list[tuple[int, str, int]]:
+    """The relations between the project's tasks, which are named by their numbers."""
+    numbers = {row.id: number for number, row in (await stored(database, tracker)).items()}
+    async with database.reading() as session:
+        rows = await session.all(select(Relation.source_id, Relation.kind, Relation.target_id))
+    return sorted((numbers[row[0]], row[1], numbers[row[2]]) for row in rows if row[0] in numbers)
 
 
 async def task(ada: Person, tracker: Tracker, number: int) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Tracker:
             made |= {"author": author, "updateAuthor": author}
         return made | ({} if body is None else {"body": body}) | fields
 
+    def link(self, other: Json, name: str = "Relates", *, inward: bool = False) -> Json:
+        """A link of the kind to another issue, as the issue that has it names it."""
+        return {"id": str(next(self._ids)), "type": {"name": name}, "inwardIssue" if inward else "outwardIssue": other}
+
     def issue(self, number: int, *, comments: list[Json] | None = None, **fields: Any) -> Json:
         """An issue; it is added to the files of the archive."""
         ref, comments = f"{self.key}-{number}", comments or []

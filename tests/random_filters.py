@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from core.clock import wire_format
 from db.engine import Database
-from db.models import Project, Tag, Task, User
+from db.models import Project, Relation, Tag, Task, User
 from services.node_ids import encode
 
 
@@ -20,6 +20,7 @@ class Vocabulary:
     users: dict[str, int] = field(default_factory=dict)
     projects: dict[str, int] = field(default_factory=dict)
     parents: dict[str, int] = field(default_factory=dict)
+    related: dict[str, int] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     moments: list[datetime] = field(default_factory=list)
@@ -37,6 +38,13 @@ class Vocabulary:
                 .order_by(Project.key, Task.number)
                 .limit(300)
             )
+            related = await session.all(
+                select(ref, Task.id)
+                .join(Project, Project.id == Task.project_id)
+                .where(Task.id.in_(select(Relation.target_id)))
+                .order_by(Project.key, Task.number)
+                .limit(300)
+            )
             tags = await session.scalars(select(Tag.name_folded).distinct().order_by(Tag.name_folded).limit(300))
             every = select(Task.title, Task.created_at).join(Project, Project.id == Task.project_id)
             sample = await session.all(every.where(Task.number % 37 == 0).order_by(Project.key, Task.number).limit(500))
@@ -45,6 +53,7 @@ class Vocabulary:
             {row[0]: row[1] for row in users},
             {row[0]: row[1] for row in projects},
             {row[0]: row[1] for row in parents},
+            {row[0]: row[1] for row in related},
             list(tags),
             words,
             sorted(moment for _, moment in sample),
@@ -54,9 +63,10 @@ class Vocabulary:
 _FIELDS = (
     *("status", "priority", "number", "title", "search", "project", "parent", "created_by", "assignees", "tags"),
     *("due_at", "completed_at", "created_at", "updated_at", "start_at", "overdue"),
+    *("relations", "blocked"),
 )
-REFERENCES = {"user": "users", "project": "projects", "parent": "parents"}
-TYPES = {"user": "User", "project": "Project", "parent": "Task"}
+REFERENCES = {"user": "users", "project": "projects", "parent": "parents", "related": "related"}
+TYPES = {"user": "User", "project": "Project", "parent": "Task", "related": "Task"}
 
 
 def to_rest(value: Any, vocabulary: Vocabulary) -> Any:
@@ -185,6 +195,14 @@ class Generator:
         return self._random.choice(
             [{"any": names}, {"none": names}, {"all": names[:2]}, {"is_empty": True}, {"is_empty": False}]
         )
+
+    def _relations(self) -> Any:
+        chosen: list[Any] = [("related", ref) for ref in self._several(sorted(self._known.related))]
+        named = [{"any": chosen}, {"none": chosen}] if chosen else []
+        return self._random.choice([*named, {"is_empty": True}, {"is_empty": False}])
+
+    def _blocked(self) -> bool:
+        return self._random.random() < 0.5
 
     def _overdue(self) -> bool:
         return self._random.random() < 0.5

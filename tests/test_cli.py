@@ -288,7 +288,8 @@ class TestPurgeTrash:
 class TestImportJira:
     def test_summary_tells_what_was_done(self, admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
         busy(tracker, 12)
-        tracker.issue(13, summary="a\0b", priority={"name": "Soonish"}, issuelinks=[{}, {}], parent={"id": "9"})
+        links = [tracker.link(tracker.issue(14)), tracker.link({"id": "absent"}), {}]
+        tracker.issue(13, summary="a\0b", priority={"name": "Soonish"}, issuelinks=links, parent={"id": "9"})
         path = tracker.pack(tmp_path)
 
         first, second = admin("import", "jira", path), admin("import", "jira", path, "--batch", "3")
@@ -299,16 +300,17 @@ class TestImportJira:
             "People": ["7", "0"],
             "Members of projects": ["7"],
             "Tags": ["4", "0"],
-            "Tasks": ["13", "0"],
+            "Tasks": ["14", "0"],
             "of them subtasks": ["3"],
             "Comments": ["18", "0"],
+            "Relations": ["1", "0"],
         }
-        assert table(second.output)["Tasks"] == ["0", "13"]
+        assert table(second.output)["Tasks"] == ["0", "14"]
         assert table(second.output)["Comments"] == ["0", "18"]
         said = " ".join(first.output.split())
         for fact in (
             "Subtasks whose parent is not here 1",
-            "relations can be imported) 2",
+            "Links whose other issue is not here 1",
             f"{tracker.key}-13 (1)",
             "priority “Soonish” (1)",
             "Seconds ",

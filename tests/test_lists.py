@@ -30,11 +30,15 @@ async def place(ada: Person, people: People) -> Place:
     project = await ada.project()
     task = await ada.task(project_id=project["id"], title="0")
     for number in range(1, ROWS):
-        await ada.task(project_id=project["id"], parent_id=task["id"], title=str(number))
+        below = await ada.task(project_id=project["id"], parent_id=task["id"], title=str(number))
+        await ada.post(f"/tasks/{task['id']}/relations", {"kind": "relates_to", "target_id": below["id"]})
+        await ada.post("/saved-views", {"name": str(number)})
         await ada.comment(task["id"], str(number))
         await ada.invite(project, await people())
         await ada.project()
-    await ada.task(project_id=project["id"], parent_id=task["id"], title="last")
+    last = await ada.task(project_id=project["id"], parent_id=task["id"], title="last")
+    await ada.post(f"/tasks/{task['id']}/relations", {"kind": "blocks", "target_id": last["id"]})
+    await ada.post("/saved-views", {"name": "last"})
     await ada.comment(task["id"], "last")
     return Place(ada, project, task)
 
@@ -43,7 +47,9 @@ REST = {
     "/tasks?project_id={project}": 6,
     "/tasks?parent_id={task}": 5,
     "/tasks/{task}/comments": 5,
-    "/tasks/{task}/history": 6,
+    "/tasks/{task}/relations": 5,
+    "/tasks/{task}/history": 11,
+    "/saved-views": 5,
     "/projects": 6,
     "/projects/{project}/members": 5,
     "/users": 5,
@@ -62,7 +68,9 @@ GRAPHQL = {
     "project(id: $project) { tasks(orderBy: {field: TITLE}@) }": 6,
     "project(id: $project) { members%s }": 5,
     "task(id: $task) { comments%s }": 5,
-    "task(id: $task) { history%s }": 6,
+    "task(id: $task) { relations%s }": 5,
+    "task(id: $task) { history%s }": 11,
+    "savedViews%s": 5,
     "task(id: $task) { subtasks%s }": 5,
     "task(id: $task) { subtasks(filter: {priority: {eq: 1}}, orderBy: {field: ID, direction: ASC}@) }": 5,
 }

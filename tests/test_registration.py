@@ -37,11 +37,10 @@ NO_FEATURES = {
     "node_ids": "the form of global ids",
     "outputs": "the vocabulary of the features' results",
     "pagination": "the pages of every list",
+    "prepared": "what statements are built of",
     "rate_limits": "counted by the middleware, before any feature",
     "trash": "the operators' command is its door",
 }
-# tables that came with an earlier migration than the features that they are for
-FOLLOWING = {"relations", "saved_views"}
 # what a feature has under another name, and where
 ELSEWHERE = {
     ("history", "db/models"): "it reads db/models/events.py",
@@ -134,5 +133,5 @@ class TestRegistrations:
         assert lacking == ELSEWHERE.keys()
         assert layers["api/routes"] - features == {"admin", "meta"}, "a route module without a service of its name"
         alone = layers["db/models"] - set(_modules(services))
-        assert alone == {"base"} | FOLLOWING, "a model without a service of its name"
+        assert alone == {"base"}, "a model without a service of its name"
         assert set(_modules(services)) >= NO_FEATURES.keys(), "an exception for what is not there any more"

@@ -12,16 +12,27 @@ from graphql_schema.schema import schema
 from services.actors import Scope
 from tests.actors import Anonymous, Person
 from tests.conftest import People
-from tests.doors import Call, Door, Result, nothing_written, on_both_doors
-from tests.operations import OPERATIONS, run
+from tests.doors import Door, Result, nothing_written, on_both_doors
+from tests.operations import ACCOUNTS, OPERATIONS, run
 
 READ = {
-    *("me", "user", "users", "tasks", "get_task", "get_task_with_relations", "get_project", "list_projects"),
+    *(
+        "get_me",
+        "get_user",
+        "list_users",
+        "list_tasks",
+        "get_task",
+        "get_task_with_relations",
+        "get_project",
+        "list_projects",
+    ),
     *("count_tasks", "list_members", "list_tags", "get_tag", "list_comments", "get_comment", "list_task_history"),
+    *("list_relations", "get_relation", "list_saved_views", "get_saved_view"),
 }
 WRITE = {
     *("create_task", "update_task", "put_task", "delete_task", "restore_task", "create_tag", "update_tag"),
     *("delete_tag", "create_comment", "update_comment", "delete_comment"),
+    *("create_relation", "delete_relation", "create_saved_view", "update_saved_view", "delete_saved_view"),
     *("create_tasks", "update_tasks", "delete_tasks", "update_matching_tasks"),
 }
 PROJECTS = {"create_project", "update_project", "delete_project", "add_member", "update_member", "remove_member"}
@@ -40,34 +51,6 @@ ALLOWED: dict[tuple[str, ...], set[str]] = {
 """ACCOUNT is in none: who holds a key must not be able to make another, or to lock the owner out."""
 
 
-def mutation(field: str, answer: str) -> str:
-    name = field[0].upper() + field[1:]
-    return f"mutation($input: {name}Input!) {{ result: {field}(input: $input) {{ {answer} }} }}"
-
-
-CALLS = {
-    "me": Call("GET /users/me", "{ result: me { id } }"),
-    "user": Call("GET /users/{id}", "query($id: ID!) { result: user(id: $id) { id } }", node="User"),
-    "users": Call("GET /users", "{ result: users { edges { node { id } } } }"),
-    "tasks": Call("GET /tasks", "{ result: tasks { edges { node { id } } } }"),
-    "update_me": Call("PATCH /users/me", mutation("updateMe", "user { id }")),
-    "change_password": Call("POST /users/me/password", mutation("changePassword", "user { id }")),
-    "list_sessions": Call("GET /users/me/sessions", "{ result: sessions { edges { node { id } } } }"),
-    "end_session": Call(
-        "DELETE /users/me/sessions/{id}", mutation("endSession", "endedSessionId"), node="Session", id_in_input=True
-    ),
-    "list_api_keys": Call("GET /users/me/api-keys", "{ result: apiKeys { edges { node { id } } } }"),
-    "create_api_key": Call("POST /users/me/api-keys", mutation("createApiKey", "secret")),
-    "delete_api_key": Call(
-        "DELETE /users/me/api-keys/{id}", mutation("deleteApiKey", "deletedApiKeyId"), node="ApiKey", id_in_input=True
-    ),
-    "update_user": Call(
-        "PATCH /admin/users/{id}", mutation("updateUser", "user { id }"), node="User", id_in_input=True
-    ),
-    "clear_tasks": Call("DELETE /admin/clear-tasks", mutation("clearTasks", "message")),
-}
-
-
 @dataclass
 class World:
     """Something for every operation to work on, of one person; only the scopes can stand in its way."""
@@ -80,6 +63,8 @@ class World:
     task: int
     spare_task: int
     comment: int
+    relation: int
+    view: int
     tag: int
 
     @classmethod
@@ -89,13 +74,18 @@ class World:
         await ada.invite(project, bob)
         task, spare_task = await ada.task(project_id=project["id"], tags=["bug"]), await ada.task()
         comment = await ada.comment(task["id"])
+        related = await ada.post(f"/tasks/{task['id']}/relations", {"kind": "blocks", "target_id": spare_task["id"]})
         [tag] = (await ada.get(f"/projects/{project['id']}/tags")).json()
-        return cls(ada, bob, cid, project["id"], spare["id"], task["id"], spare_task["id"], comment["id"], tag["id"])
+        view = await ada.post("/saved-views", {"name": "Mine"})
+        return cls(
+            *(ada, bob, cid, project["id"], spare["id"], task["id"], spare_task["id"]),
+            *(comment["id"], related.json()["id"], view.json()["id"], tag["id"]),
+        )
 
     async def ask(self, door: Door, caller: Anonymous, name: str) -> Result:
-        if name in CALLS:
+        if name in ACCOUNTS:
             values, id = self._arguments(door).get(name, (None, 0))
-            return await CALLS[name].on(door, caller, values, id=id)
+            return await ACCOUNTS[name].on(door, caller, values, id=id)
         body, ids = self._ids().get(name, (None, {}))
         return await run(door, name, caller, body, **ids)
 
@@ -103,7 +93,7 @@ class World:
         passwords = {"current_password": "x", "new_password": "long enough", "confirm_password": "long enough"}
         scope = "tasks:read" if door == "rest" else Scope.TASKS_READ.name
         return {
-            "user": (None, self.bob.id),
+            "get_user": (None, self.bob.id),
             "update_me": ({"full_name": "Not written"}, 0),
             "change_password": (passwords, 0),
             "end_session": (None, self.ada.actor.session_id or 0),
@@ -115,10 +105,17 @@ class World:
     def _ids(self) -> dict[str, tuple[Any, dict[str, Any]]]:
         task, project, tag = {"task_id": self.task}, {"project_id": self.project}, {"tag_id": self.tag}
         comment, member = task | {"comment_id": self.comment}, project | {"user_id": self.bob.id}
-        text = {"body": "x"}
+        view = {"saved_view_id": self.view}
+        relation, text = task | {"relation_id": self.relation}, {"body": "x"}
         return {
             **dict.fromkeys(("get_task", "get_task_with_relations"), (None, task)),
-            **dict.fromkeys(("list_comments", "list_task_history"), (None, task)),
+            **dict.fromkeys(("list_comments", "list_relations", "list_task_history"), (None, task)),
+            **dict.fromkeys(("get_saved_view", "delete_saved_view"), (None, view)),
+            "create_saved_view": ({"name": "New"}, {}),
+            "update_saved_view": ({"name": "Renamed"}, view),
+            "get_relation": (None, relation),
+            "create_relation": ({"kind": "relates_to", "target_id": self.spare_task}, task),
+            "delete_relation": (None, relation),
             **dict.fromkeys(("get_project", "list_members", "list_tags"), (None, project)),
             "get_tag": (None, tag),
             "get_comment": (None, comment),
@@ -147,8 +144,17 @@ class World:
 
 def operations() -> list[str]:
     """Every operation, those last that take away what others need."""
-    last = ["remove_member", "delete_comment", "delete_tag", "delete_task", "restore_task", "clear_tasks"]
-    return [name for name in [*CALLS, *OPERATIONS] if name not in last] + last
+    last = [
+        "delete_saved_view",
+        "delete_relation",
+        "remove_member",
+        "delete_comment",
+        "delete_tag",
+        "delete_task",
+        "restore_task",
+        "clear_tasks",
+    ]
+    return [name for name in [*ACCOUNTS, *OPERATIONS] if name not in last] + last
 
 
 class TestTable:
@@ -205,7 +211,7 @@ class TestCompleteness:
         assert sorted(rows) == sorted(operations())
 
     def test_every_mutation_is_in_the_table_or_open_to_all(self) -> None:
-        documents = [call.graphql for call in CALLS.values()] + [each.graphql for each in OPERATIONS.values()]
+        documents = [call.graphql for call in ACCOUNTS.values()] + [each.graphql for each in OPERATIONS.values()]
         asked = {found[1] for document in documents if (found := re.search(r"result: (\w+)", document))}
         mutations = schema._schema.type_map["Mutation"]
         assert isinstance(mutations, GraphQLObjectType)
