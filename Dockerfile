@@ -14,7 +14,8 @@ WORKDIR /build
 RUN python -m venv /opt/venv
 COPY requirements.txt .
 RUN /opt/venv/bin/pip install --no-cache-dir --no-compile --disable-pip-version-check \
-        --require-hashes --only-binary :all: -r requirements.txt \
+        --no-deps --require-hashes --only-binary :all: -r requirements.txt \
+    && /opt/venv/bin/pip check --disable-pip-version-check \
     && /opt/venv/bin/python -m compileall -q /opt/venv/lib
 
 # --- The image

@@ -10,16 +10,24 @@ WORKERS ?= 1
 TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # Options for pytest: make test ARGS="-k comments -x"
 ARGS ?=
+# Of the differential suite: how many calls, and which.
+STEPS ?= 20000
+SEED ?= 1
+# Of the executors' suite: how many documents on each database.
+DOCUMENTS ?= 20000
 
 PY = $(VENV)/bin/python
-PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r
+# Without --no-deps, pip looks for the newest of a package that another one asks for with an extra, such as
+# coverage[toml], and refuses it for lack of a hash. The lock files name every package, which `pip check` proves.
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes -r
+PIP_CHECK = $(PY) -m pip check --disable-pip-version-check >&2
 # Checks read no database and sign nothing; they must not need a .env either.
 CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test coverage check fmt fmt-check lint types imports migrate migration-check \
+.PHONY: help setup run test differential compiled bench coverage check fmt fmt-check lint types imports migrate migration-check \
         schema schema-check lock clean dotenv assets
 
 help:  ## This list
@@ -40,6 +48,17 @@ migrate: $(VENV)/.runtime dotenv  ## Bring the database of DATABASE_URL up to da
 
 test: $(VENV)/.dev assets  ## All tests, on SQLite and PostgreSQL (ARGS="-k name" for some of them)
 	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet $(ARGS)
+
+differential: $(VENV)/.dev assets  ## STEPS random calls through both doors, compared; SEED chooses others
+	@TANDEM_DIFFERENTIAL=$(STEPS) TANDEM_DIFFERENTIAL_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
+	  -o faulthandler_timeout=0 tests/test_differential.py $(ARGS)
+
+compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through both executors, compared; SEED chooses others
+	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
+	  -o faulthandler_timeout=0 tests/test_compiled_execution.py $(ARGS)
+
+bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (15 minutes)
+	@$(PY) -m benchmarks $(ARGS)
 
 coverage: $(VENV)/.dev assets  ## The same, with the lines and branches that no test reached
 	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet --cov $(ARGS)
@@ -104,12 +123,14 @@ $(VENV)/.made:
 $(VENV)/.runtime: requirements.txt $(VENV)/.made
 	@echo "Installing requirements.txt"
 	@$(PIP_INSTALL) requirements.txt
+	@$(PIP_CHECK)
 	@touch $@
 
 # The development set contains the runtime set, at the same versions.
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.made
 	@echo "Installing requirements-dev.txt"
 	@$(PIP_INSTALL) requirements-dev.txt
+	@$(PIP_CHECK)
 	@touch $@
 
 # No stamps for these two: the tools themselves know, in a moment, whether there is anything to do.
