@@ -1,7 +1,7 @@
 """What routes ask for: the caller, a session, preconditions, pages."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
@@ -40,8 +40,7 @@ AppState = Annotated[State, Depends(get_state)]
 
 async def get_actor(request: Request, state: AppState) -> Actor:
     """The caller, from ``X-API-Key`` or ``Authorization: Bearer``; GraphQL's context is made from this too."""
-    headers = request.headers
-    credentials = Credentials(headers.get("authorization"), headers.get("x-api-key"))
+    credentials = _credentials(request.scope["headers"])
     try:
         actor = await state.authenticator.authenticate(credentials)
     except TandemError:
@@ -50,6 +49,16 @@ async def get_actor(request: Request, state: AppState) -> Actor:
         raise
     await count_request(request.scope, state, actor)
     return actor
+
+
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> Credentials:
+    authorization = api_key = None
+    for name, value in headers:
+        if name == b"authorization" and authorization is None:
+            authorization = value.decode("latin-1")
+        elif name == b"x-api-key" and api_key is None:
+            api_key = value.decode("latin-1")
+    return Credentials(authorization, api_key)
 
 
 Caller = Annotated[Actor, Depends(get_actor)]

@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 _OPTIONS = tuple(
@@ -40,33 +39,41 @@ def include(app: FastAPI, routers: Iterable[APIRouter], *, prefix: str = "", in_
 
 
 class Directory:
-    """An ASGI application around the router: the routes of operations by the resource in their path.
+    """Finds the route of a request: by its method, the resource in its path, and how long the path is.
 
-    What it does not find (another method, no such path, pages, sockets) is left to the router.
+    As an ASGI application it stands around the router, to which it leaves what it does not find: another method, no
+    such path, pages, sockets.
     """
 
     def __init__(self, app: FastAPI, *, prefix: str) -> None:
         self._prefix, self._depth = prefix, prefix.count("/") + 1
         self._router, self._otherwise = app.router, app.router.middleware_stack
-        self._routes: dict[tuple[bool, str], list[APIRoute]] = {}
+        self._routes: dict[tuple[str, str, int], list[APIRoute]] = {}
         for route in app.router.routes:
             if isinstance(route, APIRoute):
-                self._routes.setdefault(self._key(route.path), []).append(route)
+                for method in route.methods or ():
+                    self._routes.setdefault(self._key(method, route.path), []).append(route)
         app.router.middleware_stack = self
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            for route in self._routes.get(self._key(scope["path"]), ()):
-                match, child = route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(child)
-                    scope["router"] = self._router
-                    await route.handle(scope, receive, send)
-                    return
-        await self._otherwise(scope, receive, send)
+    def find(self, scope: Scope) -> APIRoute | None:
+        """The route, with what the path says noted in the scope."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        for route in self._routes.get(self._key(scope["method"], path), ()):
+            match = route.path_regex.match(path)
+            if match is not None:
+                scope["path_params"] = match.groupdict()
+                scope["endpoint"], scope["route"], scope["router"] = route.endpoint, route, self._router
+                return route
+        return None
 
-    def _key(self, path: str) -> tuple[bool, str]:
-        versioned = path.startswith(self._prefix)
-        parts = path.split("/", self._depth + 1)
-        index = self._depth if versioned else 1
-        return versioned, parts[index] if len(parts) > index else ""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self.find(scope) if scope["type"] == "http" else None
+        if route is not None:
+            await route.handle(scope, receive, send)
+        else:
+            await self._otherwise(scope, receive, send)
+
+    def _key(self, method: str, path: str) -> tuple[str, str, int]:
+        parts = path.split("/")
+        index = self._depth if path.startswith(self._prefix) else 1
+        return method, parts[index] if len(parts) > index else "", len(parts)

@@ -74,11 +74,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     include(app, ROUTERS, prefix=PREFIX)
     # the paths of the source guide, without a version: the newest one
     include(app, ROUTERS, in_schema=False)
-    Directory(app, prefix=PREFIX)
+    directory = Directory(app, prefix=PREFIX)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     app.state.allowed_methods = MethodTable(app)
     problems.install(app)
-    app.add_middleware(RequestMiddleware, state=state)
+    app.add_middleware(RequestMiddleware, state=state, directory=directory)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,

@@ -5,13 +5,13 @@ from types import GenericAlias
 from typing import Any
 
 from fastapi import Request, Response, params
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from api.answers import writing
+from api.plans import PlannedRoute
 
 
-class StrictRoute(APIRoute):
+class StrictRoute(PlannedRoute):
     """A route that takes a body only of its own media type: JSON, or a form where it declares one.
 
     Another one is refused (415) before it is parsed. What the endpoint answers is written by ``api.answers``.

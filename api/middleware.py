@@ -1,11 +1,10 @@
 """One pure ASGI middleware around everything: request id, limits, time, access log, and the last resort for errors."""
 
+import asyncio
 import logging
 import re
 import time
-from typing import Any
 
-import anyio
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from api import problems
+from api.directory import Directory
+from api.plans import PlannedRoute, from_the_start
 from api.state import State
 from core import context
 from services.actors import Actor
@@ -27,9 +28,10 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 class RequestMiddleware:
     """Gives every request an id and a time, bounds its body, and answers for what nobody caught."""
 
-    def __init__(self, app: ASGIApp, state: State) -> None:
+    def __init__(self, app: ASGIApp, state: State, directory: Directory) -> None:
         self.app = app
         self._state = state
+        self._directory = directory
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,12 +66,12 @@ class RequestMiddleware:
         settings = self._state.settings
         try:
             limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds)
-            await self.app(inner, limited, send_with_headers)
+            await self._call(inner, limited, send_with_headers)
         except Exception as error:
             if responding:
                 logger.exception("failed while responding")
                 raise
-            response = await _answer(Request(inner), error)
+            response = await problems.answer(Request(inner), error)
             await response(inner, receive, send_with_headers)
         finally:
             context.request_id.reset(token)
@@ -82,11 +84,18 @@ class RequestMiddleware:
                 request_id=request_id,
             )
 
-
-async def _answer(request: Request, error: Exception) -> Any:
-    if isinstance(error, HTTPException):
-        return await problems.on_http_exception(request, error)
-    return await problems.on_unexpected(request, error)
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by the route's plan, or by FastAPI where there is none or the request does not fit it."""
+        route = self._directory.find(scope)
+        plan = route.plan if isinstance(route, PlannedRoute) else None
+        if plan is not None and not scope["app"].dependency_overrides:
+            request = Request(scope, receive)
+            response = await plan(request)
+            if response is not None:
+                await response(scope, receive, send)
+                return
+            receive = from_the_start(request, receive)
+        await self.app(scope, receive, send)
 
 
 def _too_large() -> HTTPException:
@@ -111,14 +120,15 @@ def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Rece
             return refuse
     size = 0
     finished = False
-    deadline = anyio.current_time() + timeout
+    deadline = 0.0
 
     async def bounded() -> Message:
-        nonlocal size, finished
+        nonlocal size, finished, deadline
         if finished:
             return await receive()
+        deadline = deadline or asyncio.get_running_loop().time() + timeout
         try:
-            with anyio.fail_after(max(0.001, deadline - anyio.current_time())):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError:
             raise HTTPException(408, "The body came too slowly", {"Connection": "close"}) from None

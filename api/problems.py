@@ -1,9 +1,8 @@
 """Errors on the REST door: ``application/problem+json`` (RFC 9457), with the code that GraphQL gives too."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
@@ -158,13 +157,21 @@ async def on_unexpected(_request: Request, error: Exception) -> Response:
     return problem(500, "INTERNAL_SERVER_ERROR", GENERIC)
 
 
+HANDLERS: Mapping[type[Exception], Callable[..., Awaitable[Response]]] = {
+    TandemError: on_tandem_error,
+    RequestValidationError: on_validation_error,
+    HTTPException: on_http_exception,
+    ValueError: on_value_error,
+}
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The response for whatever was raised."""
+    handler = next((HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS), on_unexpected)
+    return await handler(request, error)
+
+
 def install(app: FastAPI) -> None:
-    """Register the handlers."""
-    handlers: dict[Any, Any] = {
-        TandemError: on_tandem_error,
-        RequestValidationError: on_validation_error,
-        HTTPException: on_http_exception,
-        ValueError: on_value_error,
-    }
-    for kind, handler in handlers.items():
+    """Register the handlers with FastAPI, which calls the routes that have no plan."""
+    for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)

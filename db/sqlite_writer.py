@@ -2,19 +2,18 @@
 
 aiosqlite takes every call to a thread: creating a task is 27 of them, 50 to 100 µs of CPU each. Here what is known to
 be short is done where it is asked for, on the event loop: statements about one row, and reads for as long as
-``BUDGET_SECONDS``. What may take long is done in a thread: waiting for another process's transaction, everything
+their budget lasts. What may take long is done in a thread: waiting for another process's transaction, everything
 about many rows or much text, and every COMMIT, which waits for the disk.
 """
 
 import asyncio
 import re
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from db.sqlite import BUDGET_SECONDS, PRAGMAS, STEPS
+from db.sqlite import PRAGMAS, STEPS, Budget
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,8 +38,7 @@ class WritingConnection:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
         for pragma in (*PRAGMAS, "busy_timeout = 0"):
             self._connection.execute(f"PRAGMA {pragma}")
-        self._deadline = float("inf")
-        self._connection.set_progress_handler(lambda: time.perf_counter() > self._deadline, STEPS)
+        self._budget = Budget()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._running: Future[Any] | None = None
 
@@ -69,13 +67,14 @@ class WritingConnection:
         self._thread.submit(self._connection.close)
         self._thread.shutdown(wait=False)
 
-    def within(self, seconds: float, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something here; ``sqlite3.OperationalError`` (interrupted) where it takes longer."""
-        self._deadline = time.perf_counter() + seconds
+    def within_budget(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something here; ``sqlite3.OperationalError`` (interrupted) where it takes longer than the budget."""
+        self._budget.begin()
+        self._connection.set_progress_handler(self._budget.exceeded, STEPS)
         try:
             return work(*args, **kwargs)
         finally:
-            self._deadline = float("inf")
+            self._connection.set_progress_handler(None, 0)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something in the thread."""
@@ -134,7 +133,7 @@ class Cursor:
                 await connection.in_thread(connection.begin, sql)
         elif sql.startswith("SELECT"):
             try:
-                connection.within(BUDGET_SECONDS, self._run, sql, parameters)
+                connection.within_budget(self._run, sql, parameters)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                     raise

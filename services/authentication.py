@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 
@@ -16,8 +17,10 @@ from core.clock import now
 from core.tokens import AccessTokens, InvalidToken, fingerprint
 from db.engine import Database
 from db.models import ApiKey, LoginSession, User
+from db.statements import Prepared
 from services.actors import ALL_SCOPES, ANONYMOUS, SERVER_KEY, Actor, Scope, widen
 from services.errors import Forbidden, Unauthenticated
+from services.prepared import parameter
 
 MEMORY_SECONDS = 1.0
 MAX_REMEMBERED = 10_000
@@ -25,6 +28,17 @@ KEY_USE_RESOLUTION = timedelta(minutes=1)
 MAX_KEY_LENGTH = 200
 
 Slot = tuple[str, str | int]
+
+_SESSION: Prepared[Any] = Prepared(
+    select(User.is_admin)
+    .join(LoginSession, LoginSession.user_id == User.id)
+    .where(
+        LoginSession.id == parameter("session_id"),
+        LoginSession.ended_at.is_(None),
+        User.id == parameter("user_id"),
+        User.disabled.is_(False),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +91,7 @@ class Authenticator:
         return actor
 
     async def _load_session(self, user_id: int, session_id: int) -> Actor | None:
-        async with self._database.reading() as session:
-            row = await session.first(
-                select(User.is_admin)
-                .join(LoginSession, LoginSession.user_id == User.id)
-                .where(
-                    LoginSession.id == session_id,
-                    LoginSession.ended_at.is_(None),
-                    User.id == user_id,
-                    User.disabled.is_(False),
-                )
-            )
+        row = await self._database.reads.first(_SESSION(session_id=session_id, user_id=user_id))
         if row is None:
             return None
         scopes = ALL_SCOPES if row.is_admin else ALL_SCOPES - {Scope.ADMIN}

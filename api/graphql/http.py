@@ -11,6 +11,7 @@ from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
+from api.plans import PlannedRoute
 from graphql_schema.errors import format_error, from_service, request_error
 from graphql_schema.execution import (
     MUTATION,
@@ -25,7 +26,7 @@ from graphql_schema.execution import (
 from services.actors import ANONYMOUS, Actor
 from services.errors import Forbidden, TandemError, Unauthenticated, from_database
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"

@@ -1,0 +1,294 @@
+"""How a route's endpoint is called, worked out once: FastAPI finds it out anew for every request.
+
+FastAPI walks the tree of dependencies, of their parameters and of the parameters' types on each request: 300 µs for a
+task by its id, of which the database takes 20. Here the same tree (``Dependant``) is turned into one Python function::
+
+    async def plan(request):
+        q = grouped(request.scope["query_string"])
+        try:
+            p0 = v0(path["task_id"])             # a parameter, by pydantic's validator of its field
+        except ValidationError:
+            return None
+        d0 = await call0(request=request)        # a dependency
+        ...
+        return await endpoint(task_id=p0, actor=d1, session=d2)
+
+Parameters are checked before any dependency is called. Where one does not hold, nothing has happened yet, and the
+request is left to FastAPI, which calls things in its own order and makes the errors. A route that has something which
+is not provided for here (a form, a cookie, a security scheme, an override) is FastAPI's altogether.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from copy import copy
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+from urllib.parse import parse_qsl
+
+import orjson
+from fastapi import Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope
+
+Plan = Callable[[Request], Awaitable[Response | None]]
+"""The response; None where the request is left to FastAPI, before anything has been done for it."""
+
+
+class NotPlannable(Exception):
+    """The route holds something that is left to FastAPI; the message says what."""
+
+
+class PlannedRoute(APIRoute):
+    """A route with a plan, for ``api.middleware`` to call it by; FastAPI calls it where the request does not fit."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.plan: Plan | None = None
+        with suppress(NotPlannable):
+            self.plan = plan_of(self)
+
+
+def from_the_start(request: Request, receive: Receive) -> Receive:
+    """``receive`` for somebody who has not read the body, where a plan has."""
+    body: bytes | None = getattr(request, "_body", None)
+    if body is None:
+        return receive
+
+    async def again() -> Message:
+        nonlocal body
+        if body is None:
+            return await receive()
+        message, body = {"type": "http.request", "body": body, "more_body": False}, None
+        return message
+
+    return again
+
+
+def plan_of(route: APIRoute) -> Plan:
+    """The plan of a route. Raises ``NotPlannable``."""
+    endpoint = route.dependant.call
+    if not (hasattr(endpoint, "written") or (route.response_field is None and _answers_a_response(route))):
+        raise NotPlannable("FastAPI writes the answer")
+    return _Writer(route).plan()
+
+
+def _answers_a_response(route: APIRoute) -> bool:
+    return route.endpoint.__annotations__.get("return") is Response
+
+
+class _Writer:
+    """Writes the function of one route."""
+
+    def __init__(self, route: APIRoute) -> None:
+        self._route = route
+        self._parameters: list[str] = []
+        self._calls: list[str] = []
+        self._scope: dict[str, Any] = {
+            "ValidationError": ValidationError,
+            "ClientDisconnect": ClientDisconnect,
+            "JSONDecodeError": orjson.JSONDecodeError,
+            "AsyncExitStack": AsyncExitStack,
+            "grouped": _grouped,
+            "headers_of": _headers_of,
+            "copy": copy,
+            "given": _given,
+            "loads": orjson.loads,
+        }
+        self._known: dict[Any, str] = {}
+        self._wants: set[str] = set()
+
+    def plan(self) -> Plan:
+        call = self._call(self._route.dependant)
+        lines = ["async def plan(request):", "    scope = request.scope"]
+        if "body" in self._wants:
+            # another media type is refused by those who know which ones there are
+            lines += [
+                "    if headers_of(scope, ('content-type',)).get('content-type') != 'application/json': return None",
+                "    try: body = await request.body()",
+                "    except ClientDisconnect: return None",
+            ]
+        lines += ["    try:"]
+        if "path" in self._wants:
+            lines.append("        path = scope['path_params']")
+        if "query" in self._wants:
+            lines.append("        query = grouped(scope['query_string'])")
+        if "header" in self._wants:
+            lines.append(f"        headers = headers_of(scope, {self._scope['header_names']!r})")
+        lines += [f"        {line}" for line in self._parameters] or ["        pass"]
+        lines += ["    except (ValidationError, JSONDecodeError): return None"]
+        if "response" in self._wants:
+            lines.append("    response = given()")
+        indent = "    "
+        if "stack" in self._wants:
+            lines.append("    async with AsyncExitStack() as stack:")
+            indent += "    "
+        lines += [indent + line for line in self._calls]
+        lines.append(f"{indent}return await {call}")
+        # every name in it is made here; names of parameters stand in it as literals or keywords of functions of ours
+        exec(compile("\n".join(lines), f"<plan of {self._route.name}>", "exec"), self._scope)  # noqa: S102
+        plan: Plan = self._scope["plan"]
+        return plan
+
+    def _keep(self, value: Any) -> str:
+        name = f"k{len(self._scope)}"
+        self._scope[name] = value
+        return name
+
+    def _call(self, dependant: Dependant) -> str:
+        """The expression that calls a dependency or the endpoint, after what it depends on."""
+        if dependant.cookie_params or dependant.background_tasks_param_name or dependant.http_connection_param_name:
+            raise NotPlannable("a cookie, background tasks or a connection")
+        if dependant.security_scopes_param_name or dependant.own_oauth_scopes or dependant.concurrency:
+            raise NotPlannable("scopes of OAuth, or a bound on concurrency")
+        arguments = {}
+        for inner in dependant.dependencies:
+            value = self._dependency(inner)
+            if inner.name is not None:
+                arguments[inner.name] = value
+        for name, fields in (
+            ("path", dependant.path_params),
+            ("query", dependant.query_params),
+            ("header", dependant.header_params),
+        ):
+            for each in fields:
+                self._wants.add(name)
+                arguments[each.name] = self._parameter(name, each.name, each.alias, each.field_info)
+        if dependant.body_params:
+            [body] = dependant.body_params
+            arguments[body.name] = self._body(body.field_info)
+        if dependant.request_param_name:
+            arguments[dependant.request_param_name] = "request"
+        if dependant.response_param_name:
+            self._wants.add("response")
+            arguments[dependant.response_param_name] = "response"
+        return f"{self._keep(dependant.call)}({', '.join(f'{name}={value}' for name, value in arguments.items())})"
+
+    def _dependency(self, dependant: Dependant) -> str:
+        """The variable that holds what a dependency answers; it is called once, whoever depends on it."""
+        call = dependant.call
+        if not isfunction(call) or not dependant.use_cache:
+            raise NotPlannable("a dependency that is no function, or called each time")
+        if call in self._known:
+            return self._known[call]
+        if isasyncgenfunction(call):
+            if dependant.scope != "function":
+                raise NotPlannable("a dependency that outlives the endpoint")
+            self._wants.add("stack")
+            managed = Dependant(**{name: getattr(dependant, name) for name in Dependant.__slots__})
+            managed.call = asynccontextmanager(call)
+            expression = f"await stack.enter_async_context({self._call(managed)})"
+        elif iscoroutinefunction(call):
+            expression = f"await {self._call(dependant)}"
+        else:
+            raise NotPlannable("a dependency that blocks")
+        self._known[call] = variable = f"d{len(self._known)}"
+        self._calls.append(f"{variable} = {expression}")
+        return variable
+
+    def _parameter(self, place: str, name: str, alias: str, field: FieldInfo) -> str:
+        """The variable that holds a parameter."""
+        variable = f"p{len(self._parameters)}"
+        model = field.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            if place != "query":
+                raise NotPlannable("a model of headers")
+            source = f"{self._keep(_reader(model))}(query)"
+            self._parameters.append(f"{variable} = {self._keep(_validator(field))}({source})")
+            return variable
+        validate = self._keep(_validator(field))
+        if place == "path":
+            self._parameters.append(f"{variable} = {validate}(path[{name!r}])")
+            return variable
+        many = _is_list(field.annotation)
+        if place == "header":
+            if many:
+                raise NotPlannable("a header that repeats")
+            alias = alias.lower() if field.alias else name.replace("_", "-")
+            self._scope["header_names"] = (*self._scope.get("header_names", ()), alias)
+        source = "query" if place == "query" else "headers"
+        value = f"{source}[{alias!r}]" + ("[-1]" if place == "query" and not many else "")
+        default = field.get_default(call_default_factory=True)
+        if field.is_required() or field.validate_default or default is PydanticUndefined:
+            raise NotPlannable("a parameter that must be given, or whose default is checked")
+        kept = self._keep(default)
+        missing = kept if default is None or isinstance(default, (str, int, bool)) else f"copy({kept})"
+        self._parameters.append(f"{variable} = {validate}({value}) if {alias!r} in {source} else {missing}")
+        return variable
+
+    def _body(self, field: FieldInfo) -> str:
+        """The variable that holds the body."""
+        model = field.annotation
+        if isinstance(field, params.Form) or getattr(field, "embed", None) or not field.is_required():
+            raise NotPlannable("a form, or a body that may be missing")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise NotPlannable("a body that is no model")
+        self._wants.add("body")
+        self._parameters.append(f"body_ = {self._keep(_validator(field))}(loads(body))")
+        return "body_"
+
+
+def _validator(field: FieldInfo) -> Callable[[Any], Any]:
+    """What a parameter's field makes of a value, as FastAPI has it. Raises ``ValidationError``."""
+    kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    validate: Callable[[Any], Any] = adapter.validator.validate_python
+    return validate
+
+
+def _reader(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str, Any]]:
+    """Gathers the fields of a model of query parameters, for pydantic: lists whole, of the others the last one."""
+    fields = model.model_fields.items()
+    if any(field.alias or field.validation_alias for _, field in fields):
+        raise NotPlannable("a model of parameters with other names")
+    lists = {name for name, field in fields if _is_list(field.annotation)}
+    known = dict.fromkeys(name for name, _ in fields)
+
+    def read(query: dict[str, list[str]]) -> dict[str, Any]:
+        # what is unknown is handed on, to be refused as it came
+        return {
+            name: values if name in lists or (name not in known and len(values) > 1) else values[-1]
+            for name, values in query.items()
+        }
+
+    return read
+
+
+def _is_list(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _is_list(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return any(_is_list(part) for part in get_args(annotation))
+    return isinstance(origin, type) and issubclass(origin, Sequence)
+
+
+def _grouped(query_string: bytes) -> dict[str, list[str]]:
+    """The values of each query parameter, in their order."""
+    grouped: dict[str, list[str]] = {}
+    if query_string:
+        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+            grouped.setdefault(name, []).append(value)
+    return grouped
+
+
+def _headers_of(scope: Scope, names: Sequence[str]) -> dict[str, str]:
+    """Those of the headers that are there; of one that repeats the first."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name = raw.decode("latin-1")
+        if name in names and name not in found:
+            found[name] = value.decode("latin-1")
+    return found
+
+
+def _given() -> Response:
+    """A response for an endpoint to set headers of."""
+    response = Response.__new__(Response)
+    response.raw_headers = []
+    return response
