@@ -3,12 +3,13 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import (
     URL,
     CursorResult,
     Executable,
+    FromClause,
     Row,
     Select,
     event,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
@@ -29,6 +31,7 @@ from db.statements import Bound, Command, Compiler, Statement
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 AnySelect = Select[*tuple[Any, ...]]
 AnyRow = Row[*tuple[Any, ...]]
+R = TypeVar("R", bound=tuple[Any, ...])
 DialectName = Literal["sqlite", "postgresql"]
 
 
@@ -93,11 +96,23 @@ class Session:
     def __init__(self, dialect: DialectName) -> None:
         self.dialect = dialect
 
-    async def all(self, statement: Statement, rows: Parameters = None) -> Sequence[AnyRow]:
+    @overload
+    async def all(self, statement: Bound[R]) -> Sequence[R]: ...
+
+    @overload
+    async def all(self, statement: Executable, rows: Parameters = None) -> Sequence[AnyRow]: ...
+
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
         """Every row; with ``rows``, of an INSERT … RETURNING of them, in any order."""
         raise NotImplementedError
 
-    async def first(self, statement: Statement) -> AnyRow | None:
+    @overload
+    async def first(self, statement: Bound[R]) -> R | None: ...
+
+    @overload
+    async def first(self, statement: Executable) -> AnyRow | None: ...
+
+    async def first(self, statement: Any) -> Any:
         raise NotImplementedError
 
     async def one(self, statement: Statement) -> AnyRow:
@@ -132,7 +147,7 @@ class ReadingSession(Session):
         super().__init__(database.dialect)
         self._database, self._reader, self._compiler = database, reader, compiler
 
-    async def all(self, statement: Statement, rows: Parameters = None) -> Sequence[AnyRow]:
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
         if rows is not None:
             raise TypeError("a reading session writes nothing")
         command = self._compiler.command(statement)
@@ -140,13 +155,13 @@ class ReadingSession(Session):
             observe(command.sql)
         return command.make_rows(await self._reader.run(command))
 
-    async def first(self, statement: Statement) -> AnyRow | None:
+    async def first(self, statement: Any) -> Any:
         rows = await self.all(statement)
         return rows[0] if rows else None
 
     async def one(self, statement: Statement) -> AnyRow:
         [row] = await self.all(statement)
-        return row
+        return cast(AnyRow, row)
 
     async def scalar(self, statement: Statement) -> Any:
         rows = await self.all(statement)
@@ -167,11 +182,14 @@ class WritingSession(Session):
         self._engine = engine
         self._connection: AsyncConnection | None = None
 
-    async def all(self, statement: Statement, rows: Parameters = None) -> Sequence[AnyRow]:
-        return (await self._run(statement, rows)).all()
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
+        found = (await self._run(statement, rows)).all()
+        record = statement.prepared.record if isinstance(statement, Bound) else None
+        return found if record is None else [record._make(row) for row in found]
 
-    async def first(self, statement: Statement) -> AnyRow | None:
-        return (await self._run(statement)).first()
+    async def first(self, statement: Any) -> Any:
+        rows = await self.all(statement)
+        return rows[0] if rows else None
 
     async def one(self, statement: Statement) -> AnyRow:
         return (await self._run(statement)).one()
@@ -286,6 +304,13 @@ class Database:
         await self.engine.dispose()
 
 
+class _SqliteCompiler(SQLiteCompiler):
+    """SQLAlchemy's, which has no words for ``with_hint``: SQLite's are INDEXED BY, after the table."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        return text
+
+
 def _sqlite_engine(url: URL, _pool_size: int, pool_timeout: float) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -295,6 +320,7 @@ def _sqlite_engine(url: URL, _pool_size: int, pool_timeout: float) -> AsyncEngin
         # the interface is aiosqlite's, as far as SQLAlchemy needs it
         async_creator=lambda: cast(Any, connect(url.database or "")),
     )
+    engine.dialect.statement_compiler = _SqliteCompiler
     event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
 

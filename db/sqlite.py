@@ -2,8 +2,8 @@
 
 A statement runs where it is asked for, on the event loop: most take 10 to 500 µs, a hop to a thread and back 100 µs of
 CPU. One that takes longer is interrupted after ``BUDGET_SECONDS`` and begins again in a thread, where it may take its
-time; for a while it is sent there at once. The budget is processor time, and time on the clock only with a wide margin:
-on a busy machine the process is put aside for milliseconds at a time, whatever it is doing.
+time; after the second time in a row, it is sent there at once for a while. The budget is processor time, and time on
+the clock only with a wide margin: on a busy machine the process is put aside for milliseconds, whatever it is doing.
 """
 
 import asyncio
@@ -75,15 +75,19 @@ class SqliteReader:
         self._slots = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
         self._slow: OrderedDict[str, float] = OrderedDict()
+        self._interrupted: set[str] = set()
 
     async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
         """The rows as SQLite has them."""
         if not self._is_slow(command.sql):
             try:
-                return self._run_here(command)
+                rows = self._run_here(command)
+                if self._interrupted:
+                    self._interrupted.discard(command.sql)
+                return rows
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                    self._remember_slow(command.sql)
+                    self._note_interrupted(command.sql)
                 elif error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise self._translated(error, command) from error
             except sqlite3.Error as error:
@@ -154,7 +158,14 @@ class SqliteReader:
             return False
         return True
 
-    def _remember_slow(self, sql: str) -> None:
+    def _note_interrupted(self, sql: str) -> None:
+        """A statement is slow when it is interrupted twice in a row: the first time, it may have met a cold cache."""
+        if sql not in self._interrupted:
+            if len(self._interrupted) >= MAX_SLOW:
+                self._interrupted.clear()
+            self._interrupted.add(sql)
+            return
+        self._interrupted.discard(sql)
         self._slow[sql] = time.monotonic() + SLOW_SECONDS
         if len(self._slow) > MAX_SLOW:
             self._slow.popitem(last=False)

@@ -5,7 +5,7 @@ PostgreSQL's index (pg_trgm) needs no words of its own in a statement: the plann
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, literal, true
+from sqlalchemy import ColumnElement, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Boolean
@@ -44,13 +44,23 @@ def _match(element: _Match, compiler: Any, **options: Any) -> str:
     return f"{key} IN (SELECT rowid FROM {element.fts} WHERE {element.fts} MATCH {phrase})"  # noqa: S608 - names of ours, a bound phrase
 
 
-def contains(text: type[TaskText | CommentText], words: str) -> ColumnElement[bool]:
-    """Rows whose folded text contains the folded words, every character of which stands for itself."""
-    exact: ColumnElement[bool] = text.folded.contains(words, autoescape=True)
-    if len(words) < SHORTEST:
-        return exact
+def is_indexed(words: str) -> bool:
+    """Whether folded words are long enough for the index."""
+    return len(words) >= SHORTEST
+
+
+def patterns(words: str) -> tuple[str, ...]:
+    """What ``contains`` compares with, for folded words, every character of which stands for itself."""
+    like = "%" + words.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
     # a phrase in quotes has no operators
-    phrase = literal('"' + words.replace('"', '""') + '"')
+    return (like, '"' + words.replace('"', '""') + '"') if is_indexed(words) else (like,)
+
+
+def contains(text: type[TaskText | CommentText], like: Any, phrase: Any = None) -> ColumnElement[bool]:
+    """Rows whose folded text contains the words that ``patterns`` was given."""
+    exact: ColumnElement[bool] = text.folded.like(like, escape="/")
+    if phrase is None:
+        return exact
     if text is TaskText:
         return _TaskMatch(TaskText.task_id, phrase) & exact
     return _CommentMatch(CommentText.comment_id, phrase) & exact

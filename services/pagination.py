@@ -16,6 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 import orjson
 from sqlalchemy import ColumnElement, Integer, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeEngine
 
 from core.clock import to_utc
 from db.engine import AnySelect
@@ -38,6 +39,12 @@ class SortKey:
     id_column: InstrumentedAttribute[int]
     nullable: bool = False
     kind: Literal["timestamp", "integer", "text"] = "timestamp"
+
+    @property
+    def type_(self) -> TypeEngine[Any]:
+        """What a position is compared as: the column's own type, for SQLite compares the text that it stores; a number
+        as a larger one, for a made-up cursor may have what no SMALLINT holds."""
+        return Integer() if self.kind == "integer" else self.column.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +175,26 @@ def page_statement(statement: AnySelect, ordering: Ordering, request: PageReques
 def pages_statement(
     statement: AnySelect, parent: ColumnElement[Any], ordering: Ordering, request: PageRequest
 ) -> AnySelect:
-    """The same page for every parent in one statement: rows are numbered within their parent (window function).
-
-    The first column of the result is the parent's id.
-    """
+    """The same page for every parent in one statement. The first column of the result is the parent's id."""
     if request.cursor is not None:
         position = decode_cursor(ordering, request.cursor, pointer=request.pointer)
         statement = statement.where(rows_beyond(ordering, *position, backward=request.backward))
-    rank = func.row_number().over(partition_by=parent, order_by=order_terms(ordering, backward=request.backward))
+    return first_of_each(statement, parent, ordering, request.size + 1, backward=request.backward)
+
+
+def first_of_each(
+    statement: AnySelect, parent: ColumnElement[Any], ordering: Ordering, rows: Any, *, backward: bool
+) -> AnySelect:
+    """The first rows below every parent: they are numbered within it (window function).
+
+    The first column of the result is the parent's id.
+    """
+    rank = func.row_number().over(partition_by=parent, order_by=order_terms(ordering, backward=backward))
     ranked = statement.add_columns(parent.label("_parent"), rank.label("_rank")).subquery()
     own = [column for column in ranked.columns.values() if column.name not in {"_parent", "_rank"}]
     columns: list[ColumnElement[Any]] = [ranked.c["_parent"], *own]
     page: AnySelect = select(*columns)
-    return page.where(ranked.c["_rank"] <= request.size + 1).order_by(ranked.c["_parent"], ranked.c["_rank"])
+    return page.where(ranked.c["_rank"] <= rows).order_by(ranked.c["_parent"], ranked.c["_rank"])
 
 
 def make_pages(
@@ -210,32 +224,34 @@ def order_terms(ordering: Ordering, *, backward: bool) -> list[ColumnElement[Any
     return terms
 
 
-def rows_beyond(ordering: Ordering, value: Any, row_id: int, *, backward: bool) -> ColumnElement[bool]:
-    """The rows that come after a position in the order, before it where ``backward``."""
+def rows_beyond(ordering: Ordering, value: Any, row_id: Any, *, backward: bool) -> ColumnElement[bool]:
+    """The rows that come after a position in the order, before it where ``backward``.
+
+    The value and the id may be parameters; a value of None is a missing one.
+    """
     column, id_column = ordering.key.column, ordering.key.id_column
+    descending = ordering.descending != backward
+    if not isinstance(row_id, ColumnElement):
+        row_id = literal(row_id, id_column.type)
     if value is None:
-        tie = id_column < row_id if ordering.descending != backward else id_column > row_id
+        tie = id_column < row_id if descending else id_column > row_id
         among_nulls = and_(column.is_(None), tie)
         return or_(column.is_not(None), among_nulls) if backward else among_nulls
-    # bound with the column's own type: SQLite compares the text that it stores; but for numbers, which a made-up cursor
-    # may have larger than a SMALLINT
-    type_ = Integer() if ordering.key.kind == "integer" else column.type
-    return beyond(ordering, literal(value, type_), literal(row_id, id_column.type), backward=backward)
-
-
-def beyond(ordering: Ordering, value: Any, row_id: Any, *, backward: bool) -> ColumnElement[bool]:
-    """As ``rows_beyond``, for a value that is not null, and may be a parameter."""
-    column = ordering.key.column
-    position, here = tuple_(column, ordering.key.id_column), tuple_(value, row_id)
-    found = position < here if ordering.descending != backward else position > here
+    if not isinstance(value, ColumnElement):
+        value = literal(value, ordering.key.type_)
+    position, here = tuple_(column, id_column), tuple_(value, row_id)
+    found = position < here if descending else position > here
     if ordering.key.nullable and not backward:
         return or_(found, column.is_(None))
     return found
 
 
-def make_page(rows: Sequence[Any], make: Callable[[Any], T], ordering: Ordering, request: PageRequest) -> Page[T]:
+def make_page(
+    rows: Sequence[Any], make: Callable[[Any], T] | None, ordering: Ordering, request: PageRequest
+) -> Page[T]:
+    """A page of rows that were read with one more than asked for; of the rows as they are without ``make``."""
     more = len(rows) > request.size
-    items = [make(row) for row in rows[: request.size]]
+    items = list(rows[: request.size]) if make is None else [make(row) for row in rows[: request.size]]
     if request.backward:
         return Page(items[::-1], ordering, has_next=request.before is not None, has_previous=more)
     return Page(items, ordering, has_next=more, has_previous=request.after is not None or request.skip > 0)

@@ -143,6 +143,17 @@ SHAPES: dict[str, tuple[Request, int]] = {
     ),
 }  # fmt: skip
 
+OF_ALL_PROJECTS = {
+    "REST: tasks",
+    "REST: tasks and their number",
+    "REST: tasks with relations",
+    "GraphQL: tasks",
+    "GraphQL: tasks and their number",
+    "GraphQL: tasks with relations",
+    "GraphQL: subtasks, their counts and parents",
+    "GraphQL: history with actors",
+}
+
 
 async def test_statements_are_as_many_for_a_thousand_rows_as_for_ten(
     people: Callable[[], Awaitable[Person]], database: Database, statements: StatementCounter
@@ -158,7 +169,9 @@ async def test_statements_are_as_many_for_a_thousand_rows_as_for_ten(
             await request(person, newest)
             counts[shape].append(statements.count)
 
-    assert counts == {shape: [expected, expected] for shape, (_, expected) in SHAPES.items()}
+    # SQLite is told to merge the tasks of each of the caller's projects, which are read first
+    more = {shape: int(database.dialect == "sqlite" and shape in OF_ALL_PROJECTS) for shape in SHAPES}
+    assert counts == {shape: [expected + more[shape]] * 2 for shape, (_, expected) in SHAPES.items()}
 
 
 async def test_any_number_of_ids_is_one_statement_for_each_type(

@@ -1,10 +1,16 @@
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
 from db.types import UtcDateTime
+
+
+def _live(name: str) -> Index:
+    """Each project's tasks that are not in the trash, in an order: what lists read."""
+    live = text("deleted_at IS NULL")
+    return Index(f"ix_tasks_live_{name}", "project_id", name, "id", sqlite_where=live, postgresql_where=live)
 
 
 class Task(Created, Base):
@@ -34,7 +40,7 @@ class Task(Created, Base):
         CheckConstraint("status in ('pending', 'in_progress', 'completed', 'cancelled')", name="status"),
         CheckConstraint("priority between 1 and 5", name="priority"),
         Index("uq_tasks_project_id_number", "project_id", "number", unique=True),
-        Index(None, "project_id", "created_at", "id"),
+        *(_live(name) for name in ("created_at", "updated_at", "due_at", "priority")),
         Index(None, "parent_id"),
         Index(None, "created_by_id"),
         Index(

@@ -4,9 +4,11 @@ Every key of an object must hold (AND); ``and``, ``or`` and ``not`` nest. Condit
 null-aware: ``not`` of a condition is true for rows where the value is missing.
 """
 
+import operator as operators
 import unicodedata
+from collections.abc import Callable, Hashable
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, model_validator
 from sqlalchemy import ColumnElement, Integer, and_, exists, func, literal, not_, or_, select, true, type_coerce
@@ -33,6 +35,7 @@ SearchText = Annotated[
     ),
 ]
 OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
+_LOGIC = ("and_", "or_", "not_")
 
 
 def _one_of(description: str) -> Any:
@@ -191,45 +194,98 @@ _COLUMNS: dict[str, Any] = {
 }
 
 
+class Condition(NamedTuple):
+    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of."""
+
+    kind: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
+    parts: tuple["Condition", ...] = ()
+
+    @property
+    def shape(self) -> Hashable:
+        """What conditions have in common whose SQL differs in the values alone."""
+        return self.kind, len(self.values), tuple([part.shape for part in self.parts])
+
+    def all_values(self) -> list[Any]:
+        """The values, in the order in which ``compile_condition`` binds them."""
+        values = list(self.values)
+        for part in self.parts:
+            values += part.all_values()
+        return values
+
+
+Bind = Callable[[Any], Any]
+"""How a value stands in SQL: as itself, or as a parameter."""
+
+
 def compile_filter(data: TaskFilter, actor: Actor) -> ColumnElement[bool]:
     """The condition on ``tasks``. Raises ``BadUserInput`` for one nested too deeply or with too many conditions."""
-    budget = [MAX_CONDITIONS]
-    return _compile(data, actor, budget, depth=0)
+    return compile_condition(condition(data), actor, lambda value: value)
 
 
-def _compile(data: TaskFilter, actor: Actor, budget: list[int], *, depth: int) -> ColumnElement[bool]:
+def condition(data: TaskFilter) -> Condition:
+    """The filter, checked and put in order. Raises ``BadUserInput`` as ``compile_filter`` does."""
+    return _condition(data, [MAX_CONDITIONS], depth=0)
+
+
+def _condition(data: TaskFilter, budget: list[int], *, depth: int) -> Condition:
     if depth > MAX_DEPTH:
         raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
-    terms: list[ColumnElement[bool]] = []
+    parts: list[Condition] = []
     for name in sorted(data.model_fields_set):
         value = getattr(data, name)
         budget[0] -= 1
         if budget[0] < 0:
             raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
-        if name == "and_":
-            terms.append(and_(*(_compile(part, actor, budget, depth=depth + 1) for part in value)))
-        elif name == "or_":
-            terms.append(or_(*(_compile(part, actor, budget, depth=depth + 1) for part in value)))
-        elif name == "not_":
-            # a condition on a missing value is unknown in SQL: for the opposite it counts as false
-            terms.append(not_(func.coalesce(_compile(value, actor, budget, depth=depth + 1), literal(False))))
+        if name in _LOGIC:
+            inner = value if isinstance(value, list) else [value]
+            parts.append(Condition((name,), (), tuple(_condition(part, budget, depth=depth + 1) for part in inner)))
         elif name == "search":
-            terms.append(contains_text(value))
+            folded = fold_text(value)
+            parts.append(Condition(("search", trigrams.is_indexed(folded)), trigrams.patterns(folded)))
         elif name == "overdue":
-            overdue = and_(Task.due_at < now(), Task.status.in_(OPEN))
-            terms.append(overdue if value else not_(func.coalesce(overdue, literal(False))))
-        elif name == "assignees":
-            terms.extend(_assignees(value, actor))
-        elif name == "tags":
-            terms.extend(_tags(value))
-        elif name == "relations":
-            terms.extend(_relations(value, actor))
+            parts.append(Condition(("overdue", value), (now(),)))
         elif name == "blocked":
-            blocked = _related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
-            terms.append(blocked if value else not_(blocked))
+            parts.append(Condition(("blocked", value)))
         else:
-            terms.extend(_scalar(_COLUMNS[name], value))
-    return and_(*terms) if terms else true()
+            parts += [_operation(name, operator, given) for operator, given in sorted(value.sent().items())]
+    return parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts))
+
+
+def _operation(name: str, operator: str, given: Any) -> Condition:
+    if isinstance(given, bool):
+        return Condition((name, operator, given))
+    values = given if isinstance(given, list) else [given]
+    return Condition((name, operator), tuple(map(fold, values) if name == "tags" else values))
+
+
+def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnElement[bool]:
+    """The SQL of a condition on ``tasks``."""
+    name, *rest = condition.kind
+    values = [bind(value) for value in condition.values]
+    parts = [compile_condition(part, actor, bind) for part in condition.parts]
+    if name == "and_":
+        return and_(*parts) if parts else true()
+    if name == "or_":
+        return or_(*parts)
+    if name == "not_":
+        # a condition on a missing value is unknown in SQL: for the opposite it counts as false
+        return _not(parts[0])
+    if name == "search":
+        return _contains(*values)
+    if name == "overdue":
+        overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
+        return overdue if rest[0] else _not(overdue)
+    if name == "blocked":
+        blocked = _related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
+        return blocked if rest[0] else not_(blocked)
+    if name in _SETS:
+        return _of_set(_SETS[name](actor), actor, values, *rest)
+    return _of_column(_COLUMNS[name], values, *rest)
+
+
+def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return not_(func.coalesce(condition, literal(False)))
 
 
 def contains_text(words: str) -> ColumnElement[bool]:
@@ -237,12 +293,15 @@ def contains_text(words: str) -> ColumnElement[bool]:
 
     Words of fewer than three characters, folded, have no index: every text is read.
     """
-    folded = fold_text(words)
-    in_tasks = select(TaskText.task_id).where(trigrams.contains(TaskText, folded))
+    return _contains(*trigrams.patterns(fold_text(words)))
+
+
+def _contains(*patterns: Any) -> ColumnElement[bool]:
+    in_tasks = select(TaskText.task_id).where(trigrams.contains(TaskText, *patterns))
     in_comments = (
         select(Comment.task_id)
         .join(CommentText, CommentText.comment_id == Comment.id)
-        .where(trigrams.contains(CommentText, folded))
+        .where(trigrams.contains(CommentText, *patterns))
     )
     return Task.id.in_(in_tasks.union(in_comments))
 
@@ -252,58 +311,72 @@ def fold_text(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def _scalar(column: Any, data: Input) -> list[ColumnElement[bool]]:
-    terms: list[ColumnElement[bool]] = []
-    for operator, value in sorted(data.sent().items()):
-        if operator == "eq":
-            terms.append(column == value)
-        elif operator == "in_":
-            terms.append(column.in_(value))
-        elif operator == "is_null":
-            terms.append(column.is_(None) if value else column.is_not(None))
-        else:
-            terms.append(
-                {"gt": column > value, "gte": column >= value, "lt": column < value, "lte": column <= value}[operator]
-            )
-    return terms
+def _of_column(column: Any, values: list[Any], operator: str, wanted: bool | None = None) -> ColumnElement[bool]:
+    if operator == "is_null":
+        found: ColumnElement[bool] = column.is_(None) if wanted else column.is_not(None)
+    elif operator == "in_":
+        found = column.in_(values)
+    else:
+        found = _COMPARISONS[operator](column, values[0])
+    return found
 
 
-def _assignees(data: AssigneesFilter, actor: Actor) -> list[ColumnElement[bool]]:
-    def assigned(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        return exists(select(literal(1)).where(TaskAssignee.task_id == Task.id, *conditions))
-
-    return _set_terms(
-        data.sent(),
-        any_of=lambda ids: assigned(TaskAssignee.user_id.in_(ids)),
-        some=assigned,
-        me=lambda: assigned(TaskAssignee.user_id == actor.user_id),
-    )
+_COMPARISONS: dict[str, Any] = {
+    "eq": operators.eq,
+    "gt": operators.gt,
+    "gte": operators.ge,
+    "lt": operators.lt,
+    "lte": operators.le,
+}
 
 
-def _tags(data: TagsFilter) -> list[ColumnElement[bool]]:
-    def tagged(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        return exists(
-            select(literal(1))
-            .select_from(TaskTag)
-            .join(Tag, Tag.id == TaskTag.tag_id)
-            .where(TaskTag.task_id == Task.id, *conditions)
-        )
+def _of_set(
+    some: "Some", actor: Actor, values: list[Any], operator: str, wanted: bool | None = None
+) -> ColumnElement[bool]:
+    """A condition on what hangs on a task: ``some`` says whether there is any, or one of these."""
+    if operator == "any":
+        return some(values)
+    if operator == "all":
+        return and_(*(some([value]) for value in values))
+    if operator == "none":
+        return not_(some(values))
+    if operator == "me":
+        return some([actor.user_id]) if wanted else not_(some([actor.user_id]))
+    return not_(some(None)) if wanted else some(None)
 
-    return _set_terms(
-        data.sent(),
-        any_of=lambda names: tagged(Tag.name_folded.in_([fold(name) for name in names])),
-        some=tagged,
-    )
+
+Some = Callable[[list[Any] | None], ColumnElement[bool]]
+
+
+def _assigned(_actor: Actor) -> Some:
+    def some(ids: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if ids is None else [TaskAssignee.user_id.in_(ids)]
+        return exists(select(literal(1)).where(TaskAssignee.task_id == Task.id, *among))
+
+    return some
+
+
+def _tagged(_actor: Actor) -> Some:
+    def some(names: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if names is None else [Tag.name_folded.in_(names)]
+        tags = select(literal(1)).select_from(TaskTag).join(Tag, Tag.id == TaskTag.tag_id)
+        return exists(tags.where(TaskTag.task_id == Task.id, *among))
+
+    return some
 
 
 _OTHER = aliased(Task)
 
 
-def _relations(data: RelationsFilter, actor: Actor) -> list[ColumnElement[bool]]:
-    def related(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        return or_(*(_related(actor, near, *conditions) for near in (Relation.source_id, Relation.target_id)))
+def _relating(actor: Actor) -> Some:
+    def some(ids: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if ids is None else [_OTHER.id.in_(ids)]
+        return or_(*(_related(actor, near, *among) for near in (Relation.source_id, Relation.target_id)))
 
-    return _set_terms(data.sent(), any_of=lambda ids: related(_OTHER.id.in_(ids)), some=related)
+    return some
+
+
+_SETS = {"assignees": _assigned, "tags": _tagged, "relations": _relating}
 
 
 def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
@@ -315,19 +388,3 @@ def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> Colum
         .join(_OTHER, _OTHER.id == far)
         .where(near == Task.id, among_visible(_OTHER.project_id, actor), _OTHER.deleted_at.is_(None), *conditions)
     )
-
-
-def _set_terms(sent: dict[str, Any], *, any_of: Any, some: Any, me: Any = None) -> list[ColumnElement[bool]]:
-    terms: list[ColumnElement[bool]] = []
-    for operator, value in sorted(sent.items()):
-        if operator == "any":
-            terms.append(any_of(value))
-        elif operator == "all":
-            terms.extend(any_of([item]) for item in value)
-        elif operator == "none":
-            terms.append(not_(any_of(value)))
-        elif operator == "me":
-            terms.append(me() if value else not_(me()))
-        else:
-            terms.append(not_(some()) if value else some())
-    return terms

@@ -1,114 +1,255 @@
-"""A page of all the tasks that the caller may read, at a cost that does not grow with the number of tasks.
+"""The statements of lists: built once for each shape of a question, and a page at a cost that does not grow with the
+number of tasks.
 
 Read in the obvious way, the newest tasks of several projects are found by sorting all of them (160 ms for 24,000).
 Where an index has each project's tasks in the order asked for, the page is in the first rows of each: they are read
-from the index, put together, and sorted. That costs as much as the caller has projects, times the length of the page.
+from the index, merged, and what hangs on a row is looked up for those of the page alone.
+
+A question's shape is everything about it but the values: building a statement with SQLAlchemy takes a millisecond,
+which is more than most of them take to run.
 """
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import select, true
+from sqlalchemy import ColumnElement, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
+from sqlalchemy.util import LRUCache
 
-from db.engine import AnySelect, DialectName
+from core.clock import now
+from db.engine import AnySelect, DialectName, Session
 from db.models import Project, Task
 from db.models.projects import Membership
-from db.statements import Bound, Prepared
+from db.statements import Prepared
 from services.actors import Actor
-from services.pagination import Ordering, PageRequest, SortKey, beyond, decode_cursor, order_terms, rows_beyond
+from services.pagination import Ordering, PageRequest, decode_cursor, order_terms, rows_beyond
 from services.prepared import CALLER, parameter
-from services.tasks.filters import TaskFilter, compile_filter
-from services.tasks.models import TaskRecord
+from services.tasks.filters import Condition, compile_condition
+from services.tasks.models import TRASH_DAYS, TaskRecord
 
+R = TypeVar("R", bound=tuple[Any, ...])
+
+INDEXES = {
+    "created_at": "ix_tasks_live_created_at",
+    "updated_at": "ix_tasks_live_updated_at",
+    "due_at": "ix_tasks_live_due_at",
+    "priority": "ix_tasks_live_priority",
+    "number": "uq_tasks_project_id_number",
+}
+"""The indexes that have each project's tasks in order."""
+DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
+"""What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
+found by indexes of their own: a word, a person, a tag."""
+MAX_MERGED = 40
+"""Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
+MAX_SHAPES = 1_000
+
+
+class Question(NamedTuple):
+    """Which tasks, apart from how they are ordered and where a page begins."""
+
+    where: Condition | None
+    trashed: bool
+
+    @property
+    def shape(self) -> Hashable:
+        return None if self.where is None else self.where.shape, self.trashed
+
+    def values(self) -> dict[str, Any]:
+        """The values of the conditions, by the names of their parameters."""
+        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
+        if self.trashed:
+            values["trash_begins"] = trash_begins()
+        return values
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The conditions, with parameters for the values."""
+        if self.where is None:
+            return []
+        count = -1
+
+        def bind(_value: Any) -> Any:
+            nonlocal count
+            count += 1
+            return parameter(f"v{count}")
+
+        return [compile_condition(self.where, CALLER, bind)]
+
+
+def trash_begins() -> datetime:
+    """Since when tasks have been in the trash that can still be restored."""
+    return now() - timedelta(days=TRASH_DAYS)
+
+
+_STATEMENTS: Any = LRUCache(MAX_SHAPES)
+
+
+def prepared(key: Hashable, build: Callable[[], AnySelect], record: type[R] | None = None) -> Prepared[R]:
+    """The statement of a shape, built where it is not known yet."""
+    found: Prepared[R] | None = _STATEMENTS.get(key)
+    if found is None:
+        found = _STATEMENTS[key] = Prepared(build(), record)
+    return found
+
+
+async def page(
+    session: Session,
+    actor: Actor,
+    question: Question,
+    ordering: Ordering,
+    request: PageRequest,
+    asked: Callable[[], AnySelect],
+) -> Sequence[TaskRecord]:
+    """The tasks of a page, and one more where there are more. Raises ``BadUserInput`` for a cursor that does not hold.
+
+    ``asked`` makes the statement for all the tasks of ``CALLER`` in question, for the orders that have no index.
+    """
+    values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
+    position = position_of(ordering, request, values)
+    wanted = request.size + 1
+    shape = (session.dialect, question.shape, ordering.signature, request.backward)
+
+    async def run(kind: Hashable, build: Callable[[], AnySelect], rows: int) -> Sequence[TaskRecord]:
+        statement = prepared((kind, *shape), build, TaskRecord)
+        return await session.all(statement(**values, rows=rows, most=rows + request.skip))
+
+    if not _from_index(question, ordering, request):
+        build = partial(_sorted, asked, ordering, request.backward, position)
+        return await run(("sorted", position), build, wanted)
+    merged = 0
+    if session.dialect == "sqlite":
+        projects = await session.scalars(_PROJECTS(caller_id=actor.user_id))
+        if not projects:
+            return []
+        if len(projects) <= MAX_MERGED:
+            merged = len(projects)
+            values |= {f"p{number}": project_id for number, project_id in enumerate(projects)}
+    found: Sequence[TaskRecord] = []
+    for stretch in _stretches(ordering, position, request.backward):
+        if len(found) < wanted:
+            build = partial(_stretch, session.dialect, merged, question, ordering, request.backward, stretch)
+            found = [*found, *await run((merged, stretch), build, wanted - len(found))]
+    return found
+
+
+def _from_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
+    """Whether the rows of a page are the first ones of each project's index, as a rule."""
+    if question.trashed or ordering.key.name not in INDEXES or (ordering.key.nullable and request.skip):
+        return False
+    return question.where is None or _is_dense(question.where)
+
+
+def _is_dense(condition: Condition) -> bool:
+    if condition.parts:
+        return all(map(_is_dense, condition.parts))
+    return condition.kind[0] in DENSE or condition.kind == ("and_",)
+
+
+_PROJECTS: Prepared[Any] = Prepared(select(Membership.project_id).where(Membership.user_id == CALLER.user_id))
 _ROW: Any = aliased(Task)
 _COLUMNS = tuple(
     Project.key.label("project_key") if name == "project_key" else getattr(_ROW, name) for name in TaskRecord._fields
 )
-INDEXED = frozenset({"created_at"})
-"""The orders that an index has for each project."""
-DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
-"""What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
-found by indexes of their own: a word, a person, a tag."""
-_LOGIC = ("and_", "or_", "not_")
 
 
-def applies(filter: TaskFilter | None, ordering: Ordering, *, trashed: bool) -> bool:
-    """Whether this is the way to read such a page."""
-    return not trashed and ordering.key.name in INDEXED and (filter is None or _dense(filter))
+def position_of(ordering: Ordering, request: PageRequest, values: dict[str, Any]) -> str:
+    """Where the page begins: at an "end", at a "value", or among the "missing" ones; which goes into ``values``."""
+    if request.cursor is None:
+        return "end"
+    value, row_id = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+    values["row_id"] = row_id
+    if value is None:
+        return "missing"
+    values["value"] = value
+    return "value"
 
 
-def page_of_all(
-    dialect: DialectName, actor: Actor, filter: TaskFilter | None, ordering: Ordering, request: PageRequest
-) -> AnySelect | Bound[TaskRecord]:
-    """The statement for a page. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
-    position = None
-    if request.cursor is not None:
-        position = decode_cursor(ordering, request.cursor, pointer=request.pointer)
-    if filter is None and position is None and not request.skip:
-        return _first_page(dialect, ordering, request.backward)(caller_id=actor.user_id, rows=request.size + 1)
-    if filter is None and position is not None and position[0] is not None:
-        value, row_id = position
-        return _next_page(dialect, ordering, request.backward)(
-            caller_id=actor.user_id, rows=request.size + 1, value=value, row_id=row_id
-        )
-    conditions = [] if filter is None else [compile_filter(filter, actor)]
-    if position is not None:
-        conditions.append(rows_beyond(ordering, *position, backward=request.backward))
-    rows = request.skip + request.size + 1
-    statement = _statement(dialect, actor, ordering, request.backward, conditions, rows)
-    return statement.limit(request.size + 1).offset(request.skip)
+class Stretch(NamedTuple):
+    """A part of an order: the rows that have a value, or those where it is missing; from its beginning, or on from a
+    cursor in it."""
+
+    missing: bool
+    goes_on: bool
 
 
-@lru_cache(maxsize=64)
-def _first_page(dialect: DialectName, ordering: Ordering, backward: bool) -> Prepared[TaskRecord]:
-    rows = parameter("rows")
-    return Prepared(_statement(dialect, CALLER, ordering, backward, [], rows).limit(rows), TaskRecord)
+def _stretches(ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
+    """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
+    here = Stretch(position == "missing", goes_on=position != "end")
+    if not ordering.key.nullable:
+        return [here]
+    both = [Stretch(missing, goes_on=False) for missing in ((True, False) if backward else (False, True))]
+    if position == "end":
+        return both
+    return [here, both[1]] if here.missing == backward else [here]
 
 
-@lru_cache(maxsize=64)
-def _next_page(dialect: DialectName, ordering: Ordering, backward: bool) -> Prepared[TaskRecord]:
-    rows, key = parameter("rows"), ordering.key
-    value, row_id = parameter("value", key.column.type), parameter("row_id", key.id_column.type)
-    conditions = [beyond(ordering, value, row_id, backward=backward)]
-    return Prepared(_statement(dialect, CALLER, ordering, backward, conditions, rows).limit(rows), TaskRecord)
-
-
-def _statement(
-    dialect: DialectName, actor: Actor, ordering: Ordering, backward: bool, conditions: list[Any], rows: Any
-) -> AnySelect:
-    """The first ``rows`` of each of the actor's projects, put together in order."""
-    firsts = (
-        select(Task.id)
-        .where(Task.project_id == Membership.project_id, Task.deleted_at.is_(None), *conditions)
-        .order_by(*order_terms(ordering, backward=backward))
-        .limit(rows)
-        .correlate(Membership)
-    )
-    statement = select(*_COLUMNS).select_from(Membership)
-    if dialect == "sqlite":  # knows no LATERAL, and looks each id up by itself
-        statement = statement.join(_ROW, _ROW.id.in_(firsts))
-    else:
-        first = firsts.lateral("first")
-        statement = statement.join(first, true()).join(_ROW, _ROW.id == first.c.id)
+def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, Any]:
+    """The parameters of a position."""
     key = ordering.key
-    outer = Ordering(
-        SortKey(key.name, getattr(_ROW, key.column.key), _ROW.id, key.nullable, key.kind), ordering.descending
-    )
+    return None if missing else parameter("value", key.type_), parameter("row_id", key.id_column.type)
+
+
+def beyond_position(statement: AnySelect, ordering: Ordering, position: str, *, backward: bool) -> AnySelect:
+    """Those of the rows that come after (before, where ``backward``) a position, whose values are parameters."""
+    if position == "end":
+        return statement
+    cursor = _cursor(ordering, missing=position == "missing")
+    return statement.where(rows_beyond(ordering, *cursor, backward=backward))
+
+
+def _sorted(asked: Callable[[], AnySelect], ordering: Ordering, backward: bool, position: str) -> AnySelect:
+    """All the tasks in question, sorted."""
+    statement = beyond_position(asked(), ordering, position, backward=backward)
+    statement = statement.order_by(*order_terms(ordering, backward=backward))
+    return statement.limit(parameter("rows")).offset(parameter("skip"))
+
+
+def _stretch(
+    dialect: DialectName, merged: int, question: Question, ordering: Ordering, backward: bool, stretch: Stretch
+) -> AnySelect:
+    """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
+    column = ordering.key.column
+    descending = ordering.descending != backward
+
+    def in_order(key: Any, row_id: Any) -> list[Any]:
+        terms = [row_id] if stretch.missing else [key, row_id]
+        return [term.desc() if descending else term.asc() for term in terms]
+
+    conditions = [Task.deleted_at.is_(None), *question.conditions()]
+    if ordering.key.nullable:
+        conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
+    if stretch.goes_on:
+        value, last_id = _cursor(ordering, stretch.missing)
+        position: Any = Task.id if stretch.missing else tuple_(column, Task.id)
+        here: Any = last_id if stretch.missing else tuple_(value, last_id)
+        conditions.append(position < here if descending else position > here)
+    tasks = select(Task.id, column.label("key")).where(*conditions)
+    # without statistics, SQLite takes any index that begins with the project
+    tasks = tasks.with_hint(Task, f"INDEXED BY {INDEXES[ordering.key.name]}", "sqlite")
+    newest: Any
+    if merged:
+        parts = [tasks.where(Task.project_id == parameter(f"p{number}")) for number in range(merged)]
+        newest = union_all(*parts) if merged > 1 else parts[0]
+        newest = newest.order_by(*in_order(newest.selected_columns["key"], newest.selected_columns["id"]))
+    else:
+        tasks = tasks.where(Task.project_id == Membership.project_id).correlate(Membership)
+        tasks = tasks.order_by(*in_order(column, Task.id)).limit(parameter("most"))
+        if dialect == "sqlite":  # knows no LATERAL
+            first: Any = aliased(Task)
+            key, found = getattr(first, column.key), first.id.in_(tasks.with_only_columns(Task.id))
+        else:
+            first = tasks.lateral("first")
+            key, found = first.c.key, true()
+        row_id = first.id if dialect == "sqlite" else first.c.id
+        newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
+        newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*in_order(key, row_id))
+    newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
     return (
-        statement.join(Project, Project.id == _ROW.project_id)
-        .where(Membership.user_id == actor.user_id)
-        .order_by(*order_terms(outer, backward=backward))
+        select(*_COLUMNS)
+        .select_from(newest)
+        .join(_ROW, _ROW.id == newest.c.id)
+        .join(Project, Project.id == _ROW.project_id)
+        .order_by(*in_order(newest.c.key, newest.c.id))
     )
-
-
-def _dense(filter: TaskFilter) -> bool:
-    for name in filter.model_fields_set:
-        value = getattr(filter, name)
-        if name in _LOGIC:
-            parts = value if isinstance(value, list) else [value]
-            if not all(part is None or _dense(part) for part in parts):
-                return False
-        elif name not in DENSE:
-            return False
-    return True

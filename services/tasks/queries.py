@@ -3,16 +3,15 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from core.clock import now
 from db.engine import AnySelect, Session
 from db.models import Project, Task, TaskAssignee, User
-from db.statements import Prepared, Statement, among
+from db.statements import Prepared, among
 from services import users
 from services.actors import Actor, Scope
 from services.errors import NotFound
@@ -22,16 +21,15 @@ from services.pagination import (
     Page,
     PageRequest,
     SortKey,
+    first_of_each,
     make_page,
     make_pages,
-    page_statement,
-    pages_statement,
 )
 from services.prepared import CALLER, parameter
 from services.projects.queries import among_visible
 from services.tasks import lists
-from services.tasks.filters import TaskFilter, compile_filter
-from services.tasks.models import TRASH_DAYS, TaskRecord
+from services.tasks.filters import TaskFilter, compile_filter, condition
+from services.tasks.models import TaskRecord
 from services.users import UserRecord
 
 COLUMNS = tuple(
@@ -88,13 +86,16 @@ class TaskQuery:
         return Ordering(SORT_KEYS[self.sort_by or TaskSort.CREATED_AT], descending=self.order is not Direction.ASC)
 
 
-def visible(actor: Actor, *, trashed: bool = False) -> AnySelect:
-    """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``."""
+def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySelect:
+    """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``.
+
+    ``since`` stands for the instant at which the oldest of those went there, in a statement that is built once.
+    """
     statement = (
         select(*COLUMNS).join(Project, Project.id == Task.project_id).where(among_visible(Task.project_id, actor))
     )
     if trashed:
-        return statement.where(Task.deleted_at > now() - timedelta(days=TRASH_DAYS))
+        return statement.where(Task.deleted_at > (lists.trash_begins() if since is None else since))
     return statement.where(Task.deleted_at.is_(None))
 
 
@@ -107,13 +108,23 @@ def matching(actor: Actor, query: TaskQuery) -> AnySelect:
     return statement if query.filter is None else statement.where(compile_filter(query.filter, actor))
 
 
+def _question(query: TaskQuery) -> lists.Question:
+    return lists.Question(None if query.filter is None else condition(query.filter), query.trashed)
+
+
+def _asked(question: lists.Question) -> AnySelect:
+    """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
+    tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
+    return tasks.where(*question.conditions())
+
+
 async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """A task that the actor may read. Raises ``NotFound``."""
     actor.require(Scope.TASKS_READ)
     row = await session.first(_BY_ID(caller_id=actor.user_id, task_id=task_id))
     if row is None:
         raise NotFound("Task")
-    return TaskRecord._make(row)
+    return row
 
 
 async def get_in_project(session: Session, actor: Actor, project_id: int, task_id: int) -> TaskRecord:
@@ -130,28 +141,35 @@ async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
     match = _REF.fullmatch(ref)
     row = None
     if match is not None and int(match[2]) <= MAX_DATABASE_ID:
-        row = await session.first(visible(actor).where(Project.key == match[1].upper(), Task.number == int(match[2])))
+        row = await session.first(_BY_REF(caller_id=actor.user_id, project=match[1].upper(), number=int(match[2])))
     if row is None:
         raise NotFound("Task")
-    return TaskRecord._make(row)
+    return row
+
+
+_BY_REF = Prepared(
+    visible(CALLER).where(Project.key == parameter("project"), Task.number == parameter("number")), TaskRecord
+)
 
 
 async def list_(session: Session, actor: Actor, query: TaskQuery, request: PageRequest) -> Page[TaskRecord]:
     """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
     actor.require(Scope.TASKS_READ)
-    ordering = query.ordering
-    statement: Statement
-    if lists.applies(query.filter, ordering, trashed=query.trashed):
-        statement = lists.page_of_all(session.dialect, actor, query.filter, ordering, request)
-    else:
-        statement = page_statement(matching(actor, query), ordering, request)
-    return make_page(await session.all(statement), TaskRecord._make, ordering, request)
+    question, ordering = _question(query), query.ordering
+    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, question))
+    return make_page(rows, None, ordering, request)
 
 
 async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
     """How many tasks match."""
     actor.require(Scope.TASKS_READ)
-    return await session.count(matching(actor, query).with_only_columns(Task.id))
+    question = _question(query)
+
+    def build() -> AnySelect:
+        return _asked(question).with_only_columns(func.count())
+
+    statement: Prepared[Any] = lists.prepared(("count", session.dialect, question.shape), build)
+    return int(await session.scalar(statement(caller_id=actor.user_id, **question.values())))
 
 
 async def pages(
@@ -164,9 +182,19 @@ async def pages(
 ) -> Mapping[int, Page[TaskRecord]]:
     """The same page for each parent (``Task.project_id``, ``Task.parent_id``) in one statement."""
     actor.require(Scope.TASKS_READ)
-    statement = matching(actor, query).where(parent.in_(ids))
-    rows = await session.all(pages_statement(statement, parent, query.ordering, request))
-    return make_pages(rows, TaskRecord._make, query.ordering, request, ids)
+    question, ordering = _question(query), query.ordering
+    values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **question.values()}
+    position = lists.position_of(ordering, request, values)
+
+    def build() -> AnySelect:
+        tasks = lists.beyond_position(_asked(question), ordering, position, backward=request.backward)
+        tasks = tasks.where(among(parent, "ids"))
+        return first_of_each(tasks, parent, ordering, parameter("rows"), backward=request.backward)
+
+    shape = (session.dialect, str(parent), question.shape, ordering.signature, request.backward, position)
+    statement: Prepared[Any] = lists.prepared(("pages", *shape), build)
+    rows = await session.all(statement(**values))
+    return make_pages(rows, TaskRecord._make, ordering, request, ids)
 
 
 async def counts(
@@ -174,14 +202,24 @@ async def counts(
 ) -> Mapping[int, int]:
     """How many tasks match under each parent; a parent without any is left out."""
     actor.require(Scope.TASKS_READ)
-    statement = matching(actor, query).where(parent.in_(ids)).with_only_columns(parent, func.count()).group_by(parent)
-    return {row[0]: row[1] for row in await session.all(statement)}
+    question = _question(query)
+
+    def build() -> AnySelect:
+        tasks = _asked(question).where(among(parent, "ids"))
+        return tasks.with_only_columns(parent, func.count()).group_by(parent)
+
+    statement: Prepared[Any] = lists.prepared(("counts", session.dialect, str(parent), question.shape), build)
+    rows = await session.all(statement(caller_id=actor.user_id, ids=ids, **question.values()))
+    return {row[0]: row[1] for row in rows}
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TaskRecord]:
     """Those of the tasks that the actor may read."""
-    rows = await session.all(visible(actor).where(Task.id.in_(ids)))
-    return {row.id: TaskRecord._make(row) for row in rows}
+    rows = await session.all(_BY_IDS(caller_id=actor.user_id, ids=ids))
+    return {row.id: row for row in rows}
+
+
+_BY_IDS = Prepared(visible(CALLER).where(among(Task.id, "ids")), TaskRecord)
 
 
 async def assignees(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[UserRecord]]:
