@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.middleware import count_request
 from api.state import State
-from db.engine import Session
+from db.sessions import Session
 from services.actors import ANONYMOUS, Actor
 from services.authentication import Credentials
 from services.errors import BadUserInput, Expected, Forbidden, TandemError, Unauthenticated

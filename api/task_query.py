@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from api.dependencies import ListQuery
 from api.fields import DESCRIPTION, FieldNames
-from db.engine import Session
+from db.sessions import Session
 from services import saved_views
 from services.actors import Actor
 from services.errors import BadUserInput, from_validation

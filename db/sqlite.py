@@ -89,9 +89,9 @@ class SqliteReader:
                 if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
                     self._note_interrupted(command.sql)
                 elif error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise self._translated(error, command) from error
+                    raise translated(error, command.sql, self._dialect) from error
             except sqlite3.Error as error:
-                raise self._translated(error, command) from error
+                raise translated(error, command.sql, self._dialect) from error
         return await self._run_in_thread(command)
 
     async def close(self) -> None:
@@ -137,7 +137,7 @@ class SqliteReader:
                 connection.interrupt()
             raise
         except sqlite3.Error as error:
-            raise self._translated(error, command) from error
+            raise translated(error, command.sql, self._dialect) from error
 
     def _connect(self, *, wait: bool = True) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -170,8 +170,10 @@ class SqliteReader:
         if len(self._slow) > MAX_SLOW:
             self._slow.popitem(last=False)
 
-    def _translated(self, error: sqlite3.Error, command: Command) -> BaseException:
-        return DBAPIError.instance(command.sql, None, error, sqlite3.Error, hide_parameters=True, dialect=self._dialect)
+
+def translated(error: sqlite3.Error, sql: str | None, dialect: Dialect) -> BaseException:
+    """The error as one of SQLAlchemy's."""
+    return DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True, dialect=dialect)
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> None:

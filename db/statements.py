@@ -34,15 +34,27 @@ class Command(NamedTuple):
     make_rows: MakeRows
 
 
-class Prepared(Generic[R]):
-    """A SELECT that is built once, with named parameters (``bindparam``), and compiled once for each database.
+class Commands(NamedTuple):
+    """As ``Command``, for many sets of values."""
 
-    Rows come as ``record``, a named tuple with a field for each column, where one is given.
+    sql: str
+    values: Sequence[Sequence[Any] | Mapping[str, Any]]
+    make_rows: MakeRows
+
+
+class Prepared(Generic[R]):
+    """A statement that is built once, with named parameters (``bindparam``), and compiled once for each database.
+
+    Rows come as ``record``, a named tuple with a field for each column, where one is given. ``keys`` are the columns
+    that an INSERT is given, beside those with a default.
     """
 
-    def __init__(self, statement: Select[*tuple[Any, ...]], record: type[R] | None = None) -> None:
+    def __init__(
+        self, statement: Executable, record: type[R] | None = None, *, keys: Collection[str] | None = None
+    ) -> None:
         self.statement = statement
         self.record = record
+        self.keys = None if keys is None else list(keys)
         self._ready: dict[str, _Ready] = {}
 
     def __call__(self, **parameters: Any) -> "Bound[R]":
@@ -53,7 +65,8 @@ class Prepared(Generic[R]):
         """The statement for a database."""
         ready = self._ready.get(dialect.name)
         if ready is None:
-            compiled: Any = self.statement.compile(dialect=dialect)
+            source: Any = self.statement  # whatever can be executed can be compiled
+            compiled = source.compile(dialect=dialect, column_keys=self.keys)
             self._ready[dialect.name] = ready = _Ready(compiled, self.record)
         return ready
 
@@ -77,23 +90,42 @@ class Compiler:
     _shapes: Any = field(default_factory=lambda: LRUCache(CACHED_SHAPES))
     _ready: Any = field(default_factory=lambda: LRUCache(CACHED_SHAPES))
 
-    def command(self, statement: Statement) -> Command:
-        """The command for a SELECT."""
+    def command(self, statement: Any, row: Mapping[str, Any] | None = None) -> Command:
+        """The command for a statement, with the values of ``row`` for what it writes."""
         if isinstance(statement, Bound):
             return statement.prepared.ready(self.dialect).command(statement.parameters)
-        # what SQLAlchemy's own connection does before it calls the driver
-        source: Any = statement  # the method is not public
-        compiled, extracted, collected, _ = source._compile_w_cache(
-            self.dialect, compiled_cache=self._shapes, column_keys=[], for_executemany=False
+        if isinstance(statement, Prepared):
+            return statement.ready(self.dialect).command(row or {})
+        ready, values_of = self._compiled(statement, [] if row is None else sorted(row))
+        return ready.command(values_of(row))
+
+    def commands(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> Commands:
+        """One statement, for each of the rows. Raises ``TypeError`` where it puts values into the SQL itself."""
+        if isinstance(statement, Prepared):
+            commands = [statement.ready(self.dialect).command(row) for row in rows]
+        else:
+            ready, values_of = self._compiled(statement, sorted(rows[0]))
+            commands = [ready.command(values_of(row)) for row in rows]
+        if any(command.sql != commands[0].sql for command in commands[1:]):
+            raise TypeError("the SQL depends on the values")
+        return Commands(commands[0].sql, [command.values for command in commands], commands[0].make_rows)
+
+    def _compiled(self, statement: Any, keys: list[str]) -> "tuple[_Ready, Callable[[Any], Mapping[str, Any]]]":
+        # what SQLAlchemy's own connection does before it calls the driver; the method is not public
+        compiled, extracted, collected, _ = statement._compile_w_cache(
+            self.dialect, compiled_cache=self._shapes, column_keys=keys, for_executemany=False
         )
         ready = self._ready.get(compiled)
         if ready is None:
             self._ready[compiled] = ready = _Ready(compiled, None)
-        values = compiled.construct_params(
-            extracted_parameters=extracted, escape_names=False, _collected_params=collected
-        )
-        command: Command = ready.command(values)
-        return command
+
+        def values_of(row: Mapping[str, Any] | None) -> Mapping[str, Any]:
+            values: Mapping[str, Any] = compiled.construct_params(
+                row, extracted_parameters=extracted, escape_names=False, _collected_params=collected
+            )
+            return values
+
+        return ready, values_of
 
 
 class _Ready:
@@ -105,11 +137,16 @@ class _Ready:
         # values that are rendered into the SQL: those of IN
         self._open = bool(compiled.post_compile_params or compiled.literal_execute_params)
         self._fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        # columns that get what their model says where the statement does not mention them
+        self._defaults = [(column.key, _default(column.default)) for column in compiled.insert_prefetch]
+        self._defaults += [(column.key, _default(column.onupdate)) for column in compiled.update_prefetch]
         self._make_rows = _row_maker(compiled, record)
 
     def command(self, parameters: Mapping[str, Any]) -> Command:
         compiled, processors = self._compiled, self._processors
         values: dict[str, Any] = {**self._fixed, **parameters}
+        for name, default in self._defaults:
+            values[name] = default()
         sql: str = compiled.string
         order: Sequence[str] | None = compiled.positiontup
         if self._open:
@@ -123,6 +160,17 @@ class _Ready:
         if order is not None:
             return Command(sql, [values[name] for name in order], self._make_rows)
         return Command(sql, values, self._make_rows)
+
+
+def _default(default: Any) -> Callable[[], Any]:
+    """What a column gets by itself: a value, or what a function answers."""
+    if default.is_scalar:
+        value = default.arg
+        return lambda: value
+    if default.is_callable:
+        function: Callable[[Any], Any] = default.arg
+        return lambda: function(None)  # SQLAlchemy wraps them to take its context
+    raise TypeError("a default that only the database knows")
 
 
 def _row_maker(compiled: SQLCompiler, record: Any) -> MakeRows:

@@ -8,7 +8,8 @@ from typing import Any, ParamSpec, TypeVar
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
-from db.engine import Database, Session
+from db.engine import Database
+from db.sessions import Session
 from services.actors import Actor
 from services.authentication import Authenticator
 from services.feed import Feed

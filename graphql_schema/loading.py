@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 from strawberry import UNSET
 
-from db.engine import Session
+from db.sessions import Session
 from graphql_compiler import Batch, Load
 from graphql_schema.connections import After, Before, First, Last, connect, page_request
 from graphql_schema.context import BatchLoad, Context, Info

@@ -7,7 +7,7 @@ import strawberry
 from sqlalchemy import ColumnElement
 from strawberry import UNSET
 
-from db.engine import Session
+from db.sessions import Session
 from graphql_schema.base import enumeration, service_input
 from graphql_schema.connections import After, Before, First, Last, connect, given, page_request
 from graphql_schema.context import Context, Info

@@ -5,8 +5,9 @@ from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from core.passwords import PasswordHasher
-from db.engine import Database, Session
+from db.engine import Database
 from db.models import User
+from db.sessions import Session
 from services import events, users
 from services.actors import ALL_SCOPES, Actor
 from services.errors import Conflict, NotFound, Problem

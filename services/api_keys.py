@@ -10,8 +10,8 @@ from sqlalchemy import insert, select
 
 from core.clock import now
 from core.tokens import fingerprint, new_secret
-from db.engine import AnyRow, Session
 from db.models import ApiKey
+from db.sessions import AnyRow, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Forbidden, NotFound

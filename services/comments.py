@@ -10,8 +10,8 @@ from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import AnySelect, Session
 from db.models import Comment, CommentText, Task
+from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version

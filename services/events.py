@@ -11,8 +11,9 @@ from uuid_utils import uuid7
 
 from core import context
 from core.clock import now, wire_format
-from db.engine import Session
 from db.models import Event
+from db.sessions import Session
+from db.statements import Prepared
 from services import node_ids
 from services.actors import Actor
 from services.outputs import DatabaseId, NodeId, Output
@@ -106,7 +107,7 @@ async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
         return
     moment, request = now(), context.request_id.get()
     await session.execute(
-        insert(Event),
+        _EVENTS,
         [
             {
                 "event_id": str(uuid7()),
@@ -126,6 +127,26 @@ async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
             for event in events
         ],
     )
+
+
+_EVENTS: Prepared[Any] = Prepared(
+    insert(Event),
+    keys=(
+        "event_id",
+        "occurred_at",
+        "kind",
+        "entity_type",
+        "entity_id",
+        "entity_version",
+        "project_id",
+        "task_id",
+        "actor_id",
+        "actor_method",
+        "request_id",
+        "notify",
+        "changes",
+    ),
+)
 
 
 def created(values: Mapping[str, Any]) -> Changes:

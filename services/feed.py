@@ -11,8 +11,9 @@ from contextlib import suppress
 
 from sqlalchemy import func, select, update
 
-from db.engine import Database, Session
+from db.engine import Database
 from db.models import Event
+from db.sessions import Session
 from services.errors import Unavailable
 from services.events import COLUMNS, EventRecord
 

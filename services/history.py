@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import func, select
 
-from db.engine import Session
 from db.models import Event
+from db.sessions import Session
 from services.actors import Actor
 from services.events import COLUMNS, NEWEST_FIRST, EventRecord
 from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement

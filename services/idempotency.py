@@ -21,8 +21,9 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.exc import DBAPIError
 
 from core.clock import now
-from db.engine import Session, insert_or_ignore
+from db.engine import insert_or_ignore
 from db.models import IdempotencyKey
+from db.sessions import Session
 from services.actors import Actor
 from services.errors import IdempotencyConflict, IdempotencyMismatch
 from services.inputs import Input
@@ -104,6 +105,8 @@ class RepeatableCommand(Generic[P, R]):
 
     async def once(self, session: Session, actor: Actor, call: Repeatable, *args: P.args, **kwargs: P.kwargs) -> R:
         """What the call answers, or answered when the caller used its key before. Raises as ``once``."""
+        if call.key is None:
+            return await self._function(session, actor, *args, **kwargs)
         given = dict(zip(self._names, args, strict=False)) | kwargs
         record: type[R] = get_type_hints(self._function)["return"]
         return await once(

@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeEngine
 
 from core.clock import to_utc
-from db.engine import AnySelect
+from db.sessions import AnySelect
 from services.errors import BadUserInput
 from services.node_ids import MAX_DATABASE_ID
 

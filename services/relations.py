@@ -15,8 +15,9 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from db.engine import AnySelect, Session, insert_or_ignore
+from db.engine import insert_or_ignore
 from db.models import Relation, Task
+from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, NotFound

@@ -11,8 +11,8 @@ from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import AnySelect, Session
 from db.models import SavedView, User
+from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version

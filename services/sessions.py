@@ -15,8 +15,9 @@ from sqlalchemy import ColumnElement, insert, select, update
 from core.clock import now
 from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
 from core.tokens import AccessTokens, fingerprint, new_secret
-from db.engine import AnySelect, Database, Session
+from db.engine import Database
 from db.models import LoginSession, RefreshToken, User
+from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor
 from services.errors import NotFound, Unauthenticated

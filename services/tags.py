@@ -10,8 +10,9 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
-from db.engine import AnySelect, Session, insert_or_ignore
+from db.engine import insert_or_ignore
 from db.models import Tag, TaskTag
+from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
 from services import events, node_ids
 from services.actors import Actor, Scope

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 
 from core.clock import now
-from db.engine import Database, Session
+from db.engine import Database
 from db.models import Project, Task
+from db.sessions import Session
 from services import events, idempotency
 from services.actors import Actor
 from services.tasks.models import TRASH_DAYS

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
-from db.engine import AnySelect, Database, Session
+from db.engine import Database
 from db.models import Project, User
 from db.models.projects import Membership
+from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
 from services import events, node_ids, sessions
 from services.actors import Actor, Scope

@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from db.engine import AnyRow, Database
+from db.engine import Database
 from db.models import Base, Event
+from db.sessions import AnyRow
 
 # authentication writes when a credential was used, whatever becomes of the request
 _LOGINS = {"sessions", "refresh_tokens", "api_keys"}

@@ -55,7 +55,8 @@ from hypothesis import strategies as st
 from hypothesis_graphql import queries
 
 from api.graphql.context import EXECUTOR
-from db.engine import Database, ReadingSession
+from db.engine import Database
+from db.sessions import ReadingSession
 from graphql_schema.context import Context
 from graphql_schema.execution import GraphQLRequest, RequestError, encode
 from graphql_schema.schema import schema, sdl

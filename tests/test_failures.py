@@ -12,7 +12,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from api.main import create_app
-from db.engine import Database, Session
+from db.engine import Database
+from db.sessions import Session
 from services.errors import TandemError
 from services.tasks import commands, queries
 from tests.actors import Anonymous, Answer, Person

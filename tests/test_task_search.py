@@ -167,7 +167,7 @@ class TestIndex:
                 await session.execute(sql("SELECT gin_clean_pending_list('ix_comment_texts_folded_trgm')"))
             await session.execute(sql("ANALYZE"))
             statement = select(Task.id).where(contains_text("zebracorn"))
-            bound = statement.compile(dialect=database.engine.dialect, compile_kwargs={"literal_binds": True})
+            bound = statement.compile(dialect=database.sql, compile_kwargs={"literal_binds": True})
             explain = "EXPLAIN QUERY PLAN " if backend == "sqlite" else "EXPLAIN "
             plan = str(await session.all(sql(explain + str(bound).replace(":", "\\:"))))
             await session.execute(delete(Comment).where(on_task))  # the database is other tests', too

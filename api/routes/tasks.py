@@ -18,7 +18,7 @@ from api.dependencies import (
 from api.fields import Fields, sparse
 from api.media_types import StrictRoute
 from api.task_query import TaskFilterQuery, TaskListQuery
-from db.engine import Session
+from db.sessions import Session
 from services.actors import Actor
 from services.tasks import aggregates, bulk, commands, queries, removal
 from services.tasks.aggregates import TaskCount, TaskCountOut, TaskGrouping

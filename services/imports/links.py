@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from db.engine import Database, Session
+from db.engine import Database
 from db.models import ExternalId, Task
+from db.sessions import Session
 from services.errors import Conflict
 from services.imports import sources, tasks
 from services.imports.summary import Summary

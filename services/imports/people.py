@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import insert, select
 
 from core.clock import now
-from db.engine import Session
 from db.models import Membership, Project, User
+from db.sessions import Session
 from services import events
 from services.imports import sources
 from services.imports.records import Person

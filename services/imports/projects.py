@@ -7,8 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import insert, select, update
 
 from core.clock import now
-from db.engine import Session
 from db.models import Comment, Membership, Project, Tag, Task
+from db.sessions import Session
 from services import events
 from services.errors import Conflict
 from services.imports import sources

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import ColumnElement, cast, column, delete, func, insert, select, table, true
 from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
 
-from db.engine import AnyRow, AnySelect, Session
 from db.models import Comment, ExternalId, Tag, Task, User
+from db.sessions import AnyRow, AnySelect, Session
 from services import events
 from services.actors import Actor
 

@@ -6,8 +6,9 @@ a run that was cut off leaves nothing behind that the next one does not find.
 
 from sqlalchemy import func, literal, select, update
 
-from db.engine import Database, Session
+from db.engine import Database
 from db.models import ExternalId, Task
+from db.sessions import Session
 from services import events
 from services.imports import sources, tasks
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select
 
-from db.engine import Session
 from db.models import Comment, CommentText, Task, TaskAssignee, TaskTag, TaskText
+from db.sessions import Session
 from services import events
 from services.imports import sources
 from services.imports.records import Issue, Remark

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import Database, Session
+from db.engine import Database
+from db.sessions import Session
 from services import events
 from services.errors import Conflict
 from services.imports import people, projects, sources, tasks

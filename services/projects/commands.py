@@ -8,8 +8,9 @@ from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import Session, insert_or_ignore
+from db.engine import insert_or_ignore
 from db.models import Membership, Project
+from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, Problem, require_version

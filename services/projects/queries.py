@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
-from db.engine import AnySelect, Session
 from db.models import Membership, Project
+from db.sessions import AnySelect, Session
 from db.statements import Prepared, among, in_rows
 from services.actors import Actor, Scope
 from services.errors import Conflict, Forbidden, NotFound

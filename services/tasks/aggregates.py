@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 from sqlalchemy import ColumnElement, String, cast, func, type_coerce
 
-from db.engine import AnySelect, Session
 from db.models import Project, Tag, Task, TaskAssignee, TaskTag, User
+from db.sessions import AnySelect, Session
 from services.actors import Actor, Scope
 from services.outputs import Output
 from services.tasks.queries import TaskQuery, matching

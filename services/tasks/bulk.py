@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from db.engine import Session
 from db.models import Task
+from db.sessions import Session
 from services import node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, TandemError, VersionConflict

@@ -13,8 +13,8 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import Session
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag, TaskText
+from db.sessions import Session
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Expected, NotFound, TandemError, require_version

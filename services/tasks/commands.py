@@ -5,8 +5,8 @@ from sqlalchemy import select, true
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import Session
 from db.models import Comment, ExternalId, Task, TaskAssignee
+from db.sessions import Session
 from services import events
 from services.actors import Actor
 from services.errors import Expected, NotFound, TandemError

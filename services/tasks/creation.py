@@ -9,11 +9,13 @@ from sqlalchemy import insert
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import Session
 from db.models import Project, Task, TaskAssignee, TaskTag, TaskText
+from db.sessions import Session
+from db.statements import Prepared
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, NotFound, TandemError
+from services.prepared import parameter
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
@@ -116,18 +118,13 @@ async def insert_tasks(
     session: Session, actor: Actor, project: ProjectRecord, items: Sequence[NewTask]
 ) -> Sequence[int]:
     """Insert checked tasks and what hangs on them. Returns their ids in order."""
-    last = await session.scalar(
-        sql_update(Project)
-        .where(Project.id == project.id)
-        .values(last_number=Project.last_number + len(items))
-        .returning(Project.last_number)
-    )
+    last = await session.scalar(_NUMBERS(place=project.id, new=len(items)))
     moment = now()
     first = last - len(items) + 1
     numbers = range(first, last + 1)
     rows = await session.all(
         # in any order: SQLite promises none
-        insert(Task).returning(Task.number, Task.id),
+        _TASKS,
         [
             _row(item.data, actor, moment, project.id, number, item.parent_id)
             for number, item in zip(numbers, items, strict=True)
@@ -137,7 +134,7 @@ async def insert_tasks(
     ids = [by_number[number] for number in numbers]
     pairs = list(zip(ids, (item.data for item in items), strict=True))
     await session.execute(
-        insert(TaskText),
+        _TEXTS,
         [{"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}")} for id_, data in pairs],
     )
     assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
@@ -168,6 +165,33 @@ async def insert_tasks(
         )
     await events.record(session, actor, *new)
     return ids
+
+
+_NUMBERS: Prepared[Any] = Prepared(
+    sql_update(Project)
+    .where(Project.id == parameter("place"))
+    .values(last_number=Project.last_number + parameter("new"))
+    .returning(Project.last_number)
+)
+_TASKS: Prepared[Any] = Prepared(
+    insert(Task).returning(Task.number, Task.id),
+    keys=(
+        "project_id",
+        "number",
+        "title",
+        "description",
+        "status",
+        "priority",
+        "start_at",
+        "due_at",
+        "completed_at",
+        "parent_id",
+        "created_by_id",
+        "created_at",
+        "updated_at",
+    ),
+)
+_TEXTS: Prepared[Any] = Prepared(insert(TaskText), keys=("task_id", "folded"))
 
 
 def _row(

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from db.engine import Session
+from db.sessions import Session
 from services import comments, relations, tags, users
 from services.actors import Actor
 from services.comments import CommentWithAuthor

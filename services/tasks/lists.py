@@ -19,9 +19,9 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.util import LRUCache
 
 from core.clock import now
-from db.engine import AnySelect, DialectName, Session
 from db.models import Project, Task
 from db.models.projects import Membership
+from db.sessions import AnySelect, DialectName, Session
 from db.statements import Prepared
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, order_terms, rows_beyond

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
-from db.engine import AnySelect, Session
 from db.models import Project, Task, TaskAssignee, User
+from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
 from services import users
 from services.actors import Actor, Scope

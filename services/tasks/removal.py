@@ -7,8 +7,8 @@ from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.engine import Session
 from db.models import Task
+from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
 from services.errors import NotFound

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
 
-from db.engine import Session
 from db.models import Project, Task
+from db.sessions import Session
 from services.actors import Actor
 from services.errors import Conflict, NotFound
 from services.projects.queries import among_visible

@@ -1,0 +1,196 @@
+"""The sessions that services are given: statements in, rows out."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
+
+from sqlalchemy import Executable, Row, Select, func, select
+
+from db.statements import Bound, Command, Commands, Compiler, MakeRows, Prepared, Statement
+
+R = TypeVar("R", bound=tuple[Any, ...])
+DialectName = Literal["sqlite", "postgresql"]
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+AnySelect = Select[*tuple[Any, ...]]
+AnyRow = Row[*tuple[Any, ...]]
+Observe = Callable[[str], None]
+Written = Executable | Bound[Any] | Prepared[Any]
+"""What a transaction runs; a prepared statement by itself takes its values from ``rows``."""
+
+
+class Result(NamedTuple):
+    """What a statement came to: the rows as the driver makes them, and how many it touched."""
+
+    rows: Sequence[tuple[Any, ...]]
+    touched: int
+
+
+class Reader(Protocol):
+    """Runs statements that only read, each for itself. Raises ``DBAPIError``, and ``TimeoutError`` of the pool."""
+
+    async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
+        """The rows as the driver makes them."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Transaction(Protocol):
+    """A transaction that has begun. Raises ``DBAPIError``."""
+
+    async def run(self, command: Command) -> Result: ...
+
+    async def run_many(self, commands: Commands) -> Result:
+        """One statement for many sets of values; the rows of all of them."""
+        ...
+
+    async def commit(self) -> None: ...
+
+    async def end(self) -> None:
+        """Take back what was not committed, and give the connection back."""
+        ...
+
+
+class Writer(Protocol):
+    """Begins transactions. Raises ``DBAPIError``, and ``TimeoutError`` of the pool."""
+
+    async def begin(self) -> Transaction: ...
+
+    async def close(self) -> None: ...
+
+
+class Session:
+    """One unit of work, as services see it."""
+
+    __slots__ = ("dialect",)
+
+    def __init__(self, dialect: DialectName) -> None:
+        self.dialect = dialect
+
+    @overload
+    async def all(self, statement: Bound[R]) -> Sequence[R]: ...
+
+    @overload
+    async def all(self, statement: Prepared[R], rows: Parameters) -> Sequence[R]: ...
+
+    @overload
+    async def all(self, statement: Executable, rows: Parameters = None) -> Sequence[AnyRow]: ...
+
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
+        """Every row; with ``rows``, of an INSERT … RETURNING of them, in any order."""
+        raise NotImplementedError
+
+    @overload
+    async def first(self, statement: Bound[R]) -> R | None: ...
+
+    @overload
+    async def first(self, statement: Executable) -> AnyRow | None: ...
+
+    async def first(self, statement: Any) -> Any:
+        rows = await self.all(statement)
+        return rows[0] if rows else None
+
+    async def one(self, statement: Statement) -> AnyRow:
+        """The only row, as of an INSERT … RETURNING. Raises ``ValueError`` where there is another number of them."""
+        [row] = await self.all(cast(Executable, statement))
+        return row
+
+    async def scalar(self, statement: Statement) -> Any:
+        """The first column of the first row; None where there is no row."""
+        rows = await self.all(cast(Executable, statement))
+        return rows[0][0] if rows else None
+
+    async def scalars(self, statement: Statement) -> Sequence[Any]:
+        """The first column of every row."""
+        return [row[0] for row in await self.all(cast(Executable, statement))]
+
+    async def count(self, statement: AnySelect) -> int:
+        """How many rows a statement would answer."""
+        return int(await self.scalar(select(func.count()).select_from(statement.order_by(None).subquery())))
+
+    async def execute(self, statement: Written, rows: Parameters = None) -> int:
+        """Run a statement for its effect; with ``rows``, once for each. Returns the number of rows it touched."""
+        raise NotImplementedError
+
+    def rehearsal(self) -> AbstractAsyncContextManager[None]:
+        """What is written in the block is taken back at its end (SAVEPOINT). For a transaction."""
+        raise NotImplementedError
+
+
+class ReadingSession(Session):
+    """Reads: each statement for itself, on whatever connection is free, so nothing is to be closed."""
+
+    __slots__ = ("_compiler", "_observers", "_reader")
+
+    def __init__(self, dialect: DialectName, reader: Reader, compiler: Compiler, observers: Sequence[Observe]) -> None:
+        super().__init__(dialect)
+        self._reader, self._compiler, self._observers = reader, compiler, observers
+
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
+        if rows is not None:
+            raise TypeError("a reading session writes nothing")
+        command = self._compiler.command(statement)
+        for observe in self._observers:
+            observe(command.sql)
+        return command.make_rows(await self._reader.run(command))
+
+
+class WritingSession(Session):
+    """A transaction. It is begun by the first statement, so that input that is refused before it costs the database
+    nothing."""
+
+    __slots__ = ("_compiler", "_observers", "_transaction", "_writer")
+
+    def __init__(self, dialect: DialectName, writer: Writer, compiler: Compiler, observers: Sequence[Observe]) -> None:
+        super().__init__(dialect)
+        self._writer, self._compiler, self._observers = writer, compiler, observers
+        self._transaction: Transaction | None = None
+
+    async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
+        result, make_rows = await self._run(statement, rows)
+        return make_rows(result.rows)
+
+    async def execute(self, statement: Written, rows: Parameters = None) -> int:
+        return (await self._run(statement, rows))[0].touched
+
+    @asynccontextmanager
+    async def rehearsal(self) -> AsyncIterator[None]:
+        await self._run_sql("SAVEPOINT rehearsal")
+        try:
+            yield
+        finally:
+            await self._run_sql("ROLLBACK TO SAVEPOINT rehearsal")
+            await self._run_sql("RELEASE SAVEPOINT rehearsal")
+
+    async def commit(self) -> None:
+        """Keep what was written. For those who own the unit of work; services never commit."""
+        if self._transaction is not None:
+            await self._transaction.commit()
+
+    async def close(self) -> None:
+        """Give the connection back, without what was not committed."""
+        if self._transaction is not None:
+            transaction, self._transaction = self._transaction, None
+            await transaction.end()
+
+    async def _run(self, statement: Any, rows: Parameters) -> tuple[Result, MakeRows]:
+        if self._transaction is None:
+            self._transaction = await self._writer.begin()
+        if rows is None or isinstance(rows, Mapping):
+            command = self._compiler.command(statement, rows)
+            self._observe(command.sql)
+            return await self._transaction.run(command), command.make_rows
+        if len(rows) == 1:
+            return await self._run(statement, rows[0])
+        commands = self._compiler.commands(statement, rows)
+        self._observe(commands.sql)
+        return await self._transaction.run_many(commands), commands.make_rows
+
+    async def _run_sql(self, sql: str) -> None:
+        if self._transaction is None:
+            self._transaction = await self._writer.begin()
+        await self._transaction.run(Command(sql, (), list))
+
+    def _observe(self, sql: str) -> None:
+        for observe in self._observers:
+            observe(sql)
