@@ -17,7 +17,10 @@ from pydantic import BaseModel
 
 from services.tasks.expansions import Expanded
 
-Convert = Callable[[Any], Any]
+Memo = dict[int, tuple[Any, Any]]
+"""What was made of the records of one answer, by their identity (they are kept, so that none is given twice): a hundred
+tasks may be of five projects."""
+Convert = Callable[[Any, Memo], Any]
 Endpoint = Callable[..., Awaitable[Any]]
 
 
@@ -53,9 +56,10 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
     return write
 
 
-def converter(annotation: Any) -> Convert:
+def converter(annotation: Any) -> Callable[[Any], Any]:
     """How a value is turned into what the encoder writes."""
-    return _converter(annotation) or (lambda value: value)
+    convert = _converter(annotation)
+    return (lambda value: value) if convert is None else (lambda value: convert(value, {}))
 
 
 def _converter(annotation: Any) -> Convert | None:
@@ -66,13 +70,13 @@ def _converter(annotation: Any) -> Convert | None:
     if origin in (Union, UnionType):
         kinds = [_converter(part) for part in arguments if part is not NoneType]
         if len(kinds) == 1 and (inner := kinds[0]) is not None:
-            return lambda value: None if value is None else inner(value)
+            return lambda value, memo: None if value is None else inner(value, memo)
         if any(kind is not None for kind in kinds):
             raise TypeError(f"one of several models: {annotation}")
         return None
     if origin is list:
         item = _converter(arguments[0])
-        return None if item is None else (lambda values: [item(value) for value in values])
+        return None if item is None else (lambda values, memo: [item(value, memo) for value in values])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model(annotation)
     return None
@@ -93,21 +97,23 @@ def _model(model: type[BaseModel]) -> Convert:
         inner = _converter(field.annotation)
         if inner is not None:
             scope[f"c_{name}"] = inner
-        members.append(f"{field.alias or name!r}: {f's.{name}' if inner is None else f'c_{name}(s.{name})'}")
-    plain: Convert = eval(f"lambda s: {{{', '.join(members)}}}", scope)  # noqa: S307 - of the model's own names
-    if not extra:
-        _MODELS[model] = plain
-        return plain
+        members.append(f"{field.alias or name!r}: {f's.{name}' if inner is None else f'c_{name}(s.{name}, memo)'}")
+    plain: Convert = eval(f"lambda s, memo: {{{', '.join(members)}}}", scope)  # noqa: S307 - of the model's own names
 
-    def expanded(record: Any) -> Any:
+    def once(record: Any, memo: Memo) -> Any:
+        made = memo.get(id(record))
+        if made is None:
+            made = memo[id(record)] = record, plain(record, memo)
+        return made[1]
+
+    def expanded(record: Any, memo: Memo) -> Any:
         if type(record) is not Expanded:
-            return plain(record)
-        written = plain(record.record)
-        for name, inner in extra.items():
-            if name in record.extra:
-                value = record.extra[name]
-                written[name] = value if inner is None else inner(value)
+            return plain(record, memo)
+        written = plain(record.record, memo)
+        for name, value in record.extra.items():
+            inner = extra[name]
+            written[name] = value if inner is None else inner(value, memo)
         return written
 
-    _MODELS[model] = expanded
-    return expanded
+    _MODELS[model] = done = expanded if extra else once
+    return done

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Annotated, Any, ParamSpec, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -207,15 +207,22 @@ class ListQuery(BaseModel):
 
 def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
-    rest = [(name, value) for name, value in request.query_params.multi_items() if name not in {"cursor", "skip"}]
-
-    def link(rel: str, *extra: tuple[str, str]) -> str:
-        query = urlencode([*rest, *extra])
-        return f'<{request.url.path}{"?" + query if query else ""}>; rel="{rel}"'
-
-    links = [link("first")]
+    query, path = _without_position(request.scope["query_string"]), quote(request.scope["path"])
+    links = [f'<{path}{"?" + query if query else ""}>; rel="first"']
+    start = f"<{path}?{query}{'&' if query else ''}cursor="
     if page.items and page.has_previous:
-        links.append(link("prev", ("cursor", PREVIOUS + page.cursor(page.items[0]))))
+        links.append(f'{start}{PREVIOUS}{page.cursor(page.items[0])}>; rel="prev"')
     if page.items and page.has_next:
-        links.append(link("next", ("cursor", page.cursor(page.items[-1]))))
-    response.headers["Link"] = ", ".join(links)
+        links.append(f'{start}{page.cursor(page.items[-1])}>; rel="next"')
+    response.raw_headers.append((b"link", ", ".join(links).encode("latin-1")))
+
+
+_PLAIN_QUERY = re.compile(rb"(?!.*(?:cursor|skip)=)[A-Za-z0-9_.~&=%+:,-]*", re.DOTALL)
+
+
+def _without_position(query_string: bytes) -> str:
+    """The query without what says where the page begins."""
+    if _PLAIN_QUERY.fullmatch(query_string):
+        return query_string.decode("ascii")
+    values = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+    return urlencode([(name, value) for name, value in values if name not in {"cursor", "skip"}])

@@ -8,12 +8,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import SecretStr
-from starlette.middleware.cors import CORSMiddleware
 
 from api import graphql, openapi, problems
+from api.compression import Compression
+from api.cors import Cors
 from api.directory import Directory, include
+from api.graphql.context import EXECUTOR
 from api.logs import configure_logging
 from api.methods import MethodTable
+from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import router as pages_router
 from api.routes import ROUTERS, meta
@@ -49,10 +52,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     configure_logging(settings)
     state = State.from_settings(settings)
+    metrics = Metrics(version=openapi.VERSION, feed=state.feed, executed=EXECUTOR.executed)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with metrics.published():
+            yield
         await state.feed.stop()
         await state.security.limits.close()
         await state.database.dispose()
@@ -70,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.tandem = state
+    app.state.metrics = metrics
     include(app, [meta.router, pages_router, graphql.router])
     include(app, ROUTERS, prefix=PREFIX)
     # the paths of the source guide, without a version: the newest one
@@ -79,8 +85,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.allowed_methods = MethodTable(app)
     problems.install(app)
     app.add_middleware(RequestMiddleware, state=state, directory=directory)
+    app.add_middleware(Compression)
     app.add_middleware(
-        CORSMiddleware,
+        Cors,
         allow_origins=settings.allowed_origins,
         # with "*", a browser must not send credentials on behalf of any page it has open
         allow_credentials="*" not in settings.allowed_origins,

@@ -1,6 +1,5 @@
 """The parameters of ``GET /tasks``: flat ones for everyday use, which are shorthands of the filter language."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,6 +20,12 @@ from services.tasks.models import TaskStatus
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
 Id = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
+
+
+_NO_CONDITIONS = frozenset(
+    {"limit", "skip", "cursor", "sort_by", "order", "total", "expand", "fields", "trashed", "saved_view_id"}
+)
+"""The parameters that say nothing of which tasks, but for the trash and a saved view."""
 
 
 class TaskFilterQuery(BaseModel):
@@ -77,6 +82,11 @@ class TaskFilterQuery(BaseModel):
 
     def to_query(self) -> TaskQuery:
         """The query in the service's terms. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
+        return TaskQuery(filter=self._filter(), trashed=self.trashed)
+
+    def _filter(self) -> TaskFilter | None:
+        if self.model_fields_set <= _NO_CONDITIONS:
+            return None
         conditions: list[dict[str, Any]] = []
         for name, values in (("status", self.status), ("priority", self.priority), ("project", self.project_id)):
             if values:
@@ -100,13 +110,12 @@ class TaskFilterQuery(BaseModel):
             conditions.append({"search": self.search})
         if self.filter is not None:
             conditions.append(_parse(self.filter))
-        filter_ = None
-        if conditions:
-            try:
-                filter_ = TaskFilter.model_validate(conditions[0] if len(conditions) == 1 else {"and": conditions})
-            except ValidationError as error:
-                raise from_validation(error, prefix="/filter") from None
-        return TaskQuery(filter=filter_, trashed=self.trashed)
+        if not conditions:
+            return None
+        try:
+            return TaskFilter.model_validate(conditions[0] if len(conditions) == 1 else {"and": conditions})
+        except ValidationError as error:
+            raise from_validation(error, prefix="/filter") from None
 
 
 class TaskListQuery(TaskFilterQuery, ListQuery):
@@ -120,8 +129,13 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
 
     def to_query(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
-        asked = {name: getattr(self, name) for name in ("sort_by", "order") if name in self.model_fields_set}
-        return replace(super().to_query(), **asked)
+        asked = self.model_fields_set
+        return TaskQuery(
+            self._filter(),
+            self.sort_by if "sort_by" in asked else None,
+            self.order if "order" in asked else None,
+            self.trashed,
+        )
 
 
 def _parse(text: str) -> Any:

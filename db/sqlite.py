@@ -26,7 +26,7 @@ BUDGET_SECONDS = 0.003
 """How much processor time a statement may take on the event loop."""
 MAX_SECONDS = 0.03
 """How long it may hold the event loop in any case: reading from a slow disk takes no processor time."""
-STEPS = 2_000
+STEPS = 10_000
 """Instructions of SQLite's machine (20 to 100 ns each) between two looks at the clock."""
 SLOW_SECONDS = 30.0
 MAX_SLOW = 200

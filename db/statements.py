@@ -8,6 +8,7 @@ is ``Prepared`` is built only once, too.
 from collections import namedtuple
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import BigInteger, BindParameter, ColumnElement, Dialect, Executable, Select, String, bindparam
@@ -17,6 +18,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
 from sqlalchemy.util import LRUCache
+
+from db.types import UtcDateTime
 
 R = TypeVar("R", bound=tuple[Any, ...])
 Rows = list[Any]
@@ -209,6 +212,9 @@ def _named_row(names: tuple[str, ...]) -> Any:
 
 
 def _converter(type_: TypeEngine[Any], dialect: Dialect) -> Processor | None:
+    if isinstance(type_, UtcDateTime):
+        # asked of values that are there
+        return datetime.fromisoformat if dialect.name == "sqlite" else None
     processor: Processor | None = type_.dialect_impl(dialect).result_processor(dialect, None)
     return processor
 

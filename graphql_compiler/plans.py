@@ -30,7 +30,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path, is_awaitable
 
-from graphql_compiler.bindings import Attribute, Batch, BindingOf, Scalars
+from graphql_compiler.bindings import Attribute, Batch, BindingOf, Load, Scalars
 from graphql_compiler.runs import GaveUp, Replay, Run, Unexpected, flatten, regroup, require, spread, unique
 from graphql_compiler.selections import NotCompilable, Selections, mentions_variables
 
@@ -50,6 +50,8 @@ class _Root:
     nodes: list[FieldNode]
     arguments: Arguments
     complete: Complete
+    load: Load | None
+    """Instead of the field's resolver, where the field has a batch."""
 
 
 class Plan:
@@ -90,6 +92,9 @@ class Plan:
         return data
 
     async def _resolve(self, root: _Root, run: Run) -> Any:
+        if root.load is not None:
+            [value] = await root.load(run.context, (None,), root.arguments(run))
+            return value
         resolve = cast(Callable[..., Any], root.field.resolve)
         info = GraphQLResolveInfo(
             root.nodes[0].name.value,
@@ -140,9 +145,11 @@ def compile_operation(
         if name.startswith("__"):
             raise NotCompilable("introspection")
         field = parent.fields[name]
-        if field.resolve is None:
+        binding = binding_of(parent, name, field)
+        if field.resolve is None and not isinstance(binding, Batch):
             raise NotCompilable(f"{parent.name}.{name} has no resolver")
-        roots.append(_Root(key, field, nodes, _arguments(field, nodes[0]), writer.complete(field.type, nodes)))
+        load = binding.load if isinstance(binding, Batch) else None
+        roots.append(_Root(key, field, nodes, _arguments(field, nodes[0]), writer.complete(field.type, nodes), load))
     return Plan(schema, operation, selections.fragments, parent, roots)
 
 

@@ -4,12 +4,11 @@ from datetime import datetime
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from graphql import GraphQLField, GraphQLObjectType
-from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import Schema
-from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from graphql_compiler import Attribute, Batch, Binding, BindingOf
+from graphql_schema.arguments import converter
 from graphql_schema.base import RECORDS
 
 SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool, "DateTime": datetime}
@@ -17,10 +16,18 @@ SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool
 
 
 def bindings(schema: Schema) -> BindingOf:
-    """How each field is read: attributes of the service's records, and what is declared with a batch."""
+    """How each field is read: attributes of the service's records, and what is declared with a batch.
+
+    The operation's own fields are batches for one parent, the resolver called without Strawberry's wrapping.
+    """
+    roots = {type_.name for type_ in (schema._schema.query_type, schema._schema.mutation_type) if type_ is not None}
 
     def binding_of(parent: GraphQLObjectType, _name: str, field: GraphQLField) -> Binding | None:
-        definition: StrawberryField = field.extensions["strawberry-definition"]
+        definition: StrawberryField | None = field.extensions.get("strawberry-definition")
+        if definition is None:
+            return None
+        if parent.name in roots:
+            return _resolving(definition, schema)
         batch: Batch | None = definition.metadata.get("batch")
         if batch is not None:
             return _converting(batch, definition, schema) if definition.arguments else batch
@@ -38,14 +45,38 @@ def bindings(schema: Schema) -> BindingOf:
     return binding_of
 
 
+class RootInfo:
+    """What resolvers of the operation's own fields use of Strawberry's ``Info``."""
+
+    __slots__ = ("context",)
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+
+def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
+    resolver = definition.base_resolver
+    if resolver is None or definition.extensions or definition.permission_classes or not definition.is_async:
+        return None
+    function: Any = resolver.wrapped_func
+    convert = converter(definition.arguments, schema)
+    has_self, has_info = resolver.self_parameter is not None, resolver.info_parameter is not None
+
+    async def load(context: Any, _parents: Any, arguments: Any) -> Any:
+        given = convert(arguments)
+        if has_info:
+            given["info"] = RootInfo(context)
+        return [await (function(None, **given) if has_self else function(**given))]
+
+    return Batch(load)
+
+
 def _converting(batch: Batch, definition: StrawberryField, schema: Schema) -> Batch:
     """The batch, given its arguments in Python's terms, as Strawberry gives them to a resolver."""
-    config: StrawberryConfig = schema.config
-    registry = schema.schema_converter.scalar_registry
+    convert = converter(definition.arguments, schema)
 
     async def load(context: Any, parents: Any, arguments: Any) -> Any:
-        values = convert_arguments(arguments, definition.arguments, scalar_registry=registry, config=config)
-        return await batch.load(context, parents, values)
+        return await batch.load(context, parents, convert(arguments))
 
     return Batch(load)
 

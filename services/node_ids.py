@@ -2,12 +2,14 @@
 
 from base64 import b64decode
 from binascii import b2a_base64
+from functools import lru_cache
 from typing import Any
 
 MAX_DATABASE_ID = 2**31 - 1
 """What both databases and GraphQL's Int can hold."""
 
 
+@lru_cache(maxsize=20_000)
 def encode(type_name: str, database_id: int) -> str:
     return b2a_base64(f"{type_name}:{database_id}".encode(), newline=False).decode()
 

@@ -1,9 +1,8 @@
 """What can be read together with tasks: each relation is one statement for the whole page."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -54,8 +53,7 @@ class TaskWithRelations(TaskOut):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(NamedTuple):
     """A record, and what was read along with it."""
 
     record: Any
@@ -71,9 +69,9 @@ async def expand(
     ids = [task.id for task in tasks]
     extra: dict[int, dict[str, Any]] = {task_id: {} for task_id in ids}
     for name in sorted(set(names)):
-        values = await _load(session, actor, tasks, ids, name)
-        for task_id, value in zip(ids, values, strict=True):
-            extra[task_id][name.value] = value
+        member = name.value
+        for task_id, value in zip(ids, await _load(session, actor, tasks, ids, name), strict=True):
+            extra[task_id][member] = value
     return [Expanded(task, extra[task.id]) for task in tasks]
 
 

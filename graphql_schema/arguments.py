@@ -1,0 +1,127 @@
+"""A field's arguments in Python's terms, as Strawberry gives them to a resolver, by converters that are made once.
+
+Strawberry asks each input of every request for all the fields that it could have, and for their names: 300 µs for a
+filter of two conditions. Here the names are looked up once, and only what was sent is looked at. What is not provided
+for, and every value that is refused, is left to Strawberry's own converters, which also make the errors.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+from strawberry.pydantic.conversion import build_pydantic_model
+from strawberry.scalars import is_scalar
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import Schema
+from strawberry.types.arguments import StrawberryArgument, convert_argument
+from strawberry.types.base import StrawberryList, StrawberryMaybe, StrawberryOptional
+from strawberry.types.enum import StrawberryEnumDefinition, has_enum_definition
+
+Convert = Callable[[Any], Any]
+Read = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class Unforeseen(Exception):
+    """A type whose values are left to Strawberry."""
+
+
+def converter(arguments: list[StrawberryArgument], schema: Schema) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """From the arguments that graphql-core has coerced to those of a resolver; what was left out stays away.
+
+    The converter raises what Strawberry's does.
+    """
+    config: StrawberryConfig = schema.config
+    known: dict[str, tuple[str, Convert | None]] = {}
+    for argument in arguments:
+        name = config.name_converter.get_graphql_name(argument)
+        known[name] = argument.python_name, _argument(argument.type, name, schema)
+
+    def convert(values: Mapping[str, Any]) -> dict[str, Any]:
+        converted = {}
+        for name, value in values.items():
+            python_name, inner = known[name]
+            converted[python_name] = value if inner is None or value is None else inner(value)
+        return converted
+
+    return convert
+
+
+def _argument(type_: Any, name: str, schema: Schema) -> Convert | None:
+    """How a value that is not null is converted; None for a leaf, which graphql-core has converted already."""
+    registry = schema.schema_converter.scalar_registry
+    inner = type_.of_type if _is_optional(type_) else type_
+    if _is_leaf(inner, registry):
+        return None
+
+    def ordinarily(value: Any) -> Any:
+        return convert_argument(value, type_, registry, schema.config, path=(name,))
+
+    if not _is_model(inner):
+        return ordinarily
+    try:
+        read = _model(inner, schema, {})
+    except Unforeseen:
+        return ordinarily
+
+    def quickly(value: Mapping[str, Any]) -> Any:
+        try:
+            return inner.model_validate(read(value), by_alias=False, by_name=True)
+        except ValidationError:
+            return ordinarily(value)
+
+    return quickly
+
+
+def _model(model: type[BaseModel], schema: Schema, known: dict[type, Read]) -> Read:
+    """From what was sent for a model's input to what pydantic validates. Raises ``Unforeseen``."""
+    definition: Any = cast(Any, model).__strawberry_definition__
+    if definition.from_input is not build_pydantic_model:
+        raise Unforeseen
+    fields: dict[str, tuple[str, Convert | None]] = {}
+
+    def read(value: Mapping[str, Any]) -> dict[str, Any]:
+        data = {}
+        for name, given in value.items():
+            python_name, inner = fields[name]
+            data[python_name] = given if inner is None or given is None else inner(given)
+        return data
+
+    known[model] = read
+    for field in definition.fields:
+        type_ = field.resolve_type(type_definition=definition)
+        info = model.model_fields.get(field.python_name)
+        if info is None or (info.is_required() and _is_optional(type_)):
+            raise Unforeseen  # it may be left out, and is null then
+        fields[schema.config.name_converter.from_field(field)] = field.python_name, _value(type_, schema, known)
+    return read
+
+
+def _value(type_: Any, schema: Schema, known: dict[type, Read]) -> Convert | None:
+    if _is_optional(type_):
+        return _value(type_.of_type, schema, known)
+    if _is_leaf(type_, schema.schema_converter.scalar_registry):
+        return None
+    if isinstance(type_, StrawberryList):
+        item = _value(type_.of_type, schema, known)
+        if item is None:
+            return None
+        return lambda values: [None if value is None else item(value) for value in values]
+    if not _is_model(type_):
+        raise Unforeseen
+    if type_ not in known:
+        _model(type_, schema, known)
+    return known[type_]
+
+
+def _is_optional(type_: Any) -> bool:
+    if isinstance(type_, StrawberryMaybe):
+        raise Unforeseen
+    return isinstance(type_, StrawberryOptional)
+
+
+def _is_leaf(type_: Any, registry: Any) -> bool:
+    return is_scalar(type_, registry) or isinstance(type_, StrawberryEnumDefinition) or has_enum_definition(type_)
+
+
+def _is_model(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, BaseModel)
