@@ -2,12 +2,11 @@
 
 import logging
 import time
+from typing import Any
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
 
 from services.errors import Allowance, RateLimited
 
@@ -27,8 +26,11 @@ class RateLimits:
         self._login: RateLimitItem | None = parse(login) if login else None
         self._alone = Windows()
         self._shared: FixedWindowRateLimiter | None = None
-        self._pool: ConnectionPool | None = None
+        self._pool: Any = None
         if redis_url:
+            from limits.aio.storage import RedisStorage  # with the driver, 100 ms to import
+            from redis.asyncio import ConnectionPool
+
             self._pool = ConnectionPool.from_url(
                 redis_url, socket_connect_timeout=REDIS_TIMEOUT_SECONDS, socket_timeout=REDIS_TIMEOUT_SECONDS
             )
@@ -36,7 +38,7 @@ class RateLimits:
                 f"async+{redis_url}",
                 wrap_exceptions=True,
                 implementation="redispy",
-                connection_pool=self._pool,  # type: ignore[arg-type]  # handed on to redis-py
+                connection_pool=self._pool,  # handed on to redis-py
             )
             self._shared = FixedWindowRateLimiter(storage)
 
