@@ -80,7 +80,9 @@ class Database:
         self.observers: list[Observe] = []
         """Called with the SQL of every statement: for instrumentation."""
         class_: Any = self.url.get_dialect()
-        self.sql: Dialect = class_(dbapi=class_.import_dbapi())
+        # $1, $2 … are libpq's own; psycopg's cursors would take them from %(name)s
+        style = "qmark" if self.dialect == "sqlite" else "numeric_dollar"
+        self.sql: Dialect = class_(dbapi=class_.import_dbapi(), paramstyle=style)
         """SQLAlchemy's knowledge of the database's language."""
         reader: Reader
         writer: Writer

@@ -8,19 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
 from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.postgresql_wire import Wire
 from db.sessions import Result
 from db.statements import Command, Commands
-
-PREPARE_AFTER = 3
-"""A statement that a connection has seen as often is prepared: PostgreSQL parses and, as a rule, plans it no more."""
-MAX_PREPARED = 200
-
-Connection = AsyncConnection[tuple[Any, ...]]
 
 
 class _Pool:
@@ -30,15 +24,15 @@ class _Pool:
     """
 
     def __init__(self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float) -> None:
-        self._arguments, self._dialect, self._timeout = arguments, dialect, timeout
-        self._idle: list[Connection] = []
+        self._arguments, self._dialect, self._timeout = dict(arguments), dialect, timeout
+        self._idle: list[Wire] = []
         self._slots = asyncio.Semaphore(size)
 
     async def close(self) -> None:
         """Close the connections that are not in use."""
         idle, self._idle = self._idle, []
-        for connection in idle:
-            await connection.close()
+        for wire in idle:
+            wire.close()
 
     async def _acquire_slot(self) -> None:
         if not self._slots.locked():
@@ -50,36 +44,31 @@ class _Pool:
         except TimeoutError:
             raise PoolTimeout("no connection was free") from None
 
-    async def _first_on(self, sql: str, values: Any) -> tuple[Connection, Any]:
-        """A connection, on which a statement was run that may be repeated, and the statement's cursor.
+    async def _first_on(self, sql: str, values: Sequence[Any]) -> tuple[Wire, Result]:
+        """A connection, on which a statement was run that may be repeated, and what that came to.
 
         Of a server that was started again, every connection is broken.
         """
         while self._idle:
-            connection = self._idle.pop()
+            wire = self._idle.pop()
             try:
-                return connection, await self._on(connection, sql, values)
+                return wire, await self._on(wire, sql, values)
             except psycopg.OperationalError:
-                if not connection.closed:
+                if not wire.closed:
                     raise
-        connection = await AsyncConnection.connect(**self._arguments, autocommit=True, prepare_threshold=PREPARE_AFTER)
-        connection.prepared_max = MAX_PREPARED
-        return connection, await self._on(connection, sql, values)
+        wire = await Wire.connect(self._arguments)
+        return wire, await self._on(wire, sql, values)
 
-    async def _on(self, connection: Connection, sql: str, values: Any) -> Any:
+    async def _on(self, wire: Wire, sql: str, values: Sequence[Any]) -> Result:
         try:
-            return await connection.execute(sql, values)
-        except psycopg.Error:
-            self._give_back(connection)
-            raise
+            return await wire.run(sql, values)
         except BaseException:
-            # nobody waits for it any more; what it is doing is not known
-            await connection.close()
+            self._give_back(wire)
             raise
 
-    def _give_back(self, connection: Connection) -> None:
-        if not connection.closed:
-            self._idle.append(connection)
+    def _give_back(self, wire: Wire) -> None:
+        if not wire.closed:
+            self._idle.append(wire)
 
 
 class PostgresqlReader(_Pool):
@@ -89,11 +78,9 @@ class PostgresqlReader(_Pool):
         """The rows as the driver makes them."""
         await self._acquire_slot()
         try:
-            connection, cursor = await self._first_on(command.sql, command.values)
-            self._give_back(connection)
-            # they are all here: the cursor is the client's
-            rows: Sequence[tuple[Any, ...]] = await cursor.fetchall()
-            return rows
+            wire, result = await self._first_on(command.sql, command.values)
+            self._give_back(wire)
+            return result.rows
         except psycopg.Error as error:
             raise translated(error, command.sql, self._dialect) from error
         finally:
@@ -107,18 +94,18 @@ class PostgresqlWriter(_Pool):
         """A transaction on a connection of its own."""
         await self._acquire_slot()
         try:
-            connection, _ = await self._first_on("BEGIN", None)
+            wire, _ = await self._first_on("BEGIN", ())
         except psycopg.Error as error:
             self._slots.release()
             raise translated(error, "BEGIN", self._dialect) from error
         except BaseException:
             self._slots.release()
             raise
-        return PostgresqlTransaction(connection, self)
+        return PostgresqlTransaction(wire, self)
 
-    def take_back(self, connection: Connection) -> None:
+    def take_back(self, wire: Wire) -> None:
         """The connection of a transaction that has ended."""
-        self._give_back(connection)
+        self._give_back(wire)
         self._slots.release()
 
     @property
@@ -129,38 +116,24 @@ class PostgresqlWriter(_Pool):
 class PostgresqlTransaction:
     """A transaction."""
 
-    def __init__(self, connection: Connection, writer: PostgresqlWriter) -> None:
-        self._connection, self._writer = connection, writer
+    def __init__(self, wire: Wire, writer: PostgresqlWriter) -> None:
+        self._wire, self._writer = wire, writer
         self._open = True
 
     async def run(self, command: Command) -> Result:
         """What a statement comes to."""
         try:
-            cursor = await self._connection.execute(command.sql, command.values)
-            return Result(await cursor.fetchall() if cursor.description else (), max(cursor.rowcount, 0))
+            return await self._wire.run(command.sql, command.values)
         except psycopg.Error as error:
             raise translated(error, command.sql, self._writer.dialect) from error
-        except BaseException:
-            await self._connection.close()  # what it is doing is not known
-            raise
 
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
-        rows: list[Any] = []
         try:
-            cursor = self._connection.cursor()
             returning = " RETURNING " in commands.sql
-            await cursor.executemany(commands.sql, commands.values, returning=returning)
-            more = returning
-            while more:
-                rows += await cursor.fetchall()
-                more = bool(cursor.nextset())
-            return Result(rows, len(rows) if returning else max(cursor.rowcount, 0))
+            return await self._wire.run_many(commands.sql, commands.values, returning=returning)
         except psycopg.Error as error:
             raise translated(error, commands.sql, self._writer.dialect) from error
-        except BaseException:
-            await self._connection.close()
-            raise
 
     async def commit(self) -> None:
         """Keep what was written."""
@@ -170,14 +143,12 @@ class PostgresqlTransaction:
     async def end(self) -> None:
         """Take back what was not committed, and give the connection back."""
         try:
-            if self._open and not self._connection.closed:
-                await self._connection.execute("ROLLBACK")
-        except BaseException as error:
-            await self._connection.close()
-            if not isinstance(error, psycopg.Error):
-                raise
+            if self._open and not self._wire.closed:
+                await self._wire.run("ROLLBACK")
+        except psycopg.Error:
+            self._wire.close()
         finally:
-            self._writer.take_back(self._connection)
+            self._writer.take_back(self._wire)
 
 
 def translated(error: psycopg.Error, sql: str, dialect: Dialect) -> BaseException:

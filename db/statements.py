@@ -33,7 +33,7 @@ class Command(NamedTuple):
     """What a driver is given, and what becomes of its rows."""
 
     sql: str
-    values: Sequence[Any] | Mapping[str, Any]
+    values: Sequence[Any]
     make_rows: MakeRows
 
 
@@ -41,7 +41,7 @@ class Commands(NamedTuple):
     """As ``Command``, for many sets of values."""
 
     sql: str
-    values: Sequence[Sequence[Any] | Mapping[str, Any]]
+    values: Sequence[Sequence[Any]]
     make_rows: MakeRows
 
 
@@ -160,9 +160,7 @@ class _Ready:
         for name, process in processors.items():
             if name in values:
                 values[name] = process(values[name])
-        if order is not None:
-            return Command(sql, [values[name] for name in order], self._make_rows)
-        return Command(sql, values, self._make_rows)
+        return Command(sql, [values[name] for name in order or ()], self._make_rows)
 
 
 def _default(default: Any) -> Callable[[], Any]:
