@@ -6,7 +6,7 @@ from typing import Any
 
 from graphql import GraphQLField, GraphQLObjectType
 
-Load = Callable[[Any, Sequence[Any], Mapping[str, Any]], Awaitable[Sequence[Any]]]
+Load = Callable[..., Awaitable[Sequence[Any]]]
 """Given the operation's context, the sources and the field's arguments, a value for each source, in their order."""
 
 
@@ -28,11 +28,20 @@ class Attribute:
             raise ValueError(f"{self.name!r} is no name of an attribute")
 
 
+Reads = Mapping[str, frozenset[str]]
+"""The attributes that are read of the objects of each type, by the types' names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The values for many sources are found together."""
+    """The values for many sources are found together.
+
+    Where it is that of one of the operation's own fields and ``selective``, ``load`` is given one thing more: the
+    ``Reads`` of what the field answers, so that it need not load what nobody asked for.
+    """
 
     load: Load
+    selective: bool = False
 
 
 Binding = Attribute | Batch

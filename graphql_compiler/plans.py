@@ -30,7 +30,7 @@ from graphql import (
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import Path, is_awaitable
 
-from graphql_compiler.bindings import Attribute, Batch, BindingOf, Load, Scalars
+from graphql_compiler.bindings import Attribute, Batch, BindingOf, Load, Reads, Scalars
 from graphql_compiler.runs import GaveUp, Replay, Run, Unexpected, flatten, regroup, require, spread, unique
 from graphql_compiler.selections import NotCompilable, Selections, mentions_variables
 
@@ -52,6 +52,8 @@ class _Root:
     complete: Complete
     load: Load | None
     """Instead of the field's resolver, where the field has a batch."""
+    more: tuple[Reads, ...]
+    """What a selective batch is given beside the arguments."""
 
 
 class Plan:
@@ -93,7 +95,7 @@ class Plan:
 
     async def _resolve(self, root: _Root, run: Run) -> Any:
         if root.load is not None:
-            [value] = await root.load(run.context, (None,), root.arguments(run))
+            [value] = await root.load(run.context, (None,), root.arguments(run), *root.more)
             return value
         resolve = cast(Callable[..., Any], root.field.resolve)
         info = GraphQLResolveInfo(
@@ -149,7 +151,10 @@ def compile_operation(
         if field.resolve is None and not isinstance(binding, Batch):
             raise NotCompilable(f"{parent.name}.{name} has no resolver")
         load = binding.load if isinstance(binding, Batch) else None
-        roots.append(_Root(key, field, nodes, _arguments(field, nodes[0]), writer.complete(field.type, nodes), load))
+        writer.reads.clear()
+        complete = writer.complete(field.type, nodes)
+        more = (writer.all_reads(),) if isinstance(binding, Batch) and binding.selective else ()
+        roots.append(_Root(key, field, nodes, _arguments(field, nodes[0]), complete, load, more))
     return Plan(schema, operation, selections.fragments, parent, roots)
 
 
@@ -159,6 +164,11 @@ class _Writer:
     def __init__(self, schema: GraphQLSchema, selections: Selections, binding_of: BindingOf, scalars: Scalars) -> None:
         self._schema, self._selections = schema, selections
         self._binding_of, self._scalars = binding_of, scalars
+        self.reads: dict[str, set[str]] = {}
+
+    def all_reads(self) -> Reads:
+        """What has been found to be read since ``reads`` was cleared."""
+        return {name: frozenset(attributes) for name, attributes in self.reads.items()}
 
     def complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
         """How values of a type are completed (section 6.4.3, CompleteValue)."""
@@ -225,6 +235,8 @@ class _Writer:
             binding = self._binding_of(type_, name, field)
             if binding is None:
                 raise NotCompilable(f"{type_.name}.{name} has no binding")
+            if isinstance(binding, Attribute):
+                self.reads.setdefault(type_.name, set()).add(binding.name)
             nullable_type = get_nullable_type(field.type)
             if isinstance(binding, Attribute) and is_leaf_type(nullable_type):
                 value = read.setdefault(binding.name, f"a{len(read)}")

@@ -1,5 +1,6 @@
 """What the compiler of operations is told of this schema."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -7,7 +8,7 @@ from graphql import GraphQLField, GraphQLObjectType
 from strawberry.schema.schema import Schema
 from strawberry.types.field import StrawberryField
 
-from graphql_compiler import Attribute, Batch, Binding, BindingOf
+from graphql_compiler import Attribute, Batch, Binding, BindingOf, Reads
 from graphql_schema.arguments import converter
 from graphql_schema.base import RECORDS
 
@@ -48,10 +49,16 @@ def bindings(schema: Schema) -> BindingOf:
 class RootInfo:
     """What resolvers of the operation's own fields use of Strawberry's ``Info``."""
 
-    __slots__ = ("context",)
+    __slots__ = ("context", "reads")
 
-    def __init__(self, context: Any) -> None:
-        self.context = context
+    def __init__(self, context: Any, reads: Reads) -> None:
+        self.context, self.reads = context, reads
+
+
+def columns_read(info: Any, type_name: str) -> Collection[str] | None:
+    """The attributes that the operation reads of things of a type; None where that is not known: all of them."""
+    reads: Reads | None = getattr(info, "reads", None)
+    return None if reads is None else reads.get(type_name, ())
 
 
 def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
@@ -62,13 +69,13 @@ def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
     convert = converter(definition.arguments, schema)
     has_self, has_info = resolver.self_parameter is not None, resolver.info_parameter is not None
 
-    async def load(context: Any, _parents: Any, arguments: Any) -> Any:
+    async def load(context: Any, _parents: Any, arguments: Any, reads: Reads) -> Any:
         given = convert(arguments)
         if has_info:
-            given["info"] = RootInfo(context)
+            given["info"] = RootInfo(context, reads)
         return [await (function(None, **given) if has_self else function(**given))]
 
-    return Batch(load)
+    return Batch(load, selective=True)
 
 
 def _converting(batch: Batch, definition: StrawberryField, schema: Schema) -> Batch:

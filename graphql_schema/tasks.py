@@ -9,6 +9,7 @@ from strawberry import UNSET
 from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, shown
 from graphql_schema.comments import Comment
+from graphql_schema.compiled import columns_read
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
 from graphql_schema.history import Event
@@ -188,7 +189,8 @@ async def _list(info: Info, query: TaskQuery, request: PageRequest) -> Connectio
             return await queries.count(session, context.actor, query)
 
     async with context.reading() as session:
-        return connect(await queries.list_(session, context.actor, query, request), count)
+        wanted = columns_read(info, "Task")
+        return connect(await queries.list_(session, context.actor, query, request, wanted=wanted), count)
 
 
 @strawberry.type

@@ -186,3 +186,36 @@ async def test_any_number_of_ids_is_one_statement_for_each_type(
 
     assert [node["id"] for node in answer.data["nodes"]] == ids
     assert statements.count == 3
+
+
+async def test_columns_that_nobody_asks_for_are_not_read(ada: Person, statements: StatementCounter) -> None:
+    task = await ada.task(description="Long", due_at="2026-03-31T15:00:00Z")
+    lean, full = (
+        "{ tasks { edges { cursor node { title } } } }",
+        "{ tasks { edges { node { title description dueAt } } } }",
+    )
+    for query in (lean, full):  # an operation that comes again is compiled, and known by what it reads
+        await ada.gql(query)
+    asked = {
+        "GraphQL, title": await _columns(statements, ada.gql(lean)),
+        "REST, fields": await _columns(statements, ada.get("/tasks?fields=id,title")),
+        "GraphQL, more": await _columns(statements, ada.gql(full)),
+        "REST": await _columns(statements, ada.get("/tasks")),
+    }
+    found = (await ada.gql(full)).data["tasks"]["edges"][0]["node"]
+
+    assert asked == {
+        "GraphQL, title": {"created_at"},  # the cursor's
+        "REST, fields": {"created_at"},
+        "GraphQL, more": {"created_at", "description", "due_at"},
+        "REST": {"created_at", "description", "due_at", "updated_at"},
+    }
+    assert found == {"title": task["title"], "description": "Long", "dueAt": "2026-03-31T15:00:00Z"}
+
+
+async def _columns(statements: StatementCounter, request: Awaitable[object]) -> set[str]:
+    """Which of some columns of tasks the request reads."""
+    statements.reset()
+    await request
+    [sql] = [sql for sql in statements.seen if "tasks_1.title" in sql]
+    return {name for name in ("created_at", "description", "due_at", "updated_at") if f"tasks_1.{name}" in sql}

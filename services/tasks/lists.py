@@ -9,12 +9,12 @@ A question's shape is everything about it but the values: building a statement w
 which is more than most of them take to run.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, select, true, tuple_, union_all
+from sqlalchemy import ColumnElement, null, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
 from sqlalchemy.util import LRUCache
 
@@ -42,6 +42,8 @@ INDEXES = {
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
 found by indexes of their own: a word, a person, a tag."""
+OPTIONAL = frozenset({"description", "start_at", "due_at", "completed_at", "created_at", "updated_at", "deleted_at"})
+"""The columns that are left out where nobody asks for them: long ones, and those that have to be converted."""
 MAX_MERGED = 40
 """Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
 MAX_SHAPES = 1_000
@@ -101,14 +103,16 @@ async def page(
     ordering: Ordering,
     request: PageRequest,
     asked: Callable[[], AnySelect],
+    wanted: Collection[str] | None = None,
 ) -> Sequence[TaskRecord]:
     """The tasks of a page, and one more where there are more. Raises ``BadUserInput`` for a cursor that does not hold.
 
     ``asked`` makes the statement for all the tasks of ``CALLER`` in question, for the orders that have no index.
+    Columns of ``OPTIONAL`` that are not ``wanted`` are left out, where an index is read.
     """
     values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
     position = position_of(ordering, request, values)
-    wanted = request.size + 1
+    size = request.size + 1
     shape = (session.dialect, question.shape, ordering.signature, request.backward)
 
     async def run(kind: Hashable, build: Callable[[], AnySelect], rows: int) -> Sequence[TaskRecord]:
@@ -117,7 +121,7 @@ async def page(
 
     if not _from_index(question, ordering, request):
         build = partial(_sorted, asked, ordering, request.backward, position)
-        return await run(("sorted", position), build, wanted)
+        return await run(("sorted", position), build, size)
     merged = 0
     if session.dialect == "sqlite":
         projects = await session.scalars(_PROJECTS(caller_id=actor.user_id))
@@ -126,11 +130,13 @@ async def page(
         if len(projects) <= MAX_MERGED:
             merged = len(projects)
             values |= {f"p{number}": project_id for number, project_id in enumerate(projects)}
+    # cursors are made of the column that the tasks are ordered by
+    without = frozenset() if wanted is None else OPTIONAL.difference(wanted, (ordering.key.name,))
     found: Sequence[TaskRecord] = []
     for stretch in _stretches(ordering, position, request.backward):
-        if len(found) < wanted:
-            build = partial(_stretch, session.dialect, merged, question, ordering, request.backward, stretch)
-            found = [*found, *await run((merged, stretch), build, wanted - len(found))]
+        if len(found) < size:
+            build = partial(_stretch, session.dialect, merged, question, ordering, request.backward, stretch, without)
+            found = [*found, *await run((merged, stretch, without), build, size - len(found))]
     return found
 
 
@@ -207,7 +213,13 @@ def _sorted(asked: Callable[[], AnySelect], ordering: Ordering, backward: bool, 
 
 
 def _stretch(
-    dialect: DialectName, merged: int, question: Question, ordering: Ordering, backward: bool, stretch: Stretch
+    dialect: DialectName,
+    merged: int,
+    question: Question,
+    ordering: Ordering,
+    backward: bool,
+    stretch: Stretch,
+    without: frozenset[str],
 ) -> AnySelect:
     """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
     column = ordering.key.column
@@ -247,7 +259,7 @@ def _stretch(
         newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*in_order(key, row_id))
     newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
     return (
-        select(*_COLUMNS)
+        select(*(null().label(column.key) if column.key in without else column for column in _COLUMNS))
         .select_from(newest)
         .join(_ROW, _ROW.id == newest.c.id)
         .join(Project, Project.id == _ROW.project_id)

@@ -153,11 +153,21 @@ _BY_REF = Prepared(
 )
 
 
-async def list_(session: Session, actor: Actor, query: TaskQuery, request: PageRequest) -> Page[TaskRecord]:
-    """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold."""
+async def list_(
+    session: Session,
+    actor: Actor,
+    query: TaskQuery,
+    request: PageRequest,
+    *,
+    wanted: Collection[str] | None = None,
+) -> Page[TaskRecord]:
+    """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold.
+
+    ``wanted`` are the attributes that will be read of them: of the others, those of ``lists.OPTIONAL`` may be None.
+    """
     actor.require(Scope.TASKS_READ)
     question, ordering = _question(query), query.ordering
-    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, question))
+    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, question), wanted)
     return make_page(rows, None, ordering, request)
 
 
