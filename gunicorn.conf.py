@@ -1,9 +1,13 @@
-"""Gunicorn supervising uvicorn workers. From the environment: HOST, PORT, WORKERS, FORWARDED_ALLOW_IPS."""
+"""Gunicorn supervising uvicorn workers. From the environment: HOST, PORT, WORKERS, FORWARDED_ALLOW_IPS.
+
+With PROMETHEUS_MULTIPROC_DIR, whichever worker is asked for the metrics answers for all (docs/deployment.md).
+"""
 
 import os
 from pathlib import Path
 from typing import Any, ClassVar
 
+from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
 
@@ -31,3 +35,19 @@ keepalive = 75  # longer than the idle timeout of the usual proxies (60 s), whic
 control_socket_disable = True
 if Path("/dev/shm").is_dir():  # noqa: S108  the heartbeat file, in memory: a slow disk must not look like a dead worker
     worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+_metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+
+def on_starting(server: Any) -> None:
+    """Begin with an empty folder, lest files of all the workers that ever were are added up."""
+    if _metrics and not server.master_pid:  # the one that this one takes over from (USR2) still counts
+        Path(_metrics).mkdir(parents=True, exist_ok=True)
+        for file in Path(_metrics).glob("*.db"):
+            file.unlink()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """What a worker held, such as its memory and followers, ends with it; what it counted stays."""
+    if _metrics:
+        mark_process_dead(worker.pid)

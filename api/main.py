@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     app.state.allowed_methods = MethodTable(app)
     problems.install(app)
-    app.add_middleware(RequestMiddleware, state=state, directory=directory)
+    app.add_middleware(RequestMiddleware, state=state, directory=directory, metrics=metrics)
     app.add_middleware(Compression)
     app.add_middleware(
         Cors,

@@ -13,6 +13,7 @@ from uuid_utils import uuid7
 
 from api import problems
 from api.directory import Directory
+from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
 from core import context
@@ -28,10 +29,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 class RequestMiddleware:
     """Gives every request an id and a time, bounds its body, and answers for what nobody caught."""
 
-    def __init__(self, app: ASGIApp, state: State, directory: Directory) -> None:
+    def __init__(self, app: ASGIApp, state: State, directory: Directory, metrics: Metrics) -> None:
         self.app = app
         self._state = state
         self._directory = directory
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +77,7 @@ class RequestMiddleware:
             await response(inner, receive, send_with_headers)
         finally:
             context.request_id.reset(token)
+            self._metrics.count(inner, scope["method"], status, time.perf_counter() - started)
             access.info(
                 "request",
                 method=scope["method"],

@@ -1,9 +1,11 @@
 from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
-from api.dependencies import AppState, Reading
+from api.dependencies import AppState, Caller, Reading
+from api.metrics import Metrics
 from api.pages import home_page
 
 router = APIRouter(tags=["meta"])
@@ -51,6 +53,18 @@ async def get_readiness(session: Reading) -> Health:
     """Whether the database answers too: 503 while it does not."""
     await session.scalar(text("SELECT 1"))
     return Health(status="healthy")
+
+
+# no part of the API: generated clients, which call everything in the document, have no use for it and read JSON alone
+@router.get("/metrics", include_in_schema=False)
+async def get_metrics(request: Request, actor: Caller) -> Response:
+    """What Prometheus reads. Takes an X-API-Key with the scope admin, or an administrator's token."""
+    if actor.method == "token":
+        actor.require_admin()
+    else:
+        actor.require_admin_key()
+    metrics: Metrics = request.app.state.metrics
+    return Response(metrics.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 @router.get("/.well-known/jwks.json", response_class=JSONResponse)
