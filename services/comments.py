@@ -31,7 +31,7 @@ from services.pagination import (
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import among_visible, require
 from services.tasks import queries as tasks
-from services.tasks.filters import fold_text
+from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord
 from services.users import UserSummary
 

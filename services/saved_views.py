@@ -20,7 +20,8 @@ from services.idempotency import repeatable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.tasks.filters import TaskFilter, compile_filter
+from services.tasks.conditions import compile_filter
+from services.tasks.filters import TaskFilter
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
 MAX_VIEWS = 200

@@ -11,8 +11,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from db.engine import Database
 from services.projects import queries as projects
+from services.tasks.conditions import MAX_CONDITIONS, MAX_DEPTH
 from services.tasks.creation import create_drafts
-from services.tasks.filters import MAX_CONDITIONS, MAX_DEPTH
 from services.tasks.models import TaskDraft
 from tests.actors import Person
 from tests.listings import filtered_ids, graphql_filter, graphql_ids, graphql_page, rest_ids

@@ -9,7 +9,7 @@ from sqlalchemy import text as sql
 
 from db.engine import Database
 from db.models import Comment, CommentText, Task
-from services.tasks.filters import contains_text, fold_text
+from services.tasks.conditions import contains_text, fold_text
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.listings import filtered_ids, graphql_ids, rest_ids

@@ -10,7 +10,7 @@ from db.sessions import Session
 from services import events
 from services.imports import sources
 from services.imports.records import Issue, Remark
-from services.tasks.filters import fold_text
+from services.tasks.conditions import fold_text
 
 
 class KnownTask(NamedTuple):

@@ -22,8 +22,9 @@ from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
 from services.outputs import Output
 from services.tasks import queries
 from services.tasks.changes import TaskChange, apply, lock, writable
+from services.tasks.conditions import compile_filter
 from services.tasks.creation import create_each
-from services.tasks.filters import TaskFilter, compile_filter
+from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
 from services.tasks.removal import remove
 

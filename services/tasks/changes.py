@@ -20,7 +20,7 @@ from services.actors import Actor, Scope
 from services.errors import BadUserInput, Expected, NotFound, TandemError, require_version
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
-from services.tasks.filters import fold_text
+from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.queries import by_ids, visible
 from services.tasks.trees import check_parent, lock_trees

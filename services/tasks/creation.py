@@ -19,7 +19,7 @@ from services.prepared import parameter
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
-from services.tasks.filters import fold_text
+from services.tasks.conditions import fold_text
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskStatus
 from services.tasks.trees import check_parent, lock_projects
 

@@ -26,7 +26,7 @@ from db.statements import Prepared
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, order_terms, rows_beyond
 from services.prepared import CALLER, parameter
-from services.tasks.filters import Condition, compile_condition
+from services.tasks.conditions import Condition, compile_condition
 from services.tasks.models import TRASH_DAYS, TaskRecord
 
 R = TypeVar("R", bound=tuple[Any, ...])

@@ -29,7 +29,8 @@ from services.pagination import (
 from services.prepared import CALLER, parameter
 from services.projects.queries import among_visible
 from services.tasks import lists
-from services.tasks.filters import TaskFilter, compile_filter, condition
+from services.tasks.conditions import compile_filter, condition
+from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
 from services.users import UserRecord
 

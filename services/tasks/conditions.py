@@ -1,0 +1,236 @@
+"""From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
+
+import operator as operators
+import unicodedata
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Integer, and_, exists, func, literal, not_, or_, select, true, type_coerce
+from sqlalchemy.orm import aliased
+
+from core.clock import now
+from db import trigrams
+from db.models import Comment, CommentText, Relation, Tag, Task, TaskAssignee, TaskTag, TaskText
+from services.actors import Actor
+from services.errors import BadUserInput
+from services.projects.queries import among_visible
+from services.tags import fold
+from services.tasks.filters import TaskFilter
+from services.tasks.models import TaskStatus
+
+MAX_DEPTH = 8
+MAX_CONDITIONS = 200
+OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
+_LOGIC = ("and_", "or_", "not_")
+
+_COLUMNS: dict[str, Any] = {
+    "status": Task.status,
+    # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
+    "priority": type_coerce(Task.priority, Integer),
+    "number": Task.number,
+    "title": Task.title,
+    "project": Task.project_id,
+    "parent": Task.parent_id,
+    "created_by": Task.created_by_id,
+    "start_at": Task.start_at,
+    "due_at": Task.due_at,
+    "completed_at": Task.completed_at,
+    "created_at": Task.created_at,
+    "updated_at": Task.updated_at,
+}
+
+
+class Condition(NamedTuple):
+    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of."""
+
+    kind: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
+    parts: tuple["Condition", ...] = ()
+
+    @property
+    def shape(self) -> Hashable:
+        """What conditions have in common whose SQL differs in the values alone."""
+        return self.kind, len(self.values), tuple([part.shape for part in self.parts])
+
+    def all_values(self) -> list[Any]:
+        """The values, in the order in which ``compile_condition`` binds them."""
+        values = list(self.values)
+        for part in self.parts:
+            values += part.all_values()
+        return values
+
+
+Bind = Callable[[Any], Any]
+"""How a value stands in SQL: as itself, or as a parameter."""
+
+
+def compile_filter(data: TaskFilter, actor: Actor) -> ColumnElement[bool]:
+    """The condition on ``tasks``. Raises ``BadUserInput`` for one nested too deeply or with too many conditions."""
+    return compile_condition(condition(data), actor, lambda value: value)
+
+
+def condition(data: TaskFilter) -> Condition:
+    """The filter, checked and put in order. Raises ``BadUserInput`` as ``compile_filter`` does."""
+    return _condition(data, [MAX_CONDITIONS], depth=0)
+
+
+def _condition(data: TaskFilter, budget: list[int], *, depth: int) -> Condition:
+    if depth > MAX_DEPTH:
+        raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
+    parts: list[Condition] = []
+    for name in sorted(data.model_fields_set):
+        value = getattr(data, name)
+        budget[0] -= 1
+        if budget[0] < 0:
+            raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
+        if name in _LOGIC:
+            inner = value if isinstance(value, list) else [value]
+            parts.append(Condition((name,), (), tuple(_condition(part, budget, depth=depth + 1) for part in inner)))
+        elif name == "search":
+            folded = fold_text(value)
+            parts.append(Condition(("search", trigrams.is_indexed(folded)), trigrams.patterns(folded)))
+        elif name == "overdue":
+            parts.append(Condition(("overdue", value), (now(),)))
+        elif name == "blocked":
+            parts.append(Condition(("blocked", value)))
+        else:
+            parts += [_operation(name, operator, given) for operator, given in sorted(value.sent().items())]
+    return parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts))
+
+
+def _operation(name: str, operator: str, given: Any) -> Condition:
+    if isinstance(given, bool):
+        return Condition((name, operator, given))
+    values = given if isinstance(given, list) else [given]
+    return Condition((name, operator), tuple(map(fold, values) if name == "tags" else values))
+
+
+def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnElement[bool]:
+    """The SQL of a condition on ``tasks``."""
+    name, *rest = condition.kind
+    values = [bind(value) for value in condition.values]
+    parts = [compile_condition(part, actor, bind) for part in condition.parts]
+    if name == "and_":
+        return and_(*parts) if parts else true()
+    if name == "or_":
+        return or_(*parts)
+    if name == "not_":
+        # a condition on a missing value is unknown in SQL: for the opposite it counts as false
+        return _not(parts[0])
+    if name == "search":
+        return _contains(*values)
+    if name == "overdue":
+        overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
+        return overdue if rest[0] else _not(overdue)
+    if name == "blocked":
+        blocked = _related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
+        return blocked if rest[0] else not_(blocked)
+    if name in _SETS:
+        return _of_set(_SETS[name](actor), actor, values, *rest)
+    return _of_column(_COLUMNS[name], values, *rest)
+
+
+def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return not_(func.coalesce(condition, literal(False)))
+
+
+def contains_text(words: str) -> ColumnElement[bool]:
+    """Tasks whose title, description or comment has the words as they stand, whatever the case (Unicode case folding).
+
+    Words of fewer than three characters, folded, have no index: every text is read.
+    """
+    return _contains(*trigrams.patterns(fold_text(words)))
+
+
+def _contains(*patterns: Any) -> ColumnElement[bool]:
+    in_tasks = select(TaskText.task_id).where(trigrams.contains(TaskText, *patterns))
+    in_comments = (
+        select(Comment.task_id)
+        .join(CommentText, CommentText.comment_id == Comment.id)
+        .where(trigrams.contains(CommentText, *patterns))
+    )
+    return Task.id.in_(in_tasks.union(in_comments))
+
+
+def fold_text(text: str) -> str:
+    """What search compares: composed (NFC) and case-folded, so that é is é however it was typed."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _of_column(column: Any, values: list[Any], operator: str, wanted: bool | None = None) -> ColumnElement[bool]:
+    if operator == "is_null":
+        found: ColumnElement[bool] = column.is_(None) if wanted else column.is_not(None)
+    elif operator == "in_":
+        found = column.in_(values)
+    else:
+        found = _COMPARISONS[operator](column, values[0])
+    return found
+
+
+_COMPARISONS: dict[str, Any] = {
+    "eq": operators.eq,
+    "gt": operators.gt,
+    "gte": operators.ge,
+    "lt": operators.lt,
+    "lte": operators.le,
+}
+
+
+def _of_set(
+    some: "Some", actor: Actor, values: list[Any], operator: str, wanted: bool | None = None
+) -> ColumnElement[bool]:
+    """A condition on what hangs on a task: ``some`` says whether there is any, or one of these."""
+    if operator == "any":
+        return some(values)
+    if operator == "all":
+        return and_(*(some([value]) for value in values))
+    if operator == "none":
+        return not_(some(values))
+    if operator == "me":
+        return some([actor.user_id]) if wanted else not_(some([actor.user_id]))
+    return not_(some(None)) if wanted else some(None)
+
+
+Some = Callable[[list[Any] | None], ColumnElement[bool]]
+
+
+def _assigned(_actor: Actor) -> Some:
+    def some(ids: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if ids is None else [TaskAssignee.user_id.in_(ids)]
+        return exists(select(literal(1)).where(TaskAssignee.task_id == Task.id, *among))
+
+    return some
+
+
+def _tagged(_actor: Actor) -> Some:
+    def some(names: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if names is None else [Tag.name_folded.in_(names)]
+        tags = select(literal(1)).select_from(TaskTag).join(Tag, Tag.id == TaskTag.tag_id)
+        return exists(tags.where(TaskTag.task_id == Task.id, *among))
+
+    return some
+
+
+_OTHER = aliased(Task)
+
+
+def _relating(actor: Actor) -> Some:
+    def some(ids: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if ids is None else [_OTHER.id.in_(ids)]
+        return or_(*(_related(actor, near, *among) for near in (Relation.source_id, Relation.target_id)))
+
+    return some
+
+
+_SETS = {"assignees": _assigned, "tags": _tagged, "relations": _relating}
+
+
+def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether the task is at that end of a relation to another one that the actor may read."""
+    far = Relation.target_id if near is Relation.source_id else Relation.source_id
+    return exists(
+        select(literal(1))
+        .select_from(Relation)
+        .join(_OTHER, _OTHER.id == far)
+        .where(near == Task.id, among_visible(_OTHER.project_id, actor), _OTHER.deleted_at.is_(None), *conditions)
+    )
