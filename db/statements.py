@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
-from sqlalchemy.types import Boolean, TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlalchemy.util import LRUCache
 
 from db.types import UtcDateTime
@@ -260,7 +260,7 @@ ACTOR: BindParameter[Any] = bindparam("actor_id", required=True)
 
 
 class _InRows(FunctionElement[bool]):
-    type = Boolean()
+    # of no type: SQLAlchemy writes "= 1" behind what is Boolean for SQLite, which then uses no index for it
     inherit_cache = True
 
 

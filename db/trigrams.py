@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
-from sqlalchemy.types import Boolean
 
 from db.models import CommentText, TaskText
 
@@ -19,7 +18,7 @@ SHORTEST = 3
 class _Match(FunctionElement[bool]):
     """``key IN`` the rows of the FTS5 table that contain a phrase; on PostgreSQL simply true."""
 
-    type = Boolean()
+    # of no type: SQLAlchemy writes "= 1" behind what is Boolean for SQLite, which then looks at every row
     fts = ""
 
 
