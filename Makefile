@@ -27,8 +27,8 @@ CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test differential compiled bench coverage check fmt fmt-check lint types imports migrate migration-check \
-        schema schema-check lock clean dotenv assets
+.PHONY: help setup run test differential compiled bench bench-scale coverage check fmt fmt-check lint types imports \
+        migrate migration-check schema schema-check lock clean dotenv assets
 
 help:  ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through 
 
 bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (15 minutes)
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-scale: $(VENV)/.dev  ## What a request costs at 1,000 tasks and at 1,000,000: ARGS="--keep FOLDER" keeps the data
+	@$(PY) -m benchmarks.scale $(ARGS)
 
 coverage: $(VENV)/.dev assets  ## The same, with the lines and branches that no test reached
 	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet --cov $(ARGS)

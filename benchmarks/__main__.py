@@ -3,11 +3,9 @@
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,23 +18,12 @@ from rich.console import Console
 
 from benchmarks import data, databases, machine, report, svg
 from benchmarks.check import check_answers
-from benchmarks.client import BadAnswer
+from benchmarks.command_line import Kinds, Progress, ending_on_bad_answers
 from benchmarks.databases import Database
 from benchmarks.measure import Measured, Say, measure_mix, measure_works
 from benchmarks.processes import memory_mb
 from benchmarks.servers import APPLICATIONS, issue_token, new_secret, serve
 from benchmarks.works import WORKS, Work
-
-NO_POSTGRESQL = "\nNOTHING WAS MEASURED ON POSTGRESQL: no programs of it on this machine, and no BENCH_DATABASE_URL"
-QUIET_SECONDS = 10.0
-
-
-class Kinds(StrEnum):
-    """What ``--database`` takes."""
-
-    SQLITE = "sqlite"
-    POSTGRESQL = "postgresql"
-    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +72,15 @@ def main(
     conditions |= {"rounds": str(rounds), "requests a round": str(requests)}
     results: dict[str, Mapping[str, Measured]] = {}
     with ExitStack() as stack:
-        for kind in ("sqlite", "postgresql"):
-            if database not in (Kinds.BOTH, kind):
-                continue
+        for kind in database.names():
             progress(f"{kind}: making the data")
             filled = _open(kind, fill, stack)
             if filled is None:
-                typer.secho(NO_POSTGRESQL, err=True, fg=typer.colors.RED, bold=True)
-                if database == kind:
-                    raise typer.Exit(1)
+                database.without_postgresql()
                 continue
             conditions[kind] = filled.version
-            try:
+            with ending_on_bad_answers():
                 results[kind] = uvloop.run(_measure(filled, options, progress))
-            except (BadAnswer, RuntimeError) as error:
-                typer.secho(
-                    "\n".join(["", str(error), *getattr(error, "__notes__", ())]), err=True, fg=typer.colors.RED
-                )
-                raise typer.Exit(1) from None
     progress.end()
     report.show(results, Console(width=None if sys.stdout.isatty() else 200))
     if json:
@@ -141,8 +119,9 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
         await check_answers(running, database, options.works, token)
 
         async def measure(works: Sequence[Work]) -> None:
+            targets = [(server, database) for server in running]
             results = await measure_works(
-                running, database, works, token, rounds=options.rounds, requests=options.requests, say=say
+                targets, works, token, rounds=options.rounds, requests=options.requests, say=say
             )
             for name, of_server in results.items():
                 measured[name].works |= of_server
@@ -157,25 +136,6 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
         for server in running:
             measured[server.name].rss_mb, measured[server.name].pss_mb = memory_mb(server.pid)
     return measured
-
-
-class Progress:
-    """One line that says what is being done; now and then a line of its own where nobody looks at a terminal."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._said = -QUIET_SECONDS
-
-    def __call__(self, message: str) -> None:
-        if self._terminal:
-            print(f"\r\x1b[K{message} …", end="", file=sys.stderr, flush=True)
-        elif time.monotonic() - self._said >= QUIET_SECONDS:
-            self._said = time.monotonic()
-            print(message, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -79,8 +79,7 @@ class Measured:
 
 
 async def measure_works(
-    servers: Sequence[Server],
-    database: Database,
+    targets: Sequence[tuple[Server, Database]],
     works: Sequence[Work],
     token: str,
     *,
@@ -88,27 +87,34 @@ async def measure_works(
     requests: int,
     say: Say,
 ) -> dict[str, dict[str, Result]]:
-    """The results by server and work. Raises ``BadAnswer`` where a server answers wrongly."""
+    """The results by server and work, of servers each with its database.
+
+    Raises ``BadAnswer`` where a server answers wrongly.
+    """
     samples: dict[tuple[str, str], list[Sample]] = defaultdict(list)
-    wires = {work.name: work.requests(database.dataset, token) for work in works}
+    wires = {
+        (server.name, work.name): work.requests(database.dataset, token)
+        for work in works
+        for server, database in targets
+    }
     counts: dict[tuple[str, str], int] = {}
     for work in works:
-        for server in servers:
+        for server, database in targets:
             say(f"{database.kind}: warming up {server.name} with {work.name}")
-            first = await _sample(server, database, work, wires[work.name], 2 * CONNECTIONS)
+            of_work = wires[server.name, work.name]
+            first = await _sample(server, database, work, of_work, 2 * CONNECTIONS)
             affordable = int(MAX_SECONDS * first.requests / first.seconds)
             counts[server.name, work.name] = max(2 * CONNECTIONS, min(requests, affordable))
             if affordable > WARM_UP:
-                await _sample(server, database, work, wires[work.name], WARM_UP)
+                await _sample(server, database, work, of_work, WARM_UP)
     for number in range(rounds):
         for work in works:
-            for turn in range(len(servers)):
-                server = servers[(turn + number) % len(servers)]
+            for turn in range(len(targets)):
+                server, database = targets[(turn + number) % len(targets)]
                 say(f"{database.kind}: round {number + 1} of {rounds}, {work.name} {server.name}")
-                count = counts[server.name, work.name]
-                sample = await _sample(server, database, work, wires[work.name], count)
-                samples[server.name, work.name].append(sample)
-    results: dict[str, dict[str, Result]] = {server.name: {} for server in servers}
+                key = server.name, work.name
+                samples[key].append(await _sample(server, database, work, wires[key], counts[key]))
+    results: dict[str, dict[str, Result]] = {server.name: {} for server, _ in targets}
     for (server_name, work_name), of_rounds in samples.items():
         results[server_name][work_name] = _summary(of_rounds)
     return results

@@ -45,23 +45,23 @@ def _goals(kind: str, servers: Mapping[str, Measured]) -> list[Goal]:
         result = measured.works.get(work) if measured else None
         return result.cpu_us if result else None
 
-    def ratio(above: tuple[str, str], below: tuple[str, str]) -> float | None:
+    def ratio_of(above: tuple[str, str], below: tuple[str, str]) -> float | None:
         top, bottom = cpu(*above), cpu(*below)
         return top / bottom if top is not None and bottom is not None else None
 
     def to_floor(work: str, bound: float) -> Goal:
-        return Goal(kind, f"{work} to the floor", ratio(("ours", work), ("floor", work)), bound, "≤")
+        return Goal(kind, f"{work} to the floor", ratio_of(("ours", work), ("floor", work)), bound, "≤")
 
     def to_naive(work: str, bound: float) -> Goal:
-        return Goal(kind, f"naive {work} to ours", ratio(("naive", work), ("ours", work)), bound, "≥")
+        return Goal(kind, f"naive {work} to ours", ratio_of(("naive", work), ("ours", work)), bound, "≥")
 
     ours = servers["ours"]
     return [
         to_floor("R1", 2.5 if kind == "sqlite" else 1.8),
         to_floor("R20", 1.6),
         to_floor("R100", 1.6),
-        Goal(kind, "G1 to our R1", ratio(("ours", "G1"), ("ours", "R1")), 1.5, "≤"),
-        Goal(kind, "G100 to our R100", ratio(("ours", "G100"), ("ours", "R100")), 1.3, "≤"),
+        Goal(kind, "G1 to our R1", ratio_of(("ours", "G1"), ("ours", "R1")), 1.5, "≤"),
+        Goal(kind, "G100 to our R100", ratio_of(("ours", "G100"), ("ours", "R100")), 1.3, "≤"),
         to_floor("N100", 1.5),
         to_floor("RC", 2.0),
         to_floor("GC", 2.0),
@@ -93,14 +93,14 @@ def work_cells(servers: Mapping[str, Measured]) -> Cells:
             continue
         cpu = {name: result.cpu_us for name, result in results.items()}
         rest = servers["ours"].works.get(work.rest or "")
-        row = [f"{work.name} {work.title}", *(_number(cpu.get(name)) for name in servers)]
-        row.append(_ratio(cpu["ours"], cpu.get("floor")))
-        row.append(_ratio(cpu.get("naive"), cpu["ours"]))
-        row.append(_ratio(cpu["ours"], rest.cpu_us if rest else None))
+        row = [f"{work.name} {work.title}", *(number(cpu.get(name)) for name in servers)]
+        row.append(ratio(cpu["ours"], cpu.get("floor")))
+        row.append(ratio(cpu.get("naive"), cpu["ours"]))
+        row.append(ratio(cpu["ours"], rest.cpu_us if rest else None))
         if with_database:
-            row += [_number(results[name].database_cpu_us if name in results else None) for name in servers]
+            row += [number(results[name].database_cpu_us if name in results else None) for name in servers]
         ours = results["ours"]
-        rows.append([*row, _number(ours.per_second), f"{ours.p50_ms:.2f}", f"{ours.p99_ms:.2f}"])
+        rows.append([*row, number(ours.per_second), f"{ours.p50_ms:.2f}", f"{ours.p99_ms:.2f}"])
     return rows
 
 
@@ -109,11 +109,11 @@ def server_cells(servers: Mapping[str, Measured]) -> Cells:
     head = ["", "start-up s", "RSS MB", "PSS MB", "mixed load: at most a second", "p50 ms", "p99 ms", "p99 ÷ p50"]
     rows = [head]
     for name, each in servers.items():
-        row = [name, f"{each.start_seconds:.2f}", _number(each.rss_mb), _number(each.pss_mb)]
+        row = [name, f"{each.start_seconds:.2f}", number(each.rss_mb), number(each.pss_mb)]
         if each.mixed:
             mixed = each.mixed
-            row += [_number(mixed.maximum_per_second), f"{mixed.p50_ms:.2f}", f"{mixed.p99_ms:.2f}"]
-            row.append(_ratio(mixed.p99_ms, mixed.p50_ms))
+            row += [number(mixed.maximum_per_second), f"{mixed.p50_ms:.2f}", f"{mixed.p99_ms:.2f}"]
+            row.append(ratio(mixed.p99_ms, mixed.p50_ms))
         rows.append(row + ["–"] * (len(head) - len(row)))
     return rows
 
@@ -133,9 +133,9 @@ def goal_cells(results: Results) -> Cells:
 def show(results: Results, console: Console) -> None:
     """Print the tables."""
     for kind, servers in results.items():
-        console.print(_table(DATABASES[kind], work_cells(servers)))
-        console.print(_table("", server_cells(servers)))
-    console.print(_table("Goals", goal_cells(results)))
+        console.print(table(DATABASES[kind], work_cells(servers)))
+        console.print(table("", server_cells(servers)))
+    console.print(table("Goals", goal_cells(results)))
 
 
 def markdown(results: Results, conditions: Mapping[str, str]) -> str:
@@ -144,10 +144,10 @@ def markdown(results: Results, conditions: Mapping[str, str]) -> str:
     for kind, servers in results.items():
         parts += [
             f"### {DATABASES[kind]}",
-            _markdown_table(work_cells(servers)),
-            _markdown_table(server_cells(servers)),
+            markdown_table(work_cells(servers)),
+            markdown_table(server_cells(servers)),
         ]
-    parts += ["### Goals", _markdown_table(goal_cells(results)), "### Conditions"]
+    parts += ["### Goals", markdown_table(goal_cells(results)), "### Conditions"]
     parts.append("\n".join(f"- {name}: {value}" for name, value in conditions.items()))
     return "\n\n".join(parts) + "\n"
 
@@ -163,24 +163,24 @@ def document(results: Results, conditions: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _table(title: str, cells: Cells) -> Table:
-    table = Table(*cells[0], title=title, title_justify="left")
-    for column in table.columns[1:]:
+def table(title: str, cells: Cells) -> Table:
+    made = Table(*cells[0], title=title, title_justify="left")
+    for column in made.columns[1:]:
         column.justify = "right"
     for row in cells[1:]:
-        table.add_row(*row)
-    return table
+        made.add_row(*row)
+    return made
 
 
-def _markdown_table(cells: Cells) -> str:
+def markdown_table(cells: Cells) -> str:
     head, *rows = cells
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _ratio(above: float | None, below: float | None) -> str:
+def ratio(above: float | None, below: float | None) -> str:
     return "–" if above is None or not below else f"{above / below:.2f}"

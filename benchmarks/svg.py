@@ -54,7 +54,7 @@ def draw(results: Results, conditions: Mapping[str, str]) -> str:
     parts: list[str] = []
     bottom = TOP
     for index, (kind, servers) in enumerate(results.items()):
-        scale = _Scale(MARGIN + index * (panel + MARGIN) + LABELS, panel - LABELS - FIGURES, low, high)
+        scale = Scale(MARGIN + index * (panel + MARGIN) + LABELS, panel - LABELS - FIGURES, low, high)
         shown = [name for name in SERVERS if name in servers]
         bottom = TOP + len(works) * (len(shown) * (BAR + BETWEEN) + GROUP)
         parts += _panel(DATABASES[kind], scale, bottom)
@@ -69,18 +69,18 @@ def draw(results: Results, conditions: Mapping[str, str]) -> str:
             f'<desc id="about">{escape(_in_words(results, works))}</desc>',
             f"<style>{STYLE}</style>",
             f'<rect width="{WIDTH}" height="{height}" rx="8" fill="var(--back)"/>',
-            _text(MARGIN, 34, "CPU time of the server for one request", "title"),
-            _text(MARGIN, 54, "Logarithmic scale; shorter is better. PostgreSQL’s own CPU time is not in it.", "soft"),
+            text(MARGIN, 34, "CPU time of the server for one request", "title"),
+            text(MARGIN, 54, "Logarithmic scale; shorter is better. PostgreSQL’s own CPU time is not in it.", "soft"),
             *_legend(results),
             *parts,
-            _text(MARGIN, height - 14, about, "soft small"),
+            text(MARGIN, height - 14, about, "soft small"),
             "</svg>",
             "",
         ]
     )
 
 
-class _Scale:
+class Scale:
     """Where a value in microseconds is on the horizontal axis."""
 
     def __init__(self, left: float, width: float, low: float, high: float) -> None:
@@ -97,28 +97,28 @@ class _Scale:
             value *= 10
 
 
-def _panel(title: str, scale: _Scale, bottom: float) -> Iterator[str]:
-    yield _text(scale.left - LABELS, TOP - 16, title, "panel")
+def _panel(title: str, scale: Scale, bottom: float) -> Iterator[str]:
+    yield text(scale.left - LABELS, TOP - 16, title, "panel")
     for value in scale.decades():
         x = scale.at(value)
         yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 8}" y2="{bottom - 6}"/>'
-        yield _text(x, bottom + 8, _amount(value), "soft small middle")
+        yield text(x, bottom + 8, amount(value), "soft small middle")
 
 
-def _bars(scale: _Scale, servers: Mapping[str, Measured], shown: Sequence[str], works: Sequence[Work]) -> Iterator[str]:
+def _bars(scale: Scale, servers: Mapping[str, Measured], shown: Sequence[str], works: Sequence[Work]) -> Iterator[str]:
     y = float(TOP)
     for work in works:
         middle = y + len(shown) * (BAR + BETWEEN) / 2
         door = "REST" if work.rest is None else "GraphQL"
-        yield _text(scale.left - 10, middle - 2, f"{door}, {work.name}", "end")
-        yield _text(scale.left - 10, middle + 11, work.title, "end soft small")
+        yield text(scale.left - 10, middle - 2, f"{door}, {work.name}", "end")
+        yield text(scale.left - 10, middle + 11, work.title, "end soft small")
         for name in shown:
             result = servers[name].works.get(work.name)
             if result is not None:
                 width = scale.at(result.cpu_us) - scale.left
                 shape = f'x="{scale.left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="1.5"'
                 yield f'<rect class="{name}" {shape}/>'
-                yield _text(scale.left + width + 4, y + BAR - 1, _amount(result.cpu_us), "small")
+                yield text(scale.left + width + 4, y + BAR - 1, amount(result.cpu_us), "small")
             y += BAR + BETWEEN
         y += GROUP
 
@@ -128,7 +128,7 @@ def _legend(results: Results) -> Iterator[str]:
     for name, words in SERVERS.items():
         if any(name in servers for servers in results.values()):
             yield f'<rect class="{name}" x="{x}" y="68" width="12" height="12" rx="2"/>'
-            yield _text(x + 18, 78, words, "")
+            yield text(x + 18, 78, words, "")
             x += 48 + 6.2 * len(words)
 
 
@@ -137,7 +137,7 @@ def _in_words(results: Results, works: Sequence[Work]) -> str:
     return " ".join(
         f"{DATABASES[kind]}, {name}: "
         + ", ".join(
-            f"{work.name} {_amount(measured.works[work.name].cpu_us)}" for work in works if work.name in measured.works
+            f"{work.name} {amount(measured.works[work.name].cpu_us)}" for work in works if work.name in measured.works
         )
         + "."
         for kind, servers in results.items()
@@ -149,7 +149,7 @@ def _has(servers: Mapping[str, Measured], work: Work) -> bool:
     return any(work.name in measured.works for measured in servers.values())
 
 
-def _amount(microseconds: float) -> str:
+def amount(microseconds: float) -> str:
     """Two or three digits that matter, with their unit."""
     for size, unit in UNITS:
         if microseconds >= size:
@@ -158,5 +158,5 @@ def _amount(microseconds: float) -> str:
     return f"{microseconds:.1f} µs"
 
 
-def _text(x: float, y: float, words: str, style: str) -> str:
+def text(x: float, y: float, words: str, style: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}">{escape(words)}</text>'

@@ -58,7 +58,7 @@ class Work:
         return status == self.status and b'"errors"' not in body
 
 
-def _rest(path: str) -> Callable[[Dataset], Sequence[tuple[str, str, Any]]]:
+def rest_list(path: str) -> Callable[[Dataset], Sequence[tuple[str, str, Any]]]:
     return lambda _dataset: [("GET", f"/api/v1/tasks{path}", None)]
 
 
@@ -91,10 +91,10 @@ _FILTER = {"status": {"eq": "PENDING"}, "priority": {"gte": 3}}
 
 WORKS = (
     Work("R1", "one task", _rest_one, any_data=False),
-    Work("R20", "list of 20", _rest("?limit=20")),
-    Work("R100", "list of 100", _rest("?limit=100")),
-    Work("RF", "filtered list of 20", _rest("?status=pending&priority=3&priority=4&priority=5&limit=20")),
-    Work("RN", "100 with relations", _rest("?limit=100&expand=project&expand=assignees&expand=tags")),
+    Work("R20", "list of 20", rest_list("?limit=20")),
+    Work("R100", "list of 100", rest_list("?limit=100")),
+    Work("RF", "filtered list of 20", rest_list("?status=pending&priority=3&priority=4&priority=5&limit=20")),
+    Work("RN", "100 with relations", rest_list("?limit=100&expand=project&expand=assignees&expand=tags")),
     Work("G1", "one task", _graphql_one, any_data=False, rest="R1"),
     Work("G20", "list of 20", _graphql(LIST, {"first": 20}), rest="R20"),
     Work("G100", "list of 100", _graphql(LIST, {"first": 100}), rest="R100"),

@@ -226,8 +226,8 @@ def _stretch(
     descending = ordering.descending != backward
 
     def in_order(key: Any, row_id: Any) -> list[Any]:
-        terms = [row_id] if stretch.missing else [key, row_id]
-        return [term.desc() if descending else term.asc() for term in terms]
+        # also where all keys are missing: PostgreSQL would not see that the index has them by id
+        return [term.desc() if descending else term.asc() for term in (key, row_id)]
 
     conditions = [Task.deleted_at.is_(None), *question.conditions()]
     if ordering.key.nullable:
