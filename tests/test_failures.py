@@ -228,7 +228,7 @@ async def _all_taken(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
 
 
-async def _lose_connection(session: Session, *_: object) -> None:
+async def _lose_connection(session: Session, *_: object, **_options: Any) -> None:
     await session.scalar(select(func.pg_terminate_backend(func.pg_backend_pid())))
     await session.scalar(text("SELECT 1"))
 
