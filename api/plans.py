@@ -19,8 +19,9 @@ is not provided for here (a form, a cookie, a security scheme, an override) is F
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
+from functools import cached_property
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -47,11 +48,13 @@ class NotPlannable(Exception):
 class PlannedRoute(APIRoute):
     """A route with a plan, for ``api.middleware`` to call it by; FastAPI calls it where the request does not fit."""
 
-    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
-        super().__init__(path, endpoint, **options)
-        self.plan: Plan | None = None
-        with suppress(NotPlannable):
-            self.plan = plan_of(self)
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The plan, made for the first request (a few milliseconds); None where everything is left to FastAPI."""
+        try:
+            return plan_of(self)
+        except NotPlannable:
+            return None
 
 
 def from_the_start(request: Request, receive: Receive) -> Receive:
