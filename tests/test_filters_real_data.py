@@ -7,6 +7,7 @@ TANDEM_FILTER_SEED chooses other filters.
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ async def _run(archive: Path, urls: list[str], projects: frozenset[str], count: 
             # equal values have the order of their ids, which an import gives alike
             assert all(answer == answers[0] for answer in answers[1:]), (number, SEED, condition, sort, order, answers)
             matched += answers[0][0] > 0
+            if (number + 1) % 250 == 0:  # seen with -s
+                sys.stderr.write(f"{number + 1} of {count} filters agree; {matched} found tasks\n")
         assert matched > count / 3, "most filters found nothing: they prove nothing"
 
 
