@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from api import graphql, openapi, problems
@@ -73,7 +72,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        generate_unique_id_function=_operation_id,
         # nobody reads it yet, and it costs time on every request
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         redirect_slashes=False,
@@ -110,10 +108,6 @@ def openapi_document() -> dict[str, Any]:
     return create_app(settings).openapi()
 
 
-def _operation_id(route: APIRoute) -> str:
-    return route.name
-
-
 def __getattr__(name: str) -> FastAPI:
     """``app`` is made when a server asks for it, so that importing this module needs no secret."""
     if name == "app":
@@ -129,4 +123,5 @@ def _settle() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+gc.freeze()  # what is there by now stays; or the first thing that is made next has all of it looked through
 gc.enable()

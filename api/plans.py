@@ -23,6 +23,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from functools import cached_property
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
+from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import parse_qsl
@@ -46,7 +47,13 @@ class NotPlannable(Exception):
 
 
 class PlannedRoute(APIRoute):
-    """A route with a plan, for ``api.middleware`` to call it by; FastAPI calls it where the request does not fit."""
+    """A route with a plan, for ``api.middleware`` to call it by; FastAPI calls it where the request does not fit.
+
+    The function's name is its operation id: whoever places the route at another path need not work it out anew.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **options | {"generate_unique_id_function": attrgetter("name")})
 
     @cached_property
     def plan(self) -> Plan | None:
@@ -274,9 +281,15 @@ def _is_list(annotation: Any) -> bool:
 def _grouped(query_string: bytes) -> dict[str, list[str]]:
     """The values of each query parameter, in their order."""
     grouped: dict[str, list[str]] = {}
-    if query_string:
-        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-            grouped.setdefault(name, []).append(value)
+    if not query_string:
+        return grouped
+    text = query_string.decode("latin-1")
+    if "%" in text or "+" in text:
+        pairs = parse_qsl(text, keep_blank_values=True)
+    else:
+        pairs = [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
+    for name, value in pairs:
+        grouped.setdefault(name, []).append(value)
     return grouped
 
 

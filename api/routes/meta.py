@@ -5,10 +5,11 @@ from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
 from api.dependencies import AppState, Caller, Reading
+from api.media_types import StrictRoute
 from api.metrics import Metrics
 from api.pages import home_page
 
-router = APIRouter(tags=["meta"])
+router = APIRouter(route_class=StrictRoute, tags=["meta"])
 
 
 class Welcome(BaseModel):
