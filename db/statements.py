@@ -48,8 +48,9 @@ class Commands(NamedTuple):
 class Prepared(Generic[R]):
     """A statement that is built once, with named parameters (``bindparam``), and compiled once for each database.
 
-    Rows come as ``record``, a named tuple with a field for each column, where one is given. ``keys`` are the columns
-    that an INSERT is given, beside those with a default.
+    Rows come as ``record``, a named tuple with a field for each column, where one is given; fields that the statement
+    has no column for are None. With ``tuple`` they come as the driver makes them. ``keys`` are the columns that an
+    INSERT is given, beside those with a default.
     """
 
     def __init__(
@@ -180,15 +181,22 @@ def _row_maker(compiled: SQLCompiler, record: Any) -> MakeRows:
     if not columns:  # SQL as text: nothing is known of it
         return list
     converters = [_converter(column.type, compiled.dialect) for column in columns]
-    if record is None:
-        record = _named_row(tuple(column.keyname for column in columns))
-    elif len(record._fields) != len(columns):
-        raise TypeError(f"{record.__name__} has {len(record._fields)} fields for {len(columns)} columns")
+    if record is tuple:
+        if any(converters):
+            raise TypeError("values that have to be converted")
+        return list
     names = [f"v{index}" for index in range(len(columns))]
     values = [
         name if converter is None else f"None if {name} is None else c{index}({name})"
         for index, (name, converter) in enumerate(zip(names, converters, strict=True))
     ]
+    if record is None:
+        record = _named_row(tuple(column.keyname for column in columns))
+    elif len(record._fields) != len(columns):
+        by_field = dict(zip((column.keyname for column in columns), values, strict=True))
+        if unknown := by_field.keys() - set(record._fields):
+            raise TypeError(f"{record.__name__} has no {', '.join(sorted(unknown))}")
+        values = [by_field.get(name, "None") for name in record._fields]
     code = f"lambda raw: [new(record, ({', '.join(values)},)) for {', '.join(names)}, in raw]"
     scope = {"new": tuple.__new__, "record": record}
     maker: MakeRows = eval(  # noqa: S307 - of names made here

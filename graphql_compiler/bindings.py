@@ -1,6 +1,6 @@
 """What an application says of its fields."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +28,16 @@ class Attribute:
             raise ValueError(f"{self.name!r} is no name of an attribute")
 
 
-Reads = Mapping[str, frozenset[str]]
-"""The attributes that are read of the objects of each type, by the types' names."""
+Reads = Mapping[str, Collection[str]]
+"""The attributes that an operation reads of the objects of each type, by the types' names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The values for many sources are found together.
 
-    Where it is that of one of the operation's own fields and ``selective``, ``load`` is given one thing more: the
-    ``Reads`` of what the field answers, so that it need not load what nobody asked for.
+    Where it is ``selective``, ``load`` is given one thing more, the operation's ``Reads``, so that it need not load
+    what nobody asked for.
     """
 
     load: Load

@@ -1,8 +1,8 @@
 """Running what was compiled."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from graphql import GraphQLResolveInfo
@@ -60,27 +60,40 @@ class Replay:
         return resolver(source, info, **arguments)
 
 
-def unique(values: Sequence[Any]) -> list[Any]:
-    """The objects among the values, each once: a hundred tasks may be of five projects."""
-    return list({id(value): value for value in values if value is not None}.values())
+def unique(values: Iterable[Any]) -> dict[int, Any]:
+    """The objects among the values, each once, by their identity: a hundred tasks may be of five projects."""
+    objects = {id(value): value for value in values}
+    objects.pop(id(None), None)
+    return objects
 
 
-def spread(values: Sequence[Any], objects: Sequence[Any], done: Sequence[Any]) -> list[Any]:
-    """What was made of the objects, in the places of the values."""
-    made: dict[int, Any] = {id(value): result for value, result in zip(objects, done, strict=True)}
-    made[id(None)] = None
-    return [made[id(value)] for value in values]
+def spread(values: Sequence[Any], made: Mapping[int, Any], *, required: bool) -> list[Any]:
+    """What was made of objects, by their identity, in the places of the values.
+
+    Raises ``Unexpected`` for a null where an object is ``required``.
+    """
+    if not required:
+        return [made.get(id(value)) for value in values]
+    try:
+        return [made[id(value)] for value in values]
+    except KeyError:
+        raise Unexpected("null where none may be") from None
 
 
-def flatten(lists: Sequence[Any]) -> list[Any]:
-    """The items of all the lists."""
-    return [item for items in lists if items is not None for item in items]
+def check_lists(values: Sequence[Any]) -> None:
+    """Raises ``Unexpected`` where one is neither a list nor null."""
+    if not _LISTS.issuperset(map(type, values)) and not all(
+        value is None or isinstance(value, (list, tuple)) for value in values
+    ):
+        raise Unexpected("not a list")
 
 
-def regroup(lists: Sequence[Any], done: Sequence[Any]) -> list[Any]:
-    """What was made of the items, in lists as they were."""
-    rest = iter(done)
-    return [None if items is None else list(islice(rest, len(items))) for items in lists]
+_LISTS = frozenset({list, tuple, type(None)})
+
+
+def flat(lists: Sequence[Any]) -> Iterator[Any]:
+    """The items of all the lists that are not null."""
+    return chain.from_iterable(items for items in lists if items is not None)
 
 
 def require(values: Sequence[Any]) -> None:

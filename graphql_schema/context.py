@@ -37,7 +37,7 @@ class Context:
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
-    _known: dict[Hashable, dict[int, Any]] = field(default_factory=dict)
+    _known: dict[Hashable, dict[int | None, Any]] = field(default_factory=dict)
 
     def reading(self) -> AbstractAsyncContextManager[Session]:
         """A short session: sibling fields run at the same time, and a session is for one of them."""
@@ -86,12 +86,12 @@ class Context:
         self, key: Hashable, load: BatchLoad[V], default: V, items: Collection[int | None]
     ) -> Sequence[V]:
         """A value for each item, the default for None; what was read under the key before is not read again."""
-        known = self._known.setdefault(key, {})
-        missing = {item for item in items if item is not None} - known.keys()
+        known = self._known.setdefault(key, {None: default})
+        missing = {item for item in items if item is not None and item not in known}
         if missing:
             found = await load(self.database.reads, self.actor, missing)
             known.update((item, found.get(item, default)) for item in missing)
-        return [default if item is None else known[item] for item in items]
+        return [known[item] for item in items]
 
     def pages(
         self,

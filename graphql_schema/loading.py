@@ -4,13 +4,14 @@ The first calls a resolver for each parent, and a loader gathers what they ask f
 """
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import strawberry
 from strawberry import UNSET
 
 from db.sessions import Session
-from graphql_compiler import Batch, Load
+from graphql_compiler import Batch, Load, Reads
 from graphql_schema.connections import After, Before, First, Last, connect, page_request
 from graphql_schema.context import BatchLoad, Context, Info
 from services.actors import Actor
@@ -19,20 +20,34 @@ from services.pagination import Page, PageRequest
 LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
 
 
-def loaded(key: Hashable, load: BatchLoad[Any], *, by: str = "id", default: Any = None, description: str) -> Any:
+def loaded(
+    key: Hashable,
+    load: BatchLoad[Any],
+    *,
+    by: str = "id",
+    default: Any = None,
+    selective: str | None = None,
+    description: str,
+) -> Any:
     """A field that is read with an id of its parent: of the attribute ``by``, ``default`` where that is None.
 
-    Fields with the same ``key`` read the same thing, and share what was read.
+    Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
+    field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
     """
 
     async def resolve(root: Any, info: Info) -> Any:
         item = getattr(root, by)
         return default if item is None else await info.context.load(key, load, default, item)
 
-    async def load_batch(context: Context, parents: Sequence[Any], _arguments: Mapping[str, Any]) -> Sequence[Any]:
-        return await context.load_all(key, load, default, [getattr(parent, by) for parent in parents])
+    async def load_batch(
+        context: Context, parents: Sequence[Any], _arguments: Mapping[str, Any], *reads: Reads
+    ) -> Sequence[Any]:
+        load_some: Any = load
+        if selective is not None:
+            load_some = partial(load_some, wanted=reads[0].get(selective, ()))
+        return await context.load_all(key, load_some, default, [getattr(parent, by) for parent in parents])
 
-    return both_ways(resolve, load_batch, description)
+    return both_ways(resolve, load_batch, description, selective=selective is not None)
 
 
 def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:
@@ -66,8 +81,8 @@ def requested(arguments: Mapping[str, Any]) -> PageRequest:
     return page_request(*(arguments.get(name) for name in ("first", "after", "last", "before")))
 
 
-def both_ways(resolve: Callable[..., Any], load: Load, description: str) -> Any:
+def both_ways(resolve: Callable[..., Any], load: Load, description: str, *, selective: bool = False) -> Any:
     """A field with a resolver for one parent, and a batch for many; both take the arguments in Python's terms."""
     # the class's own annotation is the field's type
     resolve.__annotations__.pop("return")
-    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load)})
+    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load, selective)})

@@ -60,7 +60,9 @@ class Task(Node):
         "tasks", queries.by_ids, by="parent_id", description="The task that it is a subtask of."
     )
     created_by: User | None = loaded("users", users.by_ids, by="created_by_id", description="The user who created it.")
-    assignees: list[User] = loaded("task.assignees", queries.assignees, default=[], description="Who is to do it.")
+    assignees: list[User] = loaded(
+        "task.assignees", queries.assignees, default=[], selective="User", description="Who is to do it."
+    )
     tags: list[Tag] = loaded("task.tags", tags.of_tasks, default=[], description="Its tags, by name.")
     comment_count: int = loaded(
         "task.comments.count", comments.counts, default=0, description="How many comments it has."

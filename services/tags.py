@@ -17,6 +17,7 @@ from db.statements import Prepared, among
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, NotFound, Problem
+from services.grouping import attached
 from services.idempotency import repeatable
 from services.inputs import Input, TagName, absent
 from services.outputs import DatabaseId, NodeId, Output
@@ -190,20 +191,14 @@ async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: 
 async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[TagRecord]]:
     """The tags of each task by name, in one statement. The actor has read the tasks."""
     rows = await session.all(_OF_TASKS(caller_id=actor.user_id, task_ids=task_ids))
-    grouped: dict[int, list[TagRecord]] = {task_id: [] for task_id in task_ids}
-    known: dict[int, TagRecord] = {}
-    for task_id, tag_id, *rest in rows:
-        if (tag := known.get(tag_id)) is None:
-            tag = known[tag_id] = TagRecord(tag_id, *rest)
-        grouped[task_id].append(tag)
-    return grouped
+    return attached(rows, task_ids, TagRecord, lambda tag: (fold(tag.name), tag.id))
 
 
 _OF_TASKS: Prepared[Any] = Prepared(
     select(TaskTag.task_id, *COLUMNS)
     .join(TaskTag, TaskTag.tag_id == Tag.id)
-    .where(among(TaskTag.task_id, "task_ids"), projects.among_visible(Tag.project_id, CALLER))
-    .order_by(Tag.name_folded, Tag.id)
+    .where(among(TaskTag.task_id, "task_ids"), projects.among_visible(Tag.project_id, CALLER)),
+    tuple,
 )
 
 

@@ -141,11 +141,11 @@ class UserRecord(NamedTuple):
     id: int
     username: str
     full_name: str | None
-    email: str | None
-    timezone: str | None
-    is_admin: bool | None
-    disabled: bool | None
-    created_at: datetime | None
+    email: str | None = None
+    timezone: str | None = None
+    is_admin: bool | None = None
+    disabled: bool | None = None
+    created_at: datetime | None = None
 
     @property
     def node_id(self) -> str:
@@ -155,10 +155,13 @@ class UserRecord(NamedTuple):
         """The record without what is private, unless it is the actor's own, or the actor an administrator."""
         if self.id == actor.user_id or (actor.is_admin and Scope.ADMIN in actor.scopes):
             return self
-        return UserRecord(self.id, self.username, self.full_name, None, None, None, None, None)
+        return UserRecord(self.id, self.username, self.full_name)
 
 
+PUBLIC = frozenset(UserSummary.model_fields)
+"""What everybody may see who knows of an account."""
 COLUMNS = tuple(getattr(User, name) for name in UserRecord._fields)
+PUBLIC_COLUMNS = tuple(column for column in COLUMNS if column.key in PUBLIC)
 OLDEST_FIRST = Ordering(SortKey("id", User.id, User.id, kind="integer"), descending=False)
 
 

@@ -82,7 +82,7 @@ async def _load(
         found = await projects.by_ids(session, actor, {task.project_id for task in tasks})
         return [found.get(task.project_id) for task in tasks]
     if name is Expansion.ASSIGNEES:
-        people = await queries.assignees(session, actor, ids)
+        people = await queries.assignees(session, actor, ids, wanted=users.PUBLIC)
         return [people[task_id] for task_id in ids]
     if name is Expansion.TAGS:
         labels = await tags.of_tasks(session, actor, ids)

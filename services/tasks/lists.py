@@ -12,9 +12,10 @@ which is more than most of them take to run.
 from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, null, select, true, tuple_, union_all
+from sqlalchemy import ColumnElement, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
 from sqlalchemy.util import LRUCache
 
@@ -42,8 +43,10 @@ INDEXES = {
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
 found by indexes of their own: a word, a person, a tag."""
-OPTIONAL = frozenset({"description", "start_at", "due_at", "completed_at", "created_at", "updated_at", "deleted_at"})
-"""The columns that are left out where nobody asks for them: long ones, and those that have to be converted."""
+OPTIONAL = frozenset(TaskRecord._fields) - {"id", "project_id", "parent_id", "created_by_id", "version"}
+"""The columns that are left out where nobody asks for them. The others are what relations are found by."""
+DERIVED = {"ref": ("project_key", "number")}
+"""Which columns a record's property is made of."""
 MAX_MERGED = 40
 """Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
 MAX_SHAPES = 1_000
@@ -124,20 +127,36 @@ async def page(
         return await run(("sorted", position), build, size)
     merged = 0
     if session.dialect == "sqlite":
-        projects = await session.scalars(_PROJECTS(caller_id=actor.user_id))
+        projects = await session.all(_PROJECTS(caller_id=actor.user_id))
         if not projects:
             return []
         if len(projects) <= MAX_MERGED:
             merged = len(projects)
-            values |= {f"p{number}": project_id for number, project_id in enumerate(projects)}
-    # cursors are made of the column that the tasks are ordered by
-    without = frozenset() if wanted is None else OPTIONAL.difference(wanted, (ordering.key.name,))
-    found: Sequence[TaskRecord] = []
-    for stretch in _stretches(ordering, position, request.backward):
+            values |= {f"p{number}": project_id for number, (project_id,) in enumerate(projects)}
+    without = _without(wanted, ordering)
+    found: list[TaskRecord] = []
+    for stretch in _stretches(session.dialect, ordering, position, request.backward):
         if len(found) < size:
             build = partial(_stretch, session.dialect, merged, question, ordering, request.backward, stretch, without)
-            found = [*found, *await run((merged, stretch, without), build, size - len(found))]
+            rows = await run((merged, stretch, without), build, size - len(found))
+            found += _in_order(rows, ordering, request.backward, stretch) if session.dialect == "sqlite" else rows
     return found
+
+
+def _without(wanted: Collection[str] | None, ordering: Ordering) -> frozenset[str]:
+    """The columns that are left out."""
+    if wanted is None:
+        return frozenset()
+    # cursors are made of the column that the tasks are ordered by
+    made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
+    return OPTIONAL.difference(made_of, (ordering.key.name,))
+
+
+def _in_order(rows: Sequence[TaskRecord], ordering: Ordering, backward: bool, stretch: "Stretch") -> list[TaskRecord]:
+    """The rows of a stretch, sorted. They come in order, for that is how they are looked up, but nothing promises that,
+    and SQLite would sort whole rows to make sure."""
+    key = itemgetter(0) if stretch.missing else itemgetter(TaskRecord._fields.index(ordering.key.name), 0)
+    return sorted(rows, key=key, reverse=ordering.descending != backward)
 
 
 def _from_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
@@ -153,7 +172,7 @@ def _is_dense(condition: Condition) -> bool:
     return condition.kind[0] in DENSE or condition.kind == ("and_",)
 
 
-_PROJECTS: Prepared[Any] = Prepared(select(Membership.project_id).where(Membership.user_id == CALLER.user_id))
+_PROJECTS: Prepared[Any] = Prepared(select(Membership.project_id).where(Membership.user_id == CALLER.user_id), tuple)
 _ROW: Any = aliased(Task)
 _COLUMNS = tuple(
     Project.key.label("project_key") if name == "project_key" else getattr(_ROW, name) for name in TaskRecord._fields
@@ -173,22 +192,24 @@ def position_of(ordering: Ordering, request: PageRequest, values: dict[str, Any]
 
 
 class Stretch(NamedTuple):
-    """A part of an order: the rows that have a value, or those where it is missing; from its beginning, or on from a
-    cursor in it."""
+    """A part of an order: of the rows that have a value, or of those where it is ``missing``."""
 
     missing: bool
-    goes_on: bool
+    since: Literal["end", "cursor", "tie", "value"]
+    """All of them; those after the cursor; of these, the ones with the cursor's value, or the ones with another."""
 
 
-def _stretches(ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
+def _stretches(dialect: DialectName, ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
     """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
-    here = Stretch(position == "missing", goes_on=position != "end")
-    if not ordering.key.nullable:
-        return [here]
-    both = [Stretch(missing, goes_on=False) for missing in ((True, False) if backward else (False, True))]
+    both = [Stretch(missing, "end") for missing in ((True, False) if backward else (False, True))]
     if position == "end":
-        return both
-    return [here, both[1]] if here.missing == backward else [here]
+        return both if ordering.key.nullable else [Stretch(False, "end")]
+    missing = position == "missing"
+    here = [Stretch(missing, "cursor")]
+    if dialect == "sqlite" and not missing:
+        # it would find the cursor's value in the index, and read all the rows that have it
+        here = [Stretch(False, "tie"), Stretch(False, "value")]
+    return [*here, both[1]] if ordering.key.nullable and missing == backward else here
 
 
 def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, Any]:
@@ -222,7 +243,7 @@ def _stretch(
     without: frozenset[str],
 ) -> AnySelect:
     """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
-    column = ordering.key.column
+    column: Any = ordering.key.column
     descending = ordering.descending != backward
 
     def in_order(key: Any, row_id: Any) -> list[Any]:
@@ -232,10 +253,16 @@ def _stretch(
     conditions = [Task.deleted_at.is_(None), *question.conditions()]
     if ordering.key.nullable:
         conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
-    if stretch.goes_on:
+    if stretch.since != "end":
         value, last_id = _cursor(ordering, stretch.missing)
-        position: Any = Task.id if stretch.missing else tuple_(column, Task.id)
-        here: Any = last_id if stretch.missing else tuple_(value, last_id)
+        position: Any = tuple_(column, Task.id)
+        here: Any = tuple_(value, last_id)
+        if stretch.missing or stretch.since == "tie":
+            position, here = Task.id, last_id
+        elif stretch.since == "value":
+            position, here = column, value
+        if stretch.since == "tie":
+            conditions.append(column == value)
         conditions.append(position < here if descending else position > here)
     tasks = select(Task.id, column.label("key")).where(*conditions)
     # without statistics, SQLite takes any index that begins with the project
@@ -258,10 +285,9 @@ def _stretch(
         newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
         newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*in_order(key, row_id))
     newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
-    return (
-        select(*(null().label(column.key) if column.key in without else column for column in _COLUMNS))
-        .select_from(newest)
-        .join(_ROW, _ROW.id == newest.c.id)
-        .join(Project, Project.id == _ROW.project_id)
-        .order_by(*in_order(newest.c.key, newest.c.id))
-    )
+    page = select(*(column for column in _COLUMNS if column.key not in without)).select_from(newest)
+    # outer joins: nothing is missing, but SQLite then takes the rows as they come, and keeps no copy to reorder joins
+    page = page.join(_ROW, _ROW.id == newest.c.id, isouter=dialect == "sqlite")
+    if "project_key" not in without:
+        page = page.join(Project, Project.id == _ROW.project_id, isouter=dialect == "sqlite")
+    return page if dialect == "sqlite" else page.order_by(*in_order(newest.c.key, newest.c.id))

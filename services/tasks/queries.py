@@ -1,11 +1,11 @@
 """Reading tasks. What may not be read does not exist: every statement here starts from ``visible``."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
@@ -16,6 +16,7 @@ from db.statements import Prepared, among
 from services import users
 from services.actors import Actor, Scope
 from services.errors import NotFound
+from services.grouping import attached
 from services.node_ids import MAX_DATABASE_ID
 from services.pagination import (
     Ordering,
@@ -234,23 +235,23 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
 _BY_IDS = Prepared(visible(CALLER).where(among(Task.id, "ids")), TaskRecord)
 
 
-async def assignees(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[UserRecord]]:
-    """The people each task is assigned to, by id, in one statement."""
-    # sorted here: the database would sort whole rows
-    rows = sorted(await session.all(_ASSIGNEES(caller_id=actor.user_id, task_ids=task_ids)), key=_by_user)
-    grouped: dict[int, list[UserRecord]] = {task_id: [] for task_id in task_ids}
-    known: dict[int, UserRecord] = {}
-    for task_id, user_id, *rest in rows:
-        if (user := known.get(user_id)) is None:
-            user = known[user_id] = UserRecord(user_id, *rest).seen_by(actor)
-        grouped[task_id].append(user)
-    return grouped
+async def assignees(
+    session: Session, actor: Actor, task_ids: Collection[int], *, wanted: Collection[str] | None = None
+) -> Mapping[int, Sequence[UserRecord]]:
+    """The people each task is assigned to, by id, in one statement. The actor has read the tasks.
+
+    ``wanted`` are the attributes that will be read of them: where those are public, nothing private is read.
+    """
+    public = wanted is not None and users.PUBLIC.issuperset(wanted)
+    statement = _PUBLIC_ASSIGNEES if public else _ASSIGNEES
+    rows = await session.all(statement(task_ids=task_ids))
+    return attached(rows, task_ids, lambda *values: UserRecord(*values).seen_by(actor), attrgetter("id"))
 
 
-_ASSIGNEES: Prepared[Any] = Prepared(
-    select(TaskAssignee.task_id, *users.COLUMNS)
-    .join(User, User.id == TaskAssignee.user_id)
-    .join(Task, Task.id == TaskAssignee.task_id)
-    .where(among(TaskAssignee.task_id, "task_ids"), among_visible(Task.project_id, CALLER))
-)
-_by_user = itemgetter(1)
+def _assigned(columns: Iterable[Any]) -> AnySelect:
+    people = select(TaskAssignee.task_id, *columns).join(User, User.id == TaskAssignee.user_id)
+    return people.where(among(TaskAssignee.task_id, "task_ids"))
+
+
+_ASSIGNEES: Prepared[Any] = Prepared(_assigned(users.COLUMNS))
+_PUBLIC_ASSIGNEES: Prepared[Any] = Prepared(_assigned(users.PUBLIC_COLUMNS), tuple)

@@ -1,0 +1,208 @@
+"""Writes the functions of one operation."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from graphql import (
+    FieldNode,
+    GraphQLCompositeType,
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    Undefined,
+    get_nullable_type,
+    is_composite_type,
+    is_enum_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+)
+from graphql.execution.values import get_argument_values
+
+from graphql_compiler.bindings import Attribute, Batch, BindingOf, Reads, Scalars
+from graphql_compiler.completion import (
+    Arguments,
+    Complete,
+    Make,
+    checked_type,
+    complete_leaves,
+    complete_lists,
+    complete_lists_of_objects,
+    complete_objects,
+    complete_required,
+    load_batch,
+    make_each,
+    make_some,
+    read_attribute,
+)
+from graphql_compiler.runs import Unexpected
+from graphql_compiler.selections import NotCompilable, Selections, mentions_variables
+
+
+class Writer:
+    """Writes the functions of the places of one operation."""
+
+    def __init__(self, schema: GraphQLSchema, selections: Selections, binding_of: BindingOf, scalars: Scalars) -> None:
+        self._schema, self._selections = schema, selections
+        self._binding_of, self._scalars = binding_of, scalars
+        self._reads: dict[str, set[str]] = {}
+
+    def more(self, batch: Batch) -> tuple[Reads, ...]:
+        """What a batch is given beside the arguments; what is read will be known when all is written."""
+        return (self._reads,) if batch.selective else ()
+
+    def complete(self, type_: GraphQLOutputType, nodes: list[FieldNode]) -> Complete:
+        """How values of a type are completed (section 6.4.3, CompleteValue)."""
+        required = is_non_null_type(type_)
+        nullable: Any = get_nullable_type(type_)
+        if is_composite_type(nullable):
+            return complete_objects(self._composite(nullable, nodes), required=required)
+        if is_list_type(nullable):
+            item = get_nullable_type(nullable.of_type)
+            if is_composite_type(item):
+                make = self._composite(item, nodes)
+                done = complete_lists_of_objects(make, required=is_non_null_type(nullable.of_type))
+            else:
+                done = complete_lists(self.complete(nullable.of_type, nodes))
+        else:
+            done = complete_leaves(_nullable(_leaf(nullable)))
+        return complete_required(done) if required else done
+
+    def _composite(self, type_: GraphQLCompositeType, nodes: list[FieldNode]) -> Make:
+        """How objects of a type, or of those that it stands for, are turned into their maps."""
+        return make_each(self._object(type_, nodes)) if is_object_type(type_) else self._abstract(type_, nodes)
+
+    def _abstract(self, type_: Any, nodes: list[FieldNode]) -> Make:
+        places = {each.name: self._object(each, nodes) for each in self._schema.get_possible_types(type_)}
+        resolve_type = type_.resolve_type
+        if resolve_type is None:
+            raise NotCompilable(f"{type_.name} does not say what its values are")
+        return make_some(type_, resolve_type, places)
+
+    def _object(self, type_: GraphQLObjectType, nodes: list[FieldNode]) -> Complete:
+        """The function of one place: from objects of a type to their maps."""
+        parts = [node.selection_set for node in nodes if node.selection_set is not None]
+        members: list[str] = []
+        columns: list[Complete] = []
+        scope: dict[str, Any] = {"give_up": _give_up, "columns": columns}
+        checked: list[str] = []
+        read: dict[str, str] = {}
+        for index, (key, fields) in enumerate(self._selections.of(parts, type_).items()):
+            name = fields[0].name.value
+            if name == "__typename":
+                members.append(f"{key!r}: {type_.name!r}")
+                continue
+            if name.startswith("__"):
+                raise NotCompilable("introspection")
+            field = type_.fields[name]
+            binding = self._binding_of(type_, name, field)
+            if binding is None:
+                raise NotCompilable(f"{type_.name}.{name} has no binding")
+            if isinstance(binding, Attribute):
+                self._reads.setdefault(type_.name, set()).add(binding.name)
+            nullable_type = get_nullable_type(field.type)
+            if isinstance(binding, Attribute) and is_leaf_type(nullable_type):
+                value = read.setdefault(binding.name, f"a{len(read)}")
+                expression, unchecked = self._leaf(nullable_type, binding, value, f"f{index}", scope)
+                if is_non_null_type(field.type):
+                    if unchecked and not binding.derived and value not in checked:
+                        checked.append(value)
+                elif expression != value:
+                    expression = f"None if {value} is None else {expression}"
+                members.append(f"{key!r}: {expression}")
+                continue
+            members.append(f"{key!r}: v{len(columns)}")
+            complete = self.complete(field.type, fields)
+            if isinstance(binding, Attribute):
+                columns.append(read_attribute(binding.name, complete))
+            else:
+                columns.append(load_batch(binding.load, arguments_of(field, fields[0]), self.more(binding), complete))
+        place: Complete = _written(_source(members, read, checked, len(columns)), scope)
+        return checked_type(type_, place)
+
+    def _leaf(
+        self, type_: GraphQLLeafType, binding: Attribute, value: str, name: str, scope: dict[str, Any]
+    ) -> tuple[str, bool]:
+        """An expression for a leaf, and whether it would let None pass."""
+        if binding.python_type is not None and self._scalars.get(type_.name) is binding.python_type:
+            return value, True
+        if is_enum_type(type_):
+            scope[name] = _names(type_)
+            return f"{name}[{value}]", False
+        scope[name] = _leaf(type_)
+        return f"{name}({value})", False
+
+
+def _source(members: list[str], read: Mapping[str, str], checked: list[str], columns: int) -> str:
+    """The text of a place's function."""
+    lines = ["async def place(run, sources):"]
+    values = [f"v{index}" for index in range(columns)]
+    lines += [f"    c{index} = await columns[{index}](run, sources)" for index in range(columns)]
+    loop = "for s in sources:"
+    if columns:
+        loop = f"for s, {', '.join(values)} in zip(sources, {', '.join(f'c{i}' for i in range(columns))}):"
+    lines += ["    done = []", "    add = done.append", f"    {loop}"]
+    lines += [f"        {local} = s.{attribute}" for attribute, local in read.items()]
+    if checked:
+        lines.append(f"        if None in ({', '.join(checked)},): give_up()")
+    lines += [f"        add({{{', '.join(members)}}})", "    return done"]
+    return "\n".join(lines)
+
+
+def _written(source: str, scope: dict[str, Any]) -> Complete:
+    # every name in it is made here, or checked to be an identifier; response keys stand in it as literals
+    exec(compile(source, "<graphql_compiler>", "exec"), scope)  # noqa: S102
+    place: Complete = scope["place"]
+    return place
+
+
+def arguments_of(field: GraphQLField, node: FieldNode) -> Arguments:
+    """A field's arguments (section 6.4.1, CoerceArgumentValues): once, where no variable is in them."""
+    if not field.args:
+        return lambda _run: {}
+    if any(mentions_variables(argument) for argument in node.arguments or ()):
+        return lambda run: get_argument_values(field, node, run.variables, None, True)
+    try:
+        values = get_argument_values(field, node, None, None, True)
+    except Exception as error:
+        raise NotCompilable("an argument that cannot be read") from error
+    return lambda _run: values
+
+
+def _leaf(type_: GraphQLLeafType) -> Callable[[Any], Any]:
+    """A leaf's own serialization, for a value that is not null."""
+    serialize = type_.coerce_output_value
+
+    def convert(value: Any) -> Any:
+        if value is None:
+            raise Unexpected("null where none may be")
+        done = serialize(value)
+        if done is None or done is Undefined:
+            raise Unexpected("a leaf without a value")
+        return done
+
+    return convert
+
+
+def _nullable(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
+
+
+def _names(type_: GraphQLEnumType) -> dict[Any, str]:
+    """An enumeration's names by their values, and by what the values are equal to."""
+    names: dict[Any, str] = {}
+    for name, value in type_.values.items():
+        names[value.value] = name
+        names[getattr(value.value, "value", value.value)] = name
+    for value, name in names.items():
+        if type_.coerce_output_value(value) != name:
+            raise NotCompilable(f"the values of {type_.name}")
+    return names
+
+
+def _give_up() -> NoReturn:
+    raise Unexpected("null where none may be")
