@@ -58,7 +58,7 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
 
 def converter(annotation: Any) -> Callable[[Any], Any]:
     """How a value is turned into what the encoder writes."""
-    convert = _converter(annotation)
+    convert = _many(annotation) or _converter(annotation)
     return (lambda value: value) if convert is None else (lambda value: convert(value, {}))
 
 
@@ -82,6 +82,50 @@ def _converter(annotation: Any) -> Convert | None:
     return None
 
 
+def _many(annotation: Any) -> Convert | None:
+    """For a list of a model: all records in one comprehension, made for their class; None for anything else."""
+    [model, *more] = get_args(annotation) if get_origin(annotation) is list else [None]
+    if more or not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return None
+    one = _model(model)
+    made: dict[type, Convert] = {}
+
+    def convert(records: Any, memo: Memo) -> Any:
+        kinds = set(map(type, records))
+        if len(kinds) != 1 or (kind := kinds.pop()) is Expanded:
+            return [one(record, memo) for record in records]
+        if kind not in made:
+            made[kind] = _for_class(model, kind)
+        return made[kind](records, memo)
+
+    return convert
+
+
+def _for_class(model: type[BaseModel], record: type) -> Convert:
+    """As ``_model``, for records of one class: the fields of a named tuple are unpacked, not looked up."""
+    fields: tuple[str, ...] = getattr(record, "_fields", ())
+    members, scope = _members(model, lambda name: f"s_{name}" if name in fields else f"s.{name}")
+    loop = f"for s in records for ({' '.join(f's_{name},' for name in fields)}) in (s,)"
+    if not fields:
+        loop = "for s in records"
+    made: Convert = eval(f"lambda records, memo: [{members} {loop}]", scope)  # noqa: S307 - of the model's own names
+    return made
+
+
+def _members(model: type[BaseModel], source: Callable[[str], str]) -> tuple[str, dict[str, Any]]:
+    """The text of a map with the model's required members, each of its ``source``, and the names that it uses."""
+    scope: dict[str, Any] = {}
+    members = []
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            inner = _converter(field.annotation)
+            if inner is not None:
+                scope[f"c_{name}"] = inner
+            value = source(name) if inner is None else f"c_{name}({source(name)}, memo)"
+            members.append(f"{field.alias or name!r}: {value}")
+    return f"{{{', '.join(members)}}}", scope
+
+
 _MODELS: dict[type[BaseModel], Convert] = {}
 
 
@@ -89,16 +133,11 @@ def _model(model: type[BaseModel]) -> Convert:
     """The required members of a model, read from a record's attributes; the others are what was read along with it."""
     if model in _MODELS:
         return _MODELS[model]
-    required = {name: field for name, field in model.model_fields.items() if field.is_required()}
-    extra = {name: _converter(field.annotation) for name, field in model.model_fields.items() if name not in required}
-    scope: dict[str, Any] = {}
-    members = []
-    for name, field in required.items():
-        inner = _converter(field.annotation)
-        if inner is not None:
-            scope[f"c_{name}"] = inner
-        members.append(f"{field.alias or name!r}: {f's.{name}' if inner is None else f'c_{name}(s.{name}, memo)'}")
-    plain: Convert = eval(f"lambda s, memo: {{{', '.join(members)}}}", scope)  # noqa: S307 - of the model's own names
+    extra = {
+        name: _converter(field.annotation) for name, field in model.model_fields.items() if not field.is_required()
+    }
+    members, scope = _members(model, lambda name: f"s.{name}")
+    plain: Convert = eval(f"lambda s, memo: {members}", scope)  # noqa: S307 - of the model's own names
 
     def once(record: Any, memo: Memo) -> Any:
         made = memo.get(id(record))

@@ -20,6 +20,8 @@ from services.tasks.models import TaskStatus
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
 Id = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
+NONE: Any = ()
+"""The default of a parameter that may repeat: an empty list would be copied, by copy.deepcopy, for every request."""
 
 
 _NO_CONDITIONS = frozenset(
@@ -33,14 +35,14 @@ class TaskFilterQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: list[TaskStatus] = Field([], max_length=10, description="Where it stands; may repeat.")
-    priority: list[Annotated[int, Field(ge=1, le=5)]] = Field([], max_length=10, description="1 to 5; may repeat.")
-    project_id: list[Id] = Field([], max_length=100, description="In this project; may repeat.")
+    status: list[TaskStatus] = Field(NONE, max_length=10, description="Where it stands; may repeat.")
+    priority: list[Annotated[int, Field(ge=1, le=5)]] = Field(NONE, max_length=10, description="1 to 5; may repeat.")
+    project_id: list[Id] = Field(NONE, max_length=100, description="In this project; may repeat.")
     parent_id: Id | None = Field(None, description="Subtasks of this task.")
     assignee: str | None = Field(
         None, pattern=r"^(me|none|[1-9][0-9]{0,9})$", description="A user's id, me, or none for tasks nobody has."
     )
-    tag: list[TagName] = Field([], max_length=20, description="Has this tag; repeated: has all of them.")
+    tag: list[TagName] = Field(NONE, max_length=20, description="Has this tag; repeated: has all of them.")
     due_after: Timestamp | None = Field(None, description="Due at or after this instant.")
     due_before: Timestamp | None = Field(None, description="Due before this instant.")
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
@@ -124,8 +126,8 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
     order: Direction = Field(Direction.DESC, description="asc or desc.")
     total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
-    expand: list[Expansion] = Field([], description="Relations to read along; may repeat.")
-    fields: FieldNames = Field([], description=DESCRIPTION, examples=[["id,title"]])
+    expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
+    fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
 
     def to_query(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
