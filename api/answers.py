@@ -30,10 +30,13 @@ def encode(value: Any) -> bytes:
 
 
 def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) -> Endpoint:
-    """The endpoint, with what it answers written as the model says, unless that is a response already."""
-    if response_model is None or hasattr(endpoint, "written"):
+    """The endpoint, with what it answers written as the model says, unless that is a response already.
+
+    Without a model, its answer has no body.
+    """
+    if hasattr(endpoint, "written"):
         return endpoint
-    convert = converter(response_model)
+    convert = None if response_model is None else converter(response_model)
     parameters = dict(inspect.signature(endpoint).parameters)
     hints = get_type_hints(endpoint, include_extras=True)
     own = next((name for name in parameters if hints.get(name) is Response), None)
@@ -45,7 +48,10 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
         answer = await endpoint(**arguments)
         if isinstance(answer, Response):
             return answer
-        response = Response(encode(convert(answer)), status_code or 200, media_type="application/json")
+        if convert is None:
+            response = Response(status_code=status_code or 204)
+        else:
+            response = Response(encode(convert(answer)), status_code or 200, media_type="application/json")
         response.raw_headers.extend(given.raw_headers)
         return response
 

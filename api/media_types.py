@@ -19,7 +19,9 @@ class StrictRoute(PlannedRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         model, status = options.get("response_model"), options.get("status_code")
-        if isinstance(model, (type, GenericAlias)):
+        if status == 204:
+            endpoint = writing(endpoint, None, status)
+        elif isinstance(model, (type, GenericAlias)):
             endpoint = writing(endpoint, model, status)
         super().__init__(path, endpoint, **options)
 

@@ -18,7 +18,7 @@ request is left to FastAPI, which calls things in its own order and makes the er
 is not provided for here (a form, a cookie, a security scheme, an override) is FastAPI's altogether.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from copy import copy
 from functools import cached_property
@@ -80,6 +80,31 @@ def from_the_start(request: Request, receive: Receive) -> Receive:
     return again
 
 
+async def body_of(request: Request) -> bytes:
+    """The body, which the request keeps, as with Starlette's own method. Raises ``ClientDisconnect``."""
+    if not hasattr(request, "_body"):
+        parts: list[bytes] = []
+        more = True
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            parts.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        request._body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return request._body
+
+
+def headers_of(scope: Scope, names: Collection[str]) -> dict[str, str]:
+    """Those of the headers that are there; of one that repeats the first."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name = raw.decode("latin-1")
+        if name in names and name not in found:
+            found[name] = value.decode("latin-1")
+    return found
+
+
 def plan_of(route: APIRoute) -> Plan:
     """The plan of a route. Raises ``NotPlannable``."""
     endpoint = route.dependant.call
@@ -105,7 +130,8 @@ class _Writer:
             "JSONDecodeError": orjson.JSONDecodeError,
             "AsyncExitStack": AsyncExitStack,
             "grouped": _grouped,
-            "headers_of": _headers_of,
+            "headers_of": headers_of,
+            "body_of": body_of,
             "copy": copy,
             "given": _given,
             "loads": orjson.loads,
@@ -120,7 +146,7 @@ class _Writer:
             # another media type is refused by those who know which ones there are
             lines += [
                 "    if headers_of(scope, ('content-type',)).get('content-type') != 'application/json': return None",
-                "    try: body = await request.body()",
+                "    try: body = await body_of(request)",
                 "    except ClientDisconnect: return None",
             ]
         lines += ["    try:"]
@@ -291,16 +317,6 @@ def _grouped(query_string: bytes) -> dict[str, list[str]]:
     for name, value in pairs:
         grouped.setdefault(name, []).append(value)
     return grouped
-
-
-def _headers_of(scope: Scope, names: Sequence[str]) -> dict[str, str]:
-    """Those of the headers that are there; of one that repeats the first."""
-    found: dict[str, str] = {}
-    for raw, value in scope["headers"]:
-        name = raw.decode("latin-1")
-        if name in names and name not in found:
-            found[name] = value.decode("latin-1")
-    return found
 
 
 def _given() -> Response:

@@ -12,8 +12,8 @@ document where an object is selected; such a function takes *all* the objects at
 
 What may be compiled is what an application declares, field by field, as a ``Binding``: where the value stands in its
 source (``Attribute``), or how it is found for many sources at once (``Batch``). A field without one is resolved by its
-ordinary resolver, which is possible for the operation's own fields: they have one source. Those may also be told which
-attributes the operation reads of what they answer (``Reads``).
+ordinary resolver, which is possible for the operation's own fields: they have one source. A batch may also be told
+which attributes the operation reads of the objects of a type (``Reads``).
 
 Nothing about the semantics is given up. An operation that holds anything else is ``NotCompilable``, and where a
 compiled one meets anything but plain success (a null where none may be, a value that is not of its type, any exception)
@@ -25,6 +25,7 @@ as a ``datetime`` (see ``Scalars``), so it is the encoded answers that are the s
 """
 
 from graphql_compiler.bindings import Attribute, Batch, Binding, BindingOf, Load, Reads, Scalars
+from graphql_compiler.inputs import Variables
 from graphql_compiler.plans import Plan, compile_operation
 from graphql_compiler.runs import GaveUp, Replay
 from graphql_compiler.selections import NotCompilable, shaping_variables
@@ -41,6 +42,7 @@ __all__ = [
     "Reads",
     "Replay",
     "Scalars",
+    "Variables",
     "compile_operation",
     "shaping_variables",
 ]

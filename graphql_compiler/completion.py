@@ -7,6 +7,7 @@ from typing import Any
 from graphql import GraphQLAbstractType, GraphQLObjectType
 
 from graphql_compiler.bindings import Load, Reads
+from graphql_compiler.inputs import Arguments
 from graphql_compiler.runs import Run, Unexpected, check_lists, flat, require, spread, unique
 
 Complete = Callable[[Run, Sequence[Any]], Awaitable[Sequence[Any]]]
@@ -15,7 +16,6 @@ Made = tuple[Mapping[int, Any], Sequence[Any]]
 """Objects by their identity, and the answer's maps of them in the same order."""
 Make = Callable[[Run, Iterable[Any]], Awaitable[Made]]
 """From values, some of which may be the same object or null, to what is made of them."""
-Arguments = Callable[[Run], Mapping[str, Any]]
 
 NO_INFO: Any = None  # a type is told by the value alone
 

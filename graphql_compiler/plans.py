@@ -20,10 +20,11 @@ from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, is_awaitable
 
 from graphql_compiler.bindings import Batch, BindingOf, Load, Reads, Scalars
-from graphql_compiler.completion import Arguments, Complete
+from graphql_compiler.completion import Complete
+from graphql_compiler.inputs import Arguments, arguments_of
 from graphql_compiler.runs import GaveUp, Replay, Run
 from graphql_compiler.selections import NotCompilable, Selections
-from graphql_compiler.writing import Writer, arguments_of
+from graphql_compiler.writing import Writer
 
 
 @dataclass(frozen=True, slots=True)

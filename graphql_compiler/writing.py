@@ -7,7 +7,6 @@ from graphql import (
     FieldNode,
     GraphQLCompositeType,
     GraphQLEnumType,
-    GraphQLField,
     GraphQLLeafType,
     GraphQLObjectType,
     GraphQLOutputType,
@@ -21,11 +20,9 @@ from graphql import (
     is_non_null_type,
     is_object_type,
 )
-from graphql.execution.values import get_argument_values
 
 from graphql_compiler.bindings import Attribute, Batch, BindingOf, Reads, Scalars
 from graphql_compiler.completion import (
-    Arguments,
     Complete,
     Make,
     checked_type,
@@ -39,8 +36,9 @@ from graphql_compiler.completion import (
     make_some,
     read_attribute,
 )
+from graphql_compiler.inputs import arguments_of
 from graphql_compiler.runs import Unexpected
-from graphql_compiler.selections import NotCompilable, Selections, mentions_variables
+from graphql_compiler.selections import NotCompilable, Selections
 
 
 class Writer:
@@ -158,19 +156,6 @@ def _written(source: str, scope: dict[str, Any]) -> Complete:
     exec(compile(source, "<graphql_compiler>", "exec"), scope)  # noqa: S102
     place: Complete = scope["place"]
     return place
-
-
-def arguments_of(field: GraphQLField, node: FieldNode) -> Arguments:
-    """A field's arguments (section 6.4.1, CoerceArgumentValues): once, where no variable is in them."""
-    if not field.args:
-        return lambda _run: {}
-    if any(mentions_variables(argument) for argument in node.arguments or ()):
-        return lambda run: get_argument_values(field, node, run.variables, None, True)
-    try:
-        values = get_argument_values(field, node, None, None, True)
-    except Exception as error:
-        raise NotCompilable("an argument that cannot be read") from error
-    return lambda _run: values
 
 
 def _leaf(type_: GraphQLLeafType) -> Callable[[Any], Any]:

@@ -21,6 +21,7 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     OverlappingFieldsCanBeMergedRule,
+    Undefined,
     execute,
     parse,
     specified_rules,
@@ -28,10 +29,10 @@ from graphql import (
     validate,
 )
 from graphql.execution import MiddlewareManager
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.values import VariableValues
 from strawberry.schema.schema import Schema
 
-from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, compile_operation, shaping_variables
+from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, compile_operation, shaping_variables
 from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, request_error
@@ -40,6 +41,9 @@ from graphql_schema.merging import find_conflicts
 from graphql_schema.variables import places
 
 MAX_VALIDATION_ERRORS = 10
+MAX_PRICES = 200
+"""How many prices of a document's operations are remembered: there are as many as sizes of pages."""
+_SIZES = frozenset({int, type(None), type(Undefined)})
 # find_conflicts does what the missing one does
 RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule)
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
@@ -94,13 +98,35 @@ class RequestError(Exception):
 
 @dataclass(slots=True)
 class _Known:
-    """A valid document, and the names of its operations that are affordable whatever the variables."""
+    """A valid document, and what has been found out about it."""
 
     document: DocumentNode
-    affordable: set[str | None] = field(default_factory=set)
+    variables: dict[str | None, Variables] = field(default_factory=dict)
+    """How those of each operation are coerced."""
+    _sizes: dict[str | None, frozenset[str]] = field(default_factory=dict)
+    """The variables that the price of each operation depends on."""
+    _affordable: set[tuple[Any, ...]] = field(default_factory=set)
+    """Operations that have been priced, with the values of those variables."""
     repeats: int = 0
     """How often it came again."""
     _shaping: tuple[str, ...] | None = None
+
+    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits) -> None:
+        """Bound what an operation asks for. Raises ``TooExpensive``."""
+        name = _name(operation)
+        sizes = self._sizes.get(name)
+        if sizes is not None and self._price_tag(name, sizes, variables) in self._affordable:
+            return
+        sizes = self._sizes[name] = check_operation(self.document, operation, variables, limits)
+        if (tag := self._price_tag(name, sizes, variables)) is not None:
+            if len(self._affordable) >= MAX_PRICES:
+                self._affordable.clear()
+            self._affordable.add(tag)
+
+    @staticmethod
+    def _price_tag(name: str | None, sizes: frozenset[str], variables: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        values = [variables.get(size, Undefined) for size in sizes]
+        return (name, *values) if all(type(value) in _SIZES for value in values) else None
 
     @property
     def shaping(self) -> tuple[str, ...]:
@@ -155,11 +181,7 @@ class Executor:
             check_variables(request.variables, self.limits)
             known = found or self._parse(request.query)
             operation = _choose(known.document, request.operation_name)
-            name = operation.name.value if operation.name else None
-            if name not in known.affordable and not check_operation(
-                known.document, operation, request.variables or {}, self.limits
-            ):
-                known.affordable.add(name)
+            known.price(operation, request.variables or {}, self.limits)
         except TooExpensive as error:
             raise RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE") from None
         if found:
@@ -174,13 +196,7 @@ class Executor:
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
     ) -> Outcome:
         """Execute a query or mutation that was prepared."""
-        variables = get_variable_values(
-            self._schema,
-            operation.variable_definitions or (),
-            dict(request.variables or {}),
-            MAX_VALIDATION_ERRORS,
-            hide_suggestions=True,
-        )
+        variables = self._coerce(request, operation)
         replay = None
         if not isinstance(variables, list) and (plan := self._plan(request.query, operation, variables)) is not None:
             try:
@@ -208,7 +224,7 @@ class Executor:
             document,
             context_value=context,
             variable_values=dict(request.variables or {}),
-            operation_name=operation.name.value if operation.name else None,
+            operation_name=_name(operation),
             max_coercion_errors=MAX_VALIDATION_ERRORS,
             middleware=MiddlewareManager(replay) if replay is not None else None,
             hide_suggestions=True,
@@ -226,7 +242,7 @@ class Executor:
             document,
             context_value=context,
             variable_values=dict(request.variables or {}),
-            operation_name=operation.name.value if operation.name else None,
+            operation_name=_name(operation),
         )
         if isawaitable(source):
             source = await source
@@ -234,12 +250,25 @@ class Executor:
             raise RequestError(*(source.errors or ()), code="BAD_USER_INPUT", places=places(document, operation))
         return _outcomes(source, document, operation)
 
+    def _coerce(
+        self, request: GraphQLRequest, operation: OperationDefinitionNode
+    ) -> VariableValues | list[GraphQLError]:
+        """The values of the operation's variables, or what is wrong with them."""
+        known = self._documents.get(request.query)
+        name = _name(operation)
+        variables = known.variables.get(name) if known else None
+        if variables is None:
+            variables = Variables(self._schema, operation)
+            if known:
+                known.variables[name] = variables
+        return variables.coerce(request.variables or {}, MAX_VALIDATION_ERRORS)
+
     def _plan(self, query: str, operation: OperationDefinitionNode, variables: VariableValues) -> Plan | None:
         """The operation's plan, made when its document comes again; None where it has none."""
         known = self._documents.get(query)
         if known is None or known.repeats < self.compile_after:
             return None
-        name = operation.name.value if operation.name else None
+        name = _name(operation)
         shape = {variable: variables.coerced.get(variable) for variable in known.shaping}
         key = (query, name, *shape.values())
         if key in self._plans:
@@ -289,6 +318,10 @@ def _readable(error: GraphQLError) -> GraphQLError:
     if error.original_error is None or isinstance(error.original_error, GraphQLError):
         return error
     return GraphQLError("A value in the document cannot be read", error.nodes)
+
+
+def _name(operation: OperationDefinitionNode) -> str | None:
+    return operation.name.value if operation.name else None
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

@@ -127,10 +127,10 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
 
 def check_operation(
     document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits
-) -> bool:
+) -> frozenset[str]:
     """Bound what an operation asks for. Raises ``TooExpensive``.
 
-    Returns whether that depends on the variables: otherwise once is enough.
+    Returns the names of the variables that it depends on: with the same values of these, once is enough.
     """
     meter = _Meter(document, _with_defaults(operation, variables), limits)
     cost = meter.selection(operation.selection_set, 1)
@@ -148,7 +148,7 @@ def check_operation(
     )
     if total > 2 * limits.fields:
         raise TooExpensive(f"The document comes to {min(total, _MANY)} fields; at most {2 * limits.fields} are allowed")
-    return meter.read_variables
+    return frozenset(meter.read_variables)
 
 
 def check_variables(variables: object, limits: Limits) -> None:
@@ -202,7 +202,7 @@ class _Meter:
         self._variables = variables
         self._limits = limits
         self._measured: dict[str, Cost | None] = {}
-        self.read_variables = False
+        self.read_variables: set[str] = set()
 
     def selection(self, node: SelectionSetNode, depth: int) -> Cost:
         if depth > self._limits.depth:
@@ -261,7 +261,7 @@ class _Meter:
                 if isinstance(argument.value, IntValueNode):
                     value = _number(argument.value)
                 elif isinstance(argument.value, VariableNode):
-                    self.read_variables = True
+                    self.read_variables.add(argument.value.name.value)
                     value = self._variables.get(argument.value.name.value)
                 if isinstance(value, (int, float)):
                     size = int(max(0, min(value, MAX_LIMIT)))

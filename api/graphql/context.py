@@ -2,6 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
+from api.plans import headers_of
 from api.state import State
 from graphql_schema.context import Context
 from graphql_schema.execution import Executor
@@ -10,6 +11,7 @@ from services.actors import Actor
 
 EXECUTOR = Executor(schema)
 """One for the process: documents are parsed and validated once."""
+_HEADERS = frozenset({"user-agent"})
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
@@ -20,6 +22,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         security=state.security,
         authenticator=state.authenticator,
         feed=state.feed,
-        client=connection.client.host if connection.client else "",
-        user_agent=connection.headers.get("user-agent"),
+        client=(connection.scope.get("client") or ("",))[0],
+        user_agent=headers_of(connection.scope, _HEADERS).get("user-agent"),
     )

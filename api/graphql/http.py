@@ -1,5 +1,6 @@
 """GraphQL over HTTP (the GraphQL Foundation's specification): media types, methods, statuses."""
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.pages import graphiql_page
-from api.plans import PlannedRoute
+from api.plans import PlannedRoute, body_of, headers_of
 from graphql_schema.errors import format_error, from_service, request_error
 from graphql_schema.execution import (
     MUTATION,
@@ -28,6 +29,7 @@ from services.errors import Forbidden, TandemError, Unauthenticated, from_databa
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 
+_HEADERS = frozenset({"accept", "content-type"})
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
@@ -56,22 +58,30 @@ async def graphql_get(request: Request, state: AppState) -> Response:
 @router.post("/graphql")
 async def graphql_post(request: Request, state: AppState) -> Response:
     """An operation in a JSON body."""
-    accept = request.headers.get("accept", "")
+    headers = headers_of(request.scope, _HEADERS)
+    accept = headers.get("accept", "")
     media_type = _negotiate(accept)
     stream = media_type is None and sse.accepted(accept)
     if media_type is None and not stream:
         return _not_acceptable()
     media_type = media_type or RESPONSE_JSON
-    content_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.lower().replace(" ", "").replace('"', "")
-    if content_type.strip().lower() != "application/json" or ("charset=" in charset and "charset=utf-8" not in charset):
+    if not _is_json(headers.get("content-type", "")):
         message = "The body must be application/json in UTF-8"
         return _bad_request(message, media_type, status=415, code="UNSUPPORTED_MEDIA_TYPE")
     try:
-        graphql_request = to_request(parse_json(await request.body()))
+        graphql_request = to_request(parse_json(await body_of(request)))
     except BadRequest as error:
         return _bad_request(str(error), media_type)
     return await _run(request, state, graphql_request, media_type, stream=stream, allowed={QUERY, MUTATION})
+
+
+def _is_json(content_type: str) -> bool:
+    """Whether a body is JSON in UTF-8, as far as its media type says."""
+    if content_type == LEGACY_JSON:
+        return True
+    media_type, _, parameters = content_type.partition(";")
+    charset = parameters.lower().replace(" ", "").replace('"', "")
+    return media_type.strip().lower() == LEGACY_JSON and ("charset=" not in charset or "charset=utf-8" in charset)
 
 
 async def _run(
@@ -134,7 +144,8 @@ def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Respon
     """The response; ``keep`` says that what came of an operation matters although a part of it was refused."""
     headers: dict[str, str] = {"Vary": "Accept"}
     status = 200
-    code = next((code for code in STATUS if code in outcome.codes), None)
+    codes = outcome.codes if outcome.errors else ()
+    code = next((code for code in STATUS if code in codes), None)
     if not outcome.executed:
         status = STATUS[code] if code else 400 if media_type == RESPONSE_JSON else 200
     elif code in SHOWN and not (outcome.data_survived and (keep or code != "UNAUTHENTICATED")):
@@ -159,6 +170,7 @@ def _bad_request(
     return Response(orjson.dumps(body), status, headers, f"{media_type}; charset=utf-8")
 
 
+@lru_cache(maxsize=500)
 def _negotiate(accept: str) -> str | None:
     """The media type of the response (section 6.1): the one that the client likes best, JSON where it names none."""
     if not accept.strip():

@@ -19,7 +19,7 @@ class Message(BaseModel):
     message: str = Field(description="What was done.", examples=["All tasks deleted"])
 
 
-@router.delete("/clear-tasks")
+@router.delete("/clear-tasks", response_model=Message)
 async def clear_tasks(
     actor: Caller,
     session: Writing,

@@ -43,13 +43,13 @@ async def get_root(request: Request) -> Welcome | Response:
     )
 
 
-@router.get("/health")
+@router.get("/health", response_model=Health)
 async def get_health() -> Health:
     """Whether the process answers."""
     return Health(status="healthy")
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=Health)
 async def get_readiness(session: Reading) -> Health:
     """Whether the database answers too: 503 while it does not."""
     await session.scalar(text("SELECT 1"))
