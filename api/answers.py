@@ -6,7 +6,7 @@ checked by tests. The models still describe the answer in the OpenAPI document, 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import wraps
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -48,10 +48,9 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
         answer = await endpoint(**arguments)
         if isinstance(answer, Response):
             return answer
-        if convert is None:
-            response = Response(status_code=status_code or 204)
-        else:
-            response = Response(encode(convert(answer)), status_code or 200, media_type="application/json")
+        if convert is not None:
+            return json_response(encode(convert(answer)), status_code or 200, given.raw_headers)
+        response = Response(status_code=status_code or 204)
         response.raw_headers.extend(given.raw_headers)
         return response
 
@@ -60,6 +59,17 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
     write.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]  # what FastAPI reads
     write.written = True  # type: ignore[attr-defined]
     return write
+
+
+def json_response(
+    body: bytes, status: int, headers: Iterable[tuple[bytes, bytes]], media_type: bytes = b"application/json"
+) -> Response:
+    """A response as it stands; without Starlette's looking which headers there are."""
+    response = Response.__new__(Response)
+    response.body, response.status_code, response.background = body, status, None
+    length = str(len(body)).encode()
+    response.raw_headers = [(b"content-length", length), (b"content-type", media_type), *headers]
+    return response
 
 
 def converter(annotation: Any) -> Callable[[Any], Any]:

@@ -1,5 +1,7 @@
 """CORS (Fetch Standard, section 3.3) for pages; next to nothing for everybody else."""
 
+from collections.abc import Awaitable
+
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
@@ -11,13 +13,18 @@ class Cors(CORSMiddleware):
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or any(name == b"origin" for name, _ in scope["headers"]):
-            await super().__call__(scope, receive, send)
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
             return
+        for name, _ in scope["headers"]:
+            if name == b"origin":
+                await super().__call__(scope, receive, send)
+                return
 
-        async def send_with_vary(message: Message) -> None:
+        # no coroutine of its own, as it stands in the way of every answer
+        def send_with_vary(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (b"vary", b"Origin")]
-            await send(message)
+            return send(message)
 
         await self.app(scope, receive, send_with_vary)

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from api import graphql, openapi, problems
 from api.compression import Compression
@@ -50,6 +51,17 @@ EXPOSED_HEADERS = (
 )
 
 
+class Application(FastAPI):
+    """FastAPI's, without its own outermost layers: telemetry (off), a limit of bodies (ours is another one), and an
+    answer for what nobody caught, which ``RequestMiddleware`` has."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack: Any = super().build_middleware_stack()
+        while not isinstance(stack, Cors):
+            stack = stack.app
+        return stack
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """An application with its own state; the settings come from the environment unless given."""
     settings = settings or get_settings()
@@ -65,7 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await state.security.limits.close()
         await state.database.dispose()
 
-    app = FastAPI(
+    app = Application(
         title="Task Manager API",
         version=openapi.VERSION,
         debug=False,

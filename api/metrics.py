@@ -155,7 +155,7 @@ class Metrics(Collector):
 
 def _door(route: Any) -> str:
     if isinstance(route, StrictRoute):
-        return "rest"
+        return "other" if "meta" in route.tags else "rest"
     return "graphql" if route is not None and route.path == "/graphql" else "other"
 
 

@@ -4,6 +4,10 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Generator
+from functools import partial
+from types import coroutine
+from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -56,7 +60,7 @@ class RequestMiddleware:
                 headers = message["headers"] = list(message.get("headers", ()))
                 headers.append((b"x-request-id", request_id.encode()))
                 headers.append((b"x-process-time", b"%.6f" % elapsed))
-                if not any(name == b"x-content-type-options" for name, _ in headers):
+                if b"x-content-type-options" not in dict(headers):
                     headers.append((b"x-content-type-options", b"nosniff"))
                 allowance: Allowance | None = inner.get("tandem.allowance")
                 if allowance is not None:
@@ -129,12 +133,19 @@ def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Rece
         nonlocal size, finished, deadline
         if finished:
             return await receive()
-        deadline = deadline or asyncio.get_running_loop().time() + timeout
+        receiving: Any = receive()
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise HTTPException(408, "The body came too slowly", {"Connection": "close"}) from None
+            # mostly it is there, and nobody has to look at the clock
+            waiting = receiving.send(None)
+        except StopIteration as done:
+            message: Message = done.value
+        else:
+            deadline = deadline or asyncio.get_running_loop().time() + timeout
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await _rest(receiving, waiting)
+            except TimeoutError:
+                raise HTTPException(408, "The body came too slowly", {"Connection": "close"}) from None
         if message["type"] == "http.request":
             size += len(message.get("body", b""))
             if size > limit:
@@ -143,6 +154,22 @@ def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Rece
         return message
 
     return bounded
+
+
+@coroutine
+def _rest(begun: Any, waiting: Any) -> Generator[Any, Any, Any]:
+    """What comes of a coroutine that has begun, and is ``waiting`` for something."""
+    while True:
+        try:
+            given = yield waiting
+        except BaseException as error:
+            step = partial(begun.throw, error)
+        else:
+            step = partial(begun.send, given)
+        try:
+            waiting = step()
+        except StopIteration as done:
+            return done.value
 
 
 async def count_request(scope: Scope, state: State, actor: Actor) -> None:

@@ -18,8 +18,8 @@ request is left to FastAPI, which calls things in its own order and makes the er
 is not provided for here (a form, a cookie, a security scheme, an override) is FastAPI's altogether.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from copy import copy
 from functools import cached_property
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
@@ -95,12 +95,12 @@ async def body_of(request: Request) -> bytes:
     return request._body
 
 
-def headers_of(scope: Scope, names: Collection[str]) -> dict[str, str]:
-    """Those of the headers that are there; of one that repeats the first."""
+def headers_of(scope: Scope, names: Mapping[bytes, str]) -> dict[str, str]:
+    """Those of the headers that are there, by their names as text; of one that repeats the first."""
     found: dict[str, str] = {}
     for raw, value in scope["headers"]:
-        name = raw.decode("latin-1")
-        if name in names and name not in found:
+        name = names.get(raw)
+        if name is not None and name not in found:
             found[name] = value.decode("latin-1")
     return found
 
@@ -128,9 +128,9 @@ class _Writer:
             "ValidationError": ValidationError,
             "ClientDisconnect": ClientDisconnect,
             "JSONDecodeError": orjson.JSONDecodeError,
-            "AsyncExitStack": AsyncExitStack,
             "grouped": _grouped,
             "headers_of": headers_of,
+            "content_type": {b"content-type": "content-type"},
             "body_of": body_of,
             "copy": copy,
             "given": _given,
@@ -145,7 +145,7 @@ class _Writer:
         if "body" in self._wants:
             # another media type is refused by those who know which ones there are
             lines += [
-                "    if headers_of(scope, ('content-type',)).get('content-type') != 'application/json': return None",
+                "    if headers_of(scope, content_type).get('content-type') != 'application/json': return None",
                 "    try: body = await body_of(request)",
                 "    except ClientDisconnect: return None",
             ]
@@ -155,17 +155,15 @@ class _Writer:
         if "query" in self._wants:
             lines.append("        query = grouped(scope['query_string'])")
         if "header" in self._wants:
-            lines.append(f"        headers = headers_of(scope, {self._scope['header_names']!r})")
+            lines.append("        headers = headers_of(scope, header_names)")
         lines += [f"        {line}" for line in self._parameters] or ["        pass"]
         lines += ["    except (ValidationError, JSONDecodeError): return None"]
         if "response" in self._wants:
             lines.append("    response = given()")
         indent = "    "
-        if "stack" in self._wants:
-            lines.append("    async with AsyncExitStack() as stack:")
-            indent += "    "
-        lines += [indent + line for line in self._calls]
-        lines.append(f"{indent}return await {call}")
+        for line in [*self._calls, f"return await {call}"]:
+            lines.append(indent + line)
+            indent += "    " * line.endswith(":")
         # every name in it is made here; names of parameters stand in it as literals or keywords of functions of ours
         exec(compile("\n".join(lines), f"<plan of {self._route.name}>", "exec"), self._scope)  # noqa: S102
         plan: Plan = self._scope["plan"]
@@ -215,16 +213,15 @@ class _Writer:
         if isasyncgenfunction(call):
             if dependant.scope != "function":
                 raise NotPlannable("a dependency that outlives the endpoint")
-            self._wants.add("stack")
             managed = Dependant(**{name: getattr(dependant, name) for name in Dependant.__slots__})
             managed.call = asynccontextmanager(call)
-            expression = f"await stack.enter_async_context({self._call(managed)})"
+            line = f"async with {self._call(managed)} as %s:"
         elif iscoroutinefunction(call):
-            expression = f"await {self._call(dependant)}"
+            line = f"%s = await {self._call(dependant)}"
         else:
             raise NotPlannable("a dependency that blocks")
         self._known[call] = variable = f"d{len(self._known)}"
-        self._calls.append(f"{variable} = {expression}")
+        self._calls.append(line % variable)
         return variable
 
     def _parameter(self, place: str, name: str, alias: str, field: FieldInfo) -> str:
@@ -246,14 +243,15 @@ class _Writer:
             if many:
                 raise NotPlannable("a header that repeats")
             alias = alias.lower() if field.alias else name.replace("_", "-")
-            self._scope["header_names"] = (*self._scope.get("header_names", ()), alias)
+            self._scope.setdefault("header_names", {})[alias.encode()] = alias
         source = "query" if place == "query" else "headers"
         value = f"{source}[{alias!r}]" + ("[-1]" if place == "query" and not many else "")
         default = field.get_default(call_default_factory=True)
         if field.is_required() or field.validate_default or default is PydanticUndefined:
             raise NotPlannable("a parameter that must be given, or whose default is checked")
-        kept = self._keep(default)
-        missing = kept if default is None or isinstance(default, (str, int, bool)) else f"copy({kept})"
+        missing = self._keep(default)
+        if not (default is None or isinstance(default, (str, int, bool))):
+            missing = "[]" if default == [] else f"copy({missing})"
         self._parameters.append(f"{variable} = {validate}({value}) if {alias!r} in {source} else {missing}")
         return variable
 

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
+import orjson
 from sqlalchemy import URL, Dialect, FromClause, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
@@ -82,7 +83,12 @@ class Database:
         class_: Any = self.url.get_dialect()
         # $1, $2 … are libpq's own; psycopg's cursors would take them from %(name)s
         style = "qmark" if self.dialect == "sqlite" else "numeric_dollar"
-        self.sql: Dialect = class_(dbapi=class_.import_dbapi(), paramstyle=style)
+        self.sql: Dialect = class_(
+            dbapi=class_.import_dbapi(),
+            paramstyle=style,
+            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_deserializer=orjson.loads,
+        )
         """SQLAlchemy's knowledge of the database's language."""
         reader: Reader
         writer: Writer
@@ -101,11 +107,11 @@ class Database:
         self._compiler = Compiler(self.sql)
         self.reads: Session = ReadingSession(self.dialect, reader, self._compiler, self.observers)
         """For reads. It holds nothing, so all share it."""
+        self._reading = nullcontext(self.reads)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[Session]:
+    def reading(self) -> AbstractAsyncContextManager[Session]:
         """A session for reads."""
-        yield self.reads
+        return self._reading
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Session]:

@@ -1,16 +1,22 @@
 """Writing SQLite, whose one writer is a connection of this process's, without a thread for each statement.
 
 What is known to be short is done where it is asked for, on the event loop: statements about one row, and reads for as
-long as their budget lasts. What may take long is done in a thread: waiting for another process's transaction, whatever
-is about many rows or much text, and every COMMIT, which waits for the disk.
+long as their budget lasts. What may take long is done in a thread: waiting for another process's transaction, and
+whatever is about many rows or much text. A COMMIT waits for the disk: it is done in the thread unless the one before it
+was quick, for many disks take the tenth of a millisecond that handing it over would cost. What the log (WAL) has
+gathered is carried over into the database (checkpoint) in a thread of its own, before a COMMIT would have to.
 """
 
 import asyncio
 import re
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
+from contextlib import closing, suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Dialect
@@ -22,8 +28,15 @@ from db.statements import Command, Commands
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Work = tuple[Callable[[], Any], asyncio.Future[Any]]
 
 BUSY_TIMEOUT_MS = 15_000
+QUICK_SECONDS = 0.0002
+"""A COMMIT that took longer makes the next one go to the thread, which costs about as much, but holds nobody up."""
+CHECKPOINT_COMMITS = 32
+"""How many there are between two checkpoints."""
+CHECKPOINT_PAGES = 2_000
+"""The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
 MAX_TEXT = 4_000
 """Characters of an INSERT's or UPDATE's values; a search index has to read them."""
 _ONE_ROW = re.compile(
@@ -125,11 +138,13 @@ class WritingConnection:
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-        for pragma in (*PRAGMAS, "busy_timeout = 0"):
+        for pragma in (*PRAGMAS, "busy_timeout = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._budget = Budget()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
-        self._running: Future[Any] | None = None
+        self._thread = _Thread("sqlite-writer")
+        self._running: asyncio.Future[Any] | None = None
+        self._commit_seconds = QUICK_SECONDS + 1
+        self._checkpoints = Checkpoints(path)
 
     async def begin(self) -> None:
         await self._settle()
@@ -167,7 +182,12 @@ class WritingConnection:
         return Result(found, count)
 
     async def commit(self) -> None:
-        await self.in_thread(self._connection.commit)
+        await self._settle()
+        if self._commit_seconds <= QUICK_SECONDS:
+            self._commit()
+        else:
+            await self.in_thread(self._commit)
+        self._checkpoints.count()
 
     async def rollback(self) -> None:
         await self._settle()
@@ -177,21 +197,27 @@ class WritingConnection:
     async def close(self) -> None:
         await self._settle()
         self._connection.close()
-        self._thread.shutdown(wait=False)
+        self._thread.stop()
+        self._checkpoints.stop()
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do something in the thread."""
         await self._settle()
-        self._running = self._thread.submit(work, *args, **kwargs)
+        self._running = future = self._thread.submit(partial(work, *args, **kwargs))
         # who is cancelled does not wait, but the next one will
-        return await asyncio.shield(asyncio.wrap_future(self._running))
+        return await asyncio.shield(future)
 
     async def _settle(self) -> None:
         """Wait for what the thread is still doing for somebody who was cancelled."""
         if self._running is not None:
             if not self._running.done():
-                await asyncio.wait([asyncio.wrap_future(self._running)])
+                await asyncio.wait([self._running])
             self._running = None
+
+    def _commit(self) -> None:
+        started = time.perf_counter()
+        self._connection.commit()
+        self._commit_seconds = time.perf_counter() - started
 
     def _execute(self, sql: str, values: Any) -> Result:
         cursor = self._connection.execute(sql, values)
@@ -205,6 +231,66 @@ class WritingConnection:
             self._connection.execute("BEGIN IMMEDIATE")
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
+
+
+class Checkpoints:
+    """Carries the log over into the database now and then, beside those who read and write."""
+
+    def __init__(self, path: str) -> None:
+        # never made anew where somebody has removed it
+        self._address = f"{Path(path).absolute().as_uri()}?mode=rw"
+        self._commits = 0
+        self._thread: _Thread | None = None
+        self._running: asyncio.Future[None] | None = None
+
+    def count(self) -> None:
+        """One more transaction is in the log."""
+        self._commits += 1
+        if self._commits >= CHECKPOINT_COMMITS and (self._running is None or self._running.done()):
+            self._commits = 0
+            self._thread = self._thread or _Thread("sqlite-checkpoint")
+            self._running = self._thread.submit(self._carry_over)
+
+    def stop(self) -> None:
+        """End after the one that is under way."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    def _carry_over(self) -> None:
+        # PASSIVE: as far as is possible without waiting for anybody
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._address, uri=True)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+class _Thread:
+    """Does one thing after the other. An executor of the standard library's takes three times as long to hand over."""
+
+    def __init__(self, name: str) -> None:
+        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        # a process may end while it works: what is not committed then never was
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do it; the future is not to be cancelled."""
+        future = asyncio.get_running_loop().create_future()
+        self._work.put((work, future))
+        return future
+
+    def stop(self) -> None:
+        """End after what has been submitted."""
+        self._work.put(None)
+
+    def _run(self) -> None:
+        while (item := self._work.get()) is not None:
+            work, future = item
+            try:
+                outcome, settle = work(), future.set_result
+            except BaseException as error:
+                outcome, settle = error, future.set_exception
+            with suppress(RuntimeError):  # nobody waits any more: the loop is closed
+                future.get_loop().call_soon_threadsafe(settle, outcome)
+            del item, work, future, outcome, settle  # while it waits, it holds nothing
 
 
 def _short(sql: str, values: Sequence[Any]) -> bool:

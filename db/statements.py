@@ -137,31 +137,57 @@ class _Ready:
 
     def __init__(self, compiled: SQLCompiler, record: type[Any] | None) -> None:
         self._compiled = compiled
-        self._processors: dict[str, Processor] = dict(compiled._bind_processors)  # type: ignore[arg-type]
+        self._processors = {
+            name: _bind_processor(bind.type, compiled.dialect) or compiled._bind_processors[name]
+            for bind, name in compiled.bind_names.items()
+            if name in compiled._bind_processors
+        }
         # values that are rendered into the SQL: those of IN
         self._open = bool(compiled.post_compile_params or compiled.literal_execute_params)
         self._fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         # columns that get what their model says where the statement does not mention them
-        self._defaults = [(column.key, _default(column.default)) for column in compiled.insert_prefetch]
-        self._defaults += [(column.key, _default(column.onupdate)) for column in compiled.update_prefetch]
+        prefetched = [(column.key, column.default) for column in compiled.insert_prefetch]
+        prefetched += [(column.key, column.onupdate) for column in compiled.update_prefetch]
+        self._defaults = {name: _default(default) for name, default in prefetched}
         self._make_rows = _row_maker(compiled, record)
+        self._values = None if self._open else self._values_maker()
 
     def command(self, parameters: Mapping[str, Any]) -> Command:
-        compiled, processors = self._compiled, self._processors
-        values: dict[str, Any] = {**self._fixed, **parameters}
-        for name, default in self._defaults:
-            values[name] = default()
-        sql: str = compiled.string
-        order: Sequence[str] | None = compiled.positiontup
-        if self._open:
-            expanded = compiled._process_parameters_for_postcompile(values)
-            sql, order = expanded.statement, expanded.positiontup
-            values |= expanded.additional_parameters
-            processors = {**processors, **expanded.processors}
-        for name, process in processors.items():
+        if self._values is not None:
+            return Command(self._compiled.string, self._values(parameters), self._make_rows)
+        defaults = {name: default() for name, default in self._defaults.items()}
+        values: dict[str, Any] = {**self._fixed, **parameters, **defaults}
+        expanded = self._compiled._process_parameters_for_postcompile(values)
+        values |= expanded.additional_parameters
+        for name, process in {**self._processors, **expanded.processors}.items():
             if name in values:
-                values[name] = process(values[name])
-        return Command(sql, [values[name] for name in order or ()], self._make_rows)
+                values[name] = process(values[name])  # type: ignore[operator]  # those of tuples are not ours
+        return Command(expanded.statement, [values[name] for name in expanded.positiontup or ()], self._make_rows)
+
+    def _values_maker(self) -> Callable[[Mapping[str, Any]], list[Any]]:
+        """A function that makes a driver's values of the parameters: one list, with the conversions written out."""
+        scope: dict[str, Any] = {}
+        values = []
+        for index, name in enumerate(self._compiled.positiontup or ()):
+            value = f"p[{name!r}]"
+            if name in self._defaults:
+                scope[f"d{index}"] = self._defaults[name]
+                value = f"d{index}()"
+            elif name in self._fixed:
+                scope[f"f{index}"] = self._fixed[name]
+                value = f"p.get({name!r}, f{index})"
+            if name in self._processors:
+                scope[f"c{index}"] = self._processors[name]
+                value = f"c{index}({value})"
+            values.append(value)
+        # names of parameters stand in it as literals
+        maker: Callable[[Mapping[str, Any]], list[Any]] = eval(f"lambda p: [{', '.join(values)}]", scope)  # noqa: S307
+        return maker
+
+
+def _bind_processor(type_: TypeEngine[Any], dialect: Dialect) -> Processor | None:
+    """How values of a type are made ready for the driver, without SQLAlchemy's wrapping of our own type."""
+    return type_.bind_text if isinstance(type_, UtcDateTime) and dialect.name == "sqlite" else None
 
 
 def _default(default: Any) -> Callable[[], Any]:

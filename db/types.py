@@ -29,12 +29,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if dialect.name == "sqlite":
+            return self.bind_text(value)
+        if value is not None and value.tzinfo is None:
+            raise ValueError("naive datetime")
+        return None if value is None else value.astimezone(UTC)
+
+    def bind_text(self, value: datetime | None) -> str | None:
+        """What SQLite is given."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            raise ValueError("naive datetime")
-        value = value.astimezone(UTC)
-        return to_text(value) if dialect.name == "sqlite" else value
+        if value.tzinfo is not UTC:
+            if value.tzinfo is None:
+                raise ValueError("naive datetime")
+            value = value.astimezone(UTC)
+        return to_text(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         # as it stands, without the decorator's wrapping: a page of tasks has hundreds of instants

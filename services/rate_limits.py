@@ -51,6 +51,8 @@ class RateLimits:
         """Count a request. Raises ``RateLimited``; answers what is left, or None where there is no limit."""
         if self._general is None:
             return None
+        if self._shared is None:
+            return self._alone.hit(self._general, "general", identity)
         return await self._count(self._general, "general", identity)
 
     async def check_login(self, client: str, username: str) -> None:

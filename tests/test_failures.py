@@ -15,7 +15,7 @@ from api.main import create_app
 from db.engine import Database
 from db.sessions import Session
 from services.errors import TandemError
-from services.tasks import commands, queries
+from services.tasks import creation, queries
 from tests.actors import Anonymous, Answer, Person
 from tests.conftest import settings_for
 from tests.doors import Call, Door, another_instance, bearer, calling, on_both_doors
@@ -199,7 +199,13 @@ class TestUnexpected:
     async def test_transaction_of_a_failed_write_is_rolled_back(
         self, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(commands, "get", _breaks(RuntimeError(SECRET)))
+        insert = creation.insert_tasks
+
+        async def broken(*given: Any) -> None:
+            await insert(*given)
+            raise RuntimeError(SECRET)
+
+        monkeypatch.setattr(creation, "insert_tasks", broken)
         async with unchanged(database):
             assert (await ada.post("/tasks", ONE)).status_code == 500
 

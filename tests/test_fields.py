@@ -1,8 +1,14 @@
 """``fields`` on REST: only the members asked for."""
 
+from typing import Any
+
 import pytest
 
+from services.tasks.lists import DERIVED, OPTIONAL
+from services.tasks.models import TaskOut, TaskRecord
 from tests.actors import Person
+
+SORTS = ("created_at", "updated_at", "due_at", "priority", "number", "title")
 
 
 async def test_a_list_has_only_the_members_asked_for(ada: Person) -> None:
@@ -13,6 +19,33 @@ async def test_a_list_has_only_the_members_asked_for(ada: Person) -> None:
 
         assert answer.json() == [{"id": task["id"], "title": "Short"}]
         assert 'rel="first"' in answer.headers["Link"]
+
+
+@pytest.mark.parametrize("sort", SORTS)
+async def test_each_member_alone_is_what_it_is_among_all(ada: Person, sort: str) -> None:
+    """A list reads the columns that the members asked for are made of."""
+    for number in range(3):
+        await ada.task(title=f"Task {number}", description="At length", due_at=f"2026-03-0{number + 1}T12:00:00Z")
+    whole = (await ada.get(f"/tasks?sort_by={sort}")).json()
+    for name in TaskOut.model_fields:
+        found = await ada.get(f"/tasks?fields={name}&sort_by={sort}")
+
+        assert found.json() == [{name: task[name]} for task in whole]
+        # a cursor is made of the column that the tasks are sorted by
+        first = await ada.get(f"/tasks?fields={name}&sort_by={sort}&limit=2")
+        assert (
+            first.headers["Link"].split("limit=2")[-1]
+            == (await ada.get(f"/tasks?sort_by={sort}&limit=2")).headers["Link"].split("limit=2")[-1]
+        )
+
+
+def test_what_a_member_is_made_of_is_known() -> None:
+    """A property of a record that reads optional columns has to be in ``DERIVED``."""
+    complete: Any = TaskRecord(*range(len(TaskRecord._fields)))
+    for name in TaskOut.model_fields:
+        made_of = {*DERIVED.get(name, (name,))}
+        narrow = complete._replace(**dict.fromkeys(OPTIONAL - made_of, None))
+        assert getattr(narrow, name) == getattr(complete, name), name
 
 
 async def test_links_keep_the_fields(ada: Person) -> None:

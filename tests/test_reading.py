@@ -47,9 +47,23 @@ class TestStatements:
                 assert [tuple(row) for row in await session.all(named(ids=ids))] == expected
 
     async def test_record_has_a_field_for_each_column(self, database: Database) -> None:
-        with pytest.raises(TypeError, match="2 fields for 1 columns"):
+        with pytest.raises(TypeError, match="Named has no email, username"):
             async with database.reading() as session:
-                await session.all(Prepared(select(User.id), Named)())
+                await session.all(Prepared(select(User.id, User.username, User.email), Named)())
+
+    async def test_fields_without_a_column_are_none(self, ada: Person, database: Database) -> None:
+        async with database.reading() as session:
+            by_name = Prepared(select(User.username.label("name")).where(User.id == ada.id), Named)
+            assert await session.all(by_name()) == [Named(None, ada.username)]  # type: ignore[arg-type]
+
+    async def test_tuples_come_as_they_are(self, ada: Person, database: Database) -> None:
+        async with database.reading() as session:
+            plain: Prepared[Any] = Prepared(select(User.id, User.username).where(User.id == ada.id), tuple)
+            [row] = await session.all(plain())
+            assert (type(row), row) == (tuple, (ada.id, ada.username))
+            if database.dialect == "sqlite":
+                with pytest.raises(TypeError, match="converted"):
+                    await session.all(Prepared(select(User.created_at), tuple)())
 
     async def test_shape_is_compiled_once_whatever_the_values(self, ada: Person, database: Database) -> None:
         async with database.reading() as session:

@@ -31,6 +31,7 @@ NO_FEATURES = {
     "errors": "what services refuse: each door says it in its own words",
     "events": "written by every feature, read by history and the feed",
     "feed": "the order of events for those who follow them: subscriptions stand on it",
+    "grouping": "how people and tags are put to their tasks",
     "idempotency": "a part of every call that creates",
     "imports": "the commands are its door",
     "inputs": "the vocabulary of the features' inputs",

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import Event, Project, Task
 from services.node_ids import encode
-from services.tasks import changes, commands
+from services.tasks import changes, commands, creation
 from services.tasks.models import TaskUpdate
 from tests.actors import Anonymous, Person
 from tests.doors import another_instance, bearer, calling
@@ -94,7 +94,13 @@ class TestCommit:
             raise RuntimeError("after everything was written")
 
         task = await ada.task()
-        monkeypatch.setattr(commands, "get", broken)
+        insert = creation.insert_tasks
+
+        async def broken_after(*given: Any) -> None:
+            await insert(*given)
+            await broken()
+
+        monkeypatch.setattr(creation, "insert_tasks", broken_after)
         monkeypatch.setattr(changes, "by_ids", broken)
         async with unchanged(database):
             answers = [

@@ -11,7 +11,7 @@ from services.actors import Actor
 
 EXECUTOR = Executor(schema)
 """One for the process: documents are parsed and validated once."""
-_HEADERS = frozenset({"user-agent"})
+_HEADERS = {b"user-agent": "user-agent"}
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:

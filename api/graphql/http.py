@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.answers import json_response
 from api.dependencies import AppState, get_actor
 from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
@@ -29,7 +30,7 @@ from services.errors import Forbidden, TandemError, Unauthenticated, from_databa
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 
-_HEADERS = frozenset({"accept", "content-type"})
+_HEADERS = {b"accept": "accept", b"content-type": "content-type"}
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
@@ -142,7 +143,7 @@ def _refused(error: TandemError, media_type: str) -> Response:
 
 def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Response:
     """The response; ``keep`` says that what came of an operation matters although a part of it was refused."""
-    headers: dict[str, str] = {"Vary": "Accept"}
+    headers = [(b"vary", b"Accept")]
     status = 200
     codes = outcome.codes if outcome.errors else ()
     code = next((code for code in STATUS if code in codes), None)
@@ -152,10 +153,11 @@ def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Respon
         # as on REST. A query without a caller ran for an anonymous one: what it read is no loss
         status, outcome.data = STATUS[code], None
     if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
+        headers.append((b"www-authenticate", b"Bearer"))
     elif status in {429, 503}:
-        headers["Retry-After"] = str(max(error["extensions"].get("retryAfter", 1) for error in outcome.errors))
-    return Response(encode(outcome.body()), status, headers, f"{media_type}; charset=utf-8")
+        seconds = max(error["extensions"].get("retryAfter", 1) for error in outcome.errors)
+        headers.append((b"retry-after", str(seconds).encode()))
+    return json_response(encode(outcome.body()), status, headers, f"{media_type}; charset=utf-8".encode())
 
 
 def _bad_request(

@@ -184,14 +184,12 @@ async def create(session: Session, actor: Actor, data: BulkCreate) -> BulkRecord
     async with _rehearsal(session, dry=data.dry_run):
         outcomes = await create_each(session, actor, data.tasks)
         _demand_all(data, ((index, outcome) for index, outcome in enumerate(outcomes)))
-        ids = [outcome for outcome in outcomes if isinstance(outcome, int)]
-        made = {} if data.dry_run else await queries.by_ids(session, actor, ids)
     results = []
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, TandemError):
             results.append(_refused(index, None, outcome))
         else:
-            task = made.get(outcome)
+            task = None if data.dry_run else outcome
             results.append(BulkResult(index, task and task.id, task and task.version, None, task))
     return _record(data, results)
 

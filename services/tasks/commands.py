@@ -15,7 +15,6 @@ from services.projects.models import ProjectRecord
 from services.tasks.changes import TaskChange, apply, lock, writable
 from services.tasks.creation import create_each
 from services.tasks.models import TaskCreate, TaskRecord, TaskUpdate
-from services.tasks.queries import get
 from services.tasks.removal import remove
 from services.tasks.trees import lock_project
 
@@ -30,7 +29,7 @@ async def create(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord
     [outcome] = await create_each(session, actor, [data])
     if isinstance(outcome, TandemError):
         raise outcome
-    return await get(session, actor, outcome)
+    return outcome
 
 
 async def update(

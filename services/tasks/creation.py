@@ -20,7 +20,7 @@ from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
 from services.tasks.conditions import fold_text
-from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskStatus
+from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
 from services.tasks.trees import check_parent, lock_projects
 
 
@@ -32,8 +32,8 @@ class NewTask(NamedTuple):
     pointer: str = ""
 
 
-async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[int | TandemError]:
-    """Create tasks; each answers its id, or why it could not be created, whatever becomes of the others."""
+async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[TaskRecord | TandemError]:
+    """Create tasks; each answers itself, or why it could not be created, whatever becomes of the others."""
     actor.require(Scope.TASKS_WRITE)
     inbox = None
     if any(item.project_id is None for item in items):
@@ -43,11 +43,10 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
     if len(items) > 1:  # in one order, so that two calls never wait for each other in a circle
         await lock_projects(session, found.keys())
     members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
-    outcomes: list[int | TandemError] = []
+    outcomes: dict[int, TaskRecord | TandemError] = {}
     accepted: dict[int, list[int]] = defaultdict(list)
     parents: dict[tuple[int, int], TandemError | None] = {}
     for index, (item, place) in enumerate(zip(items, places, strict=True)):
-        outcomes.append(0)
         try:
             if place not in found:
                 raise NotFound("Project")
@@ -61,9 +60,9 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             accepted[place].append(index)
     for place, indexes in sorted(accepted.items()):
         new = [NewTask(items[index], items[index].parent_id) for index in indexes]
-        for index, task_id in zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True):
-            outcomes[index] = task_id
-    return outcomes
+        for index, task in zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True):
+            outcomes[index] = task
+    return [outcomes[index] for index in range(len(items))]
 
 
 async def _check_parent_once(
@@ -102,10 +101,10 @@ async def create_drafts(
         members = (await members_among(session, [project.id], wanted))[project.id] if wanted else set()
         for item in level:
             check_assignees(members, item.data.assignee_ids, pointer=f"{item.pointer}/assignee_ids")
-        ids = await insert_tasks(session, actor, project, level)
+        tasks = await insert_tasks(session, actor, project, level)
         level = [
-            NewTask(subtask, task_id, f"{item.pointer}/subtasks/{index}")
-            for item, task_id in zip(level, ids, strict=True)
+            NewTask(subtask, task.id, f"{item.pointer}/subtasks/{index}")
+            for item, task in zip(level, tasks, strict=True)
             if isinstance(item.data, TaskDraft)
             for index, subtask in enumerate(item.data.subtasks)
         ]
@@ -116,8 +115,8 @@ async def create_drafts(
 
 async def insert_tasks(
     session: Session, actor: Actor, project: ProjectRecord, items: Sequence[NewTask]
-) -> Sequence[int]:
-    """Insert checked tasks and what hangs on them. Returns their ids in order."""
+) -> Sequence[TaskRecord]:
+    """Insert checked tasks and what hangs on them. Returns them in order."""
     last = await session.scalar(_NUMBERS(place=project.id, new=len(items)))
     moment = now()
     first = last - len(items) + 1
@@ -130,9 +129,9 @@ async def insert_tasks(
             for number, item in zip(numbers, items, strict=True)
         ],
     )
-    by_number = {row.number: row.id for row in rows}
-    ids = [by_number[number] for number in numbers]
-    pairs = list(zip(ids, (item.data for item in items), strict=True))
+    by_number = {row.number: TaskRecord(project_key=project.key, **row._asdict()) for row in rows}
+    tasks = [by_number[number] for number in numbers]
+    pairs = [(task.id, item.data) for task, item in zip(tasks, items, strict=True)]
     await session.execute(
         _TEXTS,
         [{"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}")} for id_, data in pairs],
@@ -164,7 +163,7 @@ async def insert_tasks(
             )
         )
     await events.record(session, actor, *new)
-    return ids
+    return tasks
 
 
 _NUMBERS: Prepared[Any] = Prepared(
@@ -174,7 +173,7 @@ _NUMBERS: Prepared[Any] = Prepared(
     .returning(Project.last_number)
 )
 _TASKS: Prepared[Any] = Prepared(
-    insert(Task).returning(Task.number, Task.id),
+    insert(Task).returning(*(getattr(Task, name) for name in TaskRecord._fields if name != "project_key")),
     keys=(
         "project_id",
         "number",
