@@ -17,6 +17,14 @@ CRASH = "X-Test-Crash"
 """A request with this header is carried out by ``tests.processes:crashing_app`` and never answered: kill -9."""
 
 
+def free_port() -> int:
+    """A port that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def crashing_app() -> object:
     """The application, in front of which SIGKILL stands between the commit and the answer."""
     from api.main import create_app
@@ -40,9 +48,7 @@ class Processes:
     """``uvicorn`` with some workers on a database that is migrated already."""
 
     def __init__(self, database_url: str, secret: str, *, workers: int = 2) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         self.base_url = f"http://127.0.0.1:{self._port}"
         self._workers = workers
         self._environment = os.environ | {
