@@ -5,7 +5,7 @@ PostgreSQL's index (pg_trgm) needs no words of its own in a statement: the plann
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, table, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
@@ -53,6 +53,16 @@ def patterns(words: str) -> tuple[str, ...]:
     like = "%" + words.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
     # a phrase in quotes has no operators
     return (like, '"' + words.replace('"', '""') + '"') if is_indexed(words) else (like,)
+
+
+def counting(dialect: str, like: Any, phrase: Any, most: int) -> Select[*tuple[Any, ...]]:
+    """How many texts of tasks the index finds, at most so many; SQLite's finds a few more than contain the words."""
+    if dialect == "sqlite":
+        index = table(_TaskMatch.fts)
+        found = select(literal(1)).select_from(index).where(literal_column(_TaskMatch.fts).op("MATCH")(phrase))
+    else:
+        found = select(literal(1)).where(TaskText.folded.like(like, escape="/"))
+    return select(func.count()).select_from(found.limit(most).subquery("found"))
 
 
 def contains(text: type[TaskText | CommentText], like: Any, phrase: Any = None) -> ColumnElement[bool]:

@@ -9,11 +9,14 @@ from sqlalchemy import text as sql
 
 from db.engine import Database
 from db.models import Comment, CommentText, Task
+from services.tasks import words as common_words
 from services.tasks.conditions import contains_text, fold_text
 from tests.actors import Person
+from tests.conftest import People
 from tests.doors import Door, on_both_doors
-from tests.listings import filtered_ids, graphql_ids, rest_ids
+from tests.listings import filtered_ids, graphql_ids, graphql_page, ids, rest_ids, walk_links
 from tests.operations import ok
+from tests.statements import StatementCounter
 
 # what is stored, what is looked for, whether it is found
 CASES = [
@@ -175,3 +178,97 @@ class TestIndex:
             await session.execute(delete(Comment).where(on_task))  # the database is other tests', too
         expected = "VIRTUAL TABLE INDEX" if backend == "sqlite" else "ix_comment_texts_folded_trgm"
         assert expected in plan, plan
+
+
+class TestCommonWords:
+    """A word that many of the caller's tasks hold is looked for in each task, in the order asked for."""
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(common_words, "MANY", 3)
+        monkeypatch.setattr(common_words, "ENOUGH", 2)
+        monkeypatch.setattr(common_words, "_known", {})
+
+    async def tasks(self, ada: Person) -> list[int]:
+        """Those with the word, newest first."""
+        found = []
+        for number in range(24):
+            holds = number % 3 != 1
+            title = f"PUMP {number}" if holds and number % 2 else f"Valve {number}"
+            description = "a pump" if number % 6 == 0 else None
+            options = {
+                "priority": 1 + number % 2,
+                "due_at": f"2026-05-{1 + number % 5:02}T00:00:00Z" if number % 4 else None,
+            }
+            task = await ada.task(title=title, description=description, **options)
+            in_comment = holds and "PUMP" not in title and description is None
+            if in_comment:
+                assert (await ada.post(f"/tasks/{task['id']}/comments", {"body": "The Pump again"})).status_code == 201
+            if holds:
+                found.append(task["id"])
+        return found[::-1]
+
+    @on_both_doors
+    @pytest.mark.parametrize("sort", ["created_at", "updated_at", "due_at", "priority", "number", "title"])
+    async def test_a_walk_finds_what_the_index_finds(
+        self, ada: Person, door: Door, sort: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        expected = await self.tasks(ada)
+        walked = await self.all_pages(ada, door, sort)
+        assert sorted(walked) == sorted(expected)
+        if sort == "created_at":
+            assert walked == expected
+        monkeypatch.setattr(common_words, "MANY", 1_000)
+        common_words._known.clear()
+        assert walked == await self.all_pages(ada, door, sort)
+
+    async def all_pages(self, ada: Person, door: Door, sort: str) -> list[int]:
+        """Forwards in pages of five; and backwards, which finds the same."""
+        if door == "rest":
+            start = f"/api/v1/tasks?search=PUMP&sort_by={sort}&order=desc&limit=5"
+            found = [task_id for page in await walk_links(ada, start, "next") for task_id in page]
+            last = await ada.client.get(f"{start}&skip={len(found) - 2}", headers=ada.headers)
+            assert ids(last.json()) == found[-2:] or sort == "due_at"
+            return found
+        variables = {"search": "PUMP", "orderBy": {"field": sort.upper(), "direction": "DESC"}}
+        found, cursor = [], None
+        while cursor is not False:
+            tasks = (await graphql_page(ada, **variables, first=5, after=cursor)).data["tasks"]
+            found += [edge["node"]["id"] for edge in tasks["edges"]]
+            cursor = tasks["pageInfo"]["hasNextPage"] and tasks["pageInfo"]["endCursor"]
+        back: list[int] = []
+        cursor = None
+        while cursor is not False:
+            tasks = (await graphql_page(ada, **variables, last=5, before=cursor)).data["tasks"]
+            back = [edge["node"]["id"] for edge in tasks["edges"]] + back
+            cursor = tasks["pageInfo"]["hasPreviousPage"] and tasks["pageInfo"]["startCursor"]
+        assert back == found
+        return found
+
+    async def test_the_index_is_not_asked_for_a_page(self, ada: Person, database: Database) -> None:
+        await self.tasks(ada)
+        for query, walked in (
+            ("search=pump", True),
+            ("search=pump&status=pending&priority=2", True),
+            ("search=pu", True),
+            ("search=valve 14", False),
+            ("search=pump&sort_by=title", False),
+            ("search=pump&tag=x", False),
+            ("search=pump&trashed=true", False),
+            ('filter={"not": {"search": "pump"}}', False),
+            ('filter={"and": [{"search": "pump"}, {"search": "valve"}]}', False),
+        ):
+            assert (await ada.get(f"/tasks?{query}")).status_code == 200
+            with StatementCounter(database) as statements:
+                await ada.get(f"/tasks?{query}")
+            listing = statements.seen[-1]
+            assert ("IN (SELECT task_texts" not in listing) == walked, (query, listing)
+            assert "task_texts" in listing
+
+    async def test_whose_tasks_do_not_hold_it_asks_the_index(self, ada: Person, people: People) -> None:
+        await self.tasks(ada)
+        bob, nobody = await people(), await people()
+        task = await bob.task(title="One pump")
+        assert await rest_ids(bob, search="pump") == [task["id"]]
+        assert await rest_ids(nobody, search="pump") == []
+        assert {common for _, common in common_words._known.values()} == {False}

@@ -1,102 +1,36 @@
-"""The statements of lists: built once for each shape of a question, and a page at a cost that does not grow with the
-number of tasks.
+"""A page of tasks at a cost that does not grow with the number of tasks.
 
 Read in the obvious way, the newest tasks of several projects are found by sorting all of them (160 ms for 24,000).
 Where an index has each project's tasks in the order asked for, the page is in the first rows of each: they are read
 from the index, merged, and what hangs on a row is looked up for those of the page alone.
-
-A question's shape is everything about it but the values: building a statement with SQLAlchemy takes a millisecond,
-which is more than most of them take to run.
 """
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from datetime import datetime, timedelta
 from functools import partial
-from operator import itemgetter
-from typing import Any, Literal, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, select, true, tuple_, union_all
-from sqlalchemy.orm import aliased
-from sqlalchemy.util import LRUCache
-
-from core.clock import now
-from db.models import Project, Task
-from db.models.projects import Membership
-from db.sessions import AnySelect, DialectName, Session
-from db.statements import Prepared
+from db.sessions import AnySelect, Session
 from services.actors import Actor
-from services.pagination import Ordering, PageRequest, decode_cursor, order_terms, rows_beyond
-from services.prepared import CALLER, parameter
-from services.tasks.conditions import Condition, compile_condition
-from services.tasks.models import TRASH_DAYS, TaskRecord
+from services.pagination import Ordering, PageRequest, order_terms
+from services.prepared import parameter
+from services.tasks.conditions import Condition
+from services.tasks.models import TaskRecord
+from services.tasks.stretches import (
+    INDEXES,
+    Question,
+    beyond_position,
+    in_order,
+    left_out,
+    merge,
+    position_of,
+    prepared,
+    stretch_of,
+    stretches,
+)
+from services.tasks.words import in_each_task
 
-R = TypeVar("R", bound=tuple[Any, ...])
-
-INDEXES = {
-    "created_at": "ix_tasks_live_created_at",
-    "updated_at": "ix_tasks_live_updated_at",
-    "due_at": "ix_tasks_live_due_at",
-    "priority": "ix_tasks_live_priority",
-    "number": "uq_tasks_project_id_number",
-}
-"""The indexes that have each project's tasks in order."""
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
-found by indexes of their own: a word, a person, a tag."""
-OPTIONAL = frozenset(TaskRecord._fields) - {"id", "project_id", "parent_id", "created_by_id", "version"}
-"""The columns that are left out where nobody asks for them. The others are what relations are found by."""
-DERIVED = {"ref": ("project_key", "number")}
-"""Which columns a record's property is made of."""
-MAX_MERGED = 40
-"""Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
-MAX_SHAPES = 1_000
-
-
-class Question(NamedTuple):
-    """Which tasks, apart from how they are ordered and where a page begins."""
-
-    where: Condition | None
-    trashed: bool
-
-    @property
-    def shape(self) -> Hashable:
-        return None if self.where is None else self.where.shape, self.trashed
-
-    def values(self) -> dict[str, Any]:
-        """The values of the conditions, by the names of their parameters."""
-        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
-        if self.trashed:
-            values["trash_begins"] = trash_begins()
-        return values
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The conditions, with parameters for the values."""
-        if self.where is None:
-            return []
-        count = -1
-
-        def bind(_value: Any) -> Any:
-            nonlocal count
-            count += 1
-            return parameter(f"v{count}")
-
-        return [compile_condition(self.where, CALLER, bind)]
-
-
-def trash_begins() -> datetime:
-    """Since when tasks have been in the trash that can still be restored."""
-    return now() - timedelta(days=TRASH_DAYS)
-
-
-_STATEMENTS: Any = LRUCache(MAX_SHAPES)
-
-
-def prepared(key: Hashable, build: Callable[[], AnySelect], record: type[R] | None = None) -> Prepared[R]:
-    """The statement of a shape, built where it is not known yet."""
-    found: Prepared[R] | None = _STATEMENTS.get(key)
-    if found is None:
-        found = _STATEMENTS[key] = Prepared(build(), record)
-    return found
+found by indexes of their own: a word (unless it is a common one), a person, a tag."""
 
 
 async def page(
@@ -116,114 +50,43 @@ async def page(
     values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
     position = position_of(ordering, request, values)
     size = request.size + 1
+    indexed = _has_index(question, ordering, request)
+    if indexed and not _is_dense(question.where) and (walked := await in_each_task(session, actor, question.where)):
+        question = question._replace(where=walked)
     shape = (session.dialect, question.shape, ordering.signature, request.backward)
 
     async def run(kind: Hashable, build: Callable[[], AnySelect], rows: int) -> Sequence[TaskRecord]:
         statement = prepared((kind, *shape), build, TaskRecord)
         return await session.all(statement(**values, rows=rows, most=rows + request.skip))
 
-    if not _from_index(question, ordering, request):
+    if not (indexed and _is_dense(question.where)):
         build = partial(_sorted, asked, ordering, request.backward, position)
         return await run(("sorted", position), build, size)
-    merged = 0
-    if session.dialect == "sqlite":
-        projects = await session.all(_PROJECTS(caller_id=actor.user_id))
-        if not projects:
-            return []
-        if len(projects) <= MAX_MERGED:
-            merged = len(projects)
-            values |= {f"p{number}": project_id for number, (project_id,) in enumerate(projects)}
-    without = _without(wanted, ordering)
+    merged = await merge(session, actor, values)
+    if merged is None:
+        return []
+    without = left_out(wanted, ordering)
     found: list[TaskRecord] = []
-    for stretch in _stretches(session.dialect, ordering, position, request.backward):
+    for stretch in stretches(session.dialect, ordering, position, request.backward):
         if len(found) < size:
-            build = partial(_stretch, session.dialect, merged, question, ordering, request.backward, stretch, without)
+            build = partial(stretch_of, session.dialect, merged, question, ordering, request.backward, stretch, without)
             rows = await run((merged, stretch, without), build, size - len(found))
-            found += _in_order(rows, ordering, request.backward, stretch) if session.dialect == "sqlite" else rows
+            found += in_order(rows, ordering, request.backward, stretch) if session.dialect == "sqlite" else rows
     return found
 
 
-def _without(wanted: Collection[str] | None, ordering: Ordering) -> frozenset[str]:
-    """The columns that are left out."""
-    if wanted is None:
-        return frozenset()
-    # cursors are made of the column that the tasks are ordered by
-    made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
-    return OPTIONAL.difference(made_of, (ordering.key.name,))
+def _has_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
+    """Whether an index has each project's tasks in the order asked for."""
+    return not question.trashed and ordering.key.name in INDEXES and not (ordering.key.nullable and request.skip)
 
 
-def _in_order(rows: Sequence[TaskRecord], ordering: Ordering, backward: bool, stretch: "Stretch") -> list[TaskRecord]:
-    """The rows of a stretch, sorted. They come in order, for that is how they are looked up, but nothing promises that,
-    and SQLite would sort whole rows to make sure."""
-    key = itemgetter(0) if stretch.missing else itemgetter(TaskRecord._fields.index(ordering.key.name), 0)
-    return sorted(rows, key=key, reverse=ordering.descending != backward)
-
-
-def _from_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
-    """Whether the rows of a page are the first ones of each project's index, as a rule."""
-    if question.trashed or ordering.key.name not in INDEXES or (ordering.key.nullable and request.skip):
-        return False
-    return question.where is None or _is_dense(question.where)
-
-
-def _is_dense(condition: Condition) -> bool:
+def _is_dense(condition: Condition | None) -> bool:
+    """Whether the rows of a page are among the first ones of each project's index, as a rule."""
+    if condition is None:
+        return True
     if condition.parts:
         return all(map(_is_dense, condition.parts))
-    return condition.kind[0] in DENSE or condition.kind == ("and_",)
-
-
-_PROJECTS: Prepared[Any] = Prepared(select(Membership.project_id).where(Membership.user_id == CALLER.user_id), tuple)
-_ROW: Any = aliased(Task)
-_COLUMNS = tuple(
-    Project.key.label("project_key") if name == "project_key" else getattr(_ROW, name) for name in TaskRecord._fields
-)
-
-
-def position_of(ordering: Ordering, request: PageRequest, values: dict[str, Any]) -> str:
-    """Where the page begins: at an "end", at a "value", or among the "missing" ones; which goes into ``values``."""
-    if request.cursor is None:
-        return "end"
-    value, row_id = decode_cursor(ordering, request.cursor, pointer=request.pointer)
-    values["row_id"] = row_id
-    if value is None:
-        return "missing"
-    values["value"] = value
-    return "value"
-
-
-class Stretch(NamedTuple):
-    """A part of an order: of the rows that have a value, or of those where it is ``missing``."""
-
-    missing: bool
-    since: Literal["end", "cursor", "tie", "value"]
-    """All of them; those after the cursor; of these, the ones with the cursor's value, or the ones with another."""
-
-
-def _stretches(dialect: DialectName, ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
-    """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
-    both = [Stretch(missing, "end") for missing in ((True, False) if backward else (False, True))]
-    if position == "end":
-        return both if ordering.key.nullable else [Stretch(False, "end")]
-    missing = position == "missing"
-    here = [Stretch(missing, "cursor")]
-    if dialect == "sqlite" and not missing:
-        # it would find the cursor's value in the index, and read all the rows that have it
-        here = [Stretch(False, "tie"), Stretch(False, "value")]
-    return [*here, both[1]] if ordering.key.nullable and missing == backward else here
-
-
-def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, Any]:
-    """The parameters of a position."""
-    key = ordering.key
-    return None if missing else parameter("value", key.type_), parameter("row_id", key.id_column.type)
-
-
-def beyond_position(statement: AnySelect, ordering: Ordering, position: str, *, backward: bool) -> AnySelect:
-    """Those of the rows that come after (before, where ``backward``) a position, whose values are parameters."""
-    if position == "end":
-        return statement
-    cursor = _cursor(ordering, missing=position == "missing")
-    return statement.where(rows_beyond(ordering, *cursor, backward=backward))
+    return condition.kind[0] in DENSE or condition.kind in {("and_",), ("search", "each")}
 
 
 def _sorted(asked: Callable[[], AnySelect], ordering: Ordering, backward: bool, position: str) -> AnySelect:
@@ -231,63 +94,3 @@ def _sorted(asked: Callable[[], AnySelect], ordering: Ordering, backward: bool, 
     statement = beyond_position(asked(), ordering, position, backward=backward)
     statement = statement.order_by(*order_terms(ordering, backward=backward))
     return statement.limit(parameter("rows")).offset(parameter("skip"))
-
-
-def _stretch(
-    dialect: DialectName,
-    merged: int,
-    question: Question,
-    ordering: Ordering,
-    backward: bool,
-    stretch: Stretch,
-    without: frozenset[str],
-) -> AnySelect:
-    """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
-    column: Any = ordering.key.column
-    descending = ordering.descending != backward
-
-    def in_order(key: Any, row_id: Any) -> list[Any]:
-        # also where all keys are missing: PostgreSQL would not see that the index has them by id
-        return [term.desc() if descending else term.asc() for term in (key, row_id)]
-
-    conditions = [Task.deleted_at.is_(None), *question.conditions()]
-    if ordering.key.nullable:
-        conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
-    if stretch.since != "end":
-        value, last_id = _cursor(ordering, stretch.missing)
-        position: Any = tuple_(column, Task.id)
-        here: Any = tuple_(value, last_id)
-        if stretch.missing or stretch.since == "tie":
-            position, here = Task.id, last_id
-        elif stretch.since == "value":
-            position, here = column, value
-        if stretch.since == "tie":
-            conditions.append(column == value)
-        conditions.append(position < here if descending else position > here)
-    tasks = select(Task.id, column.label("key")).where(*conditions)
-    # without statistics, SQLite takes any index that begins with the project
-    tasks = tasks.with_hint(Task, f"INDEXED BY {INDEXES[ordering.key.name]}", "sqlite")
-    newest: Any
-    if merged:
-        parts = [tasks.where(Task.project_id == parameter(f"p{number}")) for number in range(merged)]
-        newest = union_all(*parts) if merged > 1 else parts[0]
-        newest = newest.order_by(*in_order(newest.selected_columns["key"], newest.selected_columns["id"]))
-    else:
-        tasks = tasks.where(Task.project_id == Membership.project_id).correlate(Membership)
-        tasks = tasks.order_by(*in_order(column, Task.id)).limit(parameter("most"))
-        if dialect == "sqlite":  # knows no LATERAL
-            first: Any = aliased(Task)
-            key, found = getattr(first, column.key), first.id.in_(tasks.with_only_columns(Task.id))
-        else:
-            first = tasks.lateral("first")
-            key, found = first.c.key, true()
-        row_id = first.id if dialect == "sqlite" else first.c.id
-        newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
-        newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*in_order(key, row_id))
-    newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
-    page = select(*(column for column in _COLUMNS if column.key not in without)).select_from(newest)
-    # outer joins: nothing is missing, but SQLite then takes the rows as they come, and keeps no copy to reorder joins
-    page = page.join(_ROW, _ROW.id == newest.c.id, isouter=dialect == "sqlite")
-    if "project_key" not in without:
-        page = page.join(Project, Project.id == _ROW.project_id, isouter=dialect == "sqlite")
-    return page if dialect == "sqlite" else page.order_by(*in_order(newest.c.key, newest.c.id))

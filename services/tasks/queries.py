@@ -29,7 +29,7 @@ from services.pagination import (
 )
 from services.prepared import CALLER, parameter
 from services.projects.queries import among_visible
-from services.tasks import lists
+from services.tasks import lists, stretches
 from services.tasks.conditions import compile_filter, condition
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
@@ -98,7 +98,7 @@ def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySel
         select(*COLUMNS).join(Project, Project.id == Task.project_id).where(among_visible(Task.project_id, actor))
     )
     if trashed:
-        return statement.where(Task.deleted_at > (lists.trash_begins() if since is None else since))
+        return statement.where(Task.deleted_at > (stretches.trash_begins() if since is None else since))
     return statement.where(Task.deleted_at.is_(None))
 
 
@@ -111,11 +111,11 @@ def matching(actor: Actor, query: TaskQuery) -> AnySelect:
     return statement if query.filter is None else statement.where(compile_filter(query.filter, actor))
 
 
-def _question(query: TaskQuery) -> lists.Question:
-    return lists.Question(None if query.filter is None else condition(query.filter), query.trashed)
+def _question(query: TaskQuery) -> stretches.Question:
+    return stretches.Question(None if query.filter is None else condition(query.filter), query.trashed)
 
 
-def _asked(question: lists.Question) -> AnySelect:
+def _asked(question: stretches.Question) -> AnySelect:
     """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
     tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
     return tasks.where(*question.conditions())
@@ -165,7 +165,7 @@ async def list_(
 ) -> Page[TaskRecord]:
     """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold.
 
-    ``wanted`` are the attributes that will be read of them: of the others, those of ``lists.OPTIONAL`` may be None.
+    ``wanted`` are the attributes that will be read of them: of the others, those of ``stretches.OPTIONAL`` may be None.
     """
     actor.require(Scope.TASKS_READ)
     question, ordering = _question(query), query.ordering
@@ -181,7 +181,7 @@ async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
     def build() -> AnySelect:
         return _asked(question).with_only_columns(func.count())
 
-    statement: Prepared[Any] = lists.prepared(("count", session.dialect, question.shape), build)
+    statement: Prepared[Any] = stretches.prepared(("count", session.dialect, question.shape), build)
     return int(await session.scalar(statement(caller_id=actor.user_id, **question.values())))
 
 
@@ -197,15 +197,15 @@ async def pages(
     actor.require(Scope.TASKS_READ)
     question, ordering = _question(query), query.ordering
     values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **question.values()}
-    position = lists.position_of(ordering, request, values)
+    position = stretches.position_of(ordering, request, values)
 
     def build() -> AnySelect:
-        tasks = lists.beyond_position(_asked(question), ordering, position, backward=request.backward)
+        tasks = stretches.beyond_position(_asked(question), ordering, position, backward=request.backward)
         tasks = tasks.where(among(parent, "ids"))
         return first_of_each(tasks, parent, ordering, parameter("rows"), backward=request.backward)
 
     shape = (session.dialect, str(parent), question.shape, ordering.signature, request.backward, position)
-    statement: Prepared[Any] = lists.prepared(("pages", *shape), build)
+    statement: Prepared[Any] = stretches.prepared(("pages", *shape), build)
     rows = await session.all(statement(**values))
     return make_pages(rows, TaskRecord._make, ordering, request, ids)
 
@@ -221,7 +221,7 @@ async def counts(
         tasks = _asked(question).where(among(parent, "ids"))
         return tasks.with_only_columns(parent, func.count()).group_by(parent)
 
-    statement: Prepared[Any] = lists.prepared(("counts", session.dialect, str(parent), question.shape), build)
+    statement: Prepared[Any] = stretches.prepared(("counts", session.dialect, str(parent), question.shape), build)
     rows = await session.all(statement(caller_id=actor.user_id, ids=ids, **question.values()))
     return {row[0]: row[1] for row in rows}
 

@@ -1,0 +1,234 @@
+"""Where a page of tasks is read from: the part of an order that an index has, project by project.
+
+The statements are built once for each shape of a question: building one with SQLAlchemy takes a millisecond, which is
+more than most of them take to run.
+"""
+
+from collections.abc import Callable, Collection, Hashable, Sequence
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, select, true, tuple_, union_all
+from sqlalchemy.orm import aliased
+from sqlalchemy.util import LRUCache
+
+from core.clock import now
+from db.models import Project, Task
+from db.models.projects import Membership
+from db.sessions import AnySelect, DialectName, Session
+from db.statements import Prepared
+from services.actors import Actor
+from services.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
+from services.prepared import CALLER, parameter
+from services.tasks.conditions import Condition, compile_condition
+from services.tasks.models import TRASH_DAYS, TaskRecord
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+INDEXES = {
+    "created_at": "ix_tasks_live_created_at",
+    "updated_at": "ix_tasks_live_updated_at",
+    "due_at": "ix_tasks_live_due_at",
+    "priority": "ix_tasks_live_priority",
+    "number": "uq_tasks_project_id_number",
+}
+"""The indexes that have each project's tasks in order."""
+OPTIONAL = frozenset(TaskRecord._fields) - {"id", "project_id", "parent_id", "created_by_id", "version"}
+"""The columns that are left out where nobody asks for them. The others are what relations are found by."""
+DERIVED = {"ref": ("project_key", "number")}
+"""Which columns a record's property is made of."""
+MAX_MERGED = 40
+"""Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
+MAX_SHAPES = 1_000
+
+
+class Question(NamedTuple):
+    """Which tasks, apart from how they are ordered and where a page begins."""
+
+    where: Condition | None
+    trashed: bool
+
+    @property
+    def shape(self) -> Hashable:
+        return None if self.where is None else self.where.shape, self.trashed
+
+    def values(self) -> dict[str, Any]:
+        """The values of the conditions, by the names of their parameters."""
+        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
+        if self.trashed:
+            values["trash_begins"] = trash_begins()
+        return values
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The conditions, with parameters for the values."""
+        if self.where is None:
+            return []
+        count = -1
+
+        def bind(_value: Any) -> Any:
+            nonlocal count
+            count += 1
+            return parameter(f"v{count}")
+
+        return [compile_condition(self.where, CALLER, bind)]
+
+
+def trash_begins() -> datetime:
+    """Since when tasks have been in the trash that can still be restored."""
+    return now() - timedelta(days=TRASH_DAYS)
+
+
+_STATEMENTS: Any = LRUCache(MAX_SHAPES)
+
+
+def prepared(key: Hashable, build: Callable[[], AnySelect], record: type[R] | None = None) -> Prepared[R]:
+    """The statement of a shape, built where it is not known yet."""
+    found: Prepared[R] | None = _STATEMENTS.get(key)
+    if found is None:
+        found = _STATEMENTS[key] = Prepared(build(), record)
+    return found
+
+
+async def merge(session: Session, actor: Actor, values: dict[str, Any]) -> int | None:
+    """Of how many projects the tasks are to be merged, whose ids go into ``values``: 0 for what the statement itself
+    finds out, None where the caller has no project."""
+    if session.dialect != "sqlite":
+        return 0
+    projects = await session.all(_PROJECTS(caller_id=actor.user_id))
+    if not projects:
+        return None
+    if len(projects) > MAX_MERGED:
+        return 0
+    values |= {f"p{number}": project_id for number, (project_id,) in enumerate(projects)}
+    return len(projects)
+
+
+_PROJECTS: Prepared[Any] = Prepared(select(Membership.project_id).where(Membership.user_id == CALLER.user_id), tuple)
+_ROW: Any = aliased(Task)
+_COLUMNS = tuple(
+    Project.key.label("project_key") if name == "project_key" else getattr(_ROW, name) for name in TaskRecord._fields
+)
+
+
+def position_of(ordering: Ordering, request: PageRequest, values: dict[str, Any]) -> str:
+    """Where the page begins: at an "end", at a "value", or among the "missing" ones; which goes into ``values``."""
+    if request.cursor is None:
+        return "end"
+    value, row_id = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+    values["row_id"] = row_id
+    if value is None:
+        return "missing"
+    values["value"] = value
+    return "value"
+
+
+class Stretch(NamedTuple):
+    """A part of an order: of the rows that have a value, or of those where it is ``missing``."""
+
+    missing: bool
+    since: Literal["end", "cursor", "tie", "value"]
+    """All of them; those after the cursor; of these, the ones with the cursor's value, or the ones with another."""
+
+
+def stretches(dialect: DialectName, ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
+    """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
+    both = [Stretch(missing, "end") for missing in ((True, False) if backward else (False, True))]
+    if position == "end":
+        return both if ordering.key.nullable else [Stretch(False, "end")]
+    missing = position == "missing"
+    here = [Stretch(missing, "cursor")]
+    if dialect == "sqlite" and not missing:
+        # it would find the cursor's value in the index, and read all the rows that have it
+        here = [Stretch(False, "tie"), Stretch(False, "value")]
+    return [*here, both[1]] if ordering.key.nullable and missing == backward else here
+
+
+def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, Any]:
+    """The parameters of a position."""
+    key = ordering.key
+    return None if missing else parameter("value", key.type_), parameter("row_id", key.id_column.type)
+
+
+def beyond_position(statement: AnySelect, ordering: Ordering, position: str, *, backward: bool) -> AnySelect:
+    """Those of the rows that come after (before, where ``backward``) a position, whose values are parameters."""
+    if position == "end":
+        return statement
+    cursor = _cursor(ordering, missing=position == "missing")
+    return statement.where(rows_beyond(ordering, *cursor, backward=backward))
+
+
+def left_out(wanted: Collection[str] | None, ordering: Ordering) -> frozenset[str]:
+    """The columns that are left out."""
+    if wanted is None:
+        return frozenset()
+    # cursors are made of the column that the tasks are ordered by
+    made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
+    return OPTIONAL.difference(made_of, (ordering.key.name,))
+
+
+def in_order(rows: Sequence[TaskRecord], ordering: Ordering, backward: bool, stretch: "Stretch") -> list[TaskRecord]:
+    """The rows of a stretch, sorted. They come in order, for that is how they are looked up, but nothing promises that,
+    and SQLite would sort whole rows to make sure."""
+    key = itemgetter(0) if stretch.missing else itemgetter(TaskRecord._fields.index(ordering.key.name), 0)
+    return sorted(rows, key=key, reverse=ordering.descending != backward)
+
+
+def stretch_of(
+    dialect: DialectName,
+    merged: int,
+    question: Question,
+    ordering: Ordering,
+    backward: bool,
+    stretch: Stretch,
+    without: frozenset[str],
+) -> AnySelect:
+    """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
+    column: Any = ordering.key.column
+    descending = ordering.descending != backward
+
+    def terms(key: Any, row_id: Any) -> list[Any]:
+        # also where all keys are missing: PostgreSQL would not see that the index has them by id
+        return [term.desc() if descending else term.asc() for term in (key, row_id)]
+
+    conditions = [Task.deleted_at.is_(None), *question.conditions()]
+    if ordering.key.nullable:
+        conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
+    if stretch.since != "end":
+        value, last_id = _cursor(ordering, stretch.missing)
+        position: Any = tuple_(column, Task.id)
+        here: Any = tuple_(value, last_id)
+        if stretch.missing or stretch.since == "tie":
+            position, here = Task.id, last_id
+        elif stretch.since == "value":
+            position, here = column, value
+        if stretch.since == "tie":
+            conditions.append(column == value)
+        conditions.append(position < here if descending else position > here)
+    tasks = select(Task.id, column.label("key")).where(*conditions)
+    # without statistics, SQLite takes any index that begins with the project
+    tasks = tasks.with_hint(Task, f"INDEXED BY {INDEXES[ordering.key.name]}", "sqlite")
+    newest: Any
+    if merged:
+        parts = [tasks.where(Task.project_id == parameter(f"p{number}")) for number in range(merged)]
+        newest = union_all(*parts) if merged > 1 else parts[0]
+        newest = newest.order_by(*terms(newest.selected_columns["key"], newest.selected_columns["id"]))
+    else:
+        tasks = tasks.where(Task.project_id == Membership.project_id).correlate(Membership)
+        tasks = tasks.order_by(*terms(column, Task.id)).limit(parameter("most"))
+        if dialect == "sqlite":  # knows no LATERAL
+            first: Any = aliased(Task)
+            key, found = getattr(first, column.key), first.id.in_(tasks.with_only_columns(Task.id))
+        else:
+            first = tasks.lateral("first")
+            key, found = first.c.key, true()
+        row_id = first.id if dialect == "sqlite" else first.c.id
+        newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
+        newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*terms(key, row_id))
+    newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
+    page = select(*(column for column in _COLUMNS if column.key not in without)).select_from(newest)
+    # outer joins: nothing is missing, but SQLite then takes the rows as they come, and keeps no copy to reorder joins
+    page = page.join(_ROW, _ROW.id == newest.c.id, isouter=dialect == "sqlite")
+    if "project_key" not in without:
+        page = page.join(Project, Project.id == _ROW.project_id, isouter=dialect == "sqlite")
+    return page if dialect == "sqlite" else page.order_by(*terms(newest.c.key, newest.c.id))
