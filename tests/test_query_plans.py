@@ -125,16 +125,6 @@ REQUESTS: dict[str, Ask] = {
     "REST: a project's members": rest("/projects/{project}/members"),
     "REST: a rare word": rest("/tasks?search=zeppelin"),
 }
-KNOWN: dict[DialectName, dict[str, str]] = {
-    "sqlite": {
-        "GraphQL: a project's tasks": "all tasks of the project are numbered (window function), then a page is taken",
-        "GraphQL: a task's history": "the tasks that may be read are all read, for IN, and not looked up by their ids",
-    },
-    "postgresql": {
-        "GraphQL: a project's tasks": "as on SQLite",
-    },
-}
-"""Requests that read more than they should, and why; one that is mended is to be taken out."""
 
 
 async def _build(state: State, client: httpx.AsyncClient) -> World:
@@ -204,14 +194,14 @@ async def test_lists_read_a_page_of_each_project_by_an_index(measured: Measured)
         if problems:
             bad[name] = problems
 
-    assert bad.keys() == KNOWN[measured.dialect].keys(), bad
+    assert bad == {}
 
 
 async def test_ten_times_as_many_tasks_cost_a_request_no_more(measured: Measured) -> None:
     grown = {}
     for name in REQUESTS:
         few, many = (sum(each.cost for each in found[name]) for found in (measured.few, measured.many))
-        if many > 1.2 * few + 50 and name not in KNOWN[measured.dialect]:
+        if many > 1.2 * few + 50:
             grown[name] = (few, many)
 
     assert grown == {}

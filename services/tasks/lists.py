@@ -75,6 +75,11 @@ async def page(
     return found
 
 
+def from_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
+    """Whether the rows of a page are the first ones of each project's index, as a rule."""
+    return _has_index(question, ordering, request) and _is_dense(question.where)
+
+
 def _has_index(question: Question, ordering: Ordering, request: PageRequest) -> bool:
     """Whether an index has each project's tasks in the order asked for."""
     return not question.trashed and ordering.key.name in INDEXES and not (ordering.key.nullable and request.skip)

@@ -33,6 +33,7 @@ from services.tasks import lists, stretches
 from services.tasks.conditions import compile_filter, condition
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
+from services.tasks.stretches import Stretch
 from services.users import UserRecord
 
 COLUMNS = tuple(
@@ -199,7 +200,12 @@ async def pages(
     values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **question.values()}
     position = stretches.position_of(ordering, request, values)
 
+    by_project = parent.compare(Task.project_id.expression) and not ordering.key.nullable
+
     def build() -> AnySelect:
+        if by_project and lists.from_index(question, ordering, request):
+            stretch = Stretch(missing=False, since="end" if position == "end" else "cursor")
+            return stretches.first_of_projects(session.dialect, question, ordering, request.backward, stretch)
         tasks = stretches.beyond_position(_asked(question), ordering, position, backward=request.backward)
         tasks = tasks.where(among(parent, "ids"))
         return first_of_each(tasks, parent, ordering, parameter("rows"), backward=request.backward)

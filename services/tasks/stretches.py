@@ -17,7 +17,7 @@ from core.clock import now
 from db.models import Project, Task
 from db.models.projects import Membership
 from db.sessions import AnySelect, DialectName, Session
-from db.statements import Prepared
+from db.statements import Prepared, among
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
 from services.prepared import CALLER, parameter
@@ -184,13 +184,50 @@ def stretch_of(
     without: frozenset[str],
 ) -> AnySelect:
     """The first rows of a stretch: of ``merged`` projects, else (0) of all that the caller is a member of."""
+    tasks = _indexed(question, ordering, backward, stretch)
+    newest: Any
+    if merged:
+        parts = [tasks.where(Task.project_id == parameter(f"p{number}")) for number in range(merged)]
+        newest = union_all(*parts) if merged > 1 else parts[0]
+        newest = newest.order_by(
+            *_terms(newest.selected_columns["key"], newest.selected_columns["id"], ordering, backward)
+        )
+    else:
+        newest, key, row_id = _first_of_each_project(dialect, tasks, ordering, backward, parameter("most"))
+        newest = newest.order_by(*_terms(key, row_id, ordering, backward))
+    newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
+    page = select(*(column for column in _COLUMNS if column.key not in without)).select_from(newest)
+    # outer joins: nothing is missing, but SQLite then takes the rows as they come, and keeps no copy to reorder joins
+    page = page.join(_ROW, _ROW.id == newest.c.id, isouter=dialect == "sqlite")
+    if "project_key" not in without:
+        page = page.join(Project, Project.id == _ROW.project_id, isouter=dialect == "sqlite")
+    return page if dialect == "sqlite" else page.order_by(*_terms(newest.c.key, newest.c.id, ordering, backward))
+
+
+def first_of_projects(
+    dialect: DialectName, question: Question, ordering: Ordering, backward: bool, stretch: Stretch
+) -> AnySelect:
+    """The first rows of a stretch in each of the projects ``ids`` that the caller is a member of.
+
+    The first column of the result is the project's id.
+    """
+    tasks = _indexed(question, ordering, backward, stretch)
+    first, *_ = _first_of_each_project(dialect, tasks, ordering, backward, parameter("rows"))
+    found = first.where(among(Membership.project_id, "ids")).subquery("newest")
+    page = select(_ROW.project_id.label("_parent"), *_COLUMNS).select_from(found).join(_ROW, _ROW.id == found.c.id)
+    return page.join(Project, Project.id == _ROW.project_id).order_by(
+        *_terms(found.c.key, found.c.id, ordering, backward)
+    )
+
+
+def _terms(key: Any, row_id: Any, ordering: Ordering, backward: bool) -> list[Any]:
+    # also where all keys are missing: PostgreSQL would not see that the index has them by id
+    return [term.desc() if ordering.descending != backward else term.asc() for term in (key, row_id)]
+
+
+def _indexed(question: Question, ordering: Ordering, backward: bool, stretch: Stretch) -> AnySelect:
+    """Id and key of the tasks of a stretch, of all projects, from the order's index."""
     column: Any = ordering.key.column
-    descending = ordering.descending != backward
-
-    def terms(key: Any, row_id: Any) -> list[Any]:
-        # also where all keys are missing: PostgreSQL would not see that the index has them by id
-        return [term.desc() if descending else term.asc() for term in (key, row_id)]
-
     conditions = [Task.deleted_at.is_(None), *question.conditions()]
     if ordering.key.nullable:
         conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
@@ -204,31 +241,25 @@ def stretch_of(
             position, here = column, value
         if stretch.since == "tie":
             conditions.append(column == value)
-        conditions.append(position < here if descending else position > here)
-    tasks = select(Task.id, column.label("key")).where(*conditions)
+        conditions.append(position < here if ordering.descending != backward else position > here)
+    tasks: AnySelect = select(Task.id, column.label("key")).where(*conditions)
     # without statistics, SQLite takes any index that begins with the project
-    tasks = tasks.with_hint(Task, f"INDEXED BY {INDEXES[ordering.key.name]}", "sqlite")
-    newest: Any
-    if merged:
-        parts = [tasks.where(Task.project_id == parameter(f"p{number}")) for number in range(merged)]
-        newest = union_all(*parts) if merged > 1 else parts[0]
-        newest = newest.order_by(*terms(newest.selected_columns["key"], newest.selected_columns["id"]))
+    return tasks.with_hint(Task, f"INDEXED BY {INDEXES[ordering.key.name]}", "sqlite")
+
+
+def _first_of_each_project(
+    dialect: DialectName, tasks: AnySelect, ordering: Ordering, backward: bool, rows: Any
+) -> tuple[AnySelect, Any, Any]:
+    """Key and id of the first rows in each project that the caller is a member of; the columns of these two."""
+    column: Any = ordering.key.column
+    tasks = tasks.where(Task.project_id == Membership.project_id).correlate(Membership)
+    tasks = tasks.order_by(*_terms(column, Task.id, ordering, backward)).limit(rows)
+    first: Any
+    if dialect == "sqlite":  # knows no LATERAL
+        first = aliased(Task)
+        key, row_id, found = getattr(first, column.key), first.id, first.id.in_(tasks.with_only_columns(Task.id))
     else:
-        tasks = tasks.where(Task.project_id == Membership.project_id).correlate(Membership)
-        tasks = tasks.order_by(*terms(column, Task.id)).limit(parameter("most"))
-        if dialect == "sqlite":  # knows no LATERAL
-            first: Any = aliased(Task)
-            key, found = getattr(first, column.key), first.id.in_(tasks.with_only_columns(Task.id))
-        else:
-            first = tasks.lateral("first")
-            key, found = first.c.key, true()
-        row_id = first.id if dialect == "sqlite" else first.c.id
-        newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
-        newest = newest.where(Membership.user_id == CALLER.user_id).order_by(*terms(key, row_id))
-    newest = newest.limit(parameter("rows")).offset(parameter("skip")).subquery("newest")
-    page = select(*(column for column in _COLUMNS if column.key not in without)).select_from(newest)
-    # outer joins: nothing is missing, but SQLite then takes the rows as they come, and keeps no copy to reorder joins
-    page = page.join(_ROW, _ROW.id == newest.c.id, isouter=dialect == "sqlite")
-    if "project_key" not in without:
-        page = page.join(Project, Project.id == _ROW.project_id, isouter=dialect == "sqlite")
-    return page if dialect == "sqlite" else page.order_by(*terms(newest.c.key, newest.c.id))
+        first = tasks.lateral("first")
+        key, row_id, found = first.c.key, first.c.id, true()
+    newest = select(row_id, key.label("key")).select_from(Membership).join(first, found)
+    return newest.where(Membership.user_id == CALLER.user_id), key, row_id
