@@ -145,8 +145,8 @@ class SqliteReader:
         )
         for pragma in PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        if not wait:
-            connection.execute("PRAGMA busy_timeout = 0")
+        # those of the threads read much at a time and seldom the same: the system's cache will do for them
+        connection.execute("PRAGMA cache_size = -2000" if wait else "PRAGMA busy_timeout = 0")
         return connection
 
     def _is_slow(self, sql: str) -> bool:
