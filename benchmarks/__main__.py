@@ -20,9 +20,9 @@ from benchmarks import data, databases, machine, report, svg
 from benchmarks.check import check_answers
 from benchmarks.command_line import Kinds, Progress, ending_on_bad_answers
 from benchmarks.databases import Database
-from benchmarks.measure import Measured, Say, measure_mix, measure_works
-from benchmarks.processes import memory_mb
-from benchmarks.servers import APPLICATIONS, issue_token, new_secret, serve
+from benchmarks.measure import Measured, Say, measure_mix, measure_works, use
+from benchmarks.processes import family_pss_mb, memory_mb
+from benchmarks.servers import APPLICATIONS, issue_token, new_secret, serve, serve_forked
 from benchmarks.works import WORKS, Work
 
 
@@ -37,6 +37,9 @@ class Options:
     with_mix: bool
 
 
+FORKED = 4
+"""Workers of gunicorn whose memory is measured, after ``FORKED_REQUESTS`` of each work."""
+FORKED_REQUESTS = 60
 STARTS = 3
 """How often each server is started to see how long it takes; the last one is measured."""
 
@@ -135,6 +138,11 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
         await measure([work for work in options.works if work.writes])
         for server in running:
             measured[server.name].rss_mb, measured[server.name].pss_mb = memory_mb(server.pid)
+        say(f"{database.kind}: starting {FORKED} workers")
+        with serve_forked(database.copy("forked"), secret, folder / "forked.log", FORKED) as server:
+            for work in options.works:
+                await use(server, work, work.requests(dataset, token), FORKED_REQUESTS)
+            measured["ours"].forked_mb = family_pss_mb(server.pid) / FORKED
     return measured
 
 

@@ -76,6 +76,8 @@ class Measured:
     start_seconds: float = 0.0
     rss_mb: float = 0.0
     pss_mb: float = 0.0
+    forked_mb: float = 0.0
+    """Of each of several workers that are forked: their share (PSS) of what they and their master hold together."""
 
 
 async def measure_works(
@@ -150,6 +152,12 @@ async def measure_mix(servers: Sequence[Server], database: Database, token: str,
         )
         for name, of_rounds in latencies.items()
     }
+
+
+async def use(server: Server, work: Work, requests: Sequence[bytes], count: int) -> None:
+    """Send requests on several connections, without measuring them."""
+    async with Client(server.port) as client:
+        await client.closed_loop(requests, count, work.accepts)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -26,6 +26,12 @@ def parent(pid: int) -> int:
     return int(_stat(pid)[1])
 
 
+def family_pss_mb(pid: int) -> float:
+    """What a process and its children hold together (PSS), in megabytes of 10⁶ bytes."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(memory_mb(each)[1] for each in (pid, *map(int, children)))
+
+
 def memory_mb(pid: int) -> tuple[float, float]:
     """Resident and proportional set size (RSS, PSS), in megabytes of 10⁶ bytes."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()

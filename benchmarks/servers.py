@@ -72,6 +72,25 @@ def serve(name: str, url: str, secret: str, log: Path) -> Iterator[Server]:
         "--no-server-header",
     ]
     command += ["--log-level", "warning", "--timeout-keep-alive", "600"]
+    with _running(name, command, port, url, secret, log) as server:
+        yield server
+
+
+@contextmanager
+def serve_forked(url: str, secret: str, log: Path, workers: int) -> Iterator[Server]:
+    """Run our server as the container image does: gunicorn, and workers that are forked from what it has imported.
+
+    Raises ``RuntimeError`` where it does not start.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), "--chdir", str(ROOT)]
+    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers), APPLICATIONS["ours"]]
+    with _running("gunicorn", command, port, url, secret, log) as server:
+        yield server
+
+
+@contextmanager
+def _running(name: str, command: list[str], port: int, url: str, secret: str, log: Path) -> Iterator[Server]:
     environment = {
         "PATH": os.environ["PATH"],
         "ENVIRONMENT": "production",
