@@ -1,13 +1,14 @@
 """What routes ask for: the caller, a session, preconditions, pages."""
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.headers import headers_of
 from api.middleware import count_request
 from api.state import State
 from db.sessions import Session
@@ -40,7 +41,7 @@ AppState = Annotated[State, Depends(get_state)]
 
 async def get_actor(request: Request, state: AppState) -> Actor:
     """The caller, from ``X-API-Key`` or ``Authorization: Bearer``; GraphQL's context is made from this too."""
-    credentials = _credentials(request.scope["headers"])
+    credentials = _credentials(headers_of(request.scope))
     try:
         actor = await state.authenticator.authenticate(credentials)
     except TandemError:
@@ -51,14 +52,12 @@ async def get_actor(request: Request, state: AppState) -> Actor:
     return actor
 
 
-def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> Credentials:
-    authorization = api_key = None
-    for name, value in headers:
-        if name == b"authorization" and authorization is None:
-            authorization = value.decode("latin-1")
-        elif name == b"x-api-key" and api_key is None:
-            api_key = value.decode("latin-1")
-    return Credentials(authorization, api_key)
+def _credentials(headers: Mapping[bytes, bytes]) -> Credentials:
+    authorization, api_key = headers.get(b"authorization"), headers.get(b"x-api-key")
+    return Credentials(
+        None if authorization is None else authorization.decode("latin-1"),
+        None if api_key is None else api_key.decode("latin-1"),
+    )
 
 
 Caller = Annotated[Actor, Depends(get_actor)]

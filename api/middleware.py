@@ -17,6 +17,7 @@ from uuid_utils import uuid7
 
 from api import problems
 from api.directory import Directory
+from api.headers import headers_of
 from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
@@ -110,21 +111,19 @@ def _too_large() -> HTTPException:
 
 
 def _incoming_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            return value.decode() if _REQUEST_ID.fullmatch(value) else None
-    return None
+    value = headers_of(scope).get(b"x-request-id")
+    return value.decode() if value is not None and _REQUEST_ID.fullmatch(value) else None
 
 
 def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Receive:
     """``receive`` that raises once the body is larger than the limit, declared or not, or takes too long."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+    length = headers_of(scope).get(b"content-length", b"")
+    if length.isdigit() and int(length[:20]) > limit:
 
-            async def refuse() -> Message:
-                raise _too_large()
+        async def refuse() -> Message:
+            raise _too_large()
 
-            return refuse
+        return refuse
     size = 0
     finished = False
     deadline = 0.0

@@ -18,7 +18,7 @@ request is left to FastAPI, which calls things in its own order and makes the er
 is not provided for here (a form, a cookie, a security scheme, an override) is FastAPI's altogether.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from functools import cached_property
@@ -36,7 +36,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Receive, Scope
+from starlette.types import Message, Receive
+
+from api.headers import headers_of
 
 Plan = Callable[[Request], Awaitable[Response | None]]
 """The response; None where the request is left to FastAPI, before anything has been done for it."""
@@ -95,16 +97,6 @@ async def body_of(request: Request) -> bytes:
     return request._body
 
 
-def headers_of(scope: Scope, names: Mapping[bytes, str]) -> dict[str, str]:
-    """Those of the headers that are there, by their names as text; of one that repeats the first."""
-    found: dict[str, str] = {}
-    for raw, value in scope["headers"]:
-        name = names.get(raw)
-        if name is not None and name not in found:
-            found[name] = value.decode("latin-1")
-    return found
-
-
 def plan_of(route: APIRoute) -> Plan:
     """The plan of a route. Raises ``NotPlannable``."""
     endpoint = route.dependant.call
@@ -130,7 +122,6 @@ class _Writer:
             "JSONDecodeError": orjson.JSONDecodeError,
             "grouped": _grouped,
             "headers_of": headers_of,
-            "content_type": {b"content-type": "content-type"},
             "body_of": body_of,
             "copy": copy,
             "given": _given,
@@ -145,7 +136,7 @@ class _Writer:
         if "body" in self._wants:
             # another media type is refused by those who know which ones there are
             lines += [
-                "    if headers_of(scope, content_type).get('content-type') != 'application/json': return None",
+                "    if headers_of(scope).get(b'content-type') != b'application/json': return None",
                 "    try: body = await body_of(request)",
                 "    except ClientDisconnect: return None",
             ]
@@ -155,7 +146,7 @@ class _Writer:
         if "query" in self._wants:
             lines.append("        query = grouped(scope['query_string'])")
         if "header" in self._wants:
-            lines.append("        headers = headers_of(scope, header_names)")
+            lines.append("        headers = headers_of(scope)")
         lines += [f"        {line}" for line in self._parameters] or ["        pass"]
         lines += ["    except (ValidationError, JSONDecodeError): return None"]
         if "response" in self._wants:
@@ -242,17 +233,17 @@ class _Writer:
         if place == "header":
             if many:
                 raise NotPlannable("a header that repeats")
-            alias = alias.lower() if field.alias else name.replace("_", "-")
-            self._scope.setdefault("header_names", {})[alias.encode()] = alias
-        source = "query" if place == "query" else "headers"
-        value = f"{source}[{alias!r}]" + ("[-1]" if place == "query" and not many else "")
+            given = (alias.lower() if field.alias else name.replace("_", "-")).encode()
+            there, value = f"{given!r} in headers", f"headers[{given!r}].decode('latin-1')"
+        else:
+            there, value = f"{alias!r} in query", f"query[{alias!r}]" + ("" if many else "[-1]")
         default = field.get_default(call_default_factory=True)
         if field.is_required() or field.validate_default or default is PydanticUndefined:
             raise NotPlannable("a parameter that must be given, or whose default is checked")
         missing = self._keep(default)
         if not (default is None or isinstance(default, (str, int, bool))):
             missing = "[]" if default == [] else f"copy({missing})"
-        self._parameters.append(f"{variable} = {validate}({value}) if {alias!r} in {source} else {missing}")
+        self._parameters.append(f"{variable} = {validate}({value}) if {there} else {missing}")
         return variable
 
     def _body(self, field: FieldInfo) -> str:

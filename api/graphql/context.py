@@ -2,7 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
-from api.plans import headers_of
+from api.headers import header
 from api.state import State
 from graphql_schema.context import Context
 from graphql_schema.execution import Executor
@@ -11,7 +11,6 @@ from services.actors import Actor
 
 EXECUTOR = Executor(schema)
 """One for the process: documents are parsed and validated once."""
-_HEADERS = {b"user-agent": "user-agent"}
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
@@ -23,5 +22,5 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         authenticator=state.authenticator,
         feed=state.feed,
         client=(connection.scope.get("client") or ("",))[0],
-        user_agent=headers_of(connection.scope, _HEADERS).get("user-agent"),
+        user_agent=header(connection.scope, b"user-agent") or None,
     )

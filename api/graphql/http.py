@@ -12,8 +12,9 @@ from api.dependencies import AppState, get_actor
 from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
+from api.headers import header
 from api.pages import graphiql_page
-from api.plans import PlannedRoute, body_of, headers_of
+from api.plans import PlannedRoute, body_of
 from graphql_schema.errors import format_error, from_service, request_error
 from graphql_schema.execution import (
     MUTATION,
@@ -30,7 +31,6 @@ from services.errors import Forbidden, TandemError, Unauthenticated, from_databa
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 
-_HEADERS = {b"accept": "accept", b"content-type": "content-type"}
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
@@ -59,14 +59,13 @@ async def graphql_get(request: Request, state: AppState) -> Response:
 @router.post("/graphql")
 async def graphql_post(request: Request, state: AppState) -> Response:
     """An operation in a JSON body."""
-    headers = headers_of(request.scope, _HEADERS)
-    accept = headers.get("accept", "")
+    accept = header(request.scope, b"accept")
     media_type = _negotiate(accept)
     stream = media_type is None and sse.accepted(accept)
     if media_type is None and not stream:
         return _not_acceptable()
     media_type = media_type or RESPONSE_JSON
-    if not _is_json(headers.get("content-type", "")):
+    if not _is_json(header(request.scope, b"content-type")):
         message = "The body must be application/json in UTF-8"
         return _bad_request(message, media_type, status=415, code="UNSUPPORTED_MEDIA_TYPE")
     try:
