@@ -119,17 +119,28 @@ class PostgresqlTransaction:
     def __init__(self, wire: Wire, writer: PostgresqlWriter) -> None:
         self._wire, self._writer = wire, writer
         self._open = True
+        self._later: list[tuple[str, Sequence[Any]]] = []
 
     async def run(self, command: Command) -> Result:
         """What a statement comes to."""
         try:
+            if self._later:
+                statements, self._later = [*self._later, (command.sql, command.values)], []
+                return await self._wire.run_all(statements)
             return await self._wire.run(command.sql, command.values)
         except psycopg.Error as error:
             raise translated(error, command.sql, self._writer.dialect) from error
 
+    async def later(self, command: Command) -> None:
+        """Send a statement together with the next one, or with COMMIT."""
+        self._later.append((command.sql, command.values))
+
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
         try:
+            if self._later:
+                statements, self._later = self._later, []
+                await self._wire.run_all(statements)
             returning = " RETURNING " in commands.sql
             return await self._wire.run_many(commands.sql, commands.values, returning=returning)
         except psycopg.Error as error:

@@ -24,7 +24,7 @@ PREPARE_AFTER = 2
 MAX_PREPARED = 200
 MAX_SEEN = 1_000
 _BINARY = 1
-_DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
+_DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY, ExecStatus.PIPELINE_SYNC})
 _STALE = frozenset({"0A000", "26000"})
 """What a prepared statement fails with when a migration has changed its tables, or somebody has forgotten it."""
 
@@ -57,11 +57,7 @@ class Wire:
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Result:
         """What a statement comes to, with values for ``$1``, ``$2`` and so on."""
         given = self._adapt.dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else None
-        name = self._prepared.get(sql)
-        if name is not None:
-            self._prepared.move_to_end(sql)
-        elif self._is_worth_preparing(sql):
-            name = await self._prepare(sql)
+        name = await self._name(sql)
         try:
             return await self._run(sql, name, given)
         except psycopg.Error as error:
@@ -71,6 +67,34 @@ class Wire:
             if self._pg.transaction_status != TransactionStatus.IDLE:
                 raise
             return await self._run(sql, None, given)
+
+    async def run_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> Result:
+        """What the last of several statements comes to, which are sent in a row (libpq's pipeline mode).
+
+        After one that fails, the others are not run.
+        """
+        names = [await self._name(sql) for sql, _ in statements]
+        given = [
+            self._adapt.dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else None
+            for _, values in statements
+        ]
+        if self._closed:
+            raise psycopg.OperationalError("the connection is closed")
+        self._pg.enter_pipeline_mode()
+        try:
+            for (sql, _), name, values in zip(statements, names, given, strict=True):
+                self._send(sql, name, values)
+            self._pg.pipeline_sync()
+            result = self._result_of(await self._answered())
+        except psycopg.Error as error:
+            if error.sqlstate in _STALE:
+                for sql, _ in statements:
+                    self._prepared.pop(sql, None)
+            raise
+        finally:
+            if not self._closed:
+                self._pg.exit_pipeline_mode()
+        return result
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]], *, returning: bool) -> Result:
         """What a statement comes to for each of many sets of values, sent in a row."""
@@ -104,11 +128,16 @@ class Wire:
     async def _run(self, sql: str, name: bytes | None, given: Any) -> Result:
         if self._closed:
             raise psycopg.OperationalError("the connection is closed")
+        self._send(sql, name, given)
+        return self._result_of(await self._answered())
+
+    def _send(self, sql: str, name: bytes | None, given: Any) -> None:
         if name is None:
             self._pg.send_query_params(sql.encode(), given, result_format=_BINARY)
         else:
             self._pg.send_query_prepared(name, given, result_format=_BINARY)
-        result = await self._answered()
+
+    def _result_of(self, result: PGresult) -> Result:
         if result.status != ExecStatus.TUPLES_OK:
             return Result((), result.command_tuples or 0)
         self._adapt.set_pgresult(result)
@@ -134,7 +163,7 @@ class Wire:
         for result in self._results:
             if result.status not in _DONE:
                 raise error_from_result(result)
-        return self._results[-1]
+        return next(result for result in reversed(self._results) if result.status != ExecStatus.PIPELINE_SYNC)
 
     async def _writable(self) -> None:
         ready = asyncio.Event()
@@ -153,15 +182,27 @@ class Wire:
                 return
             while not self._pg.is_busy():
                 result = self._pg.get_result()
-                if result is None:
+                if result is not None:
+                    self._results.append(result)
+                # in a pipeline None ends one statement's results, and the mark that was sent last ends all
+                last = ExecStatus.PIPELINE_SYNC if self._pg.pipeline_status else None
+                if last == (result and result.status):
                     if not self._answer.done():
                         self._answer.set_result(None)
                     return
-                self._results.append(result)
         except psycopg.Error as error:
             self.close()
             if self._answer is not None and not self._answer.done():
                 self._answer.set_exception(error)
+
+    async def _name(self, sql: str) -> bytes | None:
+        """What the statement is prepared as, if it is."""
+        name = self._prepared.get(sql)
+        if name is not None:
+            self._prepared.move_to_end(sql)
+        elif self._is_worth_preparing(sql):
+            name = await self._prepare(sql)
+        return name
 
     def _is_worth_preparing(self, sql: str) -> bool:
         if len(self._seen) >= MAX_SEEN:

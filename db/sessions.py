@@ -40,6 +40,10 @@ class Transaction(Protocol):
 
     async def run(self, command: Command) -> Result: ...
 
+    async def later(self, command: Command) -> None:
+        """Run a statement of which only an error is of interest, by the next one at the latest, or COMMIT."""
+        ...
+
     async def run_many(self, commands: Commands) -> Result:
         """One statement for many sets of values; the rows of all of them."""
         ...
@@ -112,6 +116,11 @@ class Session:
         """Run a statement for its effect; with ``rows``, once for each. Returns the number of rows it touched."""
         raise NotImplementedError
 
+    async def write(self, statement: Prepared[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        """As ``execute``, where nobody waits for what comes of it: an error may come with a later statement, or when
+        the transaction is committed. PostgreSQL is sent it together with those: a round trip less."""
+        raise NotImplementedError
+
     def rehearsal(self) -> AbstractAsyncContextManager[None]:
         """What is written in the block is taken back at its end (SAVEPOINT). For a transaction."""
         raise NotImplementedError
@@ -152,6 +161,16 @@ class WritingSession(Session):
 
     async def execute(self, statement: Written, rows: Parameters = None) -> int:
         return (await self._run(statement, rows))[0].touched
+
+    async def write(self, statement: Prepared[Any], rows: Sequence[Mapping[str, Any]]) -> None:
+        if len(rows) != 1:
+            await self._run(statement, rows)
+            return
+        if self._transaction is None:
+            self._transaction = await self._writer.begin()
+        command = self._compiler.command(statement, rows[0])
+        self._observe(command.sql)
+        await self._transaction.later(command)
 
     @asynccontextmanager
     async def rehearsal(self) -> AsyncIterator[None]:

@@ -111,6 +111,10 @@ class SqliteTransaction:
         except sqlite3.Error as error:
             raise translated(error, command.sql, self._dialect) from error
 
+    async def later(self, command: Command) -> None:
+        """At once: nothing is won by waiting."""
+        await self.run(command)
+
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
         try:

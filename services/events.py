@@ -106,7 +106,7 @@ async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
     if not events:
         return
     moment, request = now(), context.request_id.get()
-    await session.execute(
+    await session.write(
         _EVENTS,
         [
             {

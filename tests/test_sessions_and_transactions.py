@@ -7,10 +7,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy.exc import IntegrityError
 
+from core.clock import now
 from db.engine import Database
-from db.models import Event, Project, Task
+from db.models import Event, Project, Task, User
+from db.statements import Prepared
 from services.node_ids import encode
 from services.tasks import changes, commands, creation
 from services.tasks.models import TaskUpdate
@@ -195,3 +198,68 @@ class TestWriters:
         assert {field: shown[field] for field in sent} == {field: values[field] for field in sent}
         titles = [event.changes["title"][1] for event in recorded if "title" in event.changes]
         assert sorted(titles) == sorted([task["title"], *sent["title"]])
+
+
+ADDED: Prepared[Any] = Prepared(insert(User), keys=("username", "username_folded", "updated_at"))
+
+
+def somebody(name: str) -> dict[str, Any]:
+    return {"username": name, "username_folded": f"written-{name}", "updated_at": now()}
+
+
+class TestWrite:
+    """Statements that nobody waits for: PostgreSQL is sent them together with the next one."""
+
+    async def test_they_come_in_order_and_are_there_for_what_follows(self, database: Database) -> None:
+        async with database.writing() as session:
+            for name in ("a", "b"):
+                await session.write(ADDED, [somebody(name)])
+            added = select(User.username).where(User.username_folded.like("written-%")).order_by(User.id)
+            assert await session.scalars(added) == ["a", "b"]
+            await session.write(ADDED, [somebody("c")])
+            rows = [somebody(name) for name in "de"]
+            await session.write(ADDED, rows)
+            await session.write(ADDED, [somebody("f")])
+        async with database.reading() as session:
+            assert await session.scalars(added) == list("abcdef")
+        async with database.writing() as session:
+            await session.execute(delete(User).where(User.username_folded.like("written-%")))
+
+    @pytest.mark.parametrize("followed", [False, True])
+    async def test_an_error_takes_everything_back_and_leaves_a_connection_that_works(
+        self, database: Database, followed: bool
+    ) -> None:
+        async def write_twice() -> None:
+            async with database.writing() as session:
+                for name in ("twice", "twice"):
+                    await session.write(ADDED, [somebody(name)])
+                if followed:
+                    await session.scalar(select(func.count()).select_from(User))
+
+        for _ in range(5):  # prepared from the third time on
+            with pytest.raises(IntegrityError):
+                await write_twice()
+            async with database.reading() as session:
+                found = select(func.count()).select_from(User).where(User.username_folded == "written-twice")
+                assert await session.scalar(found) == 0
+            async with database.writing() as session:
+                assert await session.scalar(select(literal(1))) == 1
+
+    async def test_what_was_written_in_a_rehearsal_is_taken_back(self, database: Database) -> None:
+        async with database.writing() as session:
+            async with session.rehearsal():
+                await session.write(ADDED, [somebody("x")])
+            found = select(func.count()).select_from(User).where(User.username_folded == "written-x")
+            assert await session.scalar(found) == 0
+
+    async def test_what_is_rolled_back_was_never_there(self, database: Database) -> None:
+        async def write_and_fail() -> None:
+            async with database.writing() as session:
+                await session.write(ADDED, [somebody("y")])
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await write_and_fail()
+        async with database.reading() as session:
+            found = select(func.count()).select_from(User).where(User.username_folded == "written-y")
+            assert await session.scalar(found) == 0

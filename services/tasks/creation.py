@@ -132,7 +132,7 @@ async def insert_tasks(
     by_number = {row.number: TaskRecord(project_key=project.key, **row._asdict()) for row in rows}
     tasks = [by_number[number] for number in numbers]
     pairs = [(task.id, item.data) for task, item in zip(tasks, items, strict=True)]
-    await session.execute(
+    await session.write(
         _TEXTS,
         [{"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}")} for id_, data in pairs],
     )
