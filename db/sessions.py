@@ -64,7 +64,7 @@ class Writer(Protocol):
 
 
 class Session:
-    """One unit of work, as services see it."""
+    """One unit of work, as services see it. What one for reads cannot do stays as it is here, and raises."""
 
     __slots__ = ("dialect",)
 
@@ -166,11 +166,10 @@ class WritingSession(Session):
         if len(rows) != 1:
             await self._run(statement, rows)
             return
-        if self._transaction is None:
-            self._transaction = await self._writer.begin()
+        transaction = await self._begun()
         command = self._compiler.command(statement, rows[0])
         self._observe(command.sql)
-        await self._transaction.later(command)
+        await transaction.later(command)
 
     @asynccontextmanager
     async def rehearsal(self) -> AsyncIterator[None]:
@@ -193,22 +192,25 @@ class WritingSession(Session):
             await transaction.end()
 
     async def _run(self, statement: Any, rows: Parameters) -> tuple[Result, MakeRows]:
-        if self._transaction is None:
-            self._transaction = await self._writer.begin()
+        transaction = await self._begun()
         if rows is None or isinstance(rows, Mapping):
             command = self._compiler.command(statement, rows)
             self._observe(command.sql)
-            return await self._transaction.run(command), command.make_rows
+            return await transaction.run(command), command.make_rows
         if len(rows) == 1:
             return await self._run(statement, rows[0])
         commands = self._compiler.commands(statement, rows)
         self._observe(commands.sql)
-        return await self._transaction.run_many(commands), commands.make_rows
+        return await transaction.run_many(commands), commands.make_rows
 
     async def _run_sql(self, sql: str) -> None:
+        await (await self._begun()).run(Command(sql, (), list))
+
+    async def _begun(self) -> Transaction:
+        """The transaction, which begins with its first statement."""
         if self._transaction is None:
             self._transaction = await self._writer.begin()
-        await self._transaction.run(Command(sql, (), list))
+        return self._transaction
 
     def _observe(self, sql: str) -> None:
         for observe in self._observers:

@@ -21,7 +21,6 @@ from graphql import (
     OperationDefinitionNode,
     OperationType,
     OverlappingFieldsCanBeMergedRule,
-    Undefined,
     execute,
     parse,
     specified_rules,
@@ -32,18 +31,16 @@ from graphql.execution import MiddlewareManager
 from graphql.execution.values import VariableValues
 from strawberry.schema.schema import Schema
 
-from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, compile_operation, shaping_variables
+from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, compile_operation
 from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
+from graphql_schema.documents import Known, name_of
 from graphql_schema.errors import format_error, request_error
-from graphql_schema.limits import Limits, TooExpensive, check_document, check_operation, check_variables
+from graphql_schema.limits import Limits, TooExpensive, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.variables import places
 
 MAX_VALIDATION_ERRORS = 10
-MAX_PRICES = 200
-"""How many prices of a document's operations are remembered: there are as many as sizes of pages."""
-_SIZES = frozenset({int, type(None), type(Undefined)})
 # find_conflicts does what the missing one does
 RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule)
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
@@ -96,46 +93,6 @@ class RequestError(Exception):
         self.outcome = Outcome(errors=formatted, executed=False)
 
 
-@dataclass(slots=True)
-class _Known:
-    """A valid document, and what has been found out about it."""
-
-    document: DocumentNode
-    variables: dict[str | None, Variables] = field(default_factory=dict)
-    """How those of each operation are coerced."""
-    _sizes: dict[str | None, frozenset[str]] = field(default_factory=dict)
-    """The variables that the price of each operation depends on."""
-    _affordable: set[tuple[Any, ...]] = field(default_factory=set)
-    """Operations that have been priced, with the values of those variables."""
-    repeats: int = 0
-    """How often it came again."""
-    _shaping: tuple[str, ...] | None = None
-
-    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits) -> None:
-        """Bound what an operation asks for. Raises ``TooExpensive``."""
-        name = _name(operation)
-        sizes = self._sizes.get(name)
-        if sizes is not None and self._price_tag(name, sizes, variables) in self._affordable:
-            return
-        sizes = self._sizes[name] = check_operation(self.document, operation, variables, limits)
-        if (tag := self._price_tag(name, sizes, variables)) is not None:
-            if len(self._affordable) >= MAX_PRICES:
-                self._affordable.clear()
-            self._affordable.add(tag)
-
-    @staticmethod
-    def _price_tag(name: str | None, sizes: frozenset[str], variables: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        values = [variables.get(size, Undefined) for size in sizes]
-        return (name, *values) if all(type(value) in _SIZES for value in values) else None
-
-    @property
-    def shaping(self) -> tuple[str, ...]:
-        """The variables that plans depend on; found out when the first plan is made."""
-        if self._shaping is None:
-            self._shaping = shaping_variables(self.document)
-        return self._shaping
-
-
 PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
 """The mutations that need no caller."""
 
@@ -170,7 +127,7 @@ class Executor:
         self._cache_plans = cache_plans
         self.compile_after = compile_after
         """How often a document has to come again to be worth compiling (1 to 20 ms)."""
-        self._documents: OrderedDict[str, _Known] = OrderedDict()
+        self._documents: OrderedDict[str, Known] = OrderedDict()
         self._cache_size, self._cache_characters = cache_size, cache_characters
         self._cached_characters = 0
 
@@ -224,7 +181,7 @@ class Executor:
             document,
             context_value=context,
             variable_values=dict(request.variables or {}),
-            operation_name=_name(operation),
+            operation_name=name_of(operation),
             max_coercion_errors=MAX_VALIDATION_ERRORS,
             middleware=MiddlewareManager(replay) if replay is not None else None,
             hide_suggestions=True,
@@ -242,7 +199,7 @@ class Executor:
             document,
             context_value=context,
             variable_values=dict(request.variables or {}),
-            operation_name=_name(operation),
+            operation_name=name_of(operation),
         )
         if isawaitable(source):
             source = await source
@@ -255,7 +212,7 @@ class Executor:
     ) -> VariableValues | list[GraphQLError]:
         """The values of the operation's variables, or what is wrong with them."""
         known = self._documents.get(request.query)
-        name = _name(operation)
+        name = name_of(operation)
         variables = known.variables.get(name) if known else None
         if variables is None:
             variables = Variables(self._schema, operation)
@@ -268,7 +225,7 @@ class Executor:
         known = self._documents.get(query)
         if known is None or known.repeats < self.compile_after:
             return None
-        name = _name(operation)
+        name = name_of(operation)
         shape = {variable: variables.coerced.get(variable) for variable in known.shaping}
         key = (query, name, *shape.values())
         if key in self._plans:
@@ -284,7 +241,7 @@ class Executor:
             self._plans.popitem(last=False)
         return plan
 
-    def _parse(self, query: str) -> _Known:
+    def _parse(self, query: str) -> Known:
         """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""
         if len(query) > self.limits.characters:
             raise TooExpensive(f"The document has more than {self.limits.characters} characters")
@@ -296,7 +253,7 @@ class Executor:
             too_deep = request_error("The document is nested too deeply", "GRAPHQL_PARSE_FAILED")
             raise RequestError(too_deep, code="GRAPHQL_PARSE_FAILED") from None
         check_document(document, self.limits)
-        return _Known(document)
+        return Known(document)
 
     def _validate(self, document: DocumentNode) -> None:
         errors = validate(self._schema, document, RULES, max_errors=MAX_VALIDATION_ERRORS, hide_suggestions=True)
@@ -305,7 +262,7 @@ class Executor:
         if errors:
             raise RequestError(*map(_readable, errors), code="GRAPHQL_VALIDATION_FAILED")
 
-    def _remember(self, query: str, known: _Known) -> None:
+    def _remember(self, query: str, known: Known) -> None:
         self._documents[query] = known
         self._cached_characters += len(query)
         while len(self._documents) > self._cache_size or self._cached_characters > self._cache_characters:
@@ -318,10 +275,6 @@ def _readable(error: GraphQLError) -> GraphQLError:
     if error.original_error is None or isinstance(error.original_error, GraphQLError):
         return error
     return GraphQLError("A value in the document cannot be read", error.nodes)
-
-
-def _name(operation: OperationDefinitionNode) -> str | None:
-    return operation.name.value if operation.name else None
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
