@@ -57,7 +57,7 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
     parameters |= {} if own else {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Response)}
     ordered = [part.replace(annotation=hints.get(part.name, part.annotation)) for part in parameters.values()]
     write.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]  # what FastAPI reads
-    write.written = True  # type: ignore[attr-defined]
+    write.written = True  # type: ignore[attr-defined]  # marks it for plan_of
     return write
 
 

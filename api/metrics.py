@@ -173,7 +173,7 @@ class _Files:
     def __init__(self, folder: Path, source: CollectorRegistry, answer: CollectorRegistry) -> None:
         self._folder, self._source = folder, source
         folder.mkdir(parents=True, exist_ok=True)
-        MultiProcessCollector(answer, path=str(folder))  # type: ignore[no-untyped-call]
+        MultiProcessCollector(answer, path=str(folder))  # type: ignore[no-untyped-call]  # the library's
         self._values: dict[tuple[str, tuple[str, ...]], Any] = {}
 
     async def keep_publishing(self) -> None:
@@ -199,7 +199,7 @@ class _Files:
         for file in self._folder.glob("gauge_live*_*.db"):
             pid = int(file.stem.rpartition("_")[2])
             if not _is_alive(pid):
-                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]
+                mark_process_dead(pid, str(self._folder))  # type: ignore[no-untyped-call]  # the library's
 
     def _value(self, metric: Metric, name: str, labels: Mapping[str, str]) -> Any:
         key = (name, tuple(labels.values()))

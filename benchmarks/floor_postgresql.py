@@ -71,7 +71,7 @@ class PostgresqlStore:
 
     async def open(self) -> None:
         try:
-            import asyncpg  # type: ignore[import-untyped]
+            import asyncpg  # type: ignore[import-untyped]  # it has no types
         except ImportError:
             raise SystemExit("The floor needs asyncpg on PostgreSQL: pip install -r requirements-dev.txt") from None
         size = int(os.environ["DATABASE_POOL_SIZE"])

@@ -25,6 +25,16 @@ def free_port() -> int:
         return port
 
 
+def end(process: subprocess.Popen[bytes], seconds: float = 10) -> None:
+    """End a server in good order, or in any order after so many seconds."""
+    process.terminate()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def crashing_app() -> object:
     """The application, in front of which SIGKILL stands between the commit and the answer."""
     from api.main import create_app
@@ -95,9 +105,4 @@ class Processes:
     def stop(self) -> None:
         """End the server and its workers."""
         assert self._process is not None
-        self._process.terminate()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)

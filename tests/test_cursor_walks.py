@@ -112,7 +112,7 @@ class SqlTime:
             finally:
                 self.seconds += time.perf_counter() - started
 
-        database.reader.run = timed  # type: ignore[method-assign]
+        database.reader.run = timed  # type: ignore[method-assign]  # a spy
 
 
 @pytest.mark.parametrize(("sort", "order"), SORTS)
@@ -134,7 +134,7 @@ async def test_walk_sees_every_untouched_task_once(ada: Person, database: Databa
     assert len(seen) >= ROWS * 2 / 3
 
 
-@pytest.mark.skipif(not SCALE, reason="takes an hour: TANDEM_SCALE=1")
+@pytest.mark.skipif(not SCALE, reason="takes ten minutes: TANDEM_SCALE=1")
 @pytest.mark.parametrize(("sort", "order"), SORTS if SCALE else SORTS[:1])
 async def test_page_1000_costs_what_page_1_costs(ada: Person, database: Database, sort: str, order: str) -> None:
     project = await ada.project()

@@ -1,6 +1,6 @@
 """The same filter finds the same tasks on both doors and both databases, over the real Jira archive where it lies.
 
-The smallest project always; the whole archive with 5,000 filters with TANDEM_REAL_DATA=1 (three quarters of an hour).
+The smallest project always; the whole archive with 5,000 filters with TANDEM_REAL_DATA=1 (a quarter of an hour).
 TANDEM_FILTER_SEED chooses other filters.
 """
 
@@ -106,6 +106,6 @@ async def test_filters_find_the_same_everywhere(archive: Path, urls: list[str]) 
     await _run(archive, urls, frozenset({"DAEMON"}), 150)
 
 
-@pytest.mark.skipif(os.environ.get("TANDEM_REAL_DATA") != "1", reason="takes 45 minutes: TANDEM_REAL_DATA=1")
+@pytest.mark.skipif(os.environ.get("TANDEM_REAL_DATA") != "1", reason="takes 15 minutes: TANDEM_REAL_DATA=1")
 async def test_five_thousand_filters_find_the_same_in_the_whole_archive(archive: Path, urls: list[str]) -> None:
     await _run(archive, urls, frozenset(), 5_000)

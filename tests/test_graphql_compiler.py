@@ -280,7 +280,7 @@ class TestUnexpected:
         query = "{ authors { id name rival { id } books(first: 9) { name score colour author { id } } } number }"
         shelf = _with(UNEXPECTED[name])
         with pytest.raises(GaveUp):
-            await plan_of(query).run(shelf, get_variable_values(SCHEMA, (), {}))  # type: ignore[arg-type]
+            await plan_of(query).run(shelf, get_variable_values(SCHEMA, (), {}))  # type: ignore[arg-type]  # no errors
         compiled, ordinary = await both(query, shelf=shelf)
         assert compiled == ordinary
 
@@ -309,7 +309,7 @@ class TestUnexpected:
         with pytest.raises(GaveUp) as caught:
             await plan_of("{ authors { books { name } } }", bind=bind).run(
                 library(),
-                get_variable_values(SCHEMA, (), {}),  # type: ignore[arg-type]
+                get_variable_values(SCHEMA, (), {}),  # type: ignore[arg-type]  # no errors
             )
         assert "another length" in str(caught.value.__cause__)
 
@@ -323,7 +323,7 @@ class TestUnexpected:
         with pytest.raises(asyncio.CancelledError):
             await plan_of("{ authors { books { name } } }", bind=bind).run(
                 library(),
-                get_variable_values(SCHEMA, (), {}),  # type: ignore[arg-type]
+                get_variable_values(SCHEMA, (), {}),  # type: ignore[arg-type]  # no errors
             )
 
 

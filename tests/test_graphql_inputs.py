@@ -86,7 +86,7 @@ def test_arguments_are_what_graphql_core_makes_of_them(written: str) -> None:
     assert query is not None
     wanted = operation(f"query ($a: ID, $b: String, $c: Int, $d: Boolean, $e: Range) {{ f({written}) }}")
     field, node = query.fields["f"], wanted.selection_set.selections[0]
-    arguments: Any = arguments_of(field, node)  # type: ignore[arg-type]
+    arguments: Any = arguments_of(field, node)  # type: ignore[arg-type]  # it is a field
     given = {"a": ("1", None), "b": ("x", None), "c": (3, None), "d": (False, None), "e": ({"to": 3}, None)}
     for chosen in product(*([(name, value) for value in (*values, ...)] for name, values in given.items())):
         inputs = {name: value for name, value in chosen if value is not ...}

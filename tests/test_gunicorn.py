@@ -14,7 +14,7 @@ import pytest
 
 from tests.actors import Person
 from tests.conftest import SECRET
-from tests.processes import ROOT, START_SECONDS, free_port
+from tests.processes import ROOT, START_SECONDS, end, free_port
 
 WORKERS = 3
 SHARED_MB = 60
@@ -53,12 +53,7 @@ class Gunicorn:
 
     def __exit__(self, *_: object) -> None:
         assert self.process is not None
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process, seconds=20)
 
     def answers(self) -> bool:
         try:
