@@ -1,5 +1,6 @@
 """The parameters of ``GET /tasks``: flat ones for everyday use, which are shorthands of the filter language."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from services.actors import Actor
 from services.errors import BadUserInput, from_validation
 from services.inputs import TagName, Timestamp, out_of_order
 from services.node_ids import MAX_DATABASE_ID
-from services.tasks.expansions import Expansion
+from services.tasks.expansions import NEEDS, Expansion
 from services.tasks.filters import SearchText, TaskFilter
 from services.tasks.models import TaskStatus
 from services.tasks.queries import Direction, TaskQuery, TaskSort
@@ -128,6 +129,11 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
     expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
     fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
+
+    @property
+    def reads(self) -> Collection[str] | None:
+        """The attributes of the tasks that will be read; None for all of them."""
+        return [*self.fields, *(NEEDS[name] for name in self.expand if name in NEEDS)] if self.fields else None
 
     def to_query(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""

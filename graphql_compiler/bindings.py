@@ -37,11 +37,12 @@ class Batch:
     """The values for many sources are found together.
 
     Where it is ``selective``, ``load`` is given one thing more, the operation's ``Reads``, so that it need not load
-    what nobody asked for.
+    what nobody asked for. ``needs`` are the attributes of the sources that ``load`` itself reads.
     """
 
     load: Load
     selective: bool = False
+    needs: Collection[str] = ()
 
 
 Binding = Attribute | Batch

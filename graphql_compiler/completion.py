@@ -1,20 +1,20 @@
 """How values are completed: from what a field came to, for many sources at once, to what the answer holds of it."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from graphql import GraphQLAbstractType, GraphQLObjectType
 
 from graphql_compiler.bindings import Load, Reads
 from graphql_compiler.inputs import Arguments
-from graphql_compiler.runs import Run, Unexpected, check_lists, flat, require, spread, unique
+from graphql_compiler.runs import Run, Unexpected, check_lists, flat, regrouped, require, spread, unique
 
 Complete = Callable[[Run, Sequence[Any]], Awaitable[Sequence[Any]]]
 """From the values of a field for many sources to what the answer holds of them, in the same order."""
 Made = tuple[Mapping[int, Any], Sequence[Any]]
 """Objects by their identity, and the answer's maps of them in the same order."""
-Make = Callable[[Run, Iterable[Any]], Awaitable[Made]]
+Make = Callable[[Run, Sequence[Any]], Awaitable[Made]]
 """From values, some of which may be the same object or null, to what is made of them."""
 
 NO_INFO: Any = None  # a type is told by the value alone
@@ -22,9 +22,10 @@ NO_INFO: Any = None  # a type is told by the value alone
 
 def read_attribute(name: str, complete: Complete) -> Complete:
     """A field that is an attribute of its sources."""
+    value_of = attrgetter(name)
 
     async def read(run: Run, sources: Sequence[Any]) -> Sequence[Any]:
-        return await complete(run, [getattr(source, name) for source in sources])
+        return await complete(run, [*map(value_of, sources)])
 
     return read
 
@@ -63,7 +64,7 @@ def complete_leaves(convert: Callable[[Any], Any]) -> Complete:
 def make_some(type_: GraphQLAbstractType, resolve_type: Callable[..., Any], places: Mapping[str, Complete]) -> Make:
     """Objects of the types that an interface or union stands for, each by its own type's function."""
 
-    async def make(run: Run, values: Iterable[Any]) -> Made:
+    async def make(run: Run, values: Sequence[Any]) -> Made:
         objects = unique(values)
         kinds: dict[str, list[Any]] = {}
         for value in objects.values():
@@ -82,7 +83,7 @@ def make_some(type_: GraphQLAbstractType, resolve_type: Callable[..., Any], plac
 def make_each(place: Complete) -> Make:
     """Objects of one type."""
 
-    async def make(run: Run, values: Iterable[Any]) -> Made:
+    async def make(run: Run, values: Sequence[Any]) -> Made:
         objects = unique(values)
         return objects, await place(run, [*objects.values()]) if objects else []
 
@@ -106,11 +107,11 @@ def complete_lists_of_objects(make: Make, *, required: bool) -> Complete:
 
     async def complete(run: Run, values: Sequence[Any]) -> Sequence[Any]:
         check_lists(values)
-        objects, maps = await make(run, flat(values))
-        if len(values) == 1 and values[0] is not None and len(objects) == len(values[0]):
-            return [maps]
-        made = dict(zip(objects, maps, strict=True))
-        return [None if items is None else spread(items, made, required=required) for items in values]
+        items = flat(values)
+        objects, maps = await make(run, items)
+        if len(objects) != len(items):
+            maps = spread(items, dict(zip(objects, maps, strict=True)), required=required)
+        return regrouped(values, maps)
 
     return complete
 
@@ -120,8 +121,7 @@ def complete_lists(inner: Complete) -> Complete:
 
     async def complete(run: Run, values: Sequence[Any]) -> Sequence[Any]:
         check_lists(values)
-        done = iter(await inner(run, [*flat(values)]))
-        return [None if items is None else [*islice(done, len(items))] for items in values]
+        return regrouped(values, await inner(run, flat(values)))
 
     return complete
 

@@ -1,8 +1,8 @@
 """Running what was compiled."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from graphql import GraphQLResolveInfo
@@ -60,9 +60,9 @@ class Replay:
         return resolver(source, info, **arguments)
 
 
-def unique(values: Iterable[Any]) -> dict[int, Any]:
+def unique(values: Sequence[Any]) -> dict[int, Any]:
     """The objects among the values, each once, by their identity: a hundred tasks may be of five projects."""
-    objects = {id(value): value for value in values}
+    objects = dict(zip(map(id, values), values, strict=True))
     objects.pop(id(None), None)
     return objects
 
@@ -73,9 +73,9 @@ def spread(values: Sequence[Any], made: Mapping[int, Any], *, required: bool) ->
     Raises ``Unexpected`` for a null where an object is ``required``.
     """
     if not required:
-        return [made.get(id(value)) for value in values]
+        return [*map(made.get, map(id, values))]
     try:
-        return [made[id(value)] for value in values]
+        return [*map(made.__getitem__, map(id, values))]
     except KeyError:
         raise Unexpected("null where none may be") from None
 
@@ -91,9 +91,15 @@ def check_lists(values: Sequence[Any]) -> None:
 _LISTS = frozenset({list, tuple, type(None)})
 
 
-def flat(lists: Sequence[Any]) -> Iterator[Any]:
+def flat(lists: Sequence[Any]) -> list[Any]:
     """The items of all the lists that are not null."""
-    return chain.from_iterable(items for items in lists if items is not None)
+    return [*chain.from_iterable(filter(None, lists))]
+
+
+def regrouped(lists: Sequence[Any], done: Iterable[Any]) -> list[list[Any] | None]:
+    """What was made of the items of all the lists, in lists like these."""
+    rest = iter(done)
+    return [None if items is None else [*islice(rest, len(items))] for items in lists]
 
 
 def require(values: Sequence[Any]) -> None:

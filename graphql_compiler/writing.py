@@ -100,8 +100,8 @@ class Writer:
             binding = self._binding_of(type_, name, field)
             if binding is None:
                 raise NotCompilable(f"{type_.name}.{name} has no binding")
-            if isinstance(binding, Attribute):
-                self._reads.setdefault(type_.name, set()).add(binding.name)
+            needs = (binding.name,) if isinstance(binding, Attribute) else binding.needs
+            self._reads.setdefault(type_.name, set()).update(needs)
             nullable_type = get_nullable_type(field.type)
             if isinstance(binding, Attribute) and is_leaf_type(nullable_type):
                 value = read.setdefault(binding.name, f"a{len(read)}")

@@ -1,6 +1,7 @@
 """What the compiler of operations is told of this schema."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
@@ -85,7 +86,7 @@ def _converting(batch: Batch, definition: StrawberryField, schema: Schema) -> Ba
     async def load(context: Any, parents: Any, arguments: Any) -> Any:
         return await batch.load(context, parents, convert(arguments))
 
-    return Batch(load)
+    return replace(batch, load=load)
 
 
 def _without_none(annotation: Any) -> Any:

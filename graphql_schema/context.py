@@ -87,11 +87,12 @@ class Context:
     ) -> Sequence[V]:
         """A value for each item, the default for None; what was read under the key before is not read again."""
         known = self._known.setdefault(key, {None: default})
-        missing = {item for item in items if item is not None and item not in known}
+        missing: Any = set(items).difference(known)  # without None, which is known
         if missing:
             found = await load(self.database.reads, self.actor, missing)
-            known.update((item, found.get(item, default)) for item in missing)
-        return [known[item] for item in items]
+            known.update(dict.fromkeys(missing, default))
+            known.update(found)
+        return [*map(known.__getitem__, items)]
 
     def pages(
         self,

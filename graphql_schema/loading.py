@@ -5,6 +5,7 @@ The first calls a resolver for each parent, and a loader gathers what they ask f
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import strawberry
@@ -34,9 +35,10 @@ def loaded(
     Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
     field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
     """
+    item_of = attrgetter(by)
 
     async def resolve(root: Any, info: Info) -> Any:
-        item = getattr(root, by)
+        item = item_of(root)
         return default if item is None else await info.context.load(key, load, default, item)
 
     async def load_batch(
@@ -45,9 +47,9 @@ def loaded(
         load_some: Any = load
         if selective is not None:
             load_some = partial(load_some, wanted=reads[0].get(selective, ()))
-        return await context.load_all(key, load_some, default, [getattr(parent, by) for parent in parents])
+        return await context.load_all(key, load_some, default, [*map(item_of, parents)])
 
-    return both_ways(resolve, load_batch, description, selective=selective is not None)
+    return both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
 
 
 def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:
@@ -73,7 +75,7 @@ def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str
         pages = await load(context.database.reads, context.actor, ids, request)
         return [connection(context, item, pages[item]) for item in ids]
 
-    return both_ways(resolve, load_batch, description)
+    return both_ways(resolve, load_batch, description, needs=("id",))
 
 
 def requested(arguments: Mapping[str, Any]) -> PageRequest:
@@ -81,8 +83,10 @@ def requested(arguments: Mapping[str, Any]) -> PageRequest:
     return page_request(*(arguments.get(name) for name in ("first", "after", "last", "before")))
 
 
-def both_ways(resolve: Callable[..., Any], load: Load, description: str, *, selective: bool = False) -> Any:
+def both_ways(
+    resolve: Callable[..., Any], load: Load, description: str, *, needs: Collection[str], selective: bool = False
+) -> Any:
     """A field with a resolver for one parent, and a batch for many; both take the arguments in Python's terms."""
     # the class's own annotation is the field's type
     resolve.__annotations__.pop("return")
-    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load, selective)})
+    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load, selective, needs)})

@@ -127,7 +127,7 @@ def tasks_under(parent: ColumnElement[Any], *, description: str) -> Any:
         pages = await under.pages(context.database.reads, context.actor, ids, requested(arguments))
         return [under.connection(context, item, pages[item]) for item in ids]
 
-    return both_ways(resolve, load_batch, description)
+    return both_ways(resolve, load_batch, description, needs=("id",))
 
 
 class _Under:

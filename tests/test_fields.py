@@ -70,6 +70,24 @@ async def test_a_single_task_too_and_what_is_expanded_stays(ada: Person) -> None
         assert "ETag" not in answer.headers
 
 
+async def test_what_is_expanded_is_found_without_the_members_that_name_it(ada: Person) -> None:
+    parent = await ada.task()
+    task = await ada.task(parent_id=parent["id"])
+    expand = "expand=parent&expand=created_by&expand=project&limit=1"
+
+    [few], [all_] = [(await ada.get(f"/tasks?{fields}{expand}")).json() for fields in ("fields=title&", "")]
+    graphql = "{ tasks(first: 1) { edges { node { parent { databaseId } createdBy { username } project { key } } } } }"
+    nodes = [(await ada.graphql(graphql))["tasks"]["edges"][0]["node"] for _ in range(3)]
+
+    assert few == {name: all_[name] for name in ("title", "parent", "created_by", "project")}
+    assert few["title"] == task["title"]
+    assert few["parent"]["id"] == parent["id"]
+    for node in nodes:  # compiled from the second one on
+        assert node["parent"] == {"databaseId": parent["id"]}
+        assert node["createdBy"]["username"] == few["created_by"]["username"]
+        assert node["project"]["key"] == few["project"]["key"]
+
+
 async def test_without_fields_nothing_changes(ada: Person) -> None:
     task = await ada.task()
 

@@ -36,6 +36,10 @@ class Expansion(StrEnum):
     RELATIONS = "relations"
 
 
+NEEDS = {Expansion.PROJECT: "project_id", Expansion.CREATED_BY: "created_by_id", Expansion.PARENT: "parent_id"}
+"""The attributes of tasks that relations are found by, beside the id."""
+
+
 class TaskWithRelations(TaskOut):
     """A task, with the relations that ``expand`` names; the others are left out."""
 

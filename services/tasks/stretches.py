@@ -34,8 +34,8 @@ INDEXES = {
     "number": "uq_tasks_project_id_number",
 }
 """The indexes that have each project's tasks in order."""
-OPTIONAL = frozenset(TaskRecord._fields) - {"id", "project_id", "parent_id", "created_by_id", "version"}
-"""The columns that are left out where nobody asks for them. The others are what relations are found by."""
+OPTIONAL = frozenset(TaskRecord._fields) - {"id"}
+"""The columns that are left out where nobody asks for them."""
 DERIVED = {"ref": ("project_key", "number")}
 """Which columns a record's property is made of."""
 MAX_MERGED = 40
