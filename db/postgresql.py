@@ -90,7 +90,7 @@ class PostgresqlReader(_Pool):
 class PostgresqlWriter(_Pool):
     """Begins transactions."""
 
-    async def begin(self) -> "PostgresqlTransaction":
+    async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":
         """A transaction on a connection of its own."""
         await self._acquire_slot()
         try:

@@ -58,7 +58,9 @@ class Transaction(Protocol):
 class Writer(Protocol):
     """Begins transactions. Raises ``DBAPIError``, and ``TimeoutError`` of the pool."""
 
-    async def begin(self) -> Transaction: ...
+    async def begin(self, *, long: bool = False) -> Transaction:
+        """A transaction; one that takes ``long`` is kept apart from those that do not, where that matters."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -121,6 +123,10 @@ class Session:
         the transaction is committed. PostgreSQL is sent it together with those: a round trip less."""
         raise NotImplementedError
 
+    def takes_long(self) -> None:
+        """Say, before the first statement, that the transaction may take long: on SQLite, where transactions that wait
+        for one another are committed together, nobody's answer waits for it."""
+
     def rehearsal(self) -> AbstractAsyncContextManager[None]:
         """What is written in the block is taken back at its end (SAVEPOINT). For a transaction."""
         raise NotImplementedError
@@ -148,12 +154,16 @@ class WritingSession(Session):
     """A transaction. It is begun by the first statement, so that input that is refused before it costs the database
     nothing."""
 
-    __slots__ = ("_compiler", "_observers", "_transaction", "_writer")
+    __slots__ = ("_compiler", "_long", "_observers", "_transaction", "_writer")
 
     def __init__(self, dialect: DialectName, writer: Writer, compiler: Compiler, observers: Sequence[Observe]) -> None:
         super().__init__(dialect)
         self._writer, self._compiler, self._observers = writer, compiler, observers
         self._transaction: Transaction | None = None
+        self._long = False
+
+    def takes_long(self) -> None:
+        self._long = True
 
     async def all(self, statement: Any, rows: Parameters = None) -> Sequence[Any]:
         result, make_rows = await self._run(statement, rows)
@@ -166,7 +176,7 @@ class WritingSession(Session):
         if len(rows) != 1:
             await self._run(statement, rows)
             return
-        transaction = await self._begun()
+        transaction = self._transaction or await self._begin()
         command = self._compiler.command(statement, rows[0])
         self._observe(command.sql)
         await transaction.later(command)
@@ -192,25 +202,22 @@ class WritingSession(Session):
             await transaction.end()
 
     async def _run(self, statement: Any, rows: Parameters) -> tuple[Result, MakeRows]:
-        transaction = await self._begun()
-        if rows is None or isinstance(rows, Mapping):
-            command = self._compiler.command(statement, rows)
+        transaction = self._transaction or await self._begin()
+        if rows is None or isinstance(rows, Mapping) or len(rows) == 1:
+            row = rows if rows is None or isinstance(rows, Mapping) else rows[0]
+            command = self._compiler.command(statement, row)
             self._observe(command.sql)
             return await transaction.run(command), command.make_rows
-        if len(rows) == 1:
-            return await self._run(statement, rows[0])
         commands = self._compiler.commands(statement, rows)
         self._observe(commands.sql)
         return await transaction.run_many(commands), commands.make_rows
 
     async def _run_sql(self, sql: str) -> None:
-        await (await self._begun()).run(Command(sql, (), list))
+        await (self._transaction or await self._begin()).run(Command(sql, (), list))
 
-    async def _begun(self) -> Transaction:
-        """The transaction, which begins with its first statement."""
-        if self._transaction is None:
-            self._transaction = await self._writer.begin()
-        return self._transaction
+    async def _begin(self) -> Transaction:
+        self._transaction = transaction = await self._writer.begin(long=self._long)
+        return transaction
 
     def _observe(self, sql: str) -> None:
         for observe in self._observers:

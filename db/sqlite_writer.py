@@ -1,115 +1,193 @@
-"""Writing SQLite, whose one writer is a connection of this process's, without a thread for each statement.
+"""Writing SQLite, which has one writer: transactions take turns, and those that wait for one another share a COMMIT.
 
-What is known to be short is done where it is asked for, on the event loop: statements about one row, and reads for as
-long as their budget lasts. What may take long is done in a thread: waiting for another process's transaction, and
-whatever is about many rows or much text. A COMMIT waits for the disk: it is done in the thread unless the one before it
-was quick, for many disks take the tenth of a millisecond that handing it over would cost. What the log (WAL) has
-gathered is carried over into the database (checkpoint) in a thread of its own, before a COMMIT would have to.
+A COMMIT waits for the disk. Where others are waiting for their turn when a transaction is done, the next one goes on in
+the same transaction of SQLite, in a part of its own (SAVEPOINT), and all of them are committed together (group commit):
+each is answered when what it wrote is on the disk, and one that fails takes back its own part alone. It is as if they
+had been committed one after the other, which is what their writing was.
 """
 
 import asyncio
-import re
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from functools import lru_cache, partial
-from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, ParamSpec, TypeVar
+from collections import deque
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.sessions import Result
-from db.sqlite import PRAGMAS, STEPS, Budget, translated
+from db.sqlite import translated
+from db.sqlite_connection import WritingConnection
 from db.statements import Command, Commands
 
-P = ParamSpec("P")
-T = TypeVar("T")
-_Work = tuple[Callable[[], Any], asyncio.Future[Any]]
+MAX_SHARED = 16
+"""How many transactions one COMMIT is for at most: the first of them waits for the work of all."""
 
-BUSY_TIMEOUT_MS = 15_000
-QUICK_SECONDS = 0.0002
-"""A COMMIT that took longer makes the next one go to the thread, which costs about as much, but holds nobody up."""
-CHECKPOINT_COMMITS = 32
-"""How many there are between two checkpoints."""
-CHECKPOINT_PAGES = 2_000
-"""The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
-MAX_TEXT = 4_000
-"""Characters of an INSERT's or UPDATE's values; a search index has to read them."""
-_ONE_ROW = re.compile(
-    r"(?:INSERT (?:OR \w+ )?INTO \w+ \([^)]*\) VALUES \([^()]*\)|UPDATE \w+ SET (?:(?!SELECT).)* WHERE \w+\.id = \?)"
-    r"(?: ON CONFLICT (?:\([^)]*\) )?DO NOTHING)?(?: RETURNING [\w\s,.\"]*)?",
-    re.DOTALL,
-)
-_SAVEPOINT = re.compile(r"(?:ROLLBACK TO )?SAVEPOINT |RELEASE ")
+
+class _Waiting(NamedTuple):
+    """Somebody who waits for a turn."""
+
+    turn: asyncio.Future[None]
+    long: bool
+
+
+class _Group:
+    """Transactions that are done, and are committed together."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: BaseException) -> None:
+        """None of them is committed."""
+        self.committed.set_exception(error)
+        self.committed.exception()  # they may all have been cancelled: nobody has to be told
 
 
 class SqliteWriter:
     """Begins transactions, one at a time. Raises SQLAlchemy's ``TimeoutError`` after ``timeout`` seconds of waiting."""
 
     def __init__(self, path: str, dialect: Dialect, *, timeout: float) -> None:
-        self._path, self._dialect, self._timeout = path, dialect, timeout
-        self._turn = asyncio.Lock()
+        self.dialect = dialect
+        self._path, self._timeout = path, timeout
         self._connection: WritingConnection | None = None
+        self._taken = False
+        """Whether it is somebody's turn, or something is being committed."""
+        self._waiting: deque[_Waiting] = deque()
+        self._group: _Group | None = None
+        """Those that are done in the transaction that is open."""
 
-    async def begin(self) -> "SqliteTransaction":
-        """A transaction that has the database's only lock for writing."""
-        if self._turn.locked():
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await self._turn.acquire()
-            except TimeoutError:
-                raise PoolTimeout("no other transaction ended") from None
-        else:
-            await self._turn.acquire()
-        transaction = SqliteTransaction(self._connected(), self._dialect, self._turn)
+    async def begin(self, *, long: bool = False) -> "SqliteTransaction":
+        """A transaction that has the database's only lock for writing. Nobody's COMMIT waits for one that takes
+        ``long``."""
+        await self._take_turn(long)
         try:
-            await transaction.begin()
-        except BaseException:
-            await transaction.end()
+            if self._connection is None:
+                self._connection = WritingConnection(self._path)
+            group = self._group
+            if group is not None:
+                self._connection.savepoint()
+            else:
+                await self._connection.begin()
+        except BaseException as error:
+            self.take_back(None)
+            if isinstance(error, sqlite3.Error):
+                raise translated(error, "BEGIN IMMEDIATE", self.dialect) from error
             raise
-        return transaction
+        return SqliteTransaction(self, self._connection, group)
+
+    def keep(self, joined: _Group | None) -> asyncio.Future[None]:
+        """End the turn of a transaction that is done: the future says when it is committed. Raises ``sqlite3.Error``,
+        and then it is to be taken back."""
+        assert self._connection is not None  # noqa: S101 - it has had its turn
+        if not self._connection.in_transaction:
+            raise sqlite3.OperationalError("SQLite has rolled the transaction back")
+        if joined is not None:
+            self._connection.keep_part()
+        group = self._group = self._group or _Group()
+        group.size += 1
+        self._go_on()
+        return group.committed
+
+    def take_back(self, joined: _Group | None) -> None:
+        """End the turn of a transaction that failed; what the thread still does for it comes first."""
+
+        def end(running: asyncio.Future[Any] | None = None) -> None:
+            if running is not None:
+                running.exception()  # who was cancelled does not ask for it
+            self._end_turn(joined)
+
+        running = None if self._connection is None else self._connection.running
+        if running is not None:
+            running.add_done_callback(end)
+        else:
+            end()
 
     async def close(self) -> None:
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """Close the connection when it is nobody's turn any more; leave it to whoever does not end."""
+        with suppress(PoolTimeout):
+            await self._take_turn(long=True)
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            self._go_on()
 
-    def _connected(self) -> "WritingConnection":
-        if self._connection is None:
-            try:
-                self._connection = WritingConnection(self._path)
-            except sqlite3.Error as error:
-                self._turn.release()
-                raise translated(error, None, self._dialect) from error
-            except BaseException:
-                self._turn.release()
-                raise
-        return self._connection
+    async def _take_turn(self, long: bool) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(_Waiting(turn, long))
+        timer = loop.call_later(self._timeout, _expire, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it came at the same moment
+                self._go_on()
+            raise
+        finally:
+            timer.cancel()
+
+    def _end_turn(self, joined: _Group | None) -> None:
+        """Take back what was written in a turn, or before it by others if SQLite has done so, and go on."""
+        connection = self._connection
+        try:
+            if connection is not None:
+                if joined is not None and connection.in_transaction:
+                    connection.take_part_back()
+                elif self._group is None:
+                    connection.rollback()
+                elif not connection.in_transaction:
+                    raise sqlite3.OperationalError("SQLite has rolled the transaction back")
+        except sqlite3.Error as error:
+            self._failed(error)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """It is the next one's turn; or that of the disk, where nobody follows who may share the COMMIT."""
+        while self._waiting and self._waiting[0].turn.done():  # no longer waiting
+            self._waiting.popleft()
+        following = self._waiting[0] if self._waiting else None
+        if self._group is not None and (following is None or following.long or self._group.size >= MAX_SHARED):
+            assert self._connection is not None  # noqa: S101 - there is something to be committed
+            self._connection.commit(self._committed, self._failed)
+        elif following is not None:
+            self._waiting.popleft()
+            following.turn.set_result(None)
+        else:
+            self._taken = False
+
+    def _committed(self, _none: None) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            group.committed.set_result(None)
+        self._go_on()
+
+    def _failed(self, error: BaseException) -> None:
+        group, self._group = self._group, None
+        if group is not None:
+            group.fail(error)
+        if self._connection is not None:
+            self._connection.rollback()
+        self._go_on()
 
 
 class SqliteTransaction:
-    """A transaction on the writing connection."""
+    """A transaction on the writing connection; it may have ``joined`` others that are done."""
 
-    def __init__(self, connection: "WritingConnection", dialect: Dialect, turn: asyncio.Lock) -> None:
-        self._connection, self._dialect, self._turn = connection, dialect, turn
-
-    async def begin(self) -> None:
-        """Begin, so that reading first and then writing never fails half-way."""
-        try:
-            await self._connection.begin()
-        except sqlite3.Error as error:
-            raise translated(error, "BEGIN IMMEDIATE", self._dialect) from error
+    def __init__(self, writer: SqliteWriter, connection: WritingConnection, joined: _Group | None) -> None:
+        self._writer, self._connection, self._joined = writer, connection, joined
+        self._open = True
 
     async def run(self, command: Command) -> Result:
         """What a statement comes to."""
         try:
-            return await self._connection.execute(command.sql, command.values)
+            result = self._connection.at_once(command.sql, command.values)
+            return await self._connection.execute(command.sql, command.values) if result is None else result
         except sqlite3.Error as error:
-            raise translated(error, command.sql, self._dialect) from error
+            raise self._translated(error, command.sql) from error
 
     async def later(self, command: Command) -> None:
         """At once: nothing is won by waiting."""
@@ -118,191 +196,32 @@ class SqliteTransaction:
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
         try:
-            return await self._connection.in_thread(self._connection.execute_each, commands.sql, commands.values)
+            return await self._connection.execute_each(commands.sql, commands.values)
         except sqlite3.Error as error:
-            raise translated(error, commands.sql, self._dialect) from error
+            raise self._translated(error, commands.sql) from error
 
     async def commit(self) -> None:
         """Keep what was written; it is on the disk then."""
         try:
-            await self._connection.commit()
+            committed = self._writer.keep(self._joined)
+            self._open = False
+            await asyncio.shield(committed)
         except sqlite3.Error as error:
-            raise translated(error, "COMMIT", self._dialect) from error
+            raise self._translated(error, "COMMIT") from error
 
     async def end(self) -> None:
         """Take back what was not committed, and let the next one begin."""
-        try:
-            await self._connection.rollback()
-        finally:
-            self._turn.release()
+        if self._open:
+            self._open = False
+            self._writer.take_back(self._joined)
+            if self._joined is not None:
+                # it may have failed because of what is not on the disk yet
+                await asyncio.wait([self._joined.committed])
+
+    def _translated(self, error: sqlite3.Error, sql: str) -> BaseException:
+        return translated(error, sql, self._writer.dialect)
 
 
-class WritingConnection:
-    """The connection. One task at a time may use it."""
-
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
-        for pragma in (*PRAGMAS, "busy_timeout = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"):
-            self._connection.execute(f"PRAGMA {pragma}")
-        self._budget = Budget()
-        self._thread = _Thread("sqlite-writer")
-        self._running: asyncio.Future[Any] | None = None
-        self._commit_seconds = QUICK_SECONDS + 1
-        self._checkpoints = Checkpoints(path)
-
-    async def begin(self) -> None:
-        await self._settle()
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            await self.in_thread(self._wait_and_begin)
-
-    async def execute(self, sql: str, values: Any) -> Result:
-        await self._settle()
-        if sql.startswith("SELECT"):
-            self._budget.begin()
-            self._connection.set_progress_handler(self._budget.exceeded, STEPS)
-            try:
-                return self._execute(sql, values)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
-                    raise
-            finally:
-                self._connection.set_progress_handler(None, 0)
-        elif _short(sql, values):
-            return self._execute(sql, values)
-        return await self.in_thread(self._execute, sql, values)
-
-    def execute_each(self, sql: str, rows: Sequence[Any]) -> Result:
-        """Run a statement with each of the sets of values."""
-        found: list[Any] = []
-        count = 0
-        for values in rows:
-            result = self._execute(sql, values)
-            found += result.rows
-            count += result.touched
-        return Result(found, count)
-
-    async def commit(self) -> None:
-        await self._settle()
-        if self._commit_seconds <= QUICK_SECONDS:
-            self._commit()
-        else:
-            await self.in_thread(self._commit)
-        self._checkpoints.count()
-
-    async def rollback(self) -> None:
-        await self._settle()
-        if self._connection.in_transaction:
-            self._connection.rollback()
-
-    async def close(self) -> None:
-        await self._settle()
-        self._connection.close()
-        self._thread.stop()
-        self._checkpoints.stop()
-
-    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something in the thread."""
-        await self._settle()
-        self._running = future = self._thread.submit(partial(work, *args, **kwargs))
-        # who is cancelled does not wait, but the next one will
-        return await asyncio.shield(future)
-
-    async def _settle(self) -> None:
-        """Wait for what the thread is still doing for somebody who was cancelled."""
-        if self._running is not None:
-            if not self._running.done():
-                await asyncio.wait([self._running])
-            self._running = None
-
-    def _commit(self) -> None:
-        started = time.perf_counter()
-        self._connection.commit()
-        self._commit_seconds = time.perf_counter() - started
-
-    def _execute(self, sql: str, values: Any) -> Result:
-        cursor = self._connection.execute(sql, values)
-        rows = cursor.fetchall()
-        # an INSERT … RETURNING counts when its rows are read; a SELECT touches nothing
-        return Result(rows, max(cursor.rowcount, 0))
-
-    def _wait_and_begin(self) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        finally:
-            self._connection.execute("PRAGMA busy_timeout = 0")
-
-
-class Checkpoints:
-    """Carries the log over into the database now and then, beside those who read and write."""
-
-    def __init__(self, path: str) -> None:
-        # never made anew where somebody has removed it
-        self._address = f"{Path(path).absolute().as_uri()}?mode=rw"
-        self._commits = 0
-        self._thread: _Thread | None = None
-        self._running: asyncio.Future[None] | None = None
-
-    def count(self) -> None:
-        """One more transaction is in the log."""
-        self._commits += 1
-        if self._commits >= CHECKPOINT_COMMITS and (self._running is None or self._running.done()):
-            self._commits = 0
-            self._thread = self._thread or _Thread("sqlite-checkpoint")
-            self._running = self._thread.submit(self._carry_over)
-
-    def stop(self) -> None:
-        """End after the one that is under way."""
-        if self._thread is not None:
-            self._thread.stop()
-
-    def _carry_over(self) -> None:
-        # PASSIVE: as far as is possible without waiting for anybody
-        with suppress(sqlite3.Error), closing(sqlite3.connect(self._address, uri=True)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-class _Thread:
-    """Does one thing after the other. An executor of the standard library's takes three times as long to hand over."""
-
-    def __init__(self, name: str) -> None:
-        self._work: SimpleQueue[_Work | None] = SimpleQueue()
-        # a process may end while it works: what is not committed then never was
-        threading.Thread(target=self._run, name=name, daemon=True).start()
-
-    def submit(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Do it; the future is not to be cancelled."""
-        future = asyncio.get_running_loop().create_future()
-        self._work.put((work, future))
-        return future
-
-    def stop(self) -> None:
-        """End after what has been submitted."""
-        self._work.put(None)
-
-    def _run(self) -> None:
-        while (item := self._work.get()) is not None:
-            work, future = item
-            try:
-                outcome, settle = work(), future.set_result
-            except BaseException as error:
-                outcome, settle = error, future.set_exception
-            with suppress(RuntimeError):  # nobody waits any more: the loop is closed
-                future.get_loop().call_soon_threadsafe(settle, outcome)
-            del item, work, future, outcome, settle  # while it waits, it holds nothing
-
-
-def _short(sql: str, values: Sequence[Any]) -> bool:
-    """Whether a statement that writes is about one row, and little text."""
-    text = sum([len(value) for value in values if isinstance(value, (str, bytes))])
-    return text <= MAX_TEXT and _is_about_one_row(sql)
-
-
-@lru_cache(maxsize=1_000)
-def _is_about_one_row(sql: str) -> bool:
-    return _SAVEPOINT.match(sql) is not None or _ONE_ROW.fullmatch(sql) is not None
+def _expire(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_exception(PoolTimeout("no other transaction ended"))

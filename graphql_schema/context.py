@@ -37,7 +37,7 @@ class Context:
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
-    _known: dict[Hashable, dict[int | None, Any]] = field(default_factory=dict)
+    _known: dict[Hashable, dict[Any, Any]] = field(default_factory=dict)
 
     def reading(self) -> AbstractAsyncContextManager[Session]:
         """A short session: sibling fields run at the same time, and a session is for one of them."""

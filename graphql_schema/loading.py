@@ -89,4 +89,6 @@ def both_ways(
     """A field with a resolver for one parent, and a batch for many; both take the arguments in Python's terms."""
     # the class's own annotation is the field's type
     resolve.__annotations__.pop("return")
-    return strawberry.field(resolver=resolve, description=description, metadata={"batch": Batch(load, selective, needs)})
+    return strawberry.field(
+        resolver=resolve, description=description, metadata={"batch": Batch(load, selective, needs)}
+    )

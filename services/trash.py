@@ -27,6 +27,7 @@ async def purge(database: Database, actor: Actor) -> int:
     before, total = now() - timedelta(days=TRASH_DAYS), 0
     while True:
         async with database.writing() as session:
+            session.takes_long()
             count = await _purge_some(session, actor, before=before)
         total += count
         if count < BATCH:

@@ -77,7 +77,7 @@ async def test_what_is_expanded_is_found_without_the_members_that_name_it(ada: P
 
     [few], [all_] = [(await ada.get(f"/tasks?{fields}{expand}")).json() for fields in ("fields=title&", "")]
     graphql = "{ tasks(first: 1) { edges { node { parent { databaseId } createdBy { username } project { key } } } } }"
-    nodes = [(await ada.graphql(graphql))["tasks"]["edges"][0]["node"] for _ in range(3)]
+    nodes = [(await ada.gql(graphql)).data["tasks"]["edges"][0]["node"] for _ in range(3)]
 
     assert few == {name: all_[name] for name in ("title", "parent", "created_by", "project")}
     assert few["title"] == task["title"]

@@ -24,6 +24,7 @@ async def link(database: Database, source: str, summary: Summary) -> None:
     after = ""
     while True:
         async with database.writing() as session:
+            session.takes_long()
             noted = await session.scalars(
                 select(ExternalId.external_id)
                 .where(ExternalId.system == source, ExternalId.kind == "awaited_link", ExternalId.external_id > after)

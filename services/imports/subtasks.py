@@ -20,6 +20,7 @@ async def link(database: Database, source: str) -> int:
     linked, after = 0, ""
     while True:
         async with database.writing() as session:
+            session.takes_long()
             rows = await session.all(
                 select(ExternalId.external_id, ExternalId.entity_id)
                 .where(

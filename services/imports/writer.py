@@ -46,6 +46,7 @@ class Writer:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._database.writing() as session:
+                    session.takes_long()
                     batch = _Batch(session, self._source, self._owner_id, self._known)
                     left_over = await batch.write(issues, renumber=renumber)
                 return batch.counts, left_over

@@ -31,6 +31,8 @@ async def create(session: Session, actor: Actor, data: ProjectCreate) -> Project
     user_id = actor.require(Scope.PROJECTS_ADMIN)
     if data.key == INBOX_KEY:
         raise BadUserInput.at("/key", "INBOX is every user's own")
+    if data.tasks:
+        session.takes_long()
     moment = now()
     project_id, key = await _insert(session, data, moment)
     await session.execute(

@@ -169,6 +169,7 @@ class BulkRecord(NamedTuple):
 
 async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> BulkRecord:
     """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep."""
+    session.takes_long()
     operation, carry_out = _OPERATIONS[type(data)]
 
     async def make() -> BulkRecord:

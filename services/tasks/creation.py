@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import insert
+from sqlalchemy import String, insert
 from sqlalchemy import update as sql_update
 
 from core.clock import now
@@ -121,16 +122,12 @@ async def insert_tasks(
     moment = now()
     first = last - len(items) + 1
     numbers = range(first, last + 1)
-    rows = await session.all(
-        # in any order: SQLite promises none
-        _TASKS,
-        [
-            _row(item.data, actor, moment, project.id, number, item.parent_id)
-            for number, item in zip(numbers, items, strict=True)
-        ],
-    )
-    by_number = {row.number: TaskRecord(project_key=project.key, **row._asdict()) for row in rows}
-    tasks = [by_number[number] for number in numbers]
+    rows = [
+        _row(item.data, actor, moment, project, number, item.parent_id)
+        for number, item in zip(numbers, items, strict=True)
+    ]
+    # in any order: SQLite promises none
+    tasks = sorted(await session.all(_TASKS, rows), key=_number_of)
     pairs = [(task.id, item.data) for task, item in zip(tasks, items, strict=True)]
     await session.write(
         _TEXTS,
@@ -149,7 +146,7 @@ async def insert_tasks(
         await session.execute(insert(TaskTag), links)
     new = []
     for offset, (id_, data) in enumerate(pairs):
-        values = data.model_dump(exclude={"project_id", "parent_id", "subtasks"}, mode="python")
+        values = {name: getattr(data, name) for name in _RECORDED}
         values |= {"number": first + offset, "parent_id": items[offset].parent_id}
         new.append(
             events.NewEvent(
@@ -172,8 +169,11 @@ _NUMBERS: Prepared[Any] = Prepared(
     .values(last_number=Project.last_number + parameter("new"))
     .returning(Project.last_number)
 )
-_TASKS: Prepared[Any] = Prepared(
-    insert(Task).returning(*(getattr(Task, name) for name in TaskRecord._fields if name != "project_key")),
+_TASKS = Prepared(
+    insert(Task).returning(
+        *(parameter(name, String) if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields)
+    ),
+    TaskRecord,
     keys=(
         "project_id",
         "number",
@@ -190,6 +190,9 @@ _TASKS: Prepared[Any] = Prepared(
         "updated_at",
     ),
 )
+_RECORDED = tuple(name for name in TaskDraft.model_fields if name != "subtasks")
+"""What the event of a task's making tells of it, beside its number and its parent."""
+_number_of = attrgetter("number")
 _TEXTS: Prepared[Any] = Prepared(insert(TaskText), keys=("task_id", "folded"))
 
 
@@ -197,12 +200,13 @@ def _row(
     data: TaskCreate | TaskDraft,
     actor: Actor,
     moment: datetime,
-    project_id: int,
+    project: ProjectRecord,
     number: int,
     parent_id: int | None,
 ) -> dict[str, Any]:
     return {
-        "project_id": project_id,
+        "project_id": project.id,
+        "project_key": project.key,
         "number": number,
         "title": data.title,
         "description": data.description,

@@ -1,0 +1,208 @@
+"""The connection that writes SQLite, without a thread for each statement.
+
+What is known to be short is done where it is asked for, on the event loop: statements about one row, and reads for as
+long as their budget lasts. What may take long is done in a thread: waiting for another process's transaction, and
+whatever is about many rows or much text. A COMMIT waits for the disk: it is done in the thread unless the one before it
+was quick, for many disks take the tenth of a millisecond that handing it over would cost. What the log (WAL) has
+gathered is carried over into the database (checkpoint) in a thread of its own, before a COMMIT would have to.
+"""
+
+import asyncio
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from db.sessions import Result
+from db.sqlite import PRAGMAS, STEPS, Budget
+from db.threads import WorkerThread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 15_000
+QUICK_SECONDS = 0.0002
+"""A COMMIT that took longer makes the next one go to the thread, which costs about as much, but holds nobody up."""
+CHECKPOINT_COMMITS = 32
+"""How many there are between two checkpoints."""
+CHECKPOINT_PAGES = 2_000
+"""The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
+MAX_TEXT = 4_000
+"""Characters of an INSERT's or UPDATE's values; a search index has to read them."""
+_ONE_ROW = re.compile(
+    r"(?:INSERT (?:OR \w+ )?INTO \w+ \([^)]*\) VALUES \([^()]*\)|UPDATE \w+ SET (?:(?!SELECT).)* WHERE \w+\.id = \?)"
+    r"(?: ON CONFLICT (?:\([^)]*\) )?DO NOTHING)?(?: RETURNING [\w\s,.\"?]*)?",
+    re.DOTALL,
+)
+_SAVEPOINT = re.compile(r"(?:ROLLBACK TO )?SAVEPOINT |RELEASE ")
+
+
+class WritingConnection:
+    """The connection. One task at a time may use it. Raises ``sqlite3.Error``."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+        for pragma in (*PRAGMAS, "busy_timeout = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._budget = Budget()
+        self._thread = WorkerThread("sqlite-writer")
+        self._running: asyncio.Future[Any] | None = None
+        self._commit_seconds = QUICK_SECONDS + 1
+        self._checkpoints = Checkpoints(path)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open: some errors make SQLite roll all of it back."""
+        return self._connection.in_transaction
+
+    @property
+    def running(self) -> asyncio.Future[Any] | None:
+        """What the thread is still doing, perhaps for somebody who was cancelled."""
+        return None if self._running is None or self._running.done() else self._running
+
+    async def begin(self) -> None:
+        """Begin a transaction that may write, so that reading first and then writing never fails half-way."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            await self.in_thread(self._wait_and_begin)
+
+    def at_once(self, sql: str, values: Any) -> Result | None:
+        """What a statement comes to; None for one that may take long, of which nothing was done."""
+        if sql.startswith("SELECT"):
+            self._budget.begin()
+            self._connection.set_progress_handler(self._budget.exceeded, STEPS)
+            try:
+                return self._execute(sql, values)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    raise
+                return None
+            finally:
+                self._connection.set_progress_handler(None, 0)
+        return self._execute(sql, values) if _short(sql, values) else None
+
+    async def execute(self, sql: str, values: Any) -> Result:
+        """What a statement comes to that may take long."""
+        return await self.in_thread(self._execute, sql, values)
+
+    async def execute_each(self, sql: str, rows: Sequence[Any]) -> Result:
+        """What a statement comes to with each of the sets of values."""
+        return await self.in_thread(self._execute_each, sql, rows)
+
+    def commit(self, done: Callable[[None], None], failed: Callable[[Any], None]) -> None:
+        """Keep what was written; one of the two is called, at once or later."""
+        self._checkpoints.count()
+        if self._commit_seconds > QUICK_SECONDS:
+            self._thread.hand_over(self._commit, done, failed)
+            return
+        try:
+            self._commit()
+        except sqlite3.Error as error:
+            failed(error)
+        else:
+            done(None)
+
+    def rollback(self) -> None:
+        """Take back all of the transaction."""
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def savepoint(self) -> None:
+        """Begin a part of the transaction that can be taken back by itself."""
+        self._connection.execute("SAVEPOINT part")
+
+    def keep_part(self) -> None:
+        """Make what was written since ``savepoint`` the transaction's own."""
+        self._connection.execute("RELEASE part")
+
+    def take_part_back(self) -> None:
+        """Undo what was written since ``savepoint``."""
+        self._connection.execute("ROLLBACK TO part")
+        self._connection.execute("RELEASE part")
+
+    def close(self) -> None:
+        """Close the connection, which nobody uses."""
+        self._connection.close()
+        self._thread.stop()
+        self._checkpoints.stop()
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something in the thread."""
+        self._running = future = self._thread.submit(partial(work, *args, **kwargs))
+        # who is cancelled does not wait: see ``running``
+        return await asyncio.shield(future)
+
+    def _commit(self) -> None:
+        started = time.perf_counter()
+        self._connection.commit()
+        self._commit_seconds = time.perf_counter() - started
+
+    def _execute(self, sql: str, values: Any) -> Result:
+        cursor = self._connection.execute(sql, values)
+        rows = cursor.fetchall()
+        # an INSERT … RETURNING counts when its rows are read; a SELECT touches nothing
+        return Result(rows, max(cursor.rowcount, 0))
+
+    def _execute_each(self, sql: str, rows: Sequence[Any]) -> Result:
+        found: list[Any] = []
+        count = 0
+        for values in rows:
+            result = self._execute(sql, values)
+            found += result.rows
+            count += result.touched
+        return Result(found, count)
+
+    def _wait_and_begin(self) -> None:
+        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+
+
+class Checkpoints:
+    """Carries the log over into the database now and then, beside those who read and write."""
+
+    def __init__(self, path: str) -> None:
+        # never made anew where somebody has removed it
+        self._address = f"{Path(path).absolute().as_uri()}?mode=rw"
+        self._commits = 0
+        self._thread: WorkerThread | None = None
+        self._running: asyncio.Future[None] | None = None
+
+    def count(self) -> None:
+        """One more transaction goes into the log."""
+        self._commits += 1
+        if self._commits >= CHECKPOINT_COMMITS and (self._running is None or self._running.done()):
+            self._commits = 0
+            self._thread = self._thread or WorkerThread("sqlite-checkpoint")
+            self._running = self._thread.submit(self._carry_over)
+
+    def stop(self) -> None:
+        """End after the one that is under way."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    def _carry_over(self) -> None:
+        # PASSIVE: as far as is possible without waiting for anybody
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._address, uri=True)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def _short(sql: str, values: Sequence[Any]) -> bool:
+    """Whether a statement that writes is about one row, and little text."""
+    text = sum([len(value) for value in values if isinstance(value, (str, bytes))])
+    return text <= MAX_TEXT and _is_about_one_row(sql)
+
+
+@lru_cache(maxsize=1_000)
+def _is_about_one_row(sql: str) -> bool:
+    return _SAVEPOINT.match(sql) is not None or _ONE_ROW.fullmatch(sql) is not None
