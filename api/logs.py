@@ -1,53 +1,42 @@
-"""Logging: structured, to standard error; JSON for collectors, lines for people."""
+"""Logging: a line for each event, to standard error; JSON for collectors, text for people."""
 
 import logging
 import sys
 
-import structlog
+from pythonjsonlogger.core import RESERVED_ATTRS, merge_record_extra
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 from core import context
 from core.settings import Settings
 
+_NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
+
 
 def configure_logging(settings: Settings) -> None:
-    """Set up structlog, and the standard library's loggers that end in it."""
-    level = logging.DEBUG if settings.debug else logging.getLevelNamesMapping()[settings.log_level]
-    shared: list[structlog.typing.Processor] = [
-        _add_request_id,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: structlog.typing.Processor
-    if settings.log_format == "json":
-        shared.append(structlog.processors.format_exc_info)
-        renderer = structlog.processors.JSONRenderer()
-    else:
-        # plain: a traceback with the values of locals would print passwords
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    structlog.configure(
-        processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    """Set up the loggers below ``tandem``."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    handler.addFilter(_add_request_id)
+    if settings.log_format == "json":
+        handler.setFormatter(OrjsonFormatter([*_NAMES][:3], rename_fields=_NAMES, timestamp=True))
+    else:
+        handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-8s %(message)s"))
     root = logging.getLogger("tandem")
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.DEBUG if settings.debug else settings.log_level)
     root.propagate = False
 
 
-def _add_request_id(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+class LineFormatter(logging.Formatter):
+    """What is told beside the message follows it as ``name=value``, quoted: no value begins a line of its own."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        extra = merge_record_extra(record, {}, RESERVED_ATTRS)
+        return super().formatMessage(record) + "".join(f" {name}={value!r}" for name, value in extra.items())
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
     """What clients are told to quote."""
     request_id = context.request_id.get()
     if request_id is not None:
-        event.setdefault("request_id", request_id)
-    return event
+        record.request_id = request_id
+    return True

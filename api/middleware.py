@@ -9,7 +9,6 @@ from functools import partial
 from types import coroutine
 from typing import Any
 
-import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +24,7 @@ from core import context
 from services.actors import Actor
 from services.errors import Allowance, RateLimited
 
-access = structlog.get_logger("tandem.access")
+access = logging.getLogger("tandem.access")
 logger = logging.getLogger("tandem.errors")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
@@ -81,16 +80,12 @@ class RequestMiddleware:
             response = await problems.answer(Request(inner), error)
             await response(inner, receive, send_with_headers)
         finally:
+            seconds = time.perf_counter() - started
+            self._metrics.count(inner, scope["method"], status, seconds)
+            if access.isEnabledFor(logging.INFO):
+                told = {"method": scope["method"], "path": scope["path"], "status": status}
+                access.info("request", extra=told | {"duration_ms": round(seconds * 1000, 2)})
             context.request_id.reset(token)
-            self._metrics.count(inner, scope["method"], status, time.perf_counter() - started)
-            access.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 2),
-                request_id=request_id,
-            )
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the route's plan, or by FastAPI where there is none or the request does not fit it."""

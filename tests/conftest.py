@@ -4,6 +4,7 @@ The databases of a worker process are made once and never emptied. Tests stay ap
 who see nothing of anybody else's, as in production.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -87,6 +88,29 @@ def settings_for(url: str, **changes: Any) -> Settings:
         "database_pool_size": 5,
     }
     return Settings(_env_file=None, **(values | changes))
+
+
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """What the application logs from now on."""
+    logger, records = logging.getLogger("tandem"), Records()
+    level = logger.level
+    logger.addHandler(records)
+    logger.setLevel(logging.INFO)
+    yield records.kept
+    logger.removeHandler(records)
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """What the source guide promises its reader, on its own paths, with nothing added but an Authorization header."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from api import middleware
 from tests.actors import PASSWORD, Person
 from tests.conftest import SERVER_KEY
 
@@ -179,17 +177,16 @@ class TestItsOtherFacts:
     async def test_time_is_told(self, client: httpx.AsyncClient) -> None:
         assert float((await client.get("/health")).headers["x-process-time"]) > 0
 
-    async def test_requests_are_logged(self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-        logged: list[dict[str, Any]] = []
-        monkeypatch.setattr(middleware, "access", SimpleNamespace(info=lambda _, **fields: logged.append(fields)))
+    async def test_requests_are_logged(self, client: httpx.AsyncClient, logged: list[Any]) -> None:
         await client.get("/health?x=1")
-        await client.delete("/tasks/1")
+        answer = await client.delete("/tasks/1")
 
-        assert [(line["method"], line["path"], line["status"]) for line in logged] == [
+        assert [(line.method, line.path, line.status) for line in logged] == [
             ("GET", "/health", 200),
             ("DELETE", "/tasks/1", 401),
         ]
-        assert all(line["duration_ms"] > 0 for line in logged)
+        assert all(line.duration_ms > 0 for line in logged)
+        assert logged[1].request_id == answer.headers["x-request-id"]
 
 
 class TestItsTasks:
