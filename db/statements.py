@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, Dialect, Executable, Select, String, bindparam
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    CompoundSelect,
+    Dialect,
+    Executable,
+    Select,
+    String,
+    bindparam,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -298,7 +308,7 @@ class _InRows(FunctionElement[bool]):
     inherit_cache = True
 
 
-def in_rows(column: Any, rows: Select[*tuple[Any, ...]]) -> ColumnElement[bool]:
+def in_rows(column: Any, rows: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]) -> ColumnElement[bool]:
     """``column IN (SELECT …)``, for a SELECT of few rows that holds for the whole statement.
 
     PostgreSQL reads them first, as an array. As a join it would guess how many rows have such a value from how many

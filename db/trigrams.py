@@ -5,7 +5,7 @@ PostgreSQL's index (pg_trgm) needs no words of its own in a statement: the plann
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, table, true
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, literal_column, select, table, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
@@ -55,14 +55,14 @@ def patterns(words: str) -> tuple[str, ...]:
     return (like, '"' + words.replace('"', '""') + '"') if is_indexed(words) else (like,)
 
 
-def counting(dialect: str, like: Any, phrase: Any, most: int) -> Select[*tuple[Any, ...]]:
-    """How many texts of tasks the index finds, at most so many; SQLite's finds a few more than contain the words."""
+def counting(dialect: str, text: type[TaskText | CommentText], like: Any, phrase: Any, most: int) -> ScalarSelect[int]:
+    """How many texts the index finds, at most so many; SQLite's finds a few more than contain the words."""
     if dialect == "sqlite":
-        index = table(_TaskMatch.fts)
-        found = select(literal(1)).select_from(index).where(literal_column(_TaskMatch.fts).op("MATCH")(phrase))
+        fts = (_TaskMatch if text is TaskText else _CommentMatch).fts
+        found = select(literal(1)).select_from(table(fts)).where(literal_column(fts).op("MATCH")(phrase))
     else:
-        found = select(literal(1)).where(TaskText.folded.like(like, escape="/"))
-    return select(func.count()).select_from(found.limit(most).subquery("found"))
+        found = select(literal(1)).where(text.folded.like(like, escape="/"))
+    return select(func.count()).select_from(found.limit(most).subquery("found")).scalar_subquery()
 
 
 def contains(text: type[TaskText | CommentText], like: Any, phrase: Any = None) -> ColumnElement[bool]:

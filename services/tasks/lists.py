@@ -26,7 +26,7 @@ from services.tasks.stretches import (
     stretch_of,
     stretches,
 )
-from services.tasks.words import in_each_task
+from services.tasks.words import as_they_are_used
 
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
@@ -39,20 +39,21 @@ async def page(
     question: Question,
     ordering: Ordering,
     request: PageRequest,
-    asked: Callable[[], AnySelect],
+    asked: Callable[[Question], AnySelect],
     wanted: Collection[str] | None = None,
 ) -> Sequence[TaskRecord]:
     """The tasks of a page, and one more where there are more. Raises ``BadUserInput`` for a cursor that does not hold.
 
-    ``asked`` makes the statement for all the tasks of ``CALLER`` in question, for the orders that have no index.
+    ``asked`` makes the statement for all the tasks of ``CALLER`` in a question, for the orders that have no index.
     Columns of ``OPTIONAL`` that are not ``wanted`` are left out, where an index is read.
     """
-    values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
-    position = position_of(ordering, request, values)
     size = request.size + 1
     indexed = _has_index(question, ordering, request)
-    if indexed and not _is_dense(question.where) and (walked := await in_each_task(session, actor, question.where)):
-        question = question._replace(where=walked)
+    if question.where is not None and not _is_dense(question.where):
+        walking = indexed and all(each.kind[0] == "search" or _is_dense(each) for each in question.where.together)
+        question = question._replace(where=await as_they_are_used(session, actor, question.where, walking=walking))
+    values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
+    position = position_of(ordering, request, values)
     shape = (session.dialect, question.shape, ordering.signature, request.backward)
 
     async def run(kind: Hashable, build: Callable[[], AnySelect], rows: int) -> Sequence[TaskRecord]:
@@ -60,7 +61,7 @@ async def page(
         return await session.all(statement(**values, rows=rows, most=rows + request.skip))
 
     if not (indexed and _is_dense(question.where)):
-        build = partial(_sorted, asked, ordering, request.backward, position)
+        build = partial(_sorted, partial(asked, question), ordering, request.backward, position)
         return await run(("sorted", position), build, size)
     merged = await merge(session, actor, values)
     if merged is None:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -170,7 +169,7 @@ async def list_(
     """
     actor.require(Scope.TASKS_READ)
     question, ordering = _question(query), query.ordering
-    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, question), wanted)
+    rows = await lists.page(session, actor, question, ordering, request, _asked, wanted)
     return make_page(rows, None, ordering, request)
 
 
