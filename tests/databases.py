@@ -1,11 +1,17 @@
-"""Databases that belong to one test, for what the shared ones cannot show: having nobody in them, and being killed."""
+"""Databases that belong to one test, for what the shared ones cannot show: having nobody in them, and being killed;
+and tests that belong to one database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import migrate
 from tests.infrastructure import require, scratch_database
+
+on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+"""For a test of what PostgreSQL alone does."""
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from services.errors import TandemError
 from services.tasks import creation, queries
 from tests.actors import Anonymous, Answer, Person
 from tests.conftest import settings_for
+from tests.databases import on_postgresql
 from tests.doors import Call, Door, another_instance, bearer, calling, on_both_doors
 from tests.stored import unchanged
 
@@ -26,7 +27,6 @@ TASKS = "{ tasks { edges { node { id } } } }"
 LIST = Call("GET /tasks", "{ result: tasks { totalCount edges { node { id } } } }")
 ONE = {"title": "x"}
 # a file has no connection to lose
-on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 Ask = Callable[[Person], Awaitable[httpx.Response]]
 
@@ -240,12 +240,9 @@ async def _lose_connection(session: Session, *_: object, **_options: Any) -> Non
 
 
 class TestDatabase:
+    @on_postgresql  # fast reads on SQLite need no connection; of slow ones, see test_reading.py
     @on_both_doors
-    async def test_exhausted_pool_is_soon_unavailable(
-        self, ada: Person, database: Database, backend: str, door: Door
-    ) -> None:
-        if backend == "sqlite":
-            pytest.skip("fast reads need no connection there; of slow ones, see test_reading.py")
+    async def test_exhausted_pool_is_soon_unavailable(self, ada: Person, database: Database, door: Door) -> None:
         pool = {"database_pool_size": 1, "database_pool_timeout": 0.2}
         async with another_instance(database, **pool) as app, calling(app) as anonymous:
             caller = bearer(anonymous, ada.access_token)

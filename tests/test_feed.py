@@ -15,6 +15,7 @@ from services import events, feed
 from services.actors import Actor
 from services.feed import Behind, Feed, number_events
 from tests.actors import Person
+from tests.databases import on_postgresql
 
 WRITERS, TRANSACTIONS = 16, 8
 SYSTEM = Actor("system")
@@ -22,7 +23,6 @@ PATIENCE = 30
 
 _markers = itertools.count(1)
 # SQLite has one writer: no transaction overtakes another
-on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
 @pytest.fixture

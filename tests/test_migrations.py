@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, inspect, text
 from db.engine import Database, normalise_url
 from db.models.base import Base
 from tests.conftest import ROOT, migrate
+from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database
 
 TABLES = set(Base.metadata.tables)
@@ -123,7 +124,7 @@ class TestAtOnce:
         assert failures == []
         assert tables(url) == TABLES
 
-    @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+    @on_postgresql
     def test_second_waits_for_the_first(self, url: str) -> None:
         with psycopg.connect(url) as first:
             first.execute("SELECT pg_advisory_xact_lock(7264701)")
