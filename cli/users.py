@@ -9,7 +9,7 @@ from cli.database import fail, hasher, with_database
 from db.engine import Database
 from services import accounts
 from services.accounts import OPERATOR, AccountClaim
-from services.users import UserCreate, UserRecord
+from services.users.models import UserCreate, UserRecord
 
 Username = Annotated[str, typer.Argument(help="The name of the account, in any case.", show_default=False)]
 Email = Annotated[str | None, typer.Option(help="The e-mail address; asked for when left out.", show_default=False)]

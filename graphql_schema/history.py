@@ -5,8 +5,8 @@ from strawberry.scalars import JSON
 from graphql_schema.base import Node, attribute, described
 from graphql_schema.loading import loaded
 from graphql_schema.users import User
-from services import users
 from services.events import ChangeOut, EventOut, EventRecord
+from services.users import queries as users
 
 
 @described(ChangeOut)

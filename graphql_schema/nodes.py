@@ -8,12 +8,13 @@ import strawberry
 from graphql_schema.base import Node, shown
 from graphql_schema.context import BatchLoad, Info
 from graphql_schema.ids import NodeId
-from services import api_keys, comments, history, members, node_ids, relations, saved_views, sessions, tags, users
+from services import api_keys, comments, history, members, node_ids, relations, saved_views, sessions, tags
 from services.actors import Scope
 from services.errors import BadUserInput
 from services.pagination import MAX_LIMIT
 from services.projects import queries as projects
 from services.tasks import queries as tasks
+from services.users import queries as users
 
 LOADERS: dict[str, BatchLoad[Any]] = {
     "User": users.known,

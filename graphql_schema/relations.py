@@ -9,12 +9,13 @@ from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.loading import loaded
 from graphql_schema.users import User
-from services import node_ids, relations, users
+from services import node_ids, relations
 from services.errors import NotFound
 from services.idempotency import KeyText
 from services.inputs import Input, RelationId, TaskId, absent
 from services.relations import RelationCreate, RelationKind, RelationOut, RelationRecord
 from services.tasks import queries as tasks
+from services.users import queries as users
 
 if TYPE_CHECKING:
     from graphql_schema.tasks import Task

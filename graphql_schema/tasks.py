@@ -20,7 +20,7 @@ from graphql_schema.relations import Relation
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
 from graphql_schema.users import User
-from services import comments, history, relations, saved_views, tags, users
+from services import comments, history, relations, saved_views, tags
 from services.actors import Scope
 from services.errors import NotFound, from_error_list
 from services.pagination import PageRequest
@@ -29,6 +29,7 @@ from services.tasks import aggregates, queries
 from services.tasks.aggregates import TaskCountOut, TaskGrouping
 from services.tasks.models import TaskOut, TaskRecord, TaskStatus
 from services.tasks.queries import TaskQuery
+from services.users import queries as users
 
 SavedViewArgument = Annotated[
     strawberry.ID | None,

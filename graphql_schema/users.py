@@ -8,10 +8,10 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
-from services import users
 from services.errors import NotFound
 from services.inputs import UserId
-from services.users import PasswordChange, UserAdminUpdate, UserCreate, UserOut, UserRecord, UserUpdate
+from services.users import commands, queries
+from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserOut, UserRecord, UserUpdate
 
 
 @described(UserOut, record=UserRecord)
@@ -63,14 +63,14 @@ class UserQueries:
     @strawberry.field(description="The caller's account.")
     async def me(self, info: Info) -> User:
         async with info.context.reading() as session:
-            return shown(await users.me(session, info.context.actor))
+            return shown(await queries.me(session, info.context.actor))
 
     @strawberry.field(description="An account that the caller shares a project with; null where there is none.")
     async def user(self, info: Info, id: NodeId) -> User | None:
         user_id = parse_id("User", id)
         async with info.context.reading() as session:
             try:
-                return shown(await users.get(session, info.context.actor, user_id))
+                return shown(await queries.get(session, info.context.actor, user_id))
             except NotFound:
                 return None
 
@@ -84,10 +84,10 @@ class UserQueries:
 
         async def count() -> int:
             async with context.reading() as session:
-                return await users.count(session, context.actor)
+                return await queries.count(session, context.actor)
 
         async with context.reading() as session:
-            return connect(await users.list_(session, context.actor, request), count)
+            return connect(await queries.list_(session, context.actor, request), count)
 
 
 @strawberry.type
@@ -95,13 +95,13 @@ class UserMutations:
     @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
     async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
-        user = await users.register(context.database, context.actor, input, hasher=context.security.hasher)
+        user = await commands.register(context.database, context.actor, input, hasher=context.security.hasher)
         return RegisterPayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's profile; fields that are left out stay as they are.")
     async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload | None:  # type: ignore[valid-type]  # an input made at run time
         async with info.context.writing() as session:
-            user = await users.update_me(session, info.context.actor, input)
+            user = await commands.update_me(session, info.context.actor, input)
         return UpdateMePayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's password and end every other session.")
@@ -111,13 +111,13 @@ class UserMutations:
         input: ChangePasswordInput,  # type: ignore[valid-type]  # an input made at run time
     ) -> ChangePasswordPayload | None:
         context = info.context
-        user = await users.change_password(context.database, context.actor, input, security=context.security)
+        user = await commands.change_password(context.database, context.actor, input, security=context.security)
         context.authenticator.forget()
         return ChangePasswordPayload(user=shown(user))
 
     @strawberry.mutation(description="Disable or enable an account. Administrators only.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserPayload | None:
         async with info.context.writing() as session:
-            user = await users.admin_update(session, info.context.actor, input.id, narrow(UserAdminUpdate, input))
+            user = await commands.admin_update(session, info.context.actor, input.id, narrow(UserAdminUpdate, input))
         info.context.authenticator.forget()
         return UpdateUserPayload(user=shown(user))

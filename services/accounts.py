@@ -8,11 +8,12 @@ from core.passwords import PasswordHasher
 from db.engine import Database
 from db.models import User
 from db.sessions import Session
-from services import events, users
+from services import events
 from services.actors import ALL_SCOPES, Actor
 from services.errors import Conflict, NotFound, Problem
 from services.inputs import Input
-from services.users import Email, Password, UserAdminUpdate, UserCreate, UserRecord
+from services.users import commands, queries
+from services.users.models import Email, Password, UserAdminUpdate, UserCreate, UserRecord
 
 OPERATOR = Actor("system", is_admin=True, scopes=ALL_SCOPES)
 """Whoever may start commands on the server."""
@@ -33,7 +34,7 @@ async def create_admin(database: Database, actor: Actor, data: UserCreate, *, ha
     actor.require_admin()
     password_hash = await hasher.hash(data.password)
     async with database.writing() as session:
-        user = await users.create(session, actor, data, password_hash=password_hash)
+        user = await commands.create(session, actor, data, password_hash=password_hash)
         return await promote(session, actor, user.username)
 
 
@@ -84,12 +85,12 @@ async def set_disabled(session: Session, actor: Actor, username: str, *, disable
     """Shut an account out, with its sessions and keys, or let it in again. Raises ``NotFound``, ``Forbidden``."""
     actor.require_admin()
     user = await by_username(session, username)
-    return await users.admin_update(session, actor, user.id, UserAdminUpdate(disabled=disabled))
+    return await commands.admin_update(session, actor, user.id, UserAdminUpdate(disabled=disabled))
 
 
 async def by_username(session: Session, username: str) -> UserRecord:
     """The account of a name, in any case. Raises ``NotFound``."""
-    row = await session.first(select(*users.COLUMNS).where(User.username_folded == username.lower()))
+    row = await session.first(select(*queries.COLUMNS).where(User.username_folded == username.lower()))
     if row is None:
         raise NotFound(f"Account {username}")
     return UserRecord._make(row)

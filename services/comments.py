@@ -33,7 +33,7 @@ from services.projects.queries import among_visible, require
 from services.tasks import queries as tasks
 from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord
-from services.users import UserSummary
+from services.users.models import UserSummary
 
 Body = Annotated[
     LongText,

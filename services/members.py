@@ -32,7 +32,7 @@ from services.pagination import (
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
 from services.tasks.commands import unassign
-from services.users import UserRecord, UserSummary
+from services.users.models import UserRecord, UserSummary
 
 
 class MemberAdd(Input):

@@ -11,11 +11,12 @@ from sqlalchemy import update
 
 from api.state import State
 from db.models import User
-from services import sessions, users
+from services import sessions
 from services.actors import ALL_SCOPES, ANONYMOUS, Actor, Scope
 from services.node_ids import encode
 from services.sessions import Login
-from services.users import UserCreate
+from services.users import commands as users
+from services.users.models import UserCreate
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count(1)

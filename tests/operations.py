@@ -22,7 +22,7 @@ from services.relations import RelationOut
 from services.saved_views import SavedViewOut
 from services.tags import TagOut
 from services.tasks.models import TaskOut
-from services.users import UserSummary
+from services.users.models import UserSummary
 from tests.actors import Anonymous
 from tests.doors import Call, Door, Result, from_graphql, from_rest
 

@@ -60,7 +60,7 @@ from db.sessions import ReadingSession
 from graphql_schema.context import Context
 from graphql_schema.execution import GraphQLRequest, RequestError, encode
 from graphql_schema.schema import schema, sdl
-from services import users
+from services.users import queries as users
 from tests.actors import Person
 from tests.conftest import People
 

@@ -18,7 +18,8 @@ from db.engine import Database
 from db.models import Event, User
 from services.actors import Actor
 from services.errors import Forbidden
-from services.users import PasswordChange, change_password
+from services.users.commands import change_password
+from services.users.models import PasswordChange
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Call, Door, bearer, log_in, nothing_written, on_both_doors
 

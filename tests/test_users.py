@@ -11,10 +11,10 @@ from sqlalchemy import select
 from api.state import State
 from db.engine import Database
 from db.models import Event, Project
-from services import users
 from services.actors import ANONYMOUS, Actor
 from services.errors import Forbidden
-from services.users import UserCreate, UserUpdate
+from services.users import commands as users
+from services.users.models import UserCreate, UserUpdate
 from tests.actors import GRAPHQL_JSON, PASSWORD, Anonymous, Person
 from tests.conftest import People
 from tests.doors import Call, Door, bearer, from_rest, log_in, nothing_written, on_both_doors, spelt

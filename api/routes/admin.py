@@ -5,10 +5,10 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import AppState, Caller, UserPath, Writing
 from api.media_types import StrictRoute
-from services import users
 from services.node_ids import MAX_DATABASE_ID
 from services.tasks import commands
-from services.users import UserAdminUpdate, UserOut, UserRecord
+from services.users import commands as users
+from services.users.models import UserAdminUpdate, UserOut, UserRecord
 
 router = APIRouter(route_class=StrictRoute, prefix="/admin", tags=["admin"])
 

@@ -5,8 +5,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
 from api.media_types import StrictRoute
-from services import users
-from services.users import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
+from services.users import commands, queries
+from services.users.models import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
 
 router = APIRouter(route_class=StrictRoute, tags=["users"])
 
@@ -14,7 +14,7 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 @router.post("/users", status_code=201, response_model=UserOut)
 async def register_user(body: UserCreate, actor: AnyCaller, state: AppState, response: Response) -> UserRecord:
     """Register an account, with its Inbox. No login is needed."""
-    user = await users.register(state.database, actor, body, hasher=state.security.hasher)
+    user = await commands.register(state.database, actor, body, hasher=state.security.hasher)
     response.headers["Location"] = "/api/v1/users/me"
     return user
 
@@ -22,19 +22,19 @@ async def register_user(body: UserCreate, actor: AnyCaller, state: AppState, res
 @router.get("/users/me", response_model=UserOut)
 async def get_me(actor: Caller, session: Reading) -> UserRecord:
     """The caller's account."""
-    return await users.me(session, actor)
+    return await queries.me(session, actor)
 
 
 @router.patch("/users/me", response_model=UserOut)
 async def update_me(body: UserUpdate, actor: Caller, session: Writing) -> UserRecord:
     """Change the caller's profile; fields that are left out stay as they are."""
-    return await users.update_me(session, actor, body)
+    return await commands.update_me(session, actor, body)
 
 
 @router.post("/users/me/password", response_model=UserOut)
 async def change_password(body: PasswordChange, actor: Caller, state: AppState) -> UserRecord:
     """Change the caller's password and end every other session."""
-    user = await users.change_password(state.database, actor, body, security=state.security)
+    user = await commands.change_password(state.database, actor, body, security=state.security)
     state.authenticator.forget()
     return user
 
@@ -44,7 +44,7 @@ async def list_users(
     query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[UserRecord]:
     """The people the caller shares projects with, oldest account first; all people for administrators."""
-    page = await users.list_(session, actor, query.page())
+    page = await queries.list_(session, actor, query.page())
     add_links(request, response, page)
     return page.items
 
@@ -52,4 +52,4 @@ async def list_users(
 @router.get("/users/{user_id}", response_model=UserOut)
 async def get_user(user_id: UserPath, actor: Caller, session: Reading) -> UserRecord:
     """An account that the caller shares a project with."""
-    return await users.get(session, actor, user_id)
+    return await queries.get(session, actor, user_id)

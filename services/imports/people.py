@@ -13,7 +13,7 @@ from db.sessions import Session
 from services import events
 from services.imports import sources
 from services.imports.records import Person
-from services.users import INBOX_KEY
+from services.users.commands import INBOX_KEY
 
 MAX_USERNAME = 50
 MIN_USERNAME = 3
@@ -59,7 +59,7 @@ async def create(
 
 
 async def _make_inboxes(session: Session, user_ids: Sequence[int]) -> None:
-    """As ``services.users.make_inbox``, for many."""
+    """As ``services.users.commands.make_inbox``, for many."""
     moment = now()
     await session.execute(
         insert(Project),

@@ -14,7 +14,7 @@ from services.errors import Conflict
 from services.imports import sources
 from services.imports.records import Issue, Place
 from services.projects.models import ProjectKey, Role
-from services.users import INBOX_KEY
+from services.users.commands import INBOX_KEY
 
 MAX_NAME = 100
 _KEY: TypeAdapter[str] = TypeAdapter(ProjectKey)

@@ -18,7 +18,7 @@ from services.idempotency import repeatable
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
 from services.projects.queries import get, require_role, visible
 from services.tasks.creation import create_drafts
-from services.users import INBOX_KEY
+from services.users.commands import INBOX_KEY
 
 
 @repeatable

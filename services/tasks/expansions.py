@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from db.sessions import Session
-from services import comments, relations, tags, users
+from services import comments, relations, tags
 from services.actors import Actor
 from services.comments import CommentWithAuthor
 from services.pagination import PageRequest
@@ -17,7 +17,8 @@ from services.relations import RelationOut
 from services.tags import TagOut
 from services.tasks import queries
 from services.tasks.models import TaskOut, TaskRecord
-from services.users import UserSummary
+from services.users import queries as users
+from services.users.models import UserSummary
 
 FIRST_COMMENTS = 3
 FIRST_RELATIONS = 20

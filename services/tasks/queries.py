@@ -12,7 +12,6 @@ from sqlalchemy import ColumnElement, func, select
 from db.models import Project, Task, TaskAssignee, User
 from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
-from services import users
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.grouping import attached
@@ -33,7 +32,8 @@ from services.tasks.conditions import compile_filter, condition
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import Stretch
-from services.users import UserRecord
+from services.users import queries as users
+from services.users.models import UserRecord
 
 COLUMNS = tuple(
     Project.key.label("project_key") if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields

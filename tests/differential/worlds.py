@@ -14,10 +14,11 @@ from api.main import create_app
 from api.state import State
 from core import clock
 from db.models import Base, Comment, Relation, User
-from services import sessions, users
+from services import sessions
 from services.actors import ANONYMOUS
 from services.sessions import Login
-from services.users import UserCreate
+from services.users import commands as users
+from services.users.models import UserCreate
 from tests.actors import PASSWORD, Anonymous
 from tests.conftest import settings_for
 

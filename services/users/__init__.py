@@ -1,0 +1,1 @@
+"""Accounts: registration, the caller's own profile, and what others see of it."""

@@ -1,0 +1,145 @@
+"""What accounts take and answer."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, NamedTuple
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field
+from pydantic_core import PydanticCustomError
+
+from core.passwords import MAX_PASSWORD_LENGTH
+from services import node_ids
+from services.actors import Actor, Scope
+from services.inputs import Bool, Input, Line, Text, absent
+from services.outputs import DatabaseId, NodeId, Output
+
+
+@lru_cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _known_timezone(name: str) -> str:
+    if name not in _timezones():
+        raise PydanticCustomError("time_zone", "not a time zone of the IANA database, e.g. Europe/Vienna")
+    return name
+
+
+def _bare_address(value: object) -> object:
+    if isinstance(value, str) and "<" in value:
+        raise ValueError("must be the address alone, without a name")
+    return value
+
+
+Username = Annotated[
+    str,
+    Field(
+        min_length=3,
+        max_length=50,
+        pattern=r"^[a-zA-Z0-9_]+$",
+        description="3 to 50 letters, digits and underscores; unique whatever the case.",
+        examples=["ada"],
+    ),
+]
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare_address),
+    AfterValidator(str.lower),
+    Field(description="Unique; kept in lower case.", examples=["ada@example.com"]),
+]
+Password = Annotated[
+    Text,
+    Field(
+        min_length=8,
+        max_length=MAX_PASSWORD_LENGTH,
+        description="At least 8 characters.",
+        examples=["correct horse battery"],
+    ),
+]
+FullName = Annotated[Line, Field(max_length=200, description="The name to show.", examples=["Ada Lovelace"])]
+Timezone = Annotated[
+    Text,
+    AfterValidator(_known_timezone),
+    Field(
+        max_length=64,
+        description="A time zone of the IANA database.",
+        examples=["Europe/Vienna"],
+        json_schema_extra={"format": "time-zone"},
+    ),
+]
+
+
+class UserCreate(Input):
+    """Registers an account."""
+
+    username: Username
+    email: Email
+    password: Password
+    full_name: FullName | None = Field(default_factory=absent)
+    timezone: Timezone = "UTC"
+
+
+class UserUpdate(Input):
+    """Changes the caller's profile. Fields that are left out stay as they are."""
+
+    email: Email = Field(default_factory=absent)
+    full_name: FullName | None = Field(default_factory=absent)
+    timezone: Timezone = Field(default_factory=absent)
+
+
+class UserAdminUpdate(Input):
+    """What an administrator may change of an account."""
+
+    disabled: Bool = Field(
+        default_factory=absent,
+        description="A disabled account cannot log in, and its sessions and keys stop working.",
+    )
+
+
+class PasswordChange(Input):
+    """Changes the caller's password and ends every other session."""
+
+    current_password: Annotated[Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The password in use.")]
+    new_password: Password
+    confirm_password: Annotated[Text, Field(max_length=MAX_PASSWORD_LENGTH, description="The new password again.")]
+
+
+class UserSummary(Output):
+    """What other people see of an account."""
+
+    id: DatabaseId
+    node_id: NodeId
+    username: str = Field(description="The unique name.")
+    full_name: str | None = Field(description="The name to show.")
+
+
+class UserOut(UserSummary):
+    """An account. What is private is null for everybody but its owner and administrators."""
+
+    email: str | None = Field(description="Private. The e-mail address; null where an imported account is not claimed.")
+    timezone: str | None = Field(description="Private. A time zone of the IANA database.")
+    is_admin: bool | None = Field(description="Private. Whether the account administers the server.")
+    disabled: bool | None = Field(description="Private. A disabled account cannot log in.")
+    created_at: datetime | None = Field(description="Private. When it was created, in UTC.")
+
+
+class UserRecord(NamedTuple):
+    id: int
+    username: str
+    full_name: str | None
+    email: str | None = None
+    timezone: str | None = None
+    is_admin: bool | None = None
+    disabled: bool | None = None
+    created_at: datetime | None = None
+
+    @property
+    def node_id(self) -> str:
+        return node_ids.encode("User", self.id)
+
+    def seen_by(self, actor: Actor) -> "UserRecord":
+        """The record without what is private, unless it is the actor's own, or the actor an administrator."""
+        if self.id == actor.user_id or (actor.is_admin and Scope.ADMIN in actor.scopes):
+            return self
+        return UserRecord(self.id, self.username, self.full_name)
