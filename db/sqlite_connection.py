@@ -3,22 +3,22 @@
 What is known to be short is done where it is asked for, on the event loop: statements about one row, and reads for as
 long as their budget lasts. What may take long is done in a thread: waiting for another process's transaction, and
 whatever is about many rows or much text. A COMMIT waits for the disk: it is done in the thread unless the one before it
-was quick, for many disks take the tenth of a millisecond that handing it over would cost. What the log (WAL) has
-gathered is carried over into the database (checkpoint) in a thread of its own, before a COMMIT would have to.
+was quick, or they are seldom. In the thread it holds nobody up, but for whoever waits for it, handing it over to a busy
+process's thread and back takes several times as long as the disk.
 """
 
 import asyncio
+import math
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from db.sessions import Result
 from db.sqlite import PRAGMAS, STEPS, Budget
+from db.sqlite_upkeep import MERGE_SECONDS, Checkpoints, merge_segments
 from db.threads import WorkerThread
 
 P = ParamSpec("P")
@@ -26,9 +26,11 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 15_000
 QUICK_SECONDS = 0.0002
-"""A COMMIT that took longer makes the next one go to the thread, which costs about as much, but holds nobody up."""
-CHECKPOINT_COMMITS = 32
-"""How many there are between two checkpoints."""
+"""A COMMIT is done in place if the last one took no longer: handing it over would cost as much."""
+BEARABLE_SECONDS = 0.002
+"""It is done in place now and then if the last one took no longer: whoever waits for it is answered much sooner."""
+SELDOM = 10
+"""Now and then: the last one ended so many times as long ago as it took, and the event loop is held up for a tenth."""
 CHECKPOINT_PAGES = 2_000
 """The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
 MAX_TEXT = 4_000
@@ -51,8 +53,10 @@ class WritingConnection:
         self._budget = Budget()
         self._thread = WorkerThread("sqlite-writer")
         self._running: asyncio.Future[Any] | None = None
-        self._commit_seconds = QUICK_SECONDS + 1
+        self._commit_seconds = self._committed = math.inf
         self._checkpoints = Checkpoints(path)
+        self.unmerged = 0
+        """How many COMMITs there were since segments were merged."""
 
     @property
     def in_transaction(self) -> bool:
@@ -99,7 +103,8 @@ class WritingConnection:
     def commit(self, done: Callable[[None], None], failed: Callable[[Any], None]) -> None:
         """Keep what was written; one of the two is called, at once or later."""
         self._checkpoints.count()
-        if self._commit_seconds > QUICK_SECONDS:
+        self.unmerged += 1
+        if not self._is_done_in_place():
             self._thread.hand_over(self._commit, done, failed)
             return
         try:
@@ -108,6 +113,12 @@ class WritingConnection:
             failed(error)
         else:
             done(None)
+
+    def merge(self, done: Callable[[Any], None]) -> None:
+        """Between two transactions: merge what the last ones left in the full-text indexes."""
+        self.unmerged = 0
+        # if it cannot be done, nothing is lost but time
+        self._thread.hand_over(partial(merge_segments, self._connection, MERGE_SECONDS), done, done)
 
     def rollback(self) -> None:
         """Take back all of the transaction."""
@@ -139,10 +150,17 @@ class WritingConnection:
         # who is cancelled does not wait: see ``running``
         return await asyncio.shield(future)
 
+    def _is_done_in_place(self) -> bool:
+        seconds = self._commit_seconds
+        if seconds <= QUICK_SECONDS:
+            return True
+        return seconds <= BEARABLE_SECONDS and time.perf_counter() - self._committed > SELDOM * seconds
+
     def _commit(self) -> None:
         started = time.perf_counter()
         self._connection.commit()
-        self._commit_seconds = time.perf_counter() - started
+        self._committed = time.perf_counter()
+        self._commit_seconds = self._committed - started
 
     def _execute(self, sql: str, values: Any) -> Result:
         cursor = self._connection.execute(sql, values)
@@ -165,36 +183,6 @@ class WritingConnection:
             self._connection.execute("BEGIN IMMEDIATE")
         finally:
             self._connection.execute("PRAGMA busy_timeout = 0")
-
-
-class Checkpoints:
-    """Carries the log over into the database now and then, beside those who read and write."""
-
-    def __init__(self, path: str) -> None:
-        # never made anew where somebody has removed it
-        self._address = f"{Path(path).absolute().as_uri()}?mode=rw"
-        self._commits = 0
-        self._thread: WorkerThread | None = None
-        self._running: asyncio.Future[None] | None = None
-
-    def count(self) -> None:
-        """One more transaction goes into the log."""
-        self._commits += 1
-        if self._commits >= CHECKPOINT_COMMITS and (self._running is None or self._running.done()):
-            self._commits = 0
-            self._thread = self._thread or WorkerThread("sqlite-checkpoint")
-            self._running = self._thread.submit(self._carry_over)
-
-    def stop(self) -> None:
-        """End after the one that is under way."""
-        if self._thread is not None:
-            self._thread.stop()
-
-    def _carry_over(self) -> None:
-        # PASSIVE: as far as is possible without waiting for anybody
-        with suppress(sqlite3.Error), closing(sqlite3.connect(self._address, uri=True)) as connection:
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _short(sql: str, values: Sequence[Any]) -> bool:

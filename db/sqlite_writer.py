@@ -18,10 +18,13 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from db.sessions import Result
 from db.sqlite import translated
 from db.sqlite_connection import WritingConnection
+from db.sqlite_upkeep import MERGE_COMMITS, OVERDUE_COMMITS
 from db.statements import Command, Commands
 
 MAX_SHARED = 16
 """How many transactions one COMMIT is for at most: the first of them waits for the work of all."""
+IDLE_SECONDS = 0.01
+"""After a COMMIT; those that come in a bundle come sooner."""
 
 
 class _Waiting(NamedTuple):
@@ -56,6 +59,8 @@ class SqliteWriter:
         self._waiting: deque[_Waiting] = deque()
         self._group: _Group | None = None
         """Those that are done in the transaction that is open."""
+        self._timer: asyncio.TimerHandle | None = None
+        """Until segments of the full-text indexes are merged."""
 
     async def begin(self, *, long: bool = False) -> "SqliteTransaction":
         """A transaction that has the database's only lock for writing. Nobody's COMMIT waits for one that takes
@@ -107,6 +112,8 @@ class SqliteWriter:
         """Close the connection when it is nobody's turn any more; leave it to whoever does not end."""
         with suppress(PoolTimeout):
             await self._take_turn(long=True)
+            if self._timer is not None:
+                self._timer.cancel()
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
@@ -145,7 +152,7 @@ class SqliteWriter:
         else:
             self._go_on()
 
-    def _go_on(self) -> None:
+    def _go_on(self, _outcome: object = None) -> None:
         """It is the next one's turn; or that of the disk, where nobody follows who may share the COMMIT."""
         while self._waiting and self._waiting[0].turn.done():  # no longer waiting
             self._waiting.popleft()
@@ -158,12 +165,25 @@ class SqliteWriter:
             following.turn.set_result(None)
         else:
             self._taken = False
+            if self._timer is None and self._connection is not None and self._connection.unmerged >= MERGE_COMMITS:
+                self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._merge_if_idle)
+
+    def _merge_if_idle(self) -> None:
+        """Merge segments where nobody writes just now; else after another COMMIT."""
+        self._timer = None
+        if self._connection is not None and not self._taken:
+            self._taken = True
+            self._connection.merge(self._go_on)
 
     def _committed(self, _none: None) -> None:
         group, self._group = self._group, None
         if group is not None:
             group.committed.set_result(None)
-        self._go_on()
+        connection = self._connection
+        if connection is not None and connection.unmerged >= OVERDUE_COMMITS:
+            connection.merge(self._go_on)
+        else:
+            self._go_on()
 
     def _failed(self, error: BaseException) -> None:
         group, self._group = self._group, None

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import sqlite_connection
+from db import sqlite_connection, sqlite_upkeep
 from db.engine import Database
-from db.sqlite_connection import CHECKPOINT_COMMITS
+from db.sqlite_upkeep import CHECKPOINT_COMMITS
 from db.sqlite_writer import SqliteWriter
 
 ADD = text("INSERT INTO t (x) VALUES (zeroblob(10000))")
@@ -118,5 +118,20 @@ async def test_a_database_that_was_removed_is_not_made_anew(database: Database, 
     await write(database)
     for name in ("t.db", "t.db-wal", "t.db-shm"):
         (tmp_path / name).unlink()
-    sqlite_connection.Checkpoints(str(tmp_path / "t.db"))._carry_over()
+    sqlite_upkeep.Checkpoints(str(tmp_path / "t.db"))._carry_over()
     assert not (tmp_path / "t.db").exists()
+
+
+async def test_one_that_the_disk_takes_a_while_for_is_done_in_place_now_and_then(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_connection, "BEARABLE_SECONDS", 0.5)
+    connection = slow(database, 0.01)
+    here = threading.current_thread().name
+    await write(database)
+    await asyncio.sleep(0.3)
+    await write(database)
+    await write(database)
+    await asyncio.sleep(0.3)
+    await write(database)
+    assert connection.threads[1:] == [here, "sqlite-writer", here]
