@@ -16,6 +16,7 @@ from db.sessions import DialectName, Observe, Reader, ReadingSession, Session, W
 from db.sqlite import SqliteReader
 from db.sqlite_writer import SqliteWriter
 from db.statements import Compiler
+from db.trigrams import SEARCH_INDEXES
 
 _SEVERAL_HOSTS = re.compile(
     r"(?P<before>postgresql://(?:[^/@]*@)?)(?P<hosts>[^/@?,]+(?:,[^/@?,]+)+)(?P<after>(?:[/?].*)?)"
@@ -50,7 +51,12 @@ def normalise_url(url: str) -> URL:
     raise ValueError(f"DATABASE_URL: {backend} is not supported; use sqlite:///… or postgresql://…")
 
 
-_ANALYZE_SQLITE = ("PRAGMA analysis_limit = 1000", "ANALYZE")
+_ANALYZE_SQLITE = (
+    # all at once what the server else merges bit by bit (``db/sqlite_upkeep.py``)
+    *[f"INSERT INTO {index} ({index}, rank) VALUES ('merge', 1000000)" for index in SEARCH_INDEXES],  # noqa: S608 - ours
+    "PRAGMA analysis_limit = 1000",
+    "ANALYZE",
+)
 _ANALYZE_POSTGRESQL = (
     # what searches would have to read through until the next VACUUM
     """SELECT gin_clean_pending_list(pg_class.oid) FROM pg_class JOIN pg_am ON pg_am.oid = relam
@@ -132,9 +138,11 @@ class Database:
             await session.close()
 
     async def analyze(self) -> None:
-        """Tell the planner what the tables hold, after much was written at once; else it may guess wrong by far."""
+        """Tidy up after much was written at once: the planner is told what the tables hold, else it may guess wrong by
+        far, and the search indexes are merged."""
         statements = _ANALYZE_SQLITE if self.dialect == "sqlite" else _ANALYZE_POSTGRESQL
         async with self.writing() as session:
+            session.takes_long()
             for statement in statements:
                 await session.execute(text(statement))
 

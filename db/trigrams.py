@@ -11,6 +11,8 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from db.models import CommentText, TaskText
 
+SEARCH_INDEXES = ("task_texts_fts", "comment_texts_fts")
+"""SQLite's."""
 #: a trigram index knows nothing of shorter texts
 SHORTEST = 3
 
@@ -24,12 +26,12 @@ class _Match(FunctionElement[bool]):
 
 class _TaskMatch(_Match):
     inherit_cache = True
-    fts = "task_texts_fts"
+    fts = SEARCH_INDEXES[0]
 
 
 class _CommentMatch(_Match):
     inherit_cache = True
-    fts = "comment_texts_fts"
+    fts = SEARCH_INDEXES[1]
 
 
 @compiles(_Match)
