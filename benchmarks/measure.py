@@ -20,9 +20,8 @@ MAX_SECONDS = 2.0
 SETTLE_SECONDS = 0.005
 MAXIMUM_SECONDS = 5.0
 MIX_SECONDS = 12.0
-"""Of each round: long enough for a pause of the machine (50 ms every ten seconds were seen) to be less than a hundredth
-of it."""
-MIX_ROUNDS = 3
+"""Of each round: long enough for a pause of 100 ms to be less than a hundredth of it."""
+MIX_ROUNDS = 5
 
 Say = Callable[[str], None]
 
