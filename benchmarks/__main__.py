@@ -40,15 +40,15 @@ class Options:
 FORKED = 4
 """Workers of gunicorn whose memory is measured, after ``FORKED_REQUESTS`` of each work."""
 FORKED_REQUESTS = 60
-STARTS = 3
+STARTS = 5
 """How often each server is started to see how long it takes; the last one is measured."""
 
 
 def main(
     database: Annotated[Kinds, typer.Option(help="Which databases.")] = Kinds.BOTH,
     tasks: Annotated[int, typer.Option(min=500, help="Tasks in the database.")] = 10_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 7,
-    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 15,
+    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 100,
     only: Annotated[str, typer.Option(help="Works, separated by commas, such as R1,N100. All when left out.")] = "",
     servers: Annotated[str, typer.Option(help="Servers, separated by commas; ours is needed.")] = "ours,floor,naive",
     mix: Annotated[bool, typer.Option(help="Measure the mixed load too.")] = True,
@@ -87,7 +87,10 @@ def main(
     progress.end()
     report.show(results, Console(width=None if sys.stdout.isatty() else 200))
     if json:
-        json.write_bytes(orjson.dumps(report.document(results, conditions), option=orjson.OPT_INDENT_2) + b"\n")
+        json.write_bytes(
+            orjson.dumps(report.document(results, conditions), option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+            + b"\n"
+        )
     if markdown:
         markdown.write_text(report.markdown(results, conditions))
     if picture:

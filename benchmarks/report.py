@@ -7,7 +7,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.measure import Measured
+from benchmarks.measure import Measured, Result, quotient
 from benchmarks.works import WORKS
 
 Results = Mapping[str, Mapping[str, Measured]]
@@ -40,14 +40,12 @@ def goals(results: Results) -> list[Goal]:
 
 
 def _goals(kind: str, servers: Mapping[str, Measured]) -> list[Goal]:
-    def cpu(server: str, work: str) -> float | None:
+    def result(server: str, work: str) -> Result | None:
         measured = servers.get(server)
-        result = measured.works.get(work) if measured else None
-        return result.cpu_us if result else None
+        return measured.works.get(work) if measured else None
 
     def ratio_of(above: tuple[str, str], below: tuple[str, str]) -> float | None:
-        top, bottom = cpu(*above), cpu(*below)
-        return top / bottom if top is not None and bottom is not None else None
+        return quotient(result(*above), result(*below))
 
     def to_floor(work: str, bound: float) -> Goal:
         return Goal(kind, f"{work} to the floor", ratio_of(("ours", work), ("floor", work)), bound, "≤")
@@ -92,15 +90,14 @@ def work_cells(servers: Mapping[str, Measured]) -> Cells:
         results = {name: measured.works[work.name] for name, measured in servers.items() if work.name in measured.works}
         if "ours" not in results:
             continue
-        cpu = {name: result.cpu_us for name, result in results.items()}
-        rest = servers["ours"].works.get(work.rest or "")
-        row = [f"{work.name} {work.title}", *(number(cpu.get(name)) for name in servers)]
-        row.append(ratio(cpu["ours"], cpu.get("floor")))
-        row.append(ratio(cpu.get("naive"), cpu["ours"]))
-        row.append(ratio(cpu["ours"], rest.cpu_us if rest else None))
+        ours = results["ours"]
+        row = [f"{work.name} {work.title}"]
+        row += [number(results[name].cpu_us if name in results else None) for name in servers]
+        row.append(ratio(quotient(ours, results.get("floor"))))
+        row.append(ratio(quotient(results.get("naive"), ours)))
+        row.append(ratio(quotient(ours, servers["ours"].works.get(work.rest or ""))))
         if with_database:
             row += [number(results[name].database_cpu_us if name in results else None) for name in servers]
-        ours = results["ours"]
         rows.append([*row, number(ours.per_second), f"{ours.p50_ms:.2f}", f"{ours.p99_ms:.2f}"])
     return rows
 
@@ -125,7 +122,7 @@ def server_cells(servers: Mapping[str, Measured]) -> Cells:
         if each.mixed:
             mixed = each.mixed
             row += [number(mixed.maximum_per_second), f"{mixed.p50_ms:.2f}", f"{mixed.p99_ms:.2f}"]
-            row.append(ratio(mixed.p99_ms, mixed.p50_ms))
+            row.append(ratio(mixed.ratio))
         rows.append(row + ["–"] * (len(head) - len(row)))
     return rows
 
@@ -194,5 +191,5 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def ratio(above: float | None, below: float | None) -> str:
-    return "–" if above is None or not below else f"{above / below:.2f}"
+def ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

@@ -46,8 +46,8 @@ class Options:
 def main(
     database: Annotated[Kinds, typer.Option(help="Which databases.")] = Kinds.BOTH,
     sizes: Annotated[str, typer.Option(help="Numbers of tasks, separated by commas.")] = SIZES,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 7,
-    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 15,
+    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 100,
     only: Annotated[str, typer.Option(help="Works, separated by commas, such as R20,S3. All when left out.")] = "",
     keep: Annotated[Path | None, typer.Option(help="Keep the data sets in this folder, for the next run.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
@@ -84,7 +84,7 @@ def main(
     scale_report.show(results, works, Console(width=None if sys.stdout.isatty() else 200))
     if json:
         content = scale_report.document(results, works, conditions)
-        json.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
+        json.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS) + b"\n")
     if markdown:
         markdown.write_text(scale_report.markdown(results, works, conditions))
     if picture:

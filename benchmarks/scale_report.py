@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.measure import Result
+from benchmarks.measure import Result, quotient
 from benchmarks.report import DATABASES, Cells, Goal, markdown_table, number, ratio, table
 from benchmarks.works import Work
 
@@ -39,6 +39,11 @@ class Scaled:
         costs = {tasks: each.database_cpu_us if database else each.cpu_us for tasks, each in found.items()}
         return {tasks: cost for tasks, cost in costs.items() if cost is not None}
 
+    def growth(self, work: str, *, database: bool = False) -> float | None:
+        """How many times as much a request costs at ``TO`` tasks as at ``FROM``."""
+        above, below = (self.results.get(tasks, {}).get(work) for tasks in (TO, FROM))
+        return quotient(above, below, database=database)
+
     @property
     def with_database(self) -> bool:
         return any(each.database_cpu_us is not None for results in self.results.values() for each in results.values())
@@ -59,8 +64,7 @@ def goals(results: Results, works: Sequence[Work]) -> list[Goal]:
 
 
 def _goal(kind: str, scaled: Scaled, work: Work, *, database: bool) -> Goal:
-    costs = scaled.costs(work.name, database=database)
-    value = costs[TO] / costs[FROM] if costs.get(FROM) and TO in costs else None
+    value = scaled.growth(work.name, database=database)
     whose = "database" if database else "server"
     return Goal(kind, f"{work.name} {work.title}, {whose}: {TO:,} ÷ {FROM:,} tasks", value, BOUND, "≤")
 
@@ -77,7 +81,7 @@ def cells(kind: str, scaled: Scaled, works: Sequence[Work]) -> Cells:
         for database in (False, True) if scaled.with_database else (False,):
             costs = scaled.costs(work.name, database=database)
             row += [number(costs.get(tasks)) for tasks in scaled.results]
-            row.append(ratio(costs.get(TO), costs.get(FROM)))
+            row.append(ratio(scaled.growth(work.name, database=database)))
         rows.append([*row, _verdict([goal.met for goal in goals({kind: scaled}, [work])])])
     return rows
 
