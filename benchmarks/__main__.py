@@ -47,8 +47,8 @@ STARTS = 5
 def main(
     database: Annotated[Kinds, typer.Option(help="Which databases.")] = Kinds.BOTH,
     tasks: Annotated[int, typer.Option(min=500, help="Tasks in the database.")] = 10_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 15,
-    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 40,
+    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 40,
     only: Annotated[str, typer.Option(help="Works, separated by commas, such as R1,N100. All when left out.")] = "",
     servers: Annotated[str, typer.Option(help="Servers, separated by commas; ours is needed.")] = "ours,floor,naive",
     mix: Annotated[bool, typer.Option(help="Measure the mixed load too.")] = True,

@@ -17,7 +17,7 @@ WARM_UP = 50
 """Requests before the first round, of each work."""
 MAX_SECONDS = 2.0
 """How long one measurement may take: who is slower gets fewer requests, never less than two a connection, …"""
-SLOW_ROUNDS = 3
+SLOW_ROUNDS = 8
 """… in one of so many rounds."""
 SETTLE_SECONDS = 0.005
 MAXIMUM_SECONDS = 3.0
@@ -43,7 +43,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The medians of a server's rounds at one work."""
+    """A server at one work: medians of its rounds, and the latencies of all their requests."""
 
     cpu_us: float
     """The server's CPU time a request, in microseconds."""
@@ -213,6 +213,7 @@ async def _sample(server: Server, database: Database, work: Work, requests: Sequ
 
 def _summary(of_rounds: Mapping[int, Sample]) -> Result:
     samples = list(of_rounds.values())
+    latencies = [seconds for each in samples for seconds in each.latencies]
     cpu = {number: each.cpu_ns / each.requests / 1e3 for number, each in of_rounds.items()}
     database = {
         number: each.database_cpu_ns / each.requests / 1e3
@@ -225,8 +226,8 @@ def _summary(of_rounds: Mapping[int, Sample]) -> Result:
         database_cpu_us=median(database.values()) if database else None,
         database_cpu_us_of_rounds=database,
         per_second=median(each.requests / each.seconds for each in samples),
-        p50_ms=median(percentile(each.latencies, 50) for each in samples) * 1e3,
-        p99_ms=median(percentile(each.latencies, 99) for each in samples) * 1e3,
+        p50_ms=percentile(latencies, 50) * 1e3,
+        p99_ms=percentile(latencies, 99) * 1e3,
         requests=samples[0].requests,
     )
 

@@ -46,8 +46,8 @@ class Options:
 def main(
     database: Annotated[Kinds, typer.Option(help="Which databases.")] = Kinds.BOTH,
     sizes: Annotated[str, typer.Option(help="Numbers of tasks, separated by commas.")] = SIZES,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 15,
-    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each work; their median counts.")] = 40,
+    requests: Annotated[int, typer.Option(min=16, help="Requests of a measurement; fewer of what is slow.")] = 40,
     only: Annotated[str, typer.Option(help="Works, separated by commas, such as R20,S3. All when left out.")] = "",
     keep: Annotated[Path | None, typer.Option(help="Keep the data sets in this folder, for the next run.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything to this file.")] = None,
