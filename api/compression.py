@@ -25,8 +25,11 @@ since credentials are headers here, and no cookies.
 import asyncio
 import zlib
 from collections.abc import Awaitable, Iterable
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.headers import headers_of
 
 MINIMUM_SIZE = 2_048
 LEVEL = 1
@@ -79,7 +82,9 @@ class Compression:
             return False
         start["headers"] = _varied(start["headers"])
         # HTTP/1.0 has no chunks, which a file comes in whose compressed length nobody knows yet
-        return scope.get("http_version") != "1.0" and _accepts_gzip(scope["headers"])
+        if scope.get("http_version") == "1.0" or b"accept-encoding" not in headers_of(scope):
+            return False
+        return _accepts_gzip(scope["headers"])
 
 
 class _Compressed:
@@ -143,7 +148,12 @@ def _compressible(found: dict[bytes, bytes]) -> bool:
     caching = found.get(b"cache-control", b"")
     if b"content-encoding" in found or b"no-store" in caching or (b"etag" in found and b"immutable" not in caching):
         return False
-    media_type = found.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    return _is_text(found.get(b"content-type", b""))
+
+
+@lru_cache(maxsize=100)
+def _is_text(content_type: bytes) -> bool:
+    media_type = content_type.partition(b";")[0].strip().lower()
     if media_type.startswith(b"text/"):
         return media_type != b"text/event-stream"
     return media_type.endswith((b"json", b"javascript", b"xml"))
@@ -152,8 +162,6 @@ def _compressible(found: dict[bytes, bytes]) -> bool:
 def _accepts_gzip(headers: Iterable[Header]) -> bool:
     """Whether the client takes gzip, and likes it no less than what is not compressed."""
     given = b",".join(value for name, value in headers if name == b"accept-encoding").decode("latin-1").lower()
-    if not given:
-        return False
     qualities: dict[str, float] = {}
     for part in given.split(","):
         coding, *parameters = (piece.strip() for piece in part.split(";"))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -182,7 +183,7 @@ def unless_known(response: Response, thing: T, version: int, known: str | None) 
 class ListQuery(BaseModel):
     """The parameters that every list takes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     skip: int = Field(0, ge=0, le=MAX_SKIP, description="Rows to leave out from the start. Cursors are faster.")
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows at most.")
@@ -193,6 +194,7 @@ class ListQuery(BaseModel):
         description="Where to go on: from a Link header, or from GraphQL.",
     )
 
+    @cached_property
     def page(self) -> PageRequest:
         """The page asked for. Raises ``BadUserInput`` for a cursor together with ``skip``."""
         if self.cursor is None:
@@ -206,7 +208,7 @@ class ListQuery(BaseModel):
 
 def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
-    query, path = _without_position(request.scope["query_string"]), quote(request.scope["path"])
+    query, path = _without_position(request.scope["query_string"]), _quoted(request.scope["path"])
     links = [f'<{path}{"?" + query if query else ""}>; rel="first"']
     start = f"<{path}?{query}{'&' if query else ''}cursor="
     if page.items and page.has_previous:
@@ -216,6 +218,7 @@ def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     response.raw_headers.append((b"link", ", ".join(links).encode("latin-1")))
 
 
+_quoted = lru_cache(maxsize=100)(quote)
 _PLAIN_QUERY = re.compile(rb"(?!.*(?:cursor|skip)=)[A-Za-z0-9_.~&=%+:,-]*", re.DOTALL)
 
 

@@ -21,7 +21,7 @@ is not provided for here (a form, a cookie, a security scheme, an override) is F
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from operator import attrgetter
 from types import UnionType
@@ -42,6 +42,10 @@ from api.headers import headers_of
 
 Plan = Callable[[Request], Awaitable[Response | None]]
 """The response; None where the request is left to FastAPI, before anything has been done for it."""
+
+
+MAX_QUERIES, MAX_QUERY_BYTES = 200, 500
+"""How many queries of a route are remembered, and how long ones."""
 
 
 class NotPlannable(Exception):
@@ -182,7 +186,6 @@ class _Writer:
             ("header", dependant.header_params),
         ):
             for each in fields:
-                self._wants.add(name)
                 arguments[each.name] = self._parameter(name, each.name, each.alias, each.field_info)
         if dependant.body_params:
             [body] = dependant.body_params
@@ -222,9 +225,10 @@ class _Writer:
         if isinstance(model, type) and issubclass(model, BaseModel):
             if place != "query":
                 raise NotPlannable("a model of headers")
-            source = f"{self._keep(_reader(model))}(query)"
-            self._parameters.append(f"{variable} = {self._keep(_validator(field))}({source})")
+            read = self._keep(_model_reader(model, _validator(field)))
+            self._parameters.append(f"{variable} = {read}(scope['query_string'])")
             return variable
+        self._wants.add(place)
         validate = self._keep(_validator(field))
         if place == "path":
             self._parameters.append(f"{variable} = {validate}(path[{name!r}])")
@@ -266,7 +270,20 @@ def _validator(field: FieldInfo) -> Callable[[Any], Any]:
     return validate
 
 
-def _reader(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str, Any]]:
+def _model_reader(model: type[BaseModel], validate: Callable[[Any], Any]) -> Callable[[bytes], Any]:
+    """How a model is made of the query. One that is frozen is remembered: clients ask for the same page again."""
+    gather = _gatherer(model)
+
+    def read(query_string: bytes) -> Any:
+        return validate(gather(_grouped(query_string)))
+
+    if not model.model_config.get("frozen"):
+        return read
+    remembered = lru_cache(maxsize=MAX_QUERIES)(read)
+    return lambda query_string: (remembered if len(query_string) <= MAX_QUERY_BYTES else read)(query_string)
+
+
+def _gatherer(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str, Any]]:
     """Gathers the fields of a model of query parameters, for pydantic: lists whole, of the others the last one."""
     fields = model.model_fields.items()
     if any(field.alias or field.validation_alias for _, field in fields):
@@ -274,14 +291,14 @@ def _reader(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str
     lists = {name for name, field in fields if _is_list(field.annotation)}
     known = dict.fromkeys(name for name, _ in fields)
 
-    def read(query: dict[str, list[str]]) -> dict[str, Any]:
+    def gather(query: dict[str, list[str]]) -> dict[str, Any]:
         # what is unknown is handed on, to be refused as it came
         return {
             name: values if name in lists or (name not in known and len(values) > 1) else values[-1]
             for name, values in query.items()
         }
 
-    return read
+    return gather
 
 
 def _is_list(annotation: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import cached_property
 from typing import Annotated, Any
 
 import orjson
@@ -34,7 +35,7 @@ _NO_CONDITIONS = frozenset(
 class TaskFilterQuery(BaseModel):
     """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: list[TaskStatus] = Field(NONE, max_length=10, description="Where it stands; may repeat.")
     priority: list[Annotated[int, Field(ge=1, le=5)]] = Field(NONE, max_length=10, description="1 to 5; may repeat.")
@@ -78,13 +79,13 @@ class TaskFilterQuery(BaseModel):
 
     async def resolve(self, session: Session, actor: Actor) -> TaskQuery:
         """The query, with the saved view that it names. Raises ``BadUserInput``, ``NotFound``."""
-        query = self.to_query()
         if self.saved_view_id is None:
-            return query
-        return await saved_views.apply(session, actor, self.saved_view_id, query)
+            return self.in_service_terms
+        return await saved_views.apply(session, actor, self.saved_view_id, self.in_service_terms)
 
-    def to_query(self) -> TaskQuery:
-        """The query in the service's terms. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
+    @cached_property
+    def in_service_terms(self) -> TaskQuery:
+        """The query, but for a saved view. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
         return TaskQuery(filter=self._filter(), trashed=self.trashed)
 
     def _filter(self) -> TaskFilter | None:
@@ -135,7 +136,8 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
         """The attributes of the tasks that will be read; None for all of them."""
         return [*self.fields, *(NEEDS[name] for name in self.expand if name in NEEDS)] if self.fields else None
 
-    def to_query(self) -> TaskQuery:
+    @cached_property
+    def in_service_terms(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
         asked = self.model_fields_set
         return TaskQuery(

@@ -85,8 +85,7 @@ class Prepared(Generic[R]):
         return ready
 
 
-@dataclass(frozen=True, slots=True)
-class Bound(Generic[R]):
+class Bound(NamedTuple, Generic[R]):
     """A prepared statement with its values."""
 
     prepared: Prepared[R]

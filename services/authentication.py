@@ -7,9 +7,8 @@ disabled account act on every worker within that time while a busy client costs 
 import hmac
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, update
 
@@ -41,8 +40,7 @@ _SESSION: Prepared[Any] = Prepared(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What a request brought: the Authorization header's text and the X-API-Key."""
 
     authorization: str | None = None

@@ -19,7 +19,7 @@ that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never s
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
@@ -136,8 +136,7 @@ class IdempotencyMismatch(TandemError):
     title = "This idempotency key was used for another call"
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left of a caller's allowance, for the RateLimit headers (draft-ietf-httpapi-ratelimit-headers)."""
 
     limit: int

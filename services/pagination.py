@@ -11,7 +11,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import ColumnElement, Integer, and_, func, literal, or_, select, tuple_
@@ -105,8 +105,7 @@ class PageRequest:
         return DEFAULT_LIMIT if size is None else size
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(NamedTuple, Generic[T]):
     """A page of records in the order asked for, and how to make a cursor for each."""
 
     items: Sequence[T]

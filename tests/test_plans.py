@@ -1,8 +1,10 @@
 """Routes that are called by a plan answer as they would if FastAPI called them, whatever they are asked."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Annotated, Any
 
 import httpx
@@ -11,7 +13,8 @@ from fastapi import Body, Cookie, Depends, FastAPI, Form, Header, Query, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.plans import NotPlannable, PlannedRoute, plan_of
+from api.plans import MAX_QUERIES, MAX_QUERY_BYTES, NotPlannable, PlannedRoute, plan_of
+from core.clock import now
 from tests.actors import Person
 
 VOLATILE = {"x-request-id", "x-process-time", "date", "ratelimit"}
@@ -277,3 +280,60 @@ class TestWhatHasNoPlan:
             response = await plan(Request({"type": "http", "query_string": query, "headers": [], "path_params": {}}))
             assert response is not None
             assert response.body == expected
+
+
+class Frozen(Wanted, frozen=True):
+    pass
+
+
+class TestRememberedQueries:
+    """A model of query parameters that nobody can change is made once for the same query."""
+
+    async def asked(self, model: type[Wanted], *queries: bytes) -> list[Any]:
+        """What the endpoint is given for each of the queries, or None where the request is left to FastAPI."""
+        given: list[Any] = []
+
+        async def endpoint(query: Annotated[model, Query()]) -> Response:  # type: ignore[valid-type]
+            given.append(query)
+            return Response()
+
+        plan = plan_of(APIRoute("/", endpoint))
+        for query in queries:
+            if await plan(Request({"type": "http", "query_string": query, "headers": []})) is None:
+                given.append(None)
+        return given
+
+    async def test_what_is_frozen_is_remembered(self) -> None:
+        first, other, again = await self.asked(Frozen, b"name=ada", b"name=bob", b"name=ada")
+        assert (first.name, other.name) == ("ada", "bob")
+        assert first is again
+
+    async def test_what_can_be_changed_is_made_anew(self) -> None:
+        first, again = await self.asked(Wanted, b"name=ada", b"name=ada")
+        assert first == again
+        assert first is not again
+
+    async def test_what_is_long_is_made_anew(self) -> None:
+        query = b"name=" + b"a" * MAX_QUERY_BYTES
+        first, again = await self.asked(Frozen, query, query)
+        assert first == again
+        assert first is not again
+
+    async def test_what_is_refused_is_refused_again(self) -> None:
+        class Number(Frozen, frozen=True):
+            number: int
+
+        assert await self.asked(Number, b"number=x", b"number=x", b"number=7") == [None, None, Number(number=7)]
+
+    async def test_no_more_than_so_many_are_remembered(self) -> None:
+        queries = [b"name=%d" % number for number in range(MAX_QUERIES + 1)]
+        first, *_, again = await self.asked(Frozen, *queries, queries[0])
+        assert first == again
+        assert first is not again
+
+    async def test_time_goes_on_for_a_remembered_query(self, ada: Person) -> None:
+        soon = now() + timedelta(seconds=0.5)
+        await ada.task(title="Due soon", due_at=soon.isoformat())
+        assert (await ada.get("/tasks?overdue=true")).json() == []
+        await asyncio.sleep((soon - now()).total_seconds() + 0.01)
+        assert [task["title"] for task in (await ada.get("/tasks?overdue=true")).json()] == ["Due soon"]

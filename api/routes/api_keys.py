@@ -16,7 +16,7 @@ async def list_api_keys(
     query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[ApiKeyRecord]:
     """The caller's API keys, newest first, without their secrets."""
-    page = await api_keys.list_(session, actor, query.page())
+    page = await api_keys.list_(session, actor, query.page)
     add_links(request, response, page)
     return page.items
 

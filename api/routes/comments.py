@@ -34,7 +34,7 @@ async def list_comments(
     response: Response,
 ) -> Sequence[CommentRecord]:
     """A task's comments, oldest first."""
-    page = await comments.list_(session, actor, task_id, query.page())
+    page = await comments.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
     return page.items
 

@@ -21,6 +21,6 @@ async def list_task_history(
     response: Response,
 ) -> Sequence[EventRecord]:
     """Every change of a task and of its comments, newest first."""
-    page = await history.of_task(session, actor, task_id, query.page())
+    page = await history.of_task(session, actor, task_id, query.page)
     add_links(request, response, page)
     return page.items

@@ -21,7 +21,7 @@ async def list_members(
     response: Response,
 ) -> Sequence[MemberRecord]:
     """The people in a project, longest first."""
-    page = await members.list_(session, actor, project_id, query.page())
+    page = await members.list_(session, actor, project_id, query.page)
     add_links(request, response, page)
     return page.items
 

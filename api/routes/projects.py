@@ -37,7 +37,7 @@ async def list_projects(
     query: Annotated[ProjectListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[ProjectRecord]:
     """The caller's projects, oldest first: the Inbox leads."""
-    page = await queries.list_(session, actor, query.page(), archived=query.archived)
+    page = await queries.list_(session, actor, query.page, archived=query.archived)
     add_links(request, response, page)
     if query.total:
         response.headers["X-Total-Count"] = str(await queries.count(session, actor, archived=query.archived))

@@ -21,7 +21,7 @@ async def list_relations(
     response: Response,
 ) -> Sequence[RelationRecord]:
     """A task's relations, whichever end it is, oldest first."""
-    page = await relations.list_(session, actor, task_id, query.page())
+    page = await relations.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
     return page.items
 

@@ -28,7 +28,7 @@ async def list_saved_views(
     query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[SavedViewRecord]:
     """The caller's saved views, oldest first."""
-    page = await saved_views.list_(session, actor, query.page())
+    page = await saved_views.list_(session, actor, query.page)
     add_links(request, response, page)
     return page.items
 

@@ -69,7 +69,7 @@ async def list_sessions(
     query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[SessionRecord]:
     """The caller's live sessions, newest first."""
-    page = await sessions.list_(session, actor, query.page())
+    page = await sessions.list_(session, actor, query.page)
     add_links(request, response, page)
     return page.items
 

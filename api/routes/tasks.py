@@ -39,7 +39,7 @@ async def list_tasks(
 ) -> Sequence[TaskRecord | Expanded] | Response:
     """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header."""
     wanted = await query.resolve(session, actor)
-    page = await queries.list_(session, actor, wanted, query.page(), wanted=query.reads)
+    page = await queries.list_(session, actor, wanted, query.page, wanted=query.reads)
     add_links(request, response, page)
     if query.total:
         response.headers["X-Total-Count"] = str(await queries.count(session, actor, wanted))

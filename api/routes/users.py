@@ -44,7 +44,7 @@ async def list_users(
     query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
 ) -> Sequence[UserRecord]:
     """The people the caller shares projects with, oldest account first; all people for administrators."""
-    page = await queries.list_(session, actor, query.page())
+    page = await queries.list_(session, actor, query.page)
     add_links(request, response, page)
     return page.items
 

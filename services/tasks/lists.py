@@ -66,9 +66,9 @@ async def page(
     merged = await merge(session, actor, values)
     if merged is None:
         return []
-    without = left_out(wanted, ordering)
+    without = left_out(wanted, question, ordering)
     found: list[TaskRecord] = []
-    for stretch in stretches(session.dialect, ordering, position, request.backward):
+    for stretch in stretches(session.dialect, ordering.key.nullable, position, request.backward):
         if len(found) < size:
             build = partial(stretch_of, session.dialect, merged, question, ordering, request.backward, stretch, without)
             rows = await run((merged, stretch, without), build, size - len(found))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -86,7 +87,12 @@ class TaskQuery:
 
     @property
     def ordering(self) -> Ordering:
-        return Ordering(SORT_KEYS[self.sort_by or TaskSort.CREATED_AT], descending=self.order is not Direction.ASC)
+        return _ordering(self.sort_by or TaskSort.CREATED_AT, self.order or Direction.DESC)
+
+
+@cache
+def _ordering(sort_by: TaskSort, order: Direction) -> Ordering:
+    return Ordering(SORT_KEYS[sort_by], descending=order is Direction.DESC)
 
 
 def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySelect:

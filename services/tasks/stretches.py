@@ -6,6 +6,8 @@ more than most of them take to run.
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -40,6 +42,7 @@ DERIVED = {"ref": ("project_key", "number")}
 """Which columns a record's property is made of."""
 MAX_MERGED = 40
 """Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
+_MERGED = [f"p{number}" for number in range(MAX_MERGED)]
 MAX_SHAPES = 1_000
 
 
@@ -100,7 +103,7 @@ async def merge(session: Session, actor: Actor, values: dict[str, Any]) -> int |
         return None
     if len(projects) > MAX_MERGED:
         return 0
-    values |= {f"p{number}": project_id for number, (project_id,) in enumerate(projects)}
+    values.update(zip(_MERGED, chain.from_iterable(projects), strict=False))
     return len(projects)
 
 
@@ -131,17 +134,18 @@ class Stretch(NamedTuple):
     """All of them; those after the cursor; of these, the ones with the cursor's value, or the ones with another."""
 
 
-def stretches(dialect: DialectName, ordering: Ordering, position: str, backward: bool) -> list[Stretch]:
+@cache
+def stretches(dialect: DialectName, nullable: bool, position: str, backward: bool) -> tuple[Stretch, ...]:
     """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
     both = [Stretch(missing, "end") for missing in ((True, False) if backward else (False, True))]
     if position == "end":
-        return both if ordering.key.nullable else [Stretch(False, "end")]
+        return tuple(both) if nullable else (Stretch(False, "end"),)
     missing = position == "missing"
     here = [Stretch(missing, "cursor")]
     if dialect == "sqlite" and not missing:
         # it would find the cursor's value in the index, and read all the rows that have it
         here = [Stretch(False, "tie"), Stretch(False, "value")]
-    return [*here, both[1]] if ordering.key.nullable and missing == backward else here
+    return (*here, both[1]) if nullable and missing == backward else tuple(here)
 
 
 def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, Any]:
@@ -158,13 +162,20 @@ def beyond_position(statement: AnySelect, ordering: Ordering, position: str, *, 
     return statement.where(rows_beyond(ordering, *cursor, backward=backward))
 
 
-def left_out(wanted: Collection[str] | None, ordering: Ordering) -> frozenset[str]:
+def left_out(wanted: Collection[str] | None, question: Question, ordering: Ordering) -> frozenset[str]:
     """The columns that are left out."""
-    if wanted is None:
-        return frozenset()
-    # cursors are made of the column that the tasks are ordered by
-    made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
-    return OPTIONAL.difference(made_of, (ordering.key.name,))
+    return _left_out(None if wanted is None else frozenset(wanted), question.trashed, ordering.key.name)
+
+
+@lru_cache(maxsize=MAX_SHAPES)
+def _left_out(wanted: frozenset[str] | None, trashed: bool, key: str) -> frozenset[str]:
+    left: frozenset[str] = frozenset()
+    if wanted is not None:
+        # cursors are made of the column that the tasks are ordered by
+        made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
+        left = OPTIONAL.difference(made_of, (key,))
+    # that has no value but in the trash
+    return left if trashed else left | {"deleted_at"}
 
 
 def in_order(rows: Sequence[TaskRecord], ordering: Ordering, backward: bool, stretch: "Stretch") -> list[TaskRecord]:
