@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.headers import headers_of
 from api.middleware import count_request
+from api.remembering import remembered
 from api.state import State
 from db.sessions import Session
 from services.actors import ANONYMOUS, Actor
@@ -208,9 +209,8 @@ class ListQuery(BaseModel):
 
 def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
-    query, path = _without_position(request.scope["query_string"]), _quoted(request.scope["path"])
-    links = [f'<{path}{"?" + query if query else ""}>; rel="first"']
-    start = f"<{path}?{query}{'&' if query else ''}cursor="
+    first, start = _link_starts(request.scope["path"], request.scope["query_string"])
+    links = [first]
     if page.items and page.has_previous:
         links.append(f'{start}{PREVIOUS}{page.cursor(page.items[0])}>; rel="prev"')
     if page.items and page.has_next:
@@ -218,7 +218,13 @@ def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     response.raw_headers.append((b"link", ", ".join(links).encode("latin-1")))
 
 
-_quoted = lru_cache(maxsize=100)(quote)
+@remembered
+def _link_starts(path: str, query_string: bytes) -> tuple[str, str]:
+    """The link to the first page, and how links to others begin."""
+    query, path = _without_position(query_string), quote(path)
+    return f'<{path}{"?" + query if query else ""}>; rel="first"', f"<{path}?{query}{'&' if query else ''}cursor="
+
+
 _PLAIN_QUERY = re.compile(rb"(?!.*(?:cursor|skip)=)[A-Za-z0-9_.~&=%+:,-]*", re.DOTALL)
 
 

@@ -46,22 +46,33 @@ class Directory:
         self._prefix, self._depth = prefix, prefix.count("/") + 1
         self._router, self._otherwise = app.router, app.router.middleware_stack
         self._routes: dict[tuple[str, str, int], list[APIRoute]] = {}
+        self._plain: dict[tuple[str, str], APIRoute] = {}
+        """Those whose path has no parameters, and is that of no other one before them."""
         for route in app.router.routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():
-                    self._routes.setdefault(self._key(method, route.path), []).append(route)
+                    others = self._routes.setdefault(self._key(method, route.path), [])
+                    if not route.param_convertors and not any(each.path_regex.match(route.path) for each in others):
+                        self._plain[method, route.path] = route
+                    others.append(route)
         app.router.middleware_stack = self
 
     def find(self, scope: Scope) -> APIRoute | None:
         """The route, with what the path says noted in the scope."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
+        plain = self._plain.get((scope["method"], path))
+        if plain is not None:
+            return self._note(scope, plain, {})
         for route in self._routes.get(self._key(scope["method"], path), ()):
             match = route.path_regex.match(path)
             if match is not None:
-                scope["path_params"] = match.groupdict()
-                scope["endpoint"], scope["route"], scope["router"] = route.endpoint, route, self._router
-                return route
+                return self._note(scope, route, match.groupdict())
         return None
+
+    def _note(self, scope: Scope, route: APIRoute, path_params: dict[str, str]) -> APIRoute:
+        scope["path_params"], scope["endpoint"], scope["route"] = path_params, route.endpoint, route
+        scope["router"] = self._router
+        return route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self.find(scope) if scope["type"] == "http" else None

@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Generator
-from functools import partial
+from functools import cache, partial
 from types import coroutine
 from typing import Any
 
@@ -60,8 +60,7 @@ class RequestMiddleware:
                 headers = message["headers"] = list(message.get("headers", ()))
                 headers.append((b"x-request-id", request_id.encode()))
                 headers.append((b"x-process-time", b"%.6f" % elapsed))
-                if b"x-content-type-options" not in dict(headers):
-                    headers.append((b"x-content-type-options", b"nosniff"))
+                headers.append((b"x-content-type-options", b"nosniff"))
                 allowance: Allowance | None = inner.get("tandem.allowance")
                 if allowance is not None:
                     headers.extend(_rate_headers(allowance))
@@ -182,6 +181,11 @@ async def count_request(scope: Scope, state: State, actor: Actor) -> None:
 
 def _rate_headers(allowance: Allowance) -> list[tuple[bytes, bytes]]:
     return [
-        (b"ratelimit-policy", b'"default";q=%d;w=%d' % (allowance.limit, allowance.window)),
+        _policy_header(allowance.limit, allowance.window),
         (b"ratelimit", b'"default";r=%d;t=%d' % (allowance.remaining, allowance.reset)),
     ]
+
+
+@cache
+def _policy_header(limit: int, window: int) -> tuple[bytes, bytes]:
+    return b"ratelimit-policy", b'"default";q=%d;w=%d' % (limit, window)

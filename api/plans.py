@@ -21,7 +21,7 @@ is not provided for here (a form, a cookie, a security scheme, an override) is F
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from operator import attrgetter
 from types import UnionType
@@ -39,13 +39,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from api.headers import headers_of
+from api.remembering import remembered
 
 Plan = Callable[[Request], Awaitable[Response | None]]
 """The response; None where the request is left to FastAPI, before anything has been done for it."""
-
-
-MAX_QUERIES, MAX_QUERY_BYTES = 200, 500
-"""How many queries of a route are remembered, and how long ones."""
 
 
 class NotPlannable(Exception):
@@ -277,10 +274,7 @@ def _model_reader(model: type[BaseModel], validate: Callable[[Any], Any]) -> Cal
     def read(query_string: bytes) -> Any:
         return validate(gather(_grouped(query_string)))
 
-    if not model.model_config.get("frozen"):
-        return read
-    remembered = lru_cache(maxsize=MAX_QUERIES)(read)
-    return lambda query_string: (remembered if len(query_string) <= MAX_QUERY_BYTES else read)(query_string)
+    return remembered(read) if model.model_config.get("frozen") else read
 
 
 def _gatherer(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str, Any]]:

@@ -250,7 +250,8 @@ def make_page(
 ) -> Page[T]:
     """A page of rows that were read with one more than asked for; of the rows as they are without ``make``."""
     more = len(rows) > request.size
-    items = list(rows[: request.size]) if make is None else [make(row) for row in rows[: request.size]]
+    some = rows[: request.size]
+    items = some if make is None else [make(row) for row in some]
     if request.backward:
         return Page(items[::-1], ordering, has_next=request.before is not None, has_previous=more)
     return Page(items, ordering, has_next=more, has_previous=request.after is not None or request.skip > 0)

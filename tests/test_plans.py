@@ -13,7 +13,8 @@ from fastapi import Body, Cookie, Depends, FastAPI, Form, Header, Query, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from api.plans import MAX_QUERIES, MAX_QUERY_BYTES, NotPlannable, PlannedRoute, plan_of
+from api.plans import NotPlannable, PlannedRoute, plan_of
+from api.remembering import MAX_LENGTH, MAX_REMEMBERED
 from core.clock import now
 from tests.actors import Person
 
@@ -314,7 +315,7 @@ class TestRememberedQueries:
         assert first is not again
 
     async def test_what_is_long_is_made_anew(self) -> None:
-        query = b"name=" + b"a" * MAX_QUERY_BYTES
+        query = b"name=" + b"a" * MAX_LENGTH
         first, again = await self.asked(Frozen, query, query)
         assert first == again
         assert first is not again
@@ -326,7 +327,7 @@ class TestRememberedQueries:
         assert await self.asked(Number, b"number=x", b"number=x", b"number=7") == [None, None, Number(number=7)]
 
     async def test_no_more_than_so_many_are_remembered(self) -> None:
-        queries = [b"name=%d" % number for number in range(MAX_QUERIES + 1)]
+        queries = [b"name=%d" % number for number in range(MAX_REMEMBERED + 1)]
         first, *_, again = await self.asked(Frozen, *queries, queries[0])
         assert first == again
         assert first is not again

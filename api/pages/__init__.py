@@ -63,7 +63,7 @@ def _asset(request: Request, served: str, caching: str) -> Response:
     found = ASSETS.find(served)
     if found is None or not found.path.is_file():
         raise HTTPException(404, "There is no such asset.")
-    headers = {"Cache-Control": caching, "ETag": found.etag, "X-Content-Type-Options": "nosniff"}
+    headers = {"Cache-Control": caching, "ETag": found.etag}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")}
     if found.etag in known or "*" in known:
         return Response(status_code=304, headers=headers)

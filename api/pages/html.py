@@ -53,7 +53,6 @@ def page(
         status, policy = 503, None
     headers = {
         "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in (_POLICY | (policy or {})).items()),
-        "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "same-origin",
         "Cache-Control": "no-cache" if status == 200 else "no-store",

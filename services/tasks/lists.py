@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import partial
 
 from db.sessions import AnySelect, Session
+from db.statements import Bound
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, order_terms
 from services.prepared import parameter
@@ -56,13 +57,13 @@ async def page(
     position = position_of(ordering, request, values)
     shape = (session.dialect, question.shape, ordering.signature, request.backward)
 
-    async def run(kind: Hashable, build: Callable[[], AnySelect], rows: int) -> Sequence[TaskRecord]:
+    def first(rows: int, kind: Hashable, build: Callable[[], AnySelect]) -> Bound[TaskRecord]:
         statement = prepared((kind, *shape), build, TaskRecord)
-        return await session.all(statement(**values, rows=rows, most=rows + request.skip))
+        return statement(**values, rows=rows, most=rows + request.skip)
 
     if not (indexed and _is_dense(question.where)):
         build = partial(_sorted, partial(asked, question), ordering, request.backward, position)
-        return await run(("sorted", position), build, size)
+        return await session.all(first(size, ("sorted", position), build))
     merged = await merge(session, actor, values)
     if merged is None:
         return []
@@ -71,7 +72,7 @@ async def page(
     for stretch in stretches(session.dialect, ordering.key.nullable, position, request.backward):
         if len(found) < size:
             build = partial(stretch_of, session.dialect, merged, question, ordering, request.backward, stretch, without)
-            rows = await run((merged, stretch, without), build, size - len(found))
+            rows = await session.all(first(size - len(found), (merged, stretch, without), build))
             found += in_order(rows, ordering, request.backward, stretch) if session.dialect == "sqlite" else rows
     return found
 
