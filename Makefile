@@ -57,7 +57,7 @@ compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through 
 	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 tests/test_compiled_execution.py $(ARGS)
 
-bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (15 minutes)
+bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (20 minutes)
 	@$(PY) -m benchmarks $(ARGS)
 
 bench-scale: $(VENV)/.dev  ## What a request costs at 1,000 tasks and at 1,000,000: ARGS="--keep FOLDER" keeps the data
