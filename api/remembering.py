@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_REMEMBERED, MAX_LENGTH = 200, 500
 """How many results of a function are remembered, and of how long arguments: a request's line may have 64 kB."""
 
 
-def remembered(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, whose arguments are texts or bytes and whose results nobody changes, with the last ones kept."""
+def remembered(function: Callable[..., T]) -> Callable[..., T]:
+    """The function, whose results nobody changes, with the last ones kept."""
     known = lru_cache(maxsize=MAX_REMEMBERED)(function)
 
     @wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return (known if sum(map(len, args)) <= MAX_LENGTH else function)(*args, **kwargs)  # type: ignore[arg-type]
+    def call(*texts: str | bytes) -> T:
+        return (known if sum(map(len, texts)) <= MAX_LENGTH else function)(*texts)
 
     return call

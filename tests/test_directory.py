@@ -1,5 +1,7 @@
 """The directory finds the route that FastAPI's router would: the first one, in the order of their declaration."""
 
+from typing import Any
+
 import pytest
 from fastapi import APIRouter, FastAPI
 
@@ -13,9 +15,9 @@ def found(paths: list[str], path: str, *, root_path: str = "") -> tuple[str, dic
         router.get(declared)(lambda: None)
     app = FastAPI()
     include(app, [router], prefix="/api/v1")
-    scope = {"type": "http", "method": "GET", "path": path, "root_path": root_path}
+    scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "root_path": root_path}
     route = Directory(app, prefix="/api/v1").find(scope)
-    return None if route is None else (route.path.removeprefix("/api/v1"), scope["path_params"])  # type: ignore[return-value]
+    return None if route is None else (route.path.removeprefix("/api/v1"), scope["path_params"])
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ async def _build(state: State, client: httpx.AsyncClient) -> World:
         world.commands.append(command)
         return await run(command)
 
+    # the reader of this one database is listened to; mypy takes no other method
     state.database.reader.run = recorded  # type: ignore[method-assign]
     return world
 

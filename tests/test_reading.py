@@ -54,6 +54,7 @@ class TestStatements:
     async def test_fields_without_a_column_are_none(self, ada: Person, database: Database) -> None:
         async with database.reading() as session:
             by_name = Prepared(select(User.username.label("name")).where(User.id == ada.id), Named)
+            # what has no column is None, whatever its type
             assert await session.all(by_name()) == [Named(None, ada.username)]  # type: ignore[arg-type]
 
     async def test_tuples_come_as_they_are(self, ada: Person, database: Database) -> None:
