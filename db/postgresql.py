@@ -12,6 +12,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.postgresql_exchange import ConnectionLost, NotAnswered
 from db.postgresql_wire import Wire
 from db.sessions import Result
 from db.statements import Command, Commands
@@ -20,55 +21,91 @@ from db.statements import Command, Commands
 class _Pool:
     """Up to ``size`` connections, made when they are needed and kept.
 
-    Raises SQLAlchemy's ``DBAPIError`` and, where no connection is free for ``timeout`` seconds, ``TimeoutError``.
+    Whoever takes a connection holds a slot, which comes back with it: at once, or where somebody was cancelled, when
+    what is under way on it has ended in the database. Raises SQLAlchemy's ``DBAPIError`` and, where no connection is
+    free for ``timeout`` seconds, ``TimeoutError``.
     """
 
     def __init__(self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float) -> None:
-        self._arguments, self._dialect, self._timeout = dict(arguments), dialect, timeout
+        self._arguments, self.dialect, self._timeout = dict(arguments), dialect, timeout
+        self._size = self._free = size
         self._idle: list[Wire] = []
         self._slots = asyncio.Semaphore(size)
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @property
+    def free(self) -> int:
+        """How many connections could be taken now."""
+        return self._free
 
     async def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use, once what was given up has been cancelled."""
+        if self._settling:
+            await asyncio.wait(self._settling)
         idle, self._idle = self._idle, []
         for wire in idle:
             wire.close()
-
-    async def _acquire_slot(self) -> None:
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise PoolTimeout("no connection was free") from None
 
     async def _first_on(self, sql: str, values: Sequence[Any]) -> tuple[Wire, Result]:
         """A connection, on which a statement was run that may be repeated, and what that came to.
 
         Of a server that was started again, every connection is broken.
         """
-        while self._idle:
-            wire = self._idle.pop()
-            try:
-                return wire, await self._on(wire, sql, values)
-            except psycopg.OperationalError:
-                if not wire.closed:
-                    raise
-        wire = await Wire.connect(self._arguments)
-        return wire, await self._on(wire, sql, values)
-
-    async def _on(self, wire: Wire, sql: str, values: Sequence[Any]) -> Result:
+        await self._acquire_slot()
+        wire: Wire | None = None
         try:
-            return await wire.run(sql, values)
+            while self._idle:
+                wire = self._idle.pop()
+                try:
+                    return wire, await wire.run(sql, values)
+                except ConnectionLost as error:
+                    if isinstance(error, NotAnswered):
+                        raise
+                    wire = None
+            wire = await Wire.connect(self._arguments)
+            return wire, await wire.run(sql, values)
         except BaseException:
-            self._give_back(wire)
+            self.give_back(wire)
             raise
 
-    def _give_back(self, wire: Wire) -> None:
-        if not wire.closed:
+    def give_back(self, wire: Wire | None) -> None:
+        """End the use of a connection, and of its slot, or of a slot alone."""
+        if wire is not None and (wire.busy or wire.in_transaction):
+            task = asyncio.create_task(self._settle(wire))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+            return
+        if wire is not None and not wire.closed:
             self._idle.append(wire)
+        self._free += 1
+        self._slots.release()
+
+    async def _settle(self, wire: Wire) -> None:
+        """Give back a connection on which something is under way that nobody waits for."""
+        try:
+            await wire.settle()
+            if wire.in_transaction:
+                await wire.run("ROLLBACK")
+        except psycopg.Error:
+            wire.close()
+        finally:
+            if wire.busy or wire.in_transaction:
+                wire.close()
+            self.give_back(wire)
+
+    async def _acquire_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+        else:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._slots.acquire()
+            except TimeoutError:
+                raise PoolTimeout("no connection was free") from None
+        self._free -= 1
+
+    def _translated(self, error: psycopg.Error, sql: str) -> BaseException:
+        return translated(error, sql, self.dialect)
 
 
 class PostgresqlReader(_Pool):
@@ -76,15 +113,12 @@ class PostgresqlReader(_Pool):
 
     async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
         """The rows as the driver makes them."""
-        await self._acquire_slot()
         try:
             wire, result = await self._first_on(command.sql, command.values)
-            self._give_back(wire)
-            return result.rows
         except psycopg.Error as error:
-            raise translated(error, command.sql, self._dialect) from error
-        finally:
-            self._slots.release()
+            raise self._translated(error, command.sql) from error
+        self.give_back(wire)
+        return result.rows
 
 
 class PostgresqlWriter(_Pool):
@@ -92,25 +126,11 @@ class PostgresqlWriter(_Pool):
 
     async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":
         """A transaction on a connection of its own."""
-        await self._acquire_slot()
         try:
             wire, _ = await self._first_on("BEGIN", ())
         except psycopg.Error as error:
-            self._slots.release()
-            raise translated(error, "BEGIN", self._dialect) from error
-        except BaseException:
-            self._slots.release()
-            raise
+            raise self._translated(error, "BEGIN") from error
         return PostgresqlTransaction(wire, self)
-
-    def take_back(self, wire: Wire) -> None:
-        """The connection of a transaction that has ended."""
-        self._give_back(wire)
-        self._slots.release()
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._dialect
 
 
 class PostgresqlTransaction:
@@ -118,7 +138,6 @@ class PostgresqlTransaction:
 
     def __init__(self, wire: Wire, writer: PostgresqlWriter) -> None:
         self._wire, self._writer = wire, writer
-        self._open = True
         self._later: list[tuple[str, Sequence[Any]]] = []
 
     async def run(self, command: Command) -> Result:
@@ -147,19 +166,19 @@ class PostgresqlTransaction:
             raise translated(error, commands.sql, self._writer.dialect) from error
 
     async def commit(self) -> None:
-        """Keep what was written."""
+        """Keep what was written. Raises where nothing is kept, for a statement has failed before."""
         await self.run(Command("COMMIT", (), list))
-        self._open = False
 
     async def end(self) -> None:
         """Take back what was not committed, and give the connection back."""
+        wire = self._wire
         try:
-            if self._open and not self._wire.closed:
-                await self._wire.run("ROLLBACK")
+            if wire.in_transaction and not wire.busy:
+                await wire.run("ROLLBACK")
         except psycopg.Error:
-            self._wire.close()
+            wire.close()
         finally:
-            self._writer.take_back(self._wire)
+            self._writer.give_back(wire)
 
 
 def translated(error: psycopg.Error, sql: str, dialect: Dialect) -> BaseException:

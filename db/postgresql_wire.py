@@ -2,10 +2,9 @@
 
 psycopg makes a cursor, a query and a generator for every statement, and tells the event loop twice whom it waits for:
 100 µs. Here the loop is told once for each connection; values go as text, whose type the statement's casts say, and
-rows come back binary. What is rarer (connecting, many sets of values) is psycopg's.
+rows come back binary. What is rarer (connecting, cancelling, many sets of values) is psycopg's.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -13,46 +12,61 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from db.postgresql_exchange import MARGIN_SECONDS, STATEMENT_SECONDS, ConnectionLost, Exchange
 from db.sessions import Result
 
 PREPARE_AFTER = 2
 """A statement that a connection has seen as often is prepared: PostgreSQL parses and, as a rule, plans it no more."""
 MAX_PREPARED = 200
 MAX_SEEN = 1_000
+MANY = 500
+"""Sets of values that are sent in a row; they may take as long together as one statement."""
 _BINARY = 1
-_DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY, ExecStatus.PIPELINE_SYNC})
 _STALE = frozenset({"0A000", "26000"})
 """What a prepared statement fails with when a migration has changed its tables, or somebody has forgotten it."""
 
 
-class Wire:
-    """A connection in autocommit. Raises psycopg's errors; one who is cancelled closes it."""
+class StaleStatement(psycopg.OperationalError):
+    """A prepared statement that a migration has outdated, within a transaction, which has failed with it: another
+    attempt succeeds."""
+
+    sqlstate = "40001"
+
+
+class Wire(Exchange):
+    """A connection in autocommit. Raises psycopg's errors, ``ConnectionLost`` among them."""
 
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
-        self._connection = connection
-        self._pg = connection.pgconn
-        self._socket = self._pg.socket
-        self._loop = asyncio.get_running_loop()
+        super().__init__(connection)
         self._adapt = Transformer(connection)
         self._prepared: OrderedDict[str, bytes] = OrderedDict()
         self._seen: dict[str, int] = {}
         self._names = 0
-        self._results: list[PGresult] = []
-        self._answer: asyncio.Future[None] | None = None
-        self._closed = False
-        self._loop.add_reader(self._socket, self._on_readable)
 
     @classmethod
     async def connect(cls, arguments: dict[str, Any]) -> "Wire":
-        return cls(await AsyncConnection.connect(**arguments, autocommit=True))
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
+        """A new connection. Raises ``ConnectionLost`` where there is none to be had."""
+        try:
+            connection = await AsyncConnection.connect(**arguments, autocommit=True)
+        except (psycopg.OperationalError, OSError) as error:
+            raise ConnectionLost(str(error)) from error
+        try:
+            wire = cls(connection)
+        except BaseException:
+            connection.pgconn.finish()
+            raise
+        try:
+            # in milliseconds; 0 for no limit
+            found = await wire.run("SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'")
+        except BaseException:
+            wire.close()
+            raise
+        wire._limit = (found.rows[0][0] / 1000 or STATEMENT_SECONDS) + MARGIN_SECONDS
+        return wire
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Result:
         """What a statement comes to, with values for ``$1``, ``$2`` and so on."""
@@ -65,7 +79,7 @@ class Wire:
                 raise
             await self._forget(sql)
             if self._pg.transaction_status != TransactionStatus.IDLE:
-                raise
+                raise StaleStatement(str(error)) from error
             return await self._run(sql, None, given)
 
     async def run_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> Result:
@@ -78,58 +92,62 @@ class Wire:
             self._adapt.dump_sequence(values, [PyFormat.TEXT] * len(values)) if values else None
             for _, values in statements
         ]
-        if self._closed:
-            raise psycopg.OperationalError("the connection is closed")
-        self._pg.enter_pipeline_mode()
+        self._begin()
         try:
+            self._pg.enter_pipeline_mode()
             for (sql, _), name, values in zip(statements, names, given, strict=True):
                 self._send(sql, name, values)
             self._pg.pipeline_sync()
-            result = self._result_of(await self._answered())
+        except psycopg.Error as error:
+            raise self._lost(error) from error
+        try:
+            return self._result_of(await self._answered(), statements[-1][0])
         except psycopg.Error as error:
             if error.sqlstate in _STALE:
                 for sql, _ in statements:
                     self._prepared.pop(sql, None)
+                raise StaleStatement(str(error)) from error
             raise
         finally:
-            if not self._closed:
-                self._pg.exit_pipeline_mode()
-        return result
+            self._leave_pipeline()
 
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]], *, returning: bool) -> Result:
         """What a statement comes to for each of many sets of values, sent in a row."""
+        self._refuse_closed()
         found: list[Any] = []
+        touched = 0
         self._loop.remove_reader(self._socket)  # psycopg waits by itself
         try:
             async with AsyncRawCursor(self._connection) as cursor:
-                await cursor.executemany(sql, rows, returning=returning)
-                more = returning
-                while more:
-                    found += await cursor.fetchall()
-                    more = bool(cursor.nextset())
-                return Result(found, len(found) if returning else max(cursor.rowcount, 0))
+                for start in range(0, len(rows), MANY):
+                    timer = self._loop.call_later(self._limit, self._hang_up)
+                    try:
+                        await cursor.executemany(sql, rows[start : start + MANY], returning=returning)
+                    finally:
+                        timer.cancel()
+                    more = returning
+                    while more:
+                        found += await cursor.fetchall()
+                        more = bool(cursor.nextset())
+                    touched += max(cursor.rowcount, 0)
+            return Result(found, len(found) if returning else touched)
         except BaseException as error:
+            if self._pg.status != ConnStatus.OK and isinstance(error, psycopg.Error):
+                raise self._lost(error) from error
             if not isinstance(error, psycopg.Error):
-                self.close()  # what it is doing is not known
+                self.close()  # psycopg has cancelled it; what else it was doing is not known
             raise
         finally:
-            if self._pg.status != ConnStatus.OK:
-                self.close()
-            elif not self._closed:
+            if not self._closed:
                 self._loop.add_reader(self._socket, self._on_readable)
 
-    def close(self) -> None:
-        """Close it, whatever it is doing."""
-        if not self._closed:
-            self._closed = True
-            self._loop.remove_reader(self._socket)
-            self._pg.finish()
-
     async def _run(self, sql: str, name: bytes | None, given: Any) -> Result:
-        if self._closed:
-            raise psycopg.OperationalError("the connection is closed")
-        self._send(sql, name, given)
-        return self._result_of(await self._answered())
+        self._begin()
+        try:
+            self._send(sql, name, given)
+        except psycopg.Error as error:
+            raise self._lost(error) from error
+        return self._result_of(await self._answered(), sql)
 
     def _send(self, sql: str, name: bytes | None, given: Any) -> None:
         if name is None:
@@ -137,63 +155,14 @@ class Wire:
         else:
             self._pg.send_query_prepared(name, given, result_format=_BINARY)
 
-    def _result_of(self, result: PGresult) -> Result:
+    def _result_of(self, result: PGresult, sql: str) -> Result:
         if result.status != ExecStatus.TUPLES_OK:
+            if sql == "COMMIT" and result.command_status == b"ROLLBACK":
+                # to the server that is no error, where a statement has failed before (COMMIT, "Notes")
+                raise InFailedSqlTransaction("COMMIT of a transaction in which a statement had failed")
             return Result((), result.command_tuples or 0)
         self._adapt.set_pgresult(result)
         return Result(self._adapt.load_rows(0, result.ntuples, tuple), result.command_tuples or 0)
-
-    async def _answered(self) -> PGresult:
-        """The result of what was sent. Raises where it is an error."""
-        self._results = []
-        self._answer = self._loop.create_future()
-        try:
-            while self._pg.flush():
-                await self._writable()
-            await self._answer
-        except asyncio.CancelledError:
-            self.close()  # nobody waits for it any more; what it is doing is not known
-            raise
-        finally:
-            self._answer = None
-        if not self._results or self._pg.status != ConnStatus.OK:
-            message = self._pg.get_error_message()
-            self.close()
-            raise psycopg.OperationalError(message)
-        for result in self._results:
-            if result.status not in _DONE:
-                raise error_from_result(result)
-        return next(result for result in reversed(self._results) if result.status != ExecStatus.PIPELINE_SYNC)
-
-    async def _writable(self) -> None:
-        ready = asyncio.Event()
-        self._loop.add_writer(self._socket, ready.set)
-        try:
-            await ready.wait()
-        finally:
-            self._loop.remove_writer(self._socket)
-
-    def _on_readable(self) -> None:
-        try:
-            self._pg.consume_input()
-            if self._answer is None:  # a notice, or the server's end
-                if self._pg.status != ConnStatus.OK:
-                    self.close()
-                return
-            while not self._pg.is_busy():
-                result = self._pg.get_result()
-                if result is not None:
-                    self._results.append(result)
-                # in a pipeline None ends one statement's results, and the mark that was sent last ends all
-                last = ExecStatus.PIPELINE_SYNC if self._pg.pipeline_status else None
-                if last == (result and result.status):
-                    if not self._answer.done():
-                        self._answer.set_result(None)
-                    return
-        except psycopg.Error as error:
-            self.close()
-            if self._answer is not None and not self._answer.done():
-                self._answer.set_exception(error)
 
     async def _name(self, sql: str) -> bytes | None:
         """What the statement is prepared as, if it is."""
@@ -215,9 +184,11 @@ class Wire:
             await self._forget(next(iter(self._prepared)))
         self._names += 1
         name = b"t%d" % self._names
-        if self._closed:
-            raise psycopg.OperationalError("the connection is closed")
-        self._pg.send_prepare(name, sql.encode())
+        self._begin()
+        try:
+            self._pg.send_prepare(name, sql.encode())
+        except psycopg.Error as error:
+            raise self._lost(error) from error
         await self._answered()
         self._prepared[sql] = name
         return name
@@ -226,5 +197,4 @@ class Wire:
         """Deallocate a prepared statement; within a transaction that has failed, the server's copy stays."""
         name = self._prepared.pop(sql)
         if self._pg.transaction_status != TransactionStatus.INERROR:
-            self._pg.send_query_params(b"DEALLOCATE " + name, None)
-            await self._answered()
+            await self._run(f"DEALLOCATE {name.decode()}", None, None)

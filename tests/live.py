@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from types import TracebackType
+from typing import Literal
 
 import uvicorn
 
@@ -18,7 +19,7 @@ STOP_SECONDS = 10
 class LiveServer:
     """uvicorn with the options of ``make run``, in a thread: a test may look into the application that it serves."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, loop: Literal["auto", "uvloop", "asyncio"] = "auto") -> None:
         self.app = create_app(settings)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -26,6 +27,7 @@ class LiveServer:
         self.base_url = f"http://{host}:{port}"
         config = uvicorn.Config(
             self.app,
+            loop=loop,
             log_level="critical",
             access_log=False,
             server_header=False,
