@@ -10,6 +10,7 @@ from db.engine import Database
 from services.authentication import Authenticator
 from services.feed import Feed
 from services.rate_limits import RateLimits
+from services.readiness import Readiness
 from services.sessions import Security
 
 
@@ -22,6 +23,7 @@ class State:
     security: Security
     authenticator: Authenticator
     feed: Feed
+    readiness: Readiness
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "State":
@@ -46,4 +48,5 @@ class State:
             ),
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
-        return cls(settings, database, security, Authenticator(database, tokens, server_key=key), Feed(database))
+        authenticator = Authenticator(database, tokens, server_key=key)
+        return cls(settings, database, security, authenticator, Feed(database), Readiness(database))

@@ -18,8 +18,9 @@ from sqlalchemy import Dialect, make_url
 
 from benchmarks import data, rows
 from benchmarks.rows import PROJECTS, Row
-from db.engine import Database, normalise_url
+from db.engine import Database
 from db.models import Base, Comment, CommentText, Event, Task, TaskAssignee, TaskTag, TaskText
+from db.urls import normalise_url
 
 BATCH = 10_000
 RARE = 20

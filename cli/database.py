@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import typer
-from alembic.script import ScriptDirectory
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import column, select, table
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-import db
 from core.passwords import PasswordHasher
 from core.settings import Settings
+from db import revisions
 from db.engine import Database
 from services.errors import TandemError, from_database
 
@@ -95,12 +93,10 @@ async def _work(database: Database, work: Callable[[Database], Awaitable[T]]) ->
 
 
 async def _check_migrated(database: Database) -> None:
-    newest = ScriptDirectory(str(Path(db.__file__).parent / "migrations")).get_current_head()
-    versions = table("alembic_version", column("version_num"))
     async with database.reading() as session:
-        current = await session.scalar(select(versions.c.version_num))
-    if current != newest:
-        fail(f"The database is at revision {current or 'none'}, this program needs {newest}: {MIGRATE}")
+        current = await revisions.current(session)
+    if current != revisions.NEWEST:
+        fail(f"The database is at revision {current or 'none'}, this program needs {revisions.NEWEST}: {MIGRATE}")
 
 
 def _is_missing_table(error: DBAPIError) -> bool:

@@ -1,15 +1,13 @@
-"""The database: its URL, its connections, and units of work on it."""
+"""The database: its connections, and units of work on it."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import orjson
-from sqlalchemy import URL, Dialect, FromClause, make_url, text
+from sqlalchemy import Dialect, FromClause, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
-from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import DeclarativeBase
 
 from db.sessions import DialectName, Observe, Reader, ReadingSession, Session, Writer, WritingSession
@@ -17,39 +15,7 @@ from db.sqlite import SqliteReader
 from db.sqlite_writer import SqliteWriter
 from db.statements import Compiler
 from db.trigrams import SEARCH_INDEXES
-
-_SEVERAL_HOSTS = re.compile(
-    r"(?P<before>postgresql://(?:[^/@]*@)?)(?P<hosts>[^/@?,]+(?:,[^/@?,]+)+)(?P<after>(?:[/?].*)?)"
-)
-
-
-def normalise_url(url: str) -> URL:
-    """The URL as users write it, with the driver this server uses.
-
-    ``sqlite:///file`` and ``postgresql://…`` (or ``postgres://…``, with several hosts too) work unchanged. Raises
-    ``ValueError`` for another database, and for SQLite in memory, which several connections cannot share.
-    """
-    if url.startswith("postgres://"):
-        url = url.replace("postgres://", "postgresql://", 1)
-    hosts: tuple[str, ...] = ()
-    if (match := _SEVERAL_HOSTS.fullmatch(url)) is not None and ":" in match["hosts"]:
-        # libpq's own form; SQLAlchemy wants the hosts in the query
-        hosts = tuple(host if ":" in host else f"{host}:5432" for host in match["hosts"].split(","))
-        url = match["before"] + match["after"]
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError("DATABASE_URL is no URL: use sqlite:///… or postgresql://…") from None
-    backend = parsed.get_backend_name()
-    if backend == "sqlite":
-        if not parsed.database or ":memory:" in parsed.database:
-            raise ValueError("DATABASE_URL: SQLite needs a file, e.g. sqlite:///./tandem.db")
-        return parsed.set(drivername="sqlite+aiosqlite")
-    if backend == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-        return parsed.update_query_dict({"host": hosts}) if hosts else parsed
-    raise ValueError(f"DATABASE_URL: {backend} is not supported; use sqlite:///… or postgresql://…")
-
+from db.urls import connect_arguments, normalise_url
 
 _ANALYZE_SQLITE = (
     # all at once what the server else merges bit by bit (``db/sqlite_upkeep.py``)
@@ -106,9 +72,9 @@ class Database:
         else:
             from db.postgresql import PostgresqlReader, PostgresqlWriter  # the driver takes 90 ms and 8 MB to import
 
-            arguments = {**self.sql.create_connect_args(self.url)[1], "options": _POSTGRESQL_OPTIONS}
+            arguments = connect_arguments(self.url, self.sql)
             reader = PostgresqlReader(arguments, self.sql, size=pool_size, timeout=pool_timeout)
-            writer = PostgresqlWriter(arguments, self.sql, size=pool_size, timeout=pool_timeout)
+            writer = PostgresqlWriter(arguments, self.sql, size=pool_size, timeout=pool_timeout, reader=reader)
         self.reader, self.writer = reader, writer
         self._compiler = Compiler(self.sql)
         self.reads: Session = ReadingSession(self.dialect, reader, self._compiler, self.observers)
@@ -156,7 +122,3 @@ class _SqliteCompiler(SQLiteCompiler):
 
     def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
         return text
-
-
-# jit: compiling a statement takes longer than what it saves on the longest of ours (0.2 of 0.4 s)
-_POSTGRESQL_OPTIONS = "-c timezone=UTC -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c jit=off"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -28,10 +29,11 @@ class _Pool:
 
     def __init__(self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float) -> None:
         self._arguments, self.dialect, self._timeout = dict(arguments), dialect, timeout
-        self._size = self._free = size
+        self._free = size
         self._idle: list[Wire] = []
         self._slots = asyncio.Semaphore(size)
         self._settling: set[asyncio.Task[None]] = set()
+        self._generation = 0
 
     @property
     def free(self) -> int:
@@ -42,6 +44,13 @@ class _Pool:
         """Close the connections that are not in use, once what was given up has been cancelled."""
         if self._settling:
             await asyncio.wait(self._settling)
+        idle, self._idle = self._idle, []
+        for wire in idle:
+            wire.close()
+
+    def renew(self) -> None:
+        """Use no connection again that was made until now: they may lead to a server that is the primary no more."""
+        self._generation += 1
         idle, self._idle = self._idle, []
         for wire in idle:
             wire.close()
@@ -62,7 +71,9 @@ class _Pool:
                     if isinstance(error, NotAnswered):
                         raise
                     wire = None
+            generation = self._generation
             wire = await Wire.connect(self._arguments)
+            wire.generation = generation
             return wire, await wire.run(sql, values)
         except BaseException:
             self.give_back(wire)
@@ -75,7 +86,9 @@ class _Pool:
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
             return
-        if wire is not None and not wire.closed:
+        if wire is not None and wire.generation != self._generation:
+            wire.close()
+        elif wire is not None and not wire.closed:
             self._idle.append(wire)
         self._free += 1
         self._slots.release()
@@ -124,6 +137,19 @@ class PostgresqlReader(_Pool):
 class PostgresqlWriter(_Pool):
     """Begins transactions."""
 
+    def __init__(
+        self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float, reader: PostgresqlReader
+    ) -> None:
+        super().__init__(arguments, dialect, size=size, timeout=timeout)
+        self._reader = reader
+
+    def leave(self, wire: Wire) -> None:
+        """Turn away from a server that takes no writes: where there are several hosts, another one may be it now."""
+        wire.close()
+        if "," in str(self._arguments.get("host", "")):
+            self.renew()
+            self._reader.renew()
+
     async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":
         """A transaction on a connection of its own."""
         try:
@@ -148,7 +174,7 @@ class PostgresqlTransaction:
                 return await self._wire.run_all(statements)
             return await self._wire.run(command.sql, command.values)
         except psycopg.Error as error:
-            raise translated(error, command.sql, self._writer.dialect) from error
+            raise self._failed(error, command.sql) from error
 
     async def later(self, command: Command) -> None:
         """Send a statement together with the next one, or with COMMIT."""
@@ -163,7 +189,7 @@ class PostgresqlTransaction:
             returning = " RETURNING " in commands.sql
             return await self._wire.run_many(commands.sql, commands.values, returning=returning)
         except psycopg.Error as error:
-            raise translated(error, commands.sql, self._writer.dialect) from error
+            raise self._failed(error, commands.sql) from error
 
     async def commit(self) -> None:
         """Keep what was written. Raises where nothing is kept, for a statement has failed before."""
@@ -179,6 +205,11 @@ class PostgresqlTransaction:
             wire.close()
         finally:
             self._writer.give_back(wire)
+
+    def _failed(self, error: psycopg.Error, sql: str) -> BaseException:
+        if isinstance(error, ReadOnlySqlTransaction):
+            self._writer.leave(self._wire)
+        return translated(error, sql, self._writer.dialect)
 
 
 def translated(error: psycopg.Error, sql: str, dialect: Dialect) -> BaseException:

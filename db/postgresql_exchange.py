@@ -27,7 +27,7 @@ from psycopg.pq.abc import PGresult
 logger = logging.getLogger("tandem.database")
 
 STATEMENT_SECONDS = 30.0
-"""How long a statement may run where the server sets no limit (``statement_timeout``)."""
+"""How long a statement may take where the server has been told to set no limit (``statement_timeout = 0``)."""
 MARGIN_SECONDS = 5.0
 TICK_SECONDS = 0.25
 GRACE_SECONDS = 0.02

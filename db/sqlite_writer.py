@@ -27,6 +27,16 @@ IDLE_SECONDS = 0.01
 """After a COMMIT; those that come in a bundle come sooner."""
 
 
+class RolledBack(sqlite3.OperationalError):
+    """SQLite has rolled the transaction back by itself, as it does where the disk is full or cannot be read."""
+
+    sqlite_errorcode = sqlite3.SQLITE_ABORT_ROLLBACK
+    sqlite_errorname = "SQLITE_ABORT_ROLLBACK"
+
+    def __init__(self) -> None:
+        super().__init__("SQLite has rolled the transaction back")
+
+
 class _Waiting(NamedTuple):
     """Somebody who waits for a turn."""
 
@@ -86,7 +96,7 @@ class SqliteWriter:
         and then it is to be taken back."""
         assert self._connection is not None  # noqa: S101 - it has had its turn
         if not self._connection.in_transaction:
-            raise sqlite3.OperationalError("SQLite has rolled the transaction back")
+            raise RolledBack
         if joined is not None:
             self._connection.keep_part()
         group = self._group = self._group or _Group()
@@ -146,7 +156,7 @@ class SqliteWriter:
                 elif self._group is None:
                     connection.rollback()
                 elif not connection.in_transaction:
-                    raise sqlite3.OperationalError("SQLite has rolled the transaction back")
+                    raise RolledBack
         except sqlite3.Error as error:
             self._failed(error)
         else:

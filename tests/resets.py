@@ -40,6 +40,8 @@ class ResettingProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._moving = asyncio.Event()
+        self._moving.set()
         user = parts.netloc.rpartition("@")[0]
         self._rest = parts, f"{user}@" if user else ""
         self.url = ""
@@ -47,6 +49,14 @@ class ResettingProxy:
     def reset(self, seconds: float = 0.0) -> int:
         """Reset every connection, both ways, after nothing was forwarded for so long. Returns how many there were."""
         return asyncio.run_coroutine_threadsafe(self._reset(seconds), self._loop).result()
+
+    def freeze(self) -> None:
+        """Forward nothing any more, and answer nothing, on connections that are there and on new ones."""
+        self._loop.call_soon_threadsafe(self._moving.clear)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._loop.call_soon_threadsafe(self._moving.set)
 
     def __enter__(self) -> "ResettingProxy":
         self._thread.start()
@@ -58,16 +68,23 @@ class ResettingProxy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.reset()
-        assert self._server is not None
-        self._loop.call_soon_threadsafe(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join()
+        self._loop.close()
 
     async def _start(self) -> int:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
+
+    async def _stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        await self._reset(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.sleep(0.01)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(*self._upstream)
@@ -80,6 +97,7 @@ class ResettingProxy:
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
+                await self._moving.wait()
                 target.write(data)
         self._writers.discard(target)
         target.close()

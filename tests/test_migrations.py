@@ -14,8 +14,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
-from db.engine import Database, normalise_url
+from db.engine import Database
 from db.models.base import Base
+from db.urls import normalise_url
 from tests.conftest import ROOT, migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database

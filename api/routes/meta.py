@@ -1,10 +1,9 @@
 from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
-from api.dependencies import AppState, Caller, Reading
+from api.dependencies import AppState, Caller
 from api.media_types import StrictRoute
 from api.metrics import Metrics
 from api.pages import home_page
@@ -50,9 +49,9 @@ async def get_health() -> Health:
 
 
 @router.get("/health/ready", response_model=Health)
-async def get_readiness(session: Reading) -> Health:
-    """Whether the database answers too: 503 while it does not."""
-    await session.scalar(text("SELECT 1"))
+async def get_readiness(state: AppState) -> Health:
+    """Whether the server can serve: 503 while its database is away, not migrated, or takes no writes within 2 s."""
+    await state.readiness.require()
     return Health(status="healthy")
 
 

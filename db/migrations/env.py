@@ -9,8 +9,8 @@ from sqlalchemy import Connection, event, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from db import types
-from db.engine import normalise_url
 from db.models import Base
+from db.urls import normalise_url
 
 
 def database_url() -> str:

@@ -1,0 +1,49 @@
+"""Whether the server can serve: what a load balancer asks, again and again."""
+
+import asyncio
+import time
+
+from db import revisions
+from db.engine import Database
+from services.errors import Unavailable, from_database
+
+LIMIT_SECONDS = 2.0
+"""How long the database may take to answer; a worker that cannot write in that time is not ready."""
+REMEMBERED_SECONDS = 1.0
+"""Anybody may ask: the answer is found once for all who ask within so long."""
+
+
+class Readiness:
+    """What is known of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = asyncio.Lock()
+        self._until = 0.0
+        self._reason: str | None = None
+
+    async def require(self) -> None:
+        """Raises ``Unavailable`` with the reason, unless the database is there, migrated, and takes writes.
+
+        It takes a turn for writing, as a request does, so that it knows of a pool in which there is none to be had.
+        """
+        async with self._lock:
+            if time.monotonic() >= self._until:
+                self._reason = await self._look()
+                self._until = time.monotonic() + REMEMBERED_SECONDS
+        if self._reason is not None:
+            raise Unavailable(self._reason)
+
+    async def _look(self) -> str | None:
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS), self._database.writing() as session:
+                revision = await revisions.current(session)
+                if not revisions.suffices(revision):
+                    return f"The database is at revision {revision or 'none'}: it has to be migrated"
+                return None if await revisions.takes_writes(session) else "The database takes no writes"
+        except TimeoutError:
+            return f"The database did not take a write in {LIMIT_SECONDS:g} s"
+        except Exception as error:
+            if (known := from_database(error)) is None:
+                raise
+            return known.message
