@@ -144,10 +144,11 @@ class PostgresqlWriter(_Pool):
         self._reader = reader
 
     def leave(self, wire: Wire) -> None:
-        """Turn away from a server that takes no writes: where there are several hosts, another one may be it now."""
+        """Turn away from a server that takes no writes: where there are several hosts, another one may be it now, and
+        what was the primary is read no more."""
         wire.close()
+        self.renew()
         if "," in str(self._arguments.get("host", "")):
-            self.renew()
             self._reader.renew()
 
     async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":

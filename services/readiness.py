@@ -25,7 +25,8 @@ class Readiness:
     async def require(self) -> None:
         """Raises ``Unavailable`` with the reason, unless the database is there, migrated, and takes writes.
 
-        It takes a turn for writing, as a request does, so that it knows of a pool in which there is none to be had.
+        It takes a turn for reading and one for writing, as requests do, so that it knows of a pool in which there is
+        none to be had.
         """
         async with self._lock:
             if time.monotonic() >= self._until:
@@ -36,13 +37,15 @@ class Readiness:
 
     async def _look(self) -> str | None:
         try:
-            async with asyncio.timeout(LIMIT_SECONDS), self._database.writing() as session:
-                revision = await revisions.current(session)
+            async with asyncio.timeout(LIMIT_SECONDS):
+                revision = await revisions.current(self._database.reads)
                 if not revisions.suffices(revision):
                     return f"The database is at revision {revision or 'none'}: it has to be migrated"
-                return None if await revisions.takes_writes(session) else "The database takes no writes"
+                async with self._database.writing() as session:
+                    await revisions.write(session)
+                return None
         except TimeoutError:
-            return f"The database did not take a write in {LIMIT_SECONDS:g} s"
+            return f"The database did not take a write within {LIMIT_SECONDS:g} s"
         except Exception as error:
             if (known := from_database(error)) is None:
                 raise

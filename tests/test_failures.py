@@ -1,6 +1,7 @@
 """What both doors say when something is refused, unavailable or broken, and that they say no more."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -239,6 +240,12 @@ async def _lose_connection(session: Session, *_: object, **_options: Any) -> Non
     await session.scalar(text("SELECT 1"))
 
 
+def _locked() -> OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return OperationalError("UPDATE", {}, error)
+
+
 class TestDatabase:
     @on_postgresql  # fast reads on SQLite need no connection; of slow ones, see test_reading.py
     @on_both_doors
@@ -299,8 +306,7 @@ class TestDatabase:
     async def test_lock_that_is_never_released_is_unavailable(
         self, ada: Person, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        locked = OperationalError("UPDATE", {}, Exception("database is locked"))
-        monkeypatch.setattr(queries, "list_", _breaks(locked))
+        monkeypatch.setattr(queries, "list_", _breaks(_locked()))
 
         result = await LIST.on(door, ada)
         assert (result.status, result.code) == (503, "UNAVAILABLE")
@@ -309,7 +315,7 @@ class TestDatabase:
         self, ada: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = await ada.task()
-        monkeypatch.setattr(queries, "by_ref", _breaks(OperationalError("", {}, Exception("database is locked"))))
+        monkeypatch.setattr(queries, "by_ref", _breaks(_locked()))
         answer: Answer = await ada.gql(
             'query($id: ID!) { task(id: $id) { title } taskByRef(ref: "X-1") { title } }', {"id": task["node_id"]}
         )
