@@ -21,7 +21,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -65,6 +65,26 @@ def postgres_server() -> Iterator[str | None]:
     if binaries is None:
         yield None
         return
+    with _postgres_of_our_own(binaries) as dsn:
+        yield dsn
+
+
+@contextmanager
+def tls_postgres_server(certificate: bytes, key: bytes) -> Iterator[str | None]:
+    """As ``postgres_server``, of a server that is always our own, and takes no connection over TCP without TLS.
+
+    None where there is no PostgreSQL on this machine.
+    """
+    binaries = _postgres_binaries()
+    if binaries is None:
+        yield None
+        return
+    with _postgres_of_our_own(binaries, {"server.crt": certificate, "server.key": key}) as dsn:
+        yield dsn
+
+
+@contextmanager
+def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None) -> Iterator[str]:
     with _scratch_directory("tandem-postgres-") as directory:
         data, port, password = directory / "data", _free_port(), secrets.token_urlsafe(24)
         password_file = directory / "password"
@@ -84,6 +104,14 @@ def postgres_server() -> Iterator[str | None]:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
         with (data / "postgresql.conf").open("a") as conf:
             conf.write(POSTGRES_CONF.format(port=port))
+            if tls:
+                conf.write("ssl = on\n")
+        for name, content in (tls or {}).items():
+            (data / name).write_bytes(content)
+            (data / name).chmod(0o600)
+            shutil.chown(data / name, data.owner(), data.group())
+        if tls:
+            (data / "pg_hba.conf").write_text("hostssl all all all password\n")
         dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
         # SIGQUIT: stop at once, without the checkpoint that would write out what is about to be deleted.
