@@ -14,6 +14,7 @@ from starlette.responses import Response
 from core import context
 from services import errors
 from services.errors import Problem, TandemError
+from services.failures import from_database
 
 logger = logging.getLogger("tandem.errors")
 
@@ -149,7 +150,7 @@ async def on_value_error(request: Request, error: Exception) -> Response:
 
 async def on_unexpected(_request: Request, error: Exception) -> Response:
     """Whatever else happens says nothing of itself but the request id."""
-    known = errors.from_database(error)
+    known = from_database(error)
     if known is not None:
         logger.warning("database unavailable", exc_info=error)
         return from_error(known)

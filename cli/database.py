@@ -15,7 +15,8 @@ from core.passwords import PasswordHasher
 from core.settings import Settings
 from db import revisions
 from db.engine import Database
-from services.errors import TandemError, from_database
+from services.errors import TandemError
+from services.failures import from_database
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ from core import context
 from graphql_schema.variables import argument_pointer
 from services import errors
 from services.errors import Problem, TandemError
+from services.failures import from_database
 
 logger = logging.getLogger("tandem.errors")
 
@@ -61,7 +62,7 @@ def _explain(error: GraphQLError, default_code: str, places: Mapping[str, str]) 
         and not isinstance(original, (TandemError, GraphQLError))
         and isinstance(original, Exception)
     ):
-        known = errors.from_database(original)
+        known = from_database(original)
         if known is None:
             logger.error("unexpected error in a resolver", exc_info=original)
             return GENERIC, {"code": "INTERNAL_SERVER_ERROR"}

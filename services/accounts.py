@@ -8,9 +8,9 @@ from core.passwords import PasswordHasher
 from db.engine import Database
 from db.models import User
 from db.sessions import Session
-from services import events
+from services import events, failures
 from services.actors import ALL_SCOPES, Actor
-from services.errors import Conflict, NotFound, Problem
+from services.errors import Conflict, NotFound
 from services.inputs import Input
 from services.users import commands, queries
 from services.users.models import Email, Password, UserAdminUpdate, UserCreate, UserRecord
@@ -63,15 +63,15 @@ async def claim(
         user = await by_username(session, username)
         taken = await session.scalar(select(User.id).where(User.email == data.email, User.id != user.id))
         if taken is not None:
-            raise _email_taken()
+            raise failures.taken("/email", message="The e-mail address is taken")
         try:
             claimed = await session.execute(
                 update(User)
                 .where(User.id == user.id, User.password_hash.is_(None))
                 .values(email=data.email, password_hash=password_hash, updated_at=now())
             )
-        except IntegrityError:
-            raise _email_taken() from None
+        except IntegrityError as error:
+            raise failures.explain(error) or error from None
         if not claimed:
             raise Conflict(f"The account {user.username} has a password already: it was claimed, or never imported")
         # that there is an address is recorded; addresses are not kept in the log
@@ -94,7 +94,3 @@ async def by_username(session: Session, username: str) -> UserRecord:
     if row is None:
         raise NotFound(f"Account {username}")
     return UserRecord._make(row)
-
-
-def _email_taken() -> Conflict:
-    return Conflict("The e-mail address is taken", errors=[Problem("/email", "is taken", "taken")])

@@ -29,8 +29,9 @@ from services.pagination import (
     pages_statement,
 )
 from services.projects.models import ProjectRecord, Role
-from services.projects.queries import among_visible, require
+from services.projects.queries import among_visible, require_writable
 from services.tasks import queries as tasks
+from services.tasks.changes import hold_task
 from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord
 from services.users.models import UserSummary
@@ -148,8 +149,8 @@ async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> M
 async def create(session: Session, actor: Actor, task_id: int, data: CommentCreate) -> CommentRecord:
     """Write a comment. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)
-    task = await tasks.get(session, actor, task_id)
-    await require(session, actor, task.project_id, Role.MEMBER)
+    task, project = await hold_task(session, actor, task_id)
+    require_writable(project, Role.MEMBER)
     row = await session.one(
         insert(Comment)
         .values(task_id=task_id, author_id=actor.user_id, body=data.body, created_at=now())
@@ -213,13 +214,18 @@ async def _lock(
     session: Session, actor: Actor, comment_id: int, task_id: int | None
 ) -> tuple[CommentRecord, TaskRecord, ProjectRecord]:
     actor.require(Scope.TASKS_WRITE)
-    row = await session.first(visible(actor).where(Comment.id == comment_id).with_for_update(of=Comment))
-    if row is None or (task_id is not None and row.task_id != task_id):
+    of_task = await session.scalar(select(Comment.task_id).where(Comment.id == comment_id))
+    if of_task is None or task_id not in (None, of_task):
         raise NotFound("Comment")
-    comment = CommentRecord._make(row)
-    task = await tasks.get(session, actor, comment.task_id)
-    project = await require(session, actor, task.project_id, Role.MEMBER)
-    return comment, task, project
+    try:
+        task, project = await hold_task(session, actor, of_task)
+    except NotFound:
+        raise NotFound("Comment") from None
+    row = await session.first(visible(actor).where(Comment.id == comment_id).with_for_update(of=Comment))
+    if row is None:
+        raise NotFound("Comment")
+    require_writable(project, Role.MEMBER)
+    return CommentRecord._make(row), task, project
 
 
 async def _record(

@@ -17,14 +17,11 @@ that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never s
 """
 
 import re
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,64 +215,3 @@ def reword(message: str, type: str) -> tuple[str, str]:
 def to_pointer(location: Iterable[str | int]) -> str:
     """A pydantic location as a JSON Pointer."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
-
-
-_UNAVAILABLE_CLASSES = frozenset({"08", "28", "3D", "3F", "53", "57", "58"})
-"""SQLSTATE's first two characters: no connection, no admission, no such database or schema, lack of resources,
-intervention of an operator (a time limit too), failures outside of PostgreSQL."""
-_UNAVAILABLE_STATES = frozenset(
-    {
-        "25006",  # read-only for a while: a standby, maintenance
-        "25P03",  # idle in a transaction for too long
-        "25P04",  # a transaction for too long
-        "40001",  # could not be done beside others, or a migration came in between
-        "40P01",  # deadlock
-        "42501",  # the role may not
-        "42703",  # no such column, table or function: not migrated to this version
-        "42883",
-        "42P01",
-        "55P03",  # a lock could not be had
-        "XX001",  # damaged data, or a damaged index
-        "XX002",
-    }
-)
-_UNAVAILABLE_SQLITE = frozenset(
-    {
-        sqlite3.SQLITE_ABORT,
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_SCHEMA,
-    }
-)
-_NOT_MIGRATED = re.compile("no such (?:table|column)|has no column named")
-"""SQLite has no code of its own for that."""
-
-
-def from_database(error: Exception) -> TandemError | None:
-    """What a database failure means for the caller; None where it is a defect of ours.
-
-    A database that cannot do what it is asked for now, whatever the reason, is no defect: it has been away, full,
-    read-only, locked or not migrated, and the same call may succeed later. See PostgreSQL's appendix A for SQLSTATE.
-    """
-    if isinstance(error, PoolTimeout):
-        return Unavailable("The server is busy: no database connection was free")
-    if not isinstance(error, DBAPIError):
-        return None
-    state = getattr(error.orig, "sqlstate", None) or ""
-    if state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES:
-        return Unavailable()
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code is not None and (code & 0xFF in _UNAVAILABLE_SQLITE or _NOT_MIGRATED.search(str(error.orig))):
-        return Unavailable()
-    return None

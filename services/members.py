@@ -8,7 +8,6 @@ from pydantic import Field
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
-from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from db.models import Membership, User
@@ -30,6 +29,7 @@ from services.pagination import (
     pages_statement,
 )
 from services.projects import queries as projects
+from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
 from services.tasks.commands import unassign
 from services.users.models import UserRecord, UserSummary
@@ -147,7 +147,7 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
 @repeatable
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
     """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
-    project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)
+    project = await _hold(session, actor, project_id, Role.ADMIN)
     _refuse_inbox(project)
     _refuse_above(project, data.role)
     user_id = await session.scalar(
@@ -161,19 +161,16 @@ async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) 
     if known is not None:
         raise Conflict(f"Already a member, as {known}")
     values = {"project_id": project_id, "user_id": user_id, "role": data.role.value, "created_at": now()}
-    try:
-        await session.execute(insert(Membership).values(values))
-    except IntegrityError:  # somebody else added the person just now
-        raise Conflict("Already a member") from None
+    await session.execute(insert(Membership).values(values))
     await _record(session, actor, "member.added", project, user_id, (None, data.role))
     return await get(session, actor, project_id, user_id)
 
 
 async def update(session: Session, actor: Actor, project_id: int, user_id: int, data: MemberUpdate) -> MemberRecord:
     """Change a member's role. Raises ``Forbidden``; ``Conflict`` when the last owner would go."""
-    project = await projects.require(session, actor, project_id, Role.ADMIN, scope=Scope.PROJECTS_ADMIN)
+    project = await _hold(session, actor, project_id, Role.ADMIN)
     _refuse_inbox(project)
-    member = await get(session, actor, project_id, user_id)
+    member = await _hold_member(session, actor, project_id, user_id)
     _refuse_above(project, Role(member.role))
     _refuse_above(project, data.role)
     if member.role == data.role:
@@ -192,9 +189,9 @@ async def update(session: Session, actor: Actor, project_id: int, user_id: int, 
 async def remove(session: Session, actor: Actor, project_id: int, user_id: int) -> None:
     """Remove a member, who loses its assignments there; anybody may leave. Raises ``Forbidden``, ``Conflict``."""
     role = Role.VIEWER if user_id == actor.user_id else Role.ADMIN
-    project = await projects.require(session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=True)
+    project = await _hold(session, actor, project_id, role, archived=True)
     _refuse_inbox(project)
-    member = await get(session, actor, project_id, user_id)
+    member = await _hold_member(session, actor, project_id, user_id)
     _refuse_above(project, Role(member.role))
     if member.role == Role.OWNER:
         await _refuse_last_owner(session, project_id)
@@ -203,6 +200,22 @@ async def remove(session: Session, actor: Actor, project_id: int, user_id: int) 
         sql_delete(Membership).where(Membership.project_id == project_id, Membership.user_id == user_id)
     )
     await _record(session, actor, "member.removed", project, user_id, (member.role, None))
+
+
+async def _hold(
+    session: Session, actor: Actor, project_id: int, role: Role, *, archived: bool = False
+) -> ProjectRecord:
+    """The project, whose members are changed by one at a time."""
+    return await require(
+        session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=archived, how=Hold.IN_TURN
+    )
+
+
+async def _hold_member(session: Session, actor: Actor, project_id: int, user_id: int) -> MemberRecord:
+    """A member who writes nothing in the project meanwhile, as its role is about to change."""
+    mine = select(Membership.id).where(Membership.project_id == project_id, Membership.user_id == user_id)
+    await session.execute(mine.with_for_update())
+    return await get(session, actor, project_id, user_id)
 
 
 def _refuse_inbox(project: ProjectRecord) -> None:
@@ -216,13 +229,9 @@ def _refuse_above(project: ProjectRecord, role: Role) -> None:
 
 
 async def _refuse_last_owner(session: Session, project_id: int) -> None:
-    # locked, so that two owners cannot step down past each other
-    owners = await session.scalars(
-        select(Membership.user_id)
-        .where(Membership.project_id == project_id, Membership.role == Role.OWNER.value)
-        .with_for_update()
-    )
-    if len(owners) < 2:
+    # members change one at a time: two owners cannot step down past each other
+    owners = select(Membership.id).where(Membership.project_id == project_id, Membership.role == Role.OWNER.value)
+    if await session.count(owners) < 2:
         raise Conflict("A project keeps at least one owner")
 
 

@@ -5,7 +5,8 @@ import time
 
 from db import revisions
 from db.engine import Database
-from services.errors import Unavailable, from_database
+from services.errors import Unavailable
+from services.failures import from_database
 
 LIMIT_SECONDS = 2.0
 """How long the database may take to answer; a worker that cannot write in that time is not ready."""

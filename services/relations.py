@@ -35,8 +35,9 @@ from services.pagination import (
     pages_statement,
 )
 from services.projects.models import Role
-from services.projects.queries import among_visible, require
+from services.projects.queries import among_visible, require_writable
 from services.tasks import queries as tasks
+from services.tasks.changes import hold_tasks
 
 MAX_RELATIONS = 500
 _BLOCKING_LOCK = 7_263_001
@@ -164,14 +165,17 @@ async def create(session: Session, actor: Actor, task_id: int, data: RelationCre
     already, where a circle of blocking or duplicating would close, or where a task has ``MAX_RELATIONS`` of them.
     """
     actor.require(Scope.TASKS_WRITE)
-    task = await tasks.get(session, actor, task_id)
-    await require(session, actor, task.project_id, Role.MEMBER)
+    found = await hold_tasks(session, actor, {task_id, data.target_id}, alone=True)
+    if task_id not in found:
+        raise NotFound("Task")
+    task, project = found[task_id]
+    require_writable(project, Role.MEMBER)
     if data.target_id == task_id:
         raise BadUserInput.at("/target_id", "a task does not relate to itself")
-    other = (await tasks.by_ids(session, actor, [data.target_id])).get(data.target_id)
-    if other is None:
+    if data.target_id not in found:
         raise NotFound("Task", pointer="/target_id")
-    await require(session, actor, other.project_id, Role.MEMBER)
+    other, project = found[data.target_id]
+    require_writable(project, Role.MEMBER)
     ends: tuple[End, End] = (task, other)
     if data.kind is RelationKind.RELATES_TO and other.id < task.id:
         ends = (other, task)
@@ -208,17 +212,16 @@ async def relate(
 async def delete(session: Session, actor: Actor, relation_id: int, *, task_id: int | None = None) -> None:
     """End a relation, as a member of the projects of both tasks. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     actor.require(Scope.TASKS_WRITE)
-    row = await session.first(visible(actor).where(Relation.id == relation_id).with_for_update(of=Relation))
-    if row is None or (task_id is not None and task_id not in (row.source_id, row.target_id)):
-        raise NotFound("Relation")
-    relation = RelationRecord._make(row)
-    found = await tasks.by_ids(session, actor, [relation.source_id, relation.target_id])
+    relation = await get(session, actor, relation_id, task_id=task_id)
+    found = await hold_tasks(session, actor, {relation.source_id, relation.target_id})
     if len(found) < 2:  # one of them went to the trash a moment ago
         raise NotFound("Relation")
-    ends = found[relation.source_id], found[relation.target_id]
-    for project_id in sorted({end.project_id for end in ends}):
-        await require(session, actor, project_id, Role.MEMBER)
-    await session.execute(sql_delete(Relation).where(Relation.id == relation_id))
+    (source, source_project), (target, target_project) = found[relation.source_id], found[relation.target_id]
+    ends = source, target
+    for project in sorted({source_project, target_project}, key=lambda project: project.id):
+        require_writable(project, Role.MEMBER)
+    if not await session.execute(sql_delete(Relation).where(Relation.id == relation_id)):
+        raise NotFound("Relation")
     await _record(session, actor, "relation.deleted", relation, ends)
 
 

@@ -141,8 +141,8 @@ async def login(
             raise Unauthenticated(BAD_LOGIN)
         async with database.writing() as session:
             # a password that was changed meanwhile has ended every session: it must be asked again for one more
-            current = select(User.password_hash).where(User.id == row.id).with_for_update()
-            if await session.scalar(current) != row.password_hash:
+            current = select(User.password_hash, User.disabled).where(User.id == row.id).with_for_update()
+            if await session.first(current) != (row.password_hash, False):
                 continue
             if replacement is not None:
                 await session.execute(update(User).where(User.id == row.id).values(password_hash=replacement))

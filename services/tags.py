@@ -5,9 +5,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy import update as sql_update
-from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from db.engine import insert_or_ignore
@@ -23,6 +22,7 @@ from services.inputs import Input, TagName, absent
 from services.outputs import DatabaseId, NodeId, Output
 from services.prepared import CALLER
 from services.projects import queries as projects
+from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
 
 Color = Annotated[
@@ -113,21 +113,20 @@ async def of_projects(
 @repeatable
 async def create(session: Session, actor: Actor, project_id: int, data: TagCreate) -> TagRecord:
     """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name."""
-    project = await projects.require(session, actor, project_id, Role.MEMBER)
-    try:
-        row = await session.one(
-            insert(Tag)
-            .values(
-                project_id=project_id,
-                name=data.name,
-                name_folded=fold(data.name),
-                color=data.color,
-                created_at=now(),
-            )
-            .returning(*COLUMNS)
+    project = await require(session, actor, project_id, Role.MEMBER)
+    row = await session.first(
+        insert_or_ignore(session, Tag)
+        .values(
+            project_id=project_id,
+            name=data.name,
+            name_folded=fold(data.name),
+            color=data.color,
+            created_at=now(),
         )
-    except IntegrityError:
-        raise _taken() from None
+        .returning(*COLUMNS)
+    )
+    if row is None:
+        raise _taken()
     tag = TagRecord._make(row)
     await _record(session, actor, "tag.created", tag, events.created({"name": tag.name, "color": tag.color}), project)
     return tag
@@ -136,20 +135,17 @@ async def create(session: Session, actor: Actor, project_id: int, data: TagCreat
 async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -> TagRecord:
     """Change a tag. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     actor.require(Scope.TASKS_WRITE)
-    tag = await get(session, actor, tag_id)
-    project = await projects.require(session, actor, tag.project_id, Role.MEMBER)
+    tag, project = await _hold(session, actor, tag_id)
     changes = events.differences(tag._asdict(), data.sent())
     if not changes:
         return tag
     values = {name: after for name, (_, after) in changes.items()}
     if "name" in values:
         values["name_folded"] = fold(values["name"])
-    try:
-        row = await session.first(sql_update(Tag).where(Tag.id == tag_id).values(values).returning(*COLUMNS))
-    except IntegrityError:
-        raise _taken() from None
-    if row is None:
-        raise NotFound("Tag")
+        others = select(Tag.id).where(Tag.project_id == project.id, Tag.name_folded == values["name_folded"])
+        if await session.scalar(others.where(Tag.id != tag_id)) is not None:
+            raise _taken()
+    row = await session.one(sql_update(Tag).where(Tag.id == tag_id).values(values).returning(*COLUMNS))
     tag = TagRecord._make(row)
     await _record(session, actor, "tag.updated", tag, changes, project)
     return tag
@@ -158,14 +154,26 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
 async def delete(session: Session, actor: Actor, tag_id: int) -> None:
     """Delete a tag and take it off its tasks. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)
-    tag = await get(session, actor, tag_id)
-    project = await projects.require(session, actor, tag.project_id, Role.MEMBER)
+    tag, project = await _hold(session, actor, tag_id)
     await session.execute(sql_delete(Tag).where(Tag.id == tag_id))
     await _record(session, actor, "tag.deleted", tag, {"name": (tag.name, None)}, project)
 
 
+async def _hold(session: Session, actor: Actor, tag_id: int) -> tuple[TagRecord, ProjectRecord]:
+    """A tag whose tasks nobody changes meanwhile, and its project."""
+    tag = await get(session, actor, tag_id)
+    try:
+        project = await require(session, actor, tag.project_id, Role.MEMBER, how=Hold.ALONE)
+    except NotFound:
+        raise NotFound("Tag") from None
+    return await get(session, actor, tag_id), project  # as it is now
+
+
 async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: Collection[str]) -> Mapping[str, int]:
-    """The ids of a project's tags by folded name; those that are missing are created."""
+    """The ids of a project's tags by folded name; those that are missing are created.
+
+    The project is held, so that none of the tags goes meanwhile.
+    """
     wanted = {fold(name): name for name in reversed(list(names))}
     if not wanted:
         return {}

@@ -8,6 +8,7 @@ from core.clock import now
 from db.engine import Database
 from db.models import Project, Task
 from db.sessions import Session
+from db.statements import one_of
 from services import events, idempotency
 from services.actors import Actor
 from services.tasks.models import TRASH_DAYS
@@ -28,24 +29,34 @@ async def purge(database: Database, actor: Actor) -> int:
     while True:
         async with database.writing() as session:
             session.takes_long()
-            count = await _purge_some(session, actor, before=before)
-        total += count
-        if count < BATCH:
+            seen, purged = await _purge_some(session, actor, before=before)
+        total += purged
+        if seen < BATCH:
             break
     async with database.writing() as session:
         await idempotency.purge(session)
     return total
 
 
-async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> int:
+async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> tuple[int, int]:
+    """How many there were to look at, and how many of them were purged."""
+    old = select(Task.id, Task.project_id).where(Task.deleted_at <= before).order_by(Task.id).limit(BATCH)
+    found = await session.all(old)
+    # as everybody does: projects first, then tasks, in the order of their ids
+    await session.execute(
+        select(Project.id)
+        .where(one_of(Project.id, {row.project_id for row in found}))
+        .order_by(Project.id)
+        .with_for_update(key_share=True)
+    )
     rows = await session.all(
         select(Task.id, Task.project_id, Task.number, Task.version, Project.key)
         .join(Project, Project.id == Task.project_id)
-        .where(Task.deleted_at <= before)
+        .where(one_of(Task.id, [row.id for row in found]), Task.deleted_at <= before)
         .order_by(Task.id)
-        .limit(BATCH)
+        .with_for_update(of=Task)
     )
-    await session.execute(delete(Task).where(Task.id.in_([row.id for row in rows])))
+    await session.execute(delete(Task).where(one_of(Task.id, [row.id for row in rows])))
     gone = [
         events.NewEvent(
             "task.purged",
@@ -60,4 +71,4 @@ async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> in
         for row in rows
     ]
     await events.record(session, actor, *gone)
-    return len(rows)
+    return len(found), len(rows)

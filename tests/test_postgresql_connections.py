@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from db import postgresql_exchange
 from db.engine import Database
 from db.statements import Prepared
-from services.errors import Unavailable, from_database
+from services.errors import Unavailable
+from services.failures import from_database
 from tests.conftest import migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database

@@ -29,6 +29,7 @@ NO_FEATURES = {
     "actors": "who asks: part of every call",
     "authentication": "from credentials to an actor: both doors ask it before anything else",
     "errors": "what services refuse: each door says it in its own words",
+    "failures": "what errors of the database mean: asked by both doors",
     "events": "written by every feature, read by history and the feed",
     "feed": "the order of events for those who follow them: subscriptions stand on it",
     "grouping": "how people and tags are put to their tasks",
@@ -40,6 +41,7 @@ NO_FEATURES = {
     "pagination": "the pages of every list",
     "prepared": "what statements are built of",
     "rate_limits": "counted by the middleware, before any feature",
+    "readiness": "for whoever watches the process",
     "trash": "the operators' command is its door",
 }
 # what a feature has under another name, and where

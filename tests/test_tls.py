@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import Database
 from db.models import Event
-from services.errors import Unavailable, from_database
+from services.errors import Unavailable
+from services.failures import from_database
 from tests.conftest import migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import lacking, tls_postgres_server

@@ -19,7 +19,8 @@ from api.main import create_app
 from db import revisions
 from db.engine import Database
 from services import readiness
-from services.errors import Unavailable, from_database
+from services.errors import Unavailable
+from services.failures import from_database
 from tests.actors import Anonymous, Person, make_person
 from tests.conftest import ROOT, settings_for
 from tests.databases import empty_database, on_postgresql

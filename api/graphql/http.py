@@ -27,7 +27,8 @@ from graphql_schema.execution import (
     needs_no_caller,
 )
 from services.actors import ANONYMOUS, Actor
-from services.errors import Forbidden, TandemError, Unauthenticated, from_database
+from services.errors import Forbidden, TandemError, Unauthenticated
+from services.failures import from_database
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 

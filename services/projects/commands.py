@@ -13,10 +13,11 @@ from db.models import Membership, Project
 from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, Expected, NotFound, Problem, require_version
+from services.errors import BadUserInput, Conflict, Expected, Problem, require_version
 from services.idempotency import repeatable
+from services.projects.locks import Hold, require
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
-from services.projects.queries import get, require_role, visible
+from services.projects.queries import get
 from services.tasks.creation import create_drafts
 from services.users.commands import INBOX_KEY
 
@@ -95,12 +96,7 @@ async def delete(session: Session, actor: Actor, project_id: int, *, expected_ve
 async def _lock(
     session: Session, actor: Actor, project_id: int, role: Role, expected_version: Expected
 ) -> ProjectRecord:
-    actor.require(Scope.PROJECTS_ADMIN)
-    row = await session.first(visible(actor).where(Project.id == project_id).with_for_update(of=Project))
-    if row is None:
-        raise NotFound("Project")
-    project = ProjectRecord._make(row)
-    require_role(project, role)
+    project = await require(session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=True, how=Hold.ALONE)
     require_version(project.version, expected_version)
     return project
 

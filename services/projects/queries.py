@@ -52,29 +52,6 @@ async def get(session: Session, actor: Actor, project_id: int) -> ProjectRecord:
     return ProjectRecord._make(row)
 
 
-async def require(
-    session: Session,
-    actor: Actor,
-    project_id: int,
-    role: Role,
-    *,
-    scope: Scope = Scope.TASKS_WRITE,
-    archived: bool = False,
-) -> ProjectRecord:
-    """The project, if the actor has at least the role in it.
-
-    Raises ``NotFound`` where it may not be read, ``Forbidden`` where the role or the key's scope does not suffice, and
-    ``Conflict`` where the project is archived (unless ``archived`` allows that).
-    """
-    actor.require(scope)
-    project = await get(session, actor, project_id)
-    if archived:
-        require_role(project, role)
-    else:
-        require_writable(project, role)
-    return project
-
-
 def require_writable(project: ProjectRecord, role: Role) -> None:
     """Raises ``Forbidden`` where the role does not suffice, ``Conflict`` where the project is archived."""
     require_role(project, role)

@@ -4,7 +4,7 @@ A body that is not valid is refused as a whole. What is refused task by task (pe
 the call in the mode ``atomic``, and that task alone in the mode ``partial``.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -21,12 +21,12 @@ from services.idempotency import Repeatable, arguments, once
 from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
 from services.outputs import Output
 from services.tasks import queries
-from services.tasks.changes import TaskChange, apply, lock, writable
+from services.tasks.changes import Locked, TaskChange, apply, lock, refusals
 from services.tasks.conditions import compile_filter
 from services.tasks.creation import create_each
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
-from services.tasks.removal import remove
+from services.tasks.removal import lock_for_removal, remove
 
 MAX_ITEMS = 1_000
 MAX_MATCHING = 10_000
@@ -204,32 +204,38 @@ async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord
     moving = any("parent_id" in change.sent for change in changes)
     async with _rehearsal(session, dry=data.dry_run):
         ids = [change.task_id for change in changes]
-        tasks = await lock(session, actor, Task.id.in_(ids), trees=moving)
-        return await _apply(session, actor, data, tasks, changes, show=True)
+        assigning = {user_id for change in changes for user_id in change.sent.get("assignee_ids", ())}
+        locked = await lock(session, actor, ids, trees=moving, assigning=assigning)
+        return await _apply(session, actor, data, locked, changes, show=True)
 
 
 async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatching) -> BulkRecord:
     """Change all tasks that meet the filter, by id. Raises ``BulkRefused``; ``BadUserInput`` for too many."""
     actor.require(Scope.TASKS_WRITE)
     condition = compile_filter(data.filter, actor)
-    count = await session.count(queries.visible(actor).where(condition).with_only_columns(Task.id))
-    if count > MAX_MATCHING:
-        raise BadUserInput.at("/filter", f"{count} tasks match; at most {MAX_MATCHING} are changed in one call")
+    _refuse_too_many(await session.count(queries.visible(actor).where(condition).with_only_columns(Task.id)))
     sent = data.changes.sent()
     async with _rehearsal(session, dry=data.dry_run):
-        tasks = await lock(session, actor, condition, trees="parent_id" in sent)
-        changes = [TaskChange(task_id, sent) for task_id in tasks]
-        return await _apply(session, actor, data, tasks, changes, show=False)
+        assigning = sent.get("assignee_ids", ())
+        locked = await lock(session, actor, condition, trees="parent_id" in sent, assigning=assigning)
+        _refuse_too_many(len(locked.tasks))
+        changes = [TaskChange(task_id, sent) for task_id in locked.tasks]
+        return await _apply(session, actor, data, locked, changes, show=False)
+
+
+def _refuse_too_many(count: int) -> None:
+    if count > MAX_MATCHING:
+        raise BadUserInput.at("/filter", f"{count} tasks match; at most {MAX_MATCHING} are changed in one call")
 
 
 async def delete(session: Session, actor: Actor, data: BulkDelete) -> BulkRecord:
     """Move tasks and their subtasks to the trash. Raises ``BulkRefused`` in the mode ``atomic``."""
     ids = [item.id for item in data.tasks]
     async with _rehearsal(session, dry=data.dry_run):
-        tasks = await lock(session, actor, Task.id.in_(ids), trees=True)
-        _, refused = await writable(session, actor, tasks, ((item.id, item.expected_version) for item in data.tasks))
+        locked = await lock_for_removal(session, actor, ids)
+        refused = refusals(locked, ((item.id, item.expected_version) for item in data.tasks))
         _demand_all(data, ((index, refused.get(task_id)) for index, task_id in enumerate(ids)))
-        doomed = [task for task_id, task in tasks.items() if task_id not in refused]
+        doomed = [task_id for task_id in locked.tasks if task_id not in refused]
         versions = await remove(session, actor, doomed) if doomed else {}
     results = [
         _refused(index, task_id, refused[task_id])
@@ -244,12 +250,12 @@ async def _apply(
     session: Session,
     actor: Actor,
     data: _Bulk,
-    tasks: Mapping[int, TaskRecord],
+    locked: Locked,
     changes: Sequence[TaskChange],
     *,
     show: bool,
 ) -> BulkRecord:
-    outcomes = await apply(session, actor, tasks, changes)
+    outcomes = await apply(session, actor, locked, changes)
     _demand_all(data, ((index, outcomes[change.task_id]) for index, change in enumerate(changes)))
     results = []
     for index, change in enumerate(changes):

@@ -15,15 +15,18 @@ from sqlalchemy import update as sql_update
 from core.clock import now
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag, TaskText
 from db.sessions import Session
+from db.statements import Prepared, among, one_of
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Expected, NotFound, TandemError, require_version
-from services.projects import queries as projects
+from services.prepared import CALLER
+from services.projects.locks import Hold, hold_of
 from services.projects.models import ProjectRecord, Role
+from services.projects.queries import require_writable
 from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.queries import by_ids, visible
-from services.tasks.trees import check_parent, lock_trees
+from services.tasks.trees import check_parent
 
 Outcome = TaskRecord | TandemError
 """The task as it is now, or why it could not be changed."""
@@ -37,54 +40,103 @@ class TaskChange(NamedTuple):
     expected: Expected = None
 
 
-async def lock(session: Session, actor: Actor, condition: ColumnElement[bool], *, trees: bool) -> dict[int, TaskRecord]:
-    """The tasks that may be read and meet the condition, locked until the transaction ends, by id.
+async def hold_task(session: Session, actor: Actor, task_id: int) -> tuple[TaskRecord, ProjectRecord]:
+    """A task and its project, held as they are for what is written beside them. Raises ``NotFound``."""
+    found = await hold_tasks(session, actor, [task_id])
+    if task_id not in found:
+        raise NotFound("Task")
+    return found[task_id]
 
-    With ``trees``, what hangs below what in their projects is locked before. Raises ``Forbidden`` for a key that
+
+async def hold_tasks(
+    session: Session, actor: Actor, task_ids: Collection[int], *, alone: bool = False
+) -> Mapping[int, tuple[TaskRecord, ProjectRecord]]:
+    """As ``hold_task``, of those that may be read; ``alone`` for one writer at a time beside each task."""
+    actor.require(Scope.TASKS_READ)
+    projects = await hold_of(session, actor, task_ids, Hold.BESIDE)
+    rows = await session.all(_HELD_TASKS[alone](caller_id=actor.user_id, ids=task_ids)) if projects else ()
+    return {row.id: (row, projects[row.project_id]) for row in rows}
+
+
+_HELD_TASKS = {
+    alone: Prepared(
+        visible(CALLER)
+        .where(among(Task.id, "ids"))
+        .order_by(Task.id)
+        .with_for_update(of=Task, read=not alone, key_share=alone),
+        TaskRecord,
+    )
+    for alone in (False, True)
+}
+"""FOR SHARE lets nobody change the tasks, or move them to the trash; FOR NO KEY UPDATE lets nobody hold them either."""
+
+
+class Locked(NamedTuple):
+    """Tasks that are locked until the transaction ends, and what changes of them rest on, which is held as long."""
+
+    tasks: Mapping[int, TaskRecord]
+    projects: Mapping[int, ProjectRecord]
+    members: Mapping[int, Collection[int]]
+    """Of those who are to be assigned, the ones that belong to each project."""
+
+
+async def lock(
+    session: Session,
+    actor: Actor,
+    wanted: Collection[int] | ColumnElement[bool],
+    *,
+    trees: bool,
+    assigning: Collection[int] = (),
+) -> Locked:
+    """Those of the tasks that may be read, by their ids or a condition, locked, and their projects.
+
+    With ``trees``, what hangs below what in their projects stays as it is, too. Raises ``Forbidden`` for a key that
     must not write.
     """
     actor.require(Scope.TASKS_WRITE)
-    if trees:
-        await lock_trees(session, actor, condition)
+    projects = await hold_of(session, actor, wanted, Hold.IN_TURN if trees else Hold.BESIDE)
+    members = await members_among(session, projects.keys(), assigning)
     # as an UPDATE locks them, so that rows that refer to a task (FOR KEY SHARE) need not wait; in one order
-    rows = await session.all(visible(actor).where(condition).order_by(Task.id).with_for_update(of=Task, key_share=True))
-    return {row.id: TaskRecord._make(row) for row in rows}
+    rows = await session.all(
+        visible(actor)
+        .where(chosen(wanted), one_of(Task.project_id, projects.keys()))
+        .order_by(Task.id)
+        .with_for_update(of=Task, key_share=True)
+    )
+    return Locked({row.id: TaskRecord._make(row) for row in rows}, projects, members)
 
 
-async def writable(
-    session: Session, actor: Actor, tasks: Mapping[int, TaskRecord], wanted: Iterable[tuple[int, Expected]]
-) -> tuple[dict[int, ProjectRecord], dict[int, TandemError]]:
-    """The projects of the locked tasks, and which of those wanted may not be changed, and why."""
-    found = dict(await projects.by_ids(session, actor, {task.project_id for task in tasks.values()}))
+def chosen(wanted: Collection[int] | ColumnElement[bool]) -> ColumnElement[bool]:
+    """The condition on ``tasks`` that ids stand for."""
+    return wanted if isinstance(wanted, ColumnElement) else one_of(Task.id, wanted)
+
+
+def refusals(locked: Locked, wanted: Iterable[tuple[int, Expected]]) -> dict[int, TandemError]:
+    """Which of the tasks wanted may not be changed, and why."""
     refused: dict[int, TandemError] = {}
     for task_id, expected in wanted:
         try:
-            if task_id not in tasks:
+            if task_id not in locked.tasks:
                 raise NotFound("Task")
-            projects.require_writable(found[tasks[task_id].project_id], Role.MEMBER)
-            require_version(tasks[task_id].version, expected)
+            require_writable(locked.projects[locked.tasks[task_id].project_id], Role.MEMBER)
+            require_version(locked.tasks[task_id].version, expected)
         except TandemError as error:
             refused[task_id] = error
-    return found, refused
+    return refused
 
 
 async def apply(
-    session: Session,
-    actor: Actor,
-    tasks: Mapping[int, TaskRecord],
-    changes: Sequence[TaskChange],
-    *,
-    notify: bool = True,
+    session: Session, actor: Actor, locked: Locked, changes: Sequence[TaskChange], *, notify: bool = True
 ) -> dict[int, Outcome]:
-    """Write the changes to tasks locked by ``lock``, each task once. Nothing is written where no field differs.
+    """Write the changes to locked tasks, each task once. Nothing is written where no field differs.
 
     An error of one task leaves the others alone: whoever wants all or nothing gives up the transaction.
     """
-    found, refused = await writable(session, actor, tasks, ((item.task_id, item.expected) for item in changes))
+    tasks = locked.tasks
+    refused = refusals(locked, ((item.task_id, item.expected) for item in changes))
     outcomes: dict[int, Outcome] = {**refused}
     open_ = [item for item in changes if item.task_id not in refused]
     before = await _stored(session, tasks, open_)
-    members = await _members(session, tasks, open_)
     planned: dict[int, tuple[dict[str, Any], events.Changes]] = {}
     for item in open_:
         task, old = tasks[item.task_id], before[item.task_id]
@@ -98,7 +150,7 @@ async def apply(
             if changed:
                 _check_dates(old | sent)
             if "assignee_ids" in changed:
-                check_assignees(members[task.project_id], sent["assignee_ids"])
+                check_assignees(locked.members[task.project_id], sent["assignee_ids"])
             if changed.get("parent_id", (None, None))[1] is not None:
                 await check_parent(session, actor, task.project_id, sent["parent_id"], moving=task.id)
         except TandemError as error:
@@ -111,7 +163,7 @@ async def apply(
             await session.execute(sql_update(Task).where(Task.id == task.id).values(parent_id=sent["parent_id"]))
         planned[task.id] = (old | sent, changed)
     if planned:
-        await _write(session, actor, tasks, found, planned)
+        await _write(session, actor, locked, planned)
         after = await by_ids(session, actor, planned)
         outcomes |= after
         await events.record(
@@ -143,28 +195,18 @@ def check_assignees(members: Collection[int], user_ids: Collection[int], *, poin
 async def members_among(
     session: Session, project_ids: Collection[int], user_ids: Collection[int]
 ) -> Mapping[int, set[int]]:
-    """Which of the users are members of each project."""
+    """Which of the users are members of each project; that they are is held."""
     found: dict[int, set[int]] = defaultdict(set)
     if project_ids and user_ids:
         rows = await session.all(
-            select(Membership.project_id, Membership.user_id).where(
-                Membership.project_id.in_(project_ids), Membership.user_id.in_(user_ids)
-            )
+            select(Membership.project_id, Membership.user_id)
+            .where(one_of(Membership.project_id, project_ids), one_of(Membership.user_id, user_ids))
+            .order_by(Membership.project_id, Membership.user_id)
+            .with_for_update(read=True, key_share=True)
         )
         for project_id, user_id in rows:
             found[project_id].add(user_id)
     return found
-
-
-async def _members(
-    session: Session, tasks: Mapping[int, TaskRecord], items: Sequence[TaskChange]
-) -> Mapping[int, set[int]]:
-    assigning = [item for item in items if item.sent.get("assignee_ids")]
-    return await members_among(
-        session,
-        {tasks[item.task_id].project_id for item in assigning},
-        {user_id for item in assigning for user_id in item.sent["assignee_ids"]},
-    )
 
 
 async def _stored(
@@ -180,7 +222,7 @@ async def _stored(
     if assigned:
         for task_id, user_id in await session.all(
             select(TaskAssignee.task_id, TaskAssignee.user_id)
-            .where(TaskAssignee.task_id.in_(assigned))
+            .where(one_of(TaskAssignee.task_id, assigned))
             .order_by(TaskAssignee.user_id)
         ):
             before[task_id]["assignee_ids"].append(user_id)
@@ -188,7 +230,7 @@ async def _stored(
         for task_id, name in await session.all(
             select(TaskTag.task_id, Tag.name)
             .join(Tag, TaskTag.tag_id == Tag.id)
-            .where(TaskTag.task_id.in_(tagged))
+            .where(one_of(TaskTag.task_id, tagged))
             .order_by(Tag.name_folded)
         ):
             before[task_id]["tags"].append(name)
@@ -196,11 +238,7 @@ async def _stored(
 
 
 async def _write(
-    session: Session,
-    actor: Actor,
-    tasks: Mapping[int, TaskRecord],
-    found: Mapping[int, ProjectRecord],
-    planned: Mapping[int, tuple[dict[str, Any], events.Changes]],
+    session: Session, actor: Actor, locked: Locked, planned: Mapping[int, tuple[dict[str, Any], events.Changes]]
 ) -> None:
     moment = now()
     columns: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -220,7 +258,7 @@ async def _write(
         )
         await session.execute(statement, rows)
     await _set_assignees(session, planned)
-    await _set_tags(session, actor, tasks, found, planned)
+    await _set_tags(session, actor, locked, planned)
     texts = [
         {"the_id": task_id, "text": fold_text(f"{values['title']}\n{values['description'] or ''}")}
         for task_id, (values, changed) in planned.items()
@@ -248,21 +286,17 @@ async def _set_assignees(session: Session, planned: Mapping[int, tuple[dict[str,
 
 
 async def _set_tags(
-    session: Session,
-    actor: Actor,
-    tasks: Mapping[int, TaskRecord],
-    found: Mapping[int, ProjectRecord],
-    planned: Mapping[int, tuple[dict[str, Any], events.Changes]],
+    session: Session, actor: Actor, locked: Locked, planned: Mapping[int, tuple[dict[str, Any], events.Changes]]
 ) -> None:
     by_project: dict[int, dict[int, list[str]]] = defaultdict(dict)
     for task_id, (values, changed) in planned.items():
         if "tags" in changed:
-            by_project[tasks[task_id].project_id][task_id] = values["tags"]
+            by_project[locked.tasks[task_id].project_id][task_id] = values["tags"]
     for project_id, wanted in sorted(by_project.items()):
         ids = await tags.ensure(
-            session, actor, found[project_id], [name for names in wanted.values() for name in names]
+            session, actor, locked.projects[project_id], [name for names in wanted.values() for name in names]
         )
-        await session.execute(sql_delete(TaskTag).where(TaskTag.task_id.in_(wanted)))
+        await session.execute(sql_delete(TaskTag).where(one_of(TaskTag.task_id, wanted)))
         links = [
             {"task_id": task_id, "tag_id": ids[tags.fold(name)]} for task_id, names in wanted.items() for name in names
         ]

@@ -5,18 +5,18 @@ from sqlalchemy import select, true
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.models import Comment, ExternalId, Task, TaskAssignee
+from db.models import Comment, ExternalId, Project, Task, TaskAssignee
 from db.sessions import Session
+from db.statements import one_of
 from services import events
 from services.actors import Actor
 from services.errors import Expected, NotFound, TandemError
 from services.idempotency import repeatable
 from services.projects.models import ProjectRecord
-from services.tasks.changes import TaskChange, apply, lock, writable
+from services.tasks.changes import TaskChange, apply, lock, refusals
 from services.tasks.creation import create_each
 from services.tasks.models import TaskCreate, TaskRecord, TaskUpdate
-from services.tasks.removal import remove
-from services.tasks.trees import lock_project
+from services.tasks.removal import lock_for_removal, remove
 
 
 @repeatable
@@ -48,11 +48,12 @@ async def update(
     ``project_id``), ``Forbidden``, ``VersionConflict``, ``BadUserInput``, ``Conflict``.
     """
     sent = data.sent()
-    tasks = await lock(session, actor, Task.id == task_id, trees="parent_id" in sent)
-    if task_id in tasks and project_id not in (None, tasks[task_id].project_id):
+    assigning = sent.get("assignee_ids", ())
+    locked = await lock(session, actor, [task_id], trees="parent_id" in sent, assigning=assigning)
+    if task_id in locked.tasks and project_id not in (None, locked.tasks[task_id].project_id):
         raise NotFound("Task")
     change = TaskChange(task_id, sent, expected_version)
-    outcome = (await apply(session, actor, tasks, [change], notify=notify))[task_id]
+    outcome = (await apply(session, actor, locked, [change], notify=notify))[task_id]
     if isinstance(outcome, TandemError):
         raise outcome
     return outcome
@@ -60,16 +61,17 @@ async def update(
 
 async def delete(session: Session, actor: Actor, task_id: int, *, expected_version: Expected = None) -> None:
     """Move a task and its subtasks to the trash. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
-    tasks = await lock(session, actor, Task.id == task_id, trees=True)
-    _, refused = await writable(session, actor, tasks, [(task_id, expected_version)])
-    if refused:
+    locked = await lock_for_removal(session, actor, [task_id])
+    if refused := refusals(locked, [(task_id, expected_version)]):
         raise refused[task_id]
-    await remove(session, actor, tasks.values())
+    await remove(session, actor, locked.tasks)
 
 
 async def unassign(session: Session, actor: Actor, project: ProjectRecord, user_id: int) -> None:
-    """Take a person off every task of a project: for a member who leaves. Each task that changes has its event."""
-    await lock_project(session, project.id)
+    """Take a person off every task of a project: for a member who leaves. Each task that changes has its event.
+
+    The project is held, and so is the membership.
+    """
     rows = await session.all(
         select(Task.id, Task.version)
         .join(TaskAssignee, TaskAssignee.task_id == Task.id)
@@ -83,14 +85,15 @@ async def unassign(session: Session, actor: Actor, project: ProjectRecord, user_
     before: dict[int, list[int]] = {task_id: [] for task_id in ids}
     for link in await session.all(
         select(TaskAssignee.task_id, TaskAssignee.user_id)
-        .where(TaskAssignee.task_id.in_(ids))
+        .where(one_of(TaskAssignee.task_id, ids))
         .order_by(TaskAssignee.user_id)
     ):
         before[link.task_id].append(link.user_id)
     await session.execute(
-        sql_delete(TaskAssignee).where(TaskAssignee.task_id.in_(ids), TaskAssignee.user_id == user_id)
+        sql_delete(TaskAssignee).where(one_of(TaskAssignee.task_id, ids), TaskAssignee.user_id == user_id)
     )
-    await session.execute(sql_update(Task).where(Task.id.in_(ids)).values(version=Task.version + 1, updated_at=now()))
+    changed = sql_update(Task).where(one_of(Task.id, ids))
+    await session.execute(changed.values(version=Task.version + 1, updated_at=now()))
     await events.record(
         session,
         actor,
@@ -115,6 +118,9 @@ async def clear(session: Session, actor: Actor, *, project_id: int | None = None
     For an API key with the scope ``admin``: raises ``Forbidden`` for anybody else.
     """
     actor.require_admin_key()
+    session.takes_long()
+    places = select(Project.id) if project_id is None else select(Project.id).where(Project.id == project_id)
+    await session.execute(places.order_by(Project.id).with_for_update())  # nobody else writes there meanwhile
     condition = true() if project_id is None else Task.project_id == project_id
     doomed = select(Task.id).where(condition)
     written = select(Comment.id).where(Comment.task_id.in_(doomed))

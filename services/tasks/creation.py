@@ -15,14 +15,16 @@ from db.sessions import Session
 from db.statements import Prepared
 from services import events, tags
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, NotFound, TandemError
+from services.errors import BadUserInput, Conflict, NotFound, TandemError
+from services.node_ids import MAX_DATABASE_ID
 from services.prepared import parameter
 from services.projects import queries as projects
+from services.projects.locks import Hold, hold
 from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
 from services.tasks.conditions import fold_text
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
-from services.tasks.trees import check_parent, lock_projects
+from services.tasks.trees import check_parent
 
 
 class NewTask(NamedTuple):
@@ -40,9 +42,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
     if any(item.project_id is None for item in items):
         inbox = await projects.inbox_id(session, actor)
     places: list[int] = [item.project_id or inbox or 0 for item in items]
-    found = await projects.by_ids(session, actor, set(places))
-    if len(items) > 1:  # in one order, so that two calls never wait for each other in a circle
-        await lock_projects(session, found.keys())
+    found = await hold(session, actor, set(places), Hold.IN_TURN)
     members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
     outcomes: dict[int, TaskRecord | TandemError] = {}
     accepted: dict[int, list[int]] = defaultdict(list)
@@ -61,8 +61,10 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             accepted[place].append(index)
     for place, indexes in sorted(accepted.items()):
         new = [NewTask(items[index], items[index].parent_id) for index in indexes]
-        for index, task in zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True):
-            outcomes[index] = task
+        try:
+            outcomes |= zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True)
+        except Conflict as error:  # before anything is written
+            outcomes |= dict.fromkeys(indexes, error)
     return [outcomes[index] for index in range(len(items))]
 
 
@@ -117,8 +119,13 @@ async def create_drafts(
 async def insert_tasks(
     session: Session, actor: Actor, project: ProjectRecord, items: Sequence[NewTask]
 ) -> Sequence[TaskRecord]:
-    """Insert checked tasks and what hangs on them. Returns them in order."""
-    last = await session.scalar(_NUMBERS(place=project.id, new=len(items)))
+    """Insert checked tasks and what hangs on them. Returns them in order.
+
+    Raises ``Conflict``, before anything is written, where the project has no numbers left for them.
+    """
+    last = await session.scalar(_NUMBERS(place=project.id, new=len(items), most=MAX_DATABASE_ID - len(items)))
+    if last is None:
+        raise Conflict(f"The project {project.key} has no number left for another task")
     moment = now()
     first = last - len(items) + 1
     numbers = range(first, last + 1)
@@ -165,7 +172,7 @@ async def insert_tasks(
 
 _NUMBERS: Prepared[Any] = Prepared(
     sql_update(Project)
-    .where(Project.id == parameter("place"))
+    .where(Project.id == parameter("place"), Project.last_number <= parameter("most"))
     .values(last_number=Project.last_number + parameter("new"))
     .returning(Project.last_number)
 )

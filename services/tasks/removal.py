@@ -9,28 +9,41 @@ from sqlalchemy import update as sql_update
 from core.clock import now
 from db.models import Task
 from db.sessions import Session
+from db.statements import one_of
 from services import events
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.idempotency import repeatable
+from services.projects.locks import Hold, hold_of
 from services.projects.models import Role
-from services.projects.queries import require
+from services.projects.queries import require_writable
+from services.tasks.changes import Locked
 from services.tasks.models import TaskRecord
 from services.tasks.queries import get, visible
-from services.tasks.trees import descendants, lock_trees
+from services.tasks.trees import lock_with_subtasks
 
 
-async def remove(session: Session, actor: Actor, tasks: Collection[TaskRecord]) -> Mapping[int, int]:
-    """Move locked tasks and their subtasks to the trash. Returns the version of each that went, by id."""
+async def lock_for_removal(session: Session, actor: Actor, task_ids: Collection[int]) -> Locked:
+    """As ``changes.lock``, with all that hangs below the tasks. Raises ``Forbidden`` for a key that must not write."""
+    actor.require(Scope.TASKS_WRITE)
+    projects = await hold_of(session, actor, task_ids, Hold.IN_TURN)
+    held = visible(actor).where(one_of(Task.id, task_ids), one_of(Task.project_id, projects.keys()))
+    await lock_with_subtasks(session, await session.scalars(held.with_only_columns(Task.id)))
+    rows = await session.all(held)
+    return Locked({row.id: TaskRecord._make(row) for row in rows}, projects, {})
+
+
+async def remove(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
+    """Move tasks, locked for it, and their subtasks to the trash. Returns the version of each that went, by id."""
     moment = now()
-    below = await descendants(session, [task.id for task in tasks])
+    below = await lock_with_subtasks(session, task_ids)
     rows = await session.all(
         sql_update(Task)
-        .where(Task.id.in_(below), Task.deleted_at.is_(None))
+        .where(one_of(Task.id, below), Task.deleted_at.is_(None))
         .values(deleted_at=moment, updated_at=moment, version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )
-    await _record_stamps(session, actor, "task.deleted", {task.id for task in tasks}, rows, (None, moment))
+    await _record_stamps(session, actor, "task.deleted", set(task_ids), rows, (None, moment))
     return {row.id: row.version for row in rows}
 
 
@@ -38,18 +51,16 @@ async def remove(session: Session, actor: Actor, tasks: Collection[TaskRecord]) 
 async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)
-    await lock_trees(session, actor, Task.id == task_id)
-    row = await session.first(
-        visible(actor, trashed=True).where(Task.id == task_id).with_for_update(of=Task, key_share=True)
-    )
+    projects = await hold_of(session, actor, [task_id], Hold.IN_TURN)
+    below = await lock_with_subtasks(session, [task_id]) if projects else ()
+    row = await session.first(visible(actor, trashed=True).where(Task.id == task_id))
     if row is None:
         raise NotFound("Task in the trash")
     task = TaskRecord._make(row)
-    await require(session, actor, task.project_id, Role.MEMBER)
-    below = await descendants(session, [task_id])
+    require_writable(projects[task.project_id], Role.MEMBER)
     rows = await session.all(
         sql_update(Task)
-        .where(Task.id.in_(below), Task.deleted_at == task.deleted_at)
+        .where(one_of(Task.id, below), Task.deleted_at == task.deleted_at)
         .values(deleted_at=None, updated_at=now(), version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )

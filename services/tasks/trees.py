@@ -2,38 +2,27 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select
+from sqlalchemy import func, literal, select
 
-from db.models import Project, Task
+from db.models import Task
 from db.sessions import Session
+from db.statements import one_of
 from services.actors import Actor
 from services.errors import Conflict, NotFound
-from services.projects.queries import among_visible
 from services.tasks.models import MAX_SUBTASK_DEPTH
 from services.tasks.queries import visible
 
 
-async def lock_trees(session: Session, actor: Actor, condition: ColumnElement[bool]) -> None:
-    """One change at a time of what hangs below what in the projects of the tasks that meet the condition.
+async def lock_with_subtasks(session: Session, task_ids: Collection[int]) -> Sequence[int]:
+    """The tasks and all that hangs below them, those in the trash included, locked in the order of their ids.
 
-    Else two moves could close a circle between them, and a subtask be created below a task that is being deleted.
-    Projects are locked before any of their tasks and in one order, by everybody, so that nobody waits in a circle.
+    Their projects are held ``IN_TURN``.
     """
-    projects = select(Task.project_id).where(condition, among_visible(Task.project_id, actor))
-    await session.execute(
-        select(Project.id).where(Project.id.in_(projects)).order_by(Project.id).with_for_update(key_share=True)
-    )
-
-
-async def lock_projects(session: Session, project_ids: Collection[int]) -> None:
-    """Several projects, in the order in which everybody locks them."""
-    await session.execute(
-        select(Project.id).where(Project.id.in_(project_ids)).order_by(Project.id).with_for_update(key_share=True)
-    )
-
-
-async def lock_project(session: Session, project_id: int | ScalarSelect[int]) -> None:
-    await session.execute(select(Project.id).where(Project.id == project_id).with_for_update(key_share=True))
+    below = select(Task.id).where(one_of(Task.id, task_ids)).cte("below", recursive=True)
+    below = below.union(select(Task.id).join(below, Task.parent_id == below.c.id))
+    ids = await session.scalars(select(below.c.id))
+    await session.execute(select(Task.id).where(one_of(Task.id, ids)).order_by(Task.id).with_for_update(key_share=True))
+    return ids
 
 
 async def check_parent(
@@ -41,9 +30,8 @@ async def check_parent(
 ) -> None:
     """The parent must be a task of the project that may be read, not the task itself or below it, and not too deep.
 
-    Raises ``NotFound``, ``Conflict``.
+    The project is held ``IN_TURN``. Raises ``NotFound``, ``Conflict``.
     """
-    await lock_project(session, project_id)
     parent = await session.first(visible(actor).where(Task.id == parent_id, Task.project_id == project_id))
     if parent is None:
         raise NotFound("Task in the project", pointer="/parent_id")
@@ -63,13 +51,6 @@ async def check_parent(
     height = 0 if moving is None else await _height(session, moving)
     if len(ancestors) + height > MAX_SUBTASK_DEPTH:
         raise Conflict.at("/parent_id", f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep", "too_deep")
-
-
-async def descendants(session: Session, task_ids: Collection[int]) -> Sequence[int]:
-    """The tasks and all that hangs below them, those in the trash included."""
-    below = select(Task.id).where(Task.id.in_(task_ids)).cte("below", recursive=True)
-    below = below.union(select(Task.id).join(below, Task.parent_id == below.c.id))
-    return await session.scalars(select(below.c.id))
 
 
 async def _height(session: Session, task_id: int) -> int:

@@ -14,6 +14,7 @@ from db.sessions import Session
 from services import events, sessions
 from services.actors import Actor
 from services.errors import BadUserInput, Conflict, NotFound, Problem
+from services.failures import explain, taken
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserRecord, UserUpdate
 from services.users.queries import COLUMNS, me
 
@@ -49,9 +50,8 @@ async def create(
     }
     try:
         row = await session.one(insert(User).values(values).returning(*COLUMNS))
-    except IntegrityError as error:
-        # somebody else took it just now; both databases name the column
-        raise _taken("/username" if "username_folded" in str(error.orig) else "/email") from None
+    except IntegrityError as error:  # somebody else took it just now
+        raise explain(error) or error from None
     user = UserRecord._make(row)
     await make_inbox(session, user.id)
     changes = events.created({"username": user.username, "full_name": user.full_name, "timezone": user.timezone})
@@ -106,8 +106,8 @@ async def _update(session: Session, actor: Actor, user_id: int, values: dict[str
             .values({name: values[name] for name in changes} | {"updated_at": now()})
             .returning(*COLUMNS)
         )
-    except IntegrityError:
-        raise _taken("/email") from None
+    except IntegrityError as error:
+        raise explain(error) or error from None
     public = {name: pair for name, pair in changes.items() if name != "email"}
     if "email" in changes:
         public["email"] = (None, None)  # that it changed is recorded; addresses are not kept in the log
@@ -159,18 +159,13 @@ async def _refuse_taken(session: Session, *, username: str | None = None, email:
     if email is not None:
         conditions.append(User.email == email)
     rows = await session.all(select(User.username_folded, User.email).where(or_(*conditions)))
-    taken = []
+    pointers = []
     if username is not None and any(row.username_folded == username.lower() for row in rows):
-        taken.append("/username")
+        pointers.append("/username")
     if email is not None and any(row.email == email for row in rows):
-        taken.append("/email")
-    if taken:
-        raise _taken(*taken)
-
-
-def _taken(*pointers: str) -> Conflict:
-    problems = [Problem(pointer, "is taken", "taken") for pointer in pointers]
-    return Conflict("; ".join(f"{problem.pointer}: {problem.detail}" for problem in problems), errors=problems)
+        pointers.append("/email")
+    if pointers:
+        raise taken(*pointers)
 
 
 def _as_self(actor: Actor, user_id: int) -> Actor:

@@ -1,0 +1,95 @@
+"""What a write rests on, held until it commits: that the project is there and open, and the caller's role in it.
+
+Under READ COMMITTED, which is PostgreSQL's, what a transaction has read may be changed by another one before it writes.
+So whoever writes in a project locks its row and the caller's membership as it reads them, and whoever changes those
+waits. Locks are taken in one order by everybody, so that nobody waits in a circle: projects by id, each with the
+caller's membership; other memberships; tasks by id; what hangs on tasks. SQLite has one writer, and needs none.
+"""
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+
+from sqlalchemy import ColumnElement, select
+
+from db.models import Membership, Project, Task
+from db.sessions import AnySelect, Session
+from db.statements import Prepared, among
+from services.actors import Actor, Scope
+from services.errors import NotFound
+from services.prepared import CALLER
+from services.projects.models import ProjectRecord, Role
+from services.projects.queries import among_visible, require_role, require_writable, visible
+
+
+class Hold(Enum):
+    """How a project is held (PostgreSQL's manual, 13.3.2)."""
+
+    BESIDE = "FOR KEY SHARE"
+    """Beside other writers. Not while the project, the names of its tags or the caller's role change."""
+    IN_TURN = "FOR NO KEY UPDATE"
+    """One at a time, beside those that are BESIDE: for numbers, for what hangs below what, and for members."""
+    ALONE = "FOR UPDATE"
+    """With no other writer in the project."""
+
+
+def _locking(statement: AnySelect, hold: Hold) -> AnySelect:
+    # both rows, or the one that is not locked would be as it was before the waiting
+    return statement.order_by(Project.id).with_for_update(
+        of=(Project, Membership), read=hold is Hold.BESIDE, key_share=hold is not Hold.ALONE
+    )
+
+
+def _prepared(condition: ColumnElement[bool]) -> Mapping[Hold, Prepared[ProjectRecord]]:
+    return {how: Prepared(_locking(visible(CALLER).where(condition), how), ProjectRecord) for how in Hold}
+
+
+_HELD = _prepared(among(Project.id, "ids"))
+_HELD_OF_TASKS = _prepared(Project.id.in_(select(Task.project_id).where(among(Task.id, "ids"))))
+
+
+async def hold(session: Session, actor: Actor, ids: Collection[int], how: Hold) -> Mapping[int, ProjectRecord]:
+    """Those of the projects that the actor may read, held, by id."""
+    rows = await session.all(_HELD[how](caller_id=actor.user_id, ids=ids))
+    return {row.id: row for row in rows}
+
+
+async def hold_of(
+    session: Session, actor: Actor, tasks: Collection[int] | ColumnElement[bool], how: Hold
+) -> Mapping[int, ProjectRecord]:
+    """As ``hold``, of the projects of some tasks: those with the ids, or that meet a condition, in the trash or not.
+
+    Held ``IN_TURN``, what hangs below what in them stays as it is: else two moves could close a circle between them,
+    and a subtask be created below a task that is being deleted.
+    """
+    if not isinstance(tasks, ColumnElement):
+        held = await session.all(_HELD_OF_TASKS[how](caller_id=actor.user_id, ids=tasks))
+        return {row.id: row for row in held}
+    of_tasks = select(Task.project_id).where(tasks, among_visible(Task.project_id, actor))
+    rows = await session.all(_locking(visible(actor).where(Project.id.in_(of_tasks)), how))
+    return {row.id: ProjectRecord._make(row) for row in rows}
+
+
+async def require(
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    role: Role,
+    *,
+    scope: Scope = Scope.TASKS_WRITE,
+    archived: bool = False,
+    how: Hold = Hold.BESIDE,
+) -> ProjectRecord:
+    """The project, held, if the actor has at least the role in it.
+
+    Raises ``NotFound`` where it may not be read, ``Forbidden`` where the role or the key's scope does not suffice, and
+    ``Conflict`` where the project is archived (unless ``archived`` allows that).
+    """
+    actor.require(scope)
+    project = (await hold(session, actor, [project_id], how)).get(project_id)
+    if project is None:
+        raise NotFound("Project")
+    if archived:
+        require_role(project, role)
+    else:
+        require_writable(project, role)
+    return project
