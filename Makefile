@@ -13,6 +13,8 @@ ARGS ?=
 # Of the differential suite: how many calls, and which.
 STEPS ?= 20000
 SEED ?= 1
+# Of the races: how often every pair is run.
+ROUNDS ?= 1
 # Of the executors' suite: how many documents on each database.
 DOCUMENTS ?= 20000
 
@@ -27,7 +29,7 @@ CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test differential compiled bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run test differential compiled races resets bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets
 
 help:  ## This list
@@ -56,6 +58,13 @@ differential: $(VENV)/.dev assets  ## STEPS random calls through both doors, com
 compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through both executors, compared; SEED chooses others
 	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 tests/test_compiled_execution.py $(ARGS)
+
+races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times in each order (40 minutes)
+	@TANDEM_RACES=$(ROUNDS) $(PY) -m pytest --numprocesses 2 --quiet -rP \
+	  -o faulthandler_timeout=0 tests/test_races.py -k many_times $(ARGS)
+
+resets: $(VENV)/.dev assets  ## Reset every connection to PostgreSQL under load: ARGS="--runs 10 --resets 20"
+	@$(PY) -m tests.resets $(ARGS)
 
 bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (20 minutes)
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,0 +1,41 @@
+"""Every write beside every change of what it rests on: what comes of two at once comes of one after the other, too.
+
+``make races`` runs all the pairs many times, and both at once; see ``tests/races.py``.
+"""
+
+import os
+import time
+
+import pytest
+from typer import echo
+
+from db.engine import Database
+from tests.races import ORDERS, PAIRS, Races, make_people
+
+ROUNDS = int(os.environ.get("TANDEM_RACES", "0"))
+"""How often all pairs are run; without it a fifth of them is, once."""
+SOME = PAIRS[::5]
+
+
+@pytest.fixture
+async def races(database: Database) -> Races:
+    return Races(database, await make_people(database))
+
+
+@pytest.mark.parametrize("part", range(6))
+async def test_two_at_once_are_as_one_after_the_other(races: Races, part: int) -> None:
+    found = [await races.wrong(*pair, order) for pair in SOME[part::6] for order in ORDERS[:2]]
+
+    assert [wrong for wrong in found if wrong] == []
+
+
+if ROUNDS:
+
+    async def test_all_pairs_many_times(races: Races, backend: str) -> None:
+        started = time.monotonic()
+        calls = [(*pair, order) for _ in range(ROUNDS) for pair in PAIRS for order in ORDERS]
+        wrong = [found for call in calls if (found := await races.wrong(*call)) is not None]
+        seconds = time.monotonic() - started
+        echo(f"{backend}: {len(PAIRS)} pairs, {len(calls)} runs in {seconds:.0f} s, {len(wrong)} wrong")
+
+        assert wrong == []
