@@ -40,6 +40,7 @@ NO_FEATURES = {
     "pagination": "the pages of every list",
     "prepared": "what statements are built of",
     "rate_limits": "counted by the middleware, before any feature",
+    "text": "what of texts is the same, and what shows nothing",
     "trash": "the operators' command is its door",
 }
 # what a feature has under another name, and where

@@ -12,7 +12,7 @@ from services import node_ids
 from services.actors import Actor, Scope
 from services.inputs import Bool, Input, Line, Text, absent
 from services.outputs import DatabaseId, NodeId, Output
-from services.text import fold_email, fold_username, has_control
+from services.text import fold_email, fold_username, has_control, trimmed
 
 
 def _known_timezone(name: str) -> str:
@@ -75,7 +75,8 @@ Timezone = Annotated[
 
 
 def fold_login(name: str) -> str:
-    """A username or an address, as somebody typed it, as the one or the other is compared."""
+    """What is looked up of a username or an address that somebody typed."""
+    name = trimmed(name)
     if "@" not in name:
         return fold_username(name)
     try:
