@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 import graphql_schema.schema
 from core import time_zones
@@ -21,7 +22,8 @@ from tests.listings import graphql_ids, rest_ids
 from tests.operations import ACCOUNTS, OPERATIONS, ok, run
 from tests.stored import unchanged
 
-assert graphql_schema.schema, accounts  # with these, every input of the services is known
+INPUTS_ARE_KNOWN = (graphql_schema.schema, accounts)
+"""With these imported, every input of the services is there."""
 
 KINDS = {
     "line": ["title", "name", "full_name", "tags", "any", "all", "none"],
@@ -63,6 +65,10 @@ LINES = {  # what is sent, what is kept
 }
 
 
+def _type_of(field: FieldInfo) -> Any:
+    return Annotated[field.annotation, None, *field.metadata]
+
+
 def texts_of(model: type[Input]) -> Iterator[tuple[str, bool, Any]]:
     """The names of a model's texts, whether there is a list of them, and how one is validated."""
     schema = model.model_json_schema()
@@ -72,7 +78,7 @@ def texts_of(model: type[Input]) -> Iterator[tuple[str, bool, Any]]:
         listed = any("items" in option for option in options)
         leaves = [option.get("items", option) for option in options]
         if any(leaf.get("type") == "string" and leaf.get("format") != "date-time" for leaf in leaves):
-            yield field.alias or name, listed, TypeAdapter(Annotated[field.annotation, None, *field.metadata])
+            yield field.alias or name, listed, TypeAdapter(_type_of(field))
 
 
 def models(root: type[Input] = Input) -> Iterator[type[Input]]:
