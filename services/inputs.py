@@ -85,15 +85,15 @@ def _no_nul(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    trimmed = texts.trimmed(text)
-    if not (trimmed.isascii() and trimmed.isprintable() and trimmed):
-        _check_line(trimmed)
-        trimmed = texts.composed(trimmed)
-    return trimmed
+    if text.isascii() and text.isprintable() and (plain := text.strip()):
+        return plain
+    text = _shown(texts.trimmed(text))
+    if not text.isprintable():
+        _check_line(text)
+    return texts.composed(text)
 
 
 def _check_line(text: str) -> None:
-    _shown(text)
     if texts.has_line_break(text):
         raise PydanticCustomError("line_break", "must be one line: it holds a line break")
     if texts.has_control(text):

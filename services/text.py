@@ -23,13 +23,17 @@ INVISIBLE = _BLANK + _IGNORABLE + _EMPTY
 """What shows nothing, as the inside of a class of characters in a regular expression."""
 
 _SHOWS = re.compile(f"[^{INVISIBLE}]")
-_EDGES = re.compile(rf"[{_BLANK}\u200B\u2060\uFEFF]+")
+_EDGES = (
+    "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f"
+    "\u205f\u3000\u200b\u2060\ufeff"
+)
 _SEVERAL_LINES = re.compile(r"[\n-\r\x1C-\x1E\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x1F\x7F-\x9F]")
 _NOT_OF_A_LINE = re.compile(r"[\x00-\x1F\x7F-\x9F\u2028\u2029]+")
 # joiners make another shape of their neighbours, and tags another flag; whatever else is ignorable changes no word
 _UNSEEN = re.compile(rf"(?![\u200C\u200D\U000E0020-\U000E007F])[{_IGNORABLE}]")
 _SPACE = re.compile(r"[\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]")
+_YPOGEGRAMMENI = re.compile(r"[\u0345\u1F80-\u1FFC]")
 _WIDE = re.compile(r"[\u3000\uFF01-\uFFEE]")
 
 
@@ -45,14 +49,7 @@ def composed(text: str) -> str:
 
 def trimmed(text: str) -> str:
     """A text without the blanks around it, and without zero-width spaces and byte order marks there."""
-    if text.isascii():
-        return text.strip("\t\n\v\f\r ")
-    start = _EDGES.match(text)
-    text = text[start.end() :] if start else text
-    end = len(text)
-    while end and _EDGES.match(text, end - 1):
-        end -= 1
-    return text[:end]
+    return text.strip(_EDGES)
 
 
 def has_line_break(text: str) -> bool:
@@ -76,7 +73,9 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     normalize = unicodedata.normalize
-    return normalize("NFC", normalize("NFD", text).casefold())
+    # the standard decomposes first for the sake of these alone; composing what is composed costs a fifth of it
+    form = "NFD" if _YPOGEGRAMMENI.search(text) else "NFC"
+    return normalize("NFC", normalize(form, text).casefold())
 
 
 @lru_cache(2_000)  # lists fold the name of each tag they show
