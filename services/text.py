@@ -74,8 +74,8 @@ def fold(text: str) -> str:
         return text.lower()
     normalize = unicodedata.normalize
     # the standard decomposes first for the sake of these alone; composing what is composed costs a fifth of it
-    form = "NFD" if _YPOGEGRAMMENI.search(text) else "NFC"
-    return normalize("NFC", normalize(form, text).casefold())
+    known = normalize("NFD", text) if _YPOGEGRAMMENI.search(text) else normalize("NFC", text)
+    return normalize("NFC", known.casefold())
 
 
 @lru_cache(2_000)  # lists fold the name of each tag they show

@@ -168,14 +168,17 @@ def rows_of_before(url: str) -> None:
     engine.dispose()
 
 
+BEFORE, ONE_FORM = "0005", "0006"
+
+
 class TestOneFormOfNames:
-    """0006, with what was stored before."""
+    """What was stored before."""
 
     @pytest.fixture(autouse=True)
     def moved(self, url: str) -> None:
-        migrate(url, "0005")
+        migrate(url, BEFORE)
         rows_of_before(url)
-        migrate(url, "0006")
+        migrate(url, ONE_FORM)
 
     def test_tags_that_look_the_same_become_the_oldest_of_them(self, url: str) -> None:
         into = {id_: new if isinstance(new, int) else id_ for id_, _, _, _, new in TAGS}
@@ -204,9 +207,9 @@ class TestOneFormOfNames:
 
     def test_way_down_keeps_the_rows(self, url: str) -> None:
         before = read(url, "SELECT id, name, name_folded FROM tags ORDER BY id")
-        command.downgrade(config(url), "0005")
+        command.downgrade(config(url), BEFORE)
         assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
-        migrate(url, "0006")
+        migrate(url, ONE_FORM)
         assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
 
 
