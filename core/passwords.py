@@ -4,7 +4,9 @@ Parameters follow the OWASP Password Storage Cheat Sheet (19 MiB, two passes, on
 takes tens of milliseconds, so it runs on a small thread pool of its own and never on the event loop.
 """
 
+import re
 import secrets
+import unicodedata
 import warnings
 
 import anyio.to_thread
@@ -24,6 +26,17 @@ with warnings.catch_warnings():
 MAX_PASSWORD_LENGTH = 1024
 """Longer input is refused before it is hashed."""
 
+_OTHER_SPACE = re.compile(r"[\u00A0\u1680\u2000-\u200A\u202F\u205F\u3000]")
+
+
+def prepared(password: str) -> str:
+    """A password as it is hashed, so that it is the same from every keyboard: RFC 8265, section 4.2.2 (OpaqueString).
+
+    Every space is U+0020, characters are composed (NFC), and case stays. What a new password must not hold is refused
+    where it is set; here nothing is.
+    """
+    return password if password.isascii() else unicodedata.normalize("NFC", _OTHER_SPACE.sub(" ", password))
+
 
 class PasswordHasher:
     """Hashes and verifies passwords off the event loop, a few at a time."""
@@ -42,11 +55,13 @@ class PasswordHasher:
         self._decoy: str | None = None
 
     async def hash(self, password: str) -> str:
+        """A hash of the password as prepared."""
         return await anyio.to_thread.run_sync(self.hash_now, password, limiter=self._slots())
 
     async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         """Whether the password fits, and a new hash where the stored one is of an old kind or cost.
 
+        One that was hashed before passwords were prepared fits as it was typed then, and is to be replaced, too.
         With no stored hash (unknown user, account not claimed yet) the same work is done against a decoy, so that
         the answer takes the same time.
         """
@@ -54,9 +69,16 @@ class PasswordHasher:
 
     def hash_now(self, password: str) -> str:
         """As ``hash``, in the calling thread: for commands."""
-        return str(self._context.hash(password))
+        return str(self._context.hash(prepared(password)))
 
     def _verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        for form in dict.fromkeys((prepared(password), password)):
+            fits, replacement = self._try(form, hashed)
+            if fits:
+                return True, replacement if form == prepared(password) else self.hash_now(password)
+        return False, None
+
+    def _try(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         if hashed is None:
             if self._decoy is None:
                 self._decoy = self.hash_now(secrets.token_urlsafe(16))

@@ -12,6 +12,7 @@ from services import events, failures
 from services.actors import ALL_SCOPES, Actor
 from services.errors import Conflict, NotFound
 from services.inputs import Input
+from services.text import fold_username
 from services.users import commands, queries
 from services.users.models import Email, Password, UserAdminUpdate, UserCreate, UserRecord
 
@@ -90,7 +91,7 @@ async def set_disabled(session: Session, actor: Actor, username: str, *, disable
 
 async def by_username(session: Session, username: str) -> UserRecord:
     """The account of a name, in any case. Raises ``NotFound``."""
-    row = await session.first(select(*queries.COLUMNS).where(User.username_folded == username.lower()))
+    row = await session.first(select(*queries.COLUMNS).where(User.username_folded == fold_username(username)))
     if row is None:
         raise NotFound(f"Account {username}")
     return UserRecord._make(row)

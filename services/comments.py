@@ -16,7 +16,7 @@ from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version
 from services.idempotency import repeatable
-from services.inputs import Input, LongText
+from services.inputs import Input, ShownText
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
 from services.pagination import (
     Ordering,
@@ -37,8 +37,8 @@ from services.tasks.models import TaskRecord
 from services.users.models import UserSummary
 
 Body = Annotated[
-    LongText,
-    Field(min_length=1, description="The text, at most 65,536 characters.", examples=["Looks good to me."]),
+    ShownText,
+    Field(max_length=65_536, description="The text, at most 65,536 characters.", examples=["Looks good to me."]),
 ]
 
 

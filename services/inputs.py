@@ -19,10 +19,16 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from core.clock import to_utc
 from services import node_ids
+from services import text as texts
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
-# no NUL (PostgreSQL cannot store it), and at least one character that is not blank
-_NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
+# what a regular expression of any dialect can say of a line: blanks around it, no controls within, something to see
+# (more characters than these show nothing)
+_LINE = (
+    r"^[\s\x85]*[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\s\x00-\x1f\x7f-\x9f]"
+    r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*[\s\x85]*$"
+)
+_SHOWN = r"^[^\x00]*[^\s\x00-\x1f\x7f-\x9f][^\x00]*$"
 
 
 class Input(BaseModel):
@@ -78,11 +84,26 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _one_line(text: str) -> str:
-    stripped = text.strip()
-    if not stripped:
-        raise ValueError("must not be blank")
-    return stripped
+def _line(text: str) -> str:
+    if text.isascii() and text.isprintable() and (plain := text.strip()):
+        return plain
+    text = _shown(texts.trimmed(text))
+    if not text.isprintable():
+        _check_line(text)
+    return texts.composed(text)
+
+
+def _check_line(text: str) -> None:
+    if texts.has_line_break(text):
+        raise PydanticCustomError("line_break", "must be one line: it holds a line break")
+    if texts.has_control(text):
+        raise PydanticCustomError("control_character", "must not hold control characters")
+
+
+def _shown(text: str) -> str:
+    if not texts.shows(text):
+        raise PydanticCustomError("blank", "must not be blank")
+    return text
 
 
 def _parse_timestamp(value: object) -> datetime:
@@ -113,11 +134,16 @@ Text = Annotated[
 Line = Annotated[
     str,
     BeforeValidator(_strict_text),
-    AfterValidator(_no_nul),
-    AfterValidator(_one_line),
-    Field(json_schema_extra={"pattern": _NOT_BLANK}),
+    AfterValidator(_line),
+    Field(json_schema_extra={"pattern": _LINE}),
 ]
-"""Text that is stripped of surrounding blanks and not empty then."""
+"""One line of text that shows something, kept composed (NFC) and without the blanks around it: so its length counts."""
+
+Composed = AfterValidator(texts.composed)
+"""Behind a text that is compared with what lines are kept as."""
+
+ShownText = Annotated[Text, AfterValidator(_shown), Field(min_length=1, json_schema_extra={"pattern": _SHOWN})]
+"""Text, kept to the letter, of which there is something to see."""
 
 LongText = Annotated[Text, Field(max_length=65_536)]
 

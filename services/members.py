@@ -32,6 +32,7 @@ from services.projects import queries as projects
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
 from services.tasks.commands import unassign
+from services.text import fold_username
 from services.users.models import UserRecord, UserSummary
 
 
@@ -151,7 +152,7 @@ async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) 
     _refuse_inbox(project)
     _refuse_above(project, data.role)
     user_id = await session.scalar(
-        select(User.id).where(User.username_folded == data.username.lower(), User.disabled.is_(False))
+        select(User.id).where(User.username_folded == fold_username(data.username), User.disabled.is_(False))
     )
     if user_id is None:
         raise NotFound("User", pointer="/username")

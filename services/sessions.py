@@ -25,6 +25,7 @@ from services.inputs import Input, Text
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
 from services.rate_limits import RateLimits
+from services.users.models import fold_login
 
 BAD_LOGIN = "Incorrect username or password"
 BAD_REFRESH_TOKEN = "The refresh token is not valid"  # noqa: S105 - a message
@@ -127,7 +128,7 @@ async def login(
 
     Takes the database and not a session: verifying a password takes tens of milliseconds, outside of transactions.
     """
-    name = data.username.lower()
+    name = fold_login(data.username)
     await security.limits.check_login(client, name)
     while True:
         async with database.reading() as session:

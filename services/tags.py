@@ -24,6 +24,7 @@ from services.prepared import CALLER
 from services.projects import queries as projects
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
+from services.text import fold_name
 
 Color = Annotated[
     str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour, as CSS writes it.", examples=["#d73a4a"])
@@ -68,9 +69,8 @@ class TagRecord(NamedTuple):
 COLUMNS = tuple(getattr(Tag, name) for name in TagRecord._fields)
 
 
-def fold(name: str) -> str:
-    """What makes two names the same tag: Unicode case folding."""
-    return name.casefold()
+fold = fold_name
+"""What makes two names the same tag."""
 
 
 def visible(actor: Actor) -> AnySelect:

@@ -207,6 +207,20 @@ class TestCreateAdmin:
         event = cli.row(select(Event.changes, Event.actor_method).where(Event.kind == "user.updated"))
         assert tuple(event) == ({"is_admin": [False, True]}, "system")
 
+    def test_password_and_names_are_the_same_however_they_are_typed(self, cli: Cli) -> None:
+        typed, other = "Schlu\u0308ssel-1", "Schl\u00fcssel-1"
+        done = cli("create-admin", "ada", "--email", "Rene\u0301@example.com", "--password-stdin", typed=f"{typed}\n")
+        assert done.code == 0, done.errors
+
+        assert cli("create-admin", " \uff21DA", "--promote").output == "ada is an administrator.\n"
+        assert [cli.login(name, other).status_code for name in ("ada", "REN\u00c9@example.com")] == [200, 200]
+        assert (
+            "control characters"
+            in cli(
+                "create-admin", "bob", "--email", "b@example.com", "--password-stdin", typed="tab\tand more\n"
+            ).refusal
+        )
+
     def test_nobody_is_promoted(self, lite: Cli) -> None:
         assert lite("create-admin", "nobody", "--promote").refusal == "Account nobody not found"
 

@@ -6,17 +6,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import URL, column, create_engine, insert, inspect, table, text
 
 from db.engine import Database
 from db.models.base import Base
 from db.urls import normalise_url
+from services.tags import fold
+from services.tasks.conditions import fold_text
 from tests.conftest import ROOT, migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database
@@ -41,10 +44,14 @@ def config(url: str) -> Config:
     return made
 
 
-def tables(url: str) -> set[str]:
+def sync_url(url: str) -> URL:
     parsed = normalise_url(url)
     driver = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}[parsed.get_backend_name()]
-    engine = create_engine(parsed.set(drivername=driver))
+    return parsed.set(drivername=driver)
+
+
+def tables(url: str) -> set[str]:
+    engine = create_engine(sync_url(url))
     try:
         names = set(inspect(engine).get_table_names()) - {"alembic_version", "sqlite_sequence"}
         return {name for name in names if "_texts_fts" not in name}  # SQLite's search index
@@ -102,6 +109,109 @@ class TestWays:
     def test_no_database_is_a_failure(self, backend: str, tmp_path: Path) -> None:
         absent = {"sqlite": f"sqlite:///{tmp_path}/none/x.db", "postgresql": "postgresql://x@127.0.0.1:1/x"}
         assert alembic("upgrade", "head", url=absent[backend]).returncode != 0
+
+
+MOMENT = "2026-01-31T12:00:00.000000Z"
+NFD_TITLE, NFD_ADDRESS = "Cafe\u0301", "j\u030ca@example.com"
+TAGS = [  # id, project, name, as it was folded, after 0006: the name and the fold, or the tag that it became
+    (1, 1, "Cafe\u0301", "cafe\u0301", ("Caf\u00e9", "caf\u00e9")),
+    (2, 1, "CAF\u00c9", "caf\u00e9", 1),
+    (3, 2, "CAF\u00c9", "caf\u00e9", ("CAF\u00c9", "caf\u00e9")),
+    (4, 1, "bug", "bug", ("bug", "bug")),
+    (5, 1, "bu\u00adg", "bu\u00adg", 4),
+    (6, 1, "two\nlines", "two\nlines", ("two lines", "two lines")),
+    (7, 1, "two\u00a0lines", "two\u00a0lines", 6),
+    (8, 1, "\u01f0", "j\u030c", ("\u01f0", "\u01f0")),
+    (9, 1, "\u0958" * 50, "\u0958" * 50, ("\u0958" * 50, "\u0915\u093c" * 50)),
+    (10, 1, "Stra\u00dfe", "strasse", ("Stra\u00dfe", "strasse")),
+]
+TAGGED = {1: [1, 2, 4], 2: [2, 5, 7], 3: [6, 8]}
+
+
+def read(url: str, statement: str) -> list[tuple[Any, ...]]:
+    engine = create_engine(sync_url(url))
+    with engine.connect() as connection:
+        rows = [tuple(row) for row in connection.execute(text(statement))]
+    engine.dispose()
+    return rows
+
+
+def rows_of_before(url: str) -> None:
+    """A few of what the versions before 0006 left."""
+    made = {"created_at": MOMENT}
+    kept = made | {"updated_at": MOMENT}
+    user = kept | {"timezone": "UTC", "is_admin": False, "disabled": False}
+    task = kept | {"project_id": 1, "status": "pending", "priority": 1, "version": 1}
+    titles = {1: NFD_TITLE, 2: "\u65e5", 3: "a"}
+    rows: dict[str, list[dict[str, Any]]] = {
+        "users": [
+            user | {"id": 1, "username": "ada", "username_folded": "ada", "email": NFD_ADDRESS},
+            user | {"id": 2, "username": "bob", "username_folded": "bob", "email": "B@example.com"},
+        ],
+        "projects": [
+            kept | {"id": id_, "key": f"P{id_}", "name": "P", "last_number": 9, "version": 1} for id_ in (1, 2)
+        ],
+        "tasks": [task | {"id": id_, "number": id_, "title": title} for id_, title in titles.items()],
+        "task_texts": [
+            {"task_id": 1, "folded": "caf\u00e9\n"},
+            {"task_id": 2, "folded": "\u03b9\u0308\u0301 of the past\n"},
+        ],
+        "tags": [
+            made | {"id": id_, "project_id": project, "name": name, "name_folded": folded}
+            for id_, project, name, folded, _ in TAGS
+        ],
+        "task_tags": [{"task_id": task_id, "tag_id": tag} for task_id, tags in TAGGED.items() for tag in tags],
+    }
+    engine = create_engine(sync_url(url))
+    with engine.begin() as connection:
+        for name, some in rows.items():
+            connection.execute(insert(table(name, *map(column, some[0]))), some)
+    engine.dispose()
+
+
+BEFORE, ONE_FORM = "0005", "0006"
+
+
+class TestOneFormOfNames:
+    """What was stored before."""
+
+    @pytest.fixture(autouse=True)
+    def moved(self, url: str) -> None:
+        migrate(url, BEFORE)
+        rows_of_before(url)
+        migrate(url, ONE_FORM)
+
+    def test_tags_that_look_the_same_become_the_oldest_of_them(self, url: str) -> None:
+        into = {id_: new if isinstance(new, int) else id_ for id_, _, _, _, new in TAGS}
+
+        assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == [
+            (id_, *new) for id_, _, _, _, new in TAGS if isinstance(new, tuple)
+        ]
+        assert read(url, "SELECT task_id, tag_id FROM task_tags ORDER BY task_id, tag_id") == sorted(
+            {(task, into[tag]) for task, tags in TAGGED.items() for tag in tags}
+        )
+
+    def test_folds_are_those_of_the_service(self, url: str) -> None:
+        assert all(folded == fold(name) for name, folded in read(url, "SELECT name, name_folded FROM tags"))
+
+    def test_titles_and_addresses_are_composed(self, url: str) -> None:
+        assert read(url, "SELECT title, version FROM tasks ORDER BY id") == [("Caf\u00e9", 1), ("\u65e5", 1), ("a", 1)]
+        assert read(url, "SELECT email FROM users ORDER BY id") == [("\u01f0a@example.com",), ("B@example.com",)]
+
+    def test_what_search_reads_is_composed_in_its_index_too(self, backend: str, url: str) -> None:
+        new = fold_text("\u0390 OF THE past\n")
+
+        assert read(url, "SELECT folded FROM task_texts ORDER BY task_id") == [("caf\u00e9\n",), (new,)]
+        if backend == "sqlite":
+            found = "SELECT rowid FROM task_texts_fts WHERE task_texts_fts MATCH '\"\u0390 of\"'"
+            assert read(url, found) == [(2,)]
+
+    def test_way_down_keeps_the_rows(self, url: str) -> None:
+        before = read(url, "SELECT id, name, name_folded FROM tags ORDER BY id")
+        command.downgrade(config(url), BEFORE)
+        assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
+        migrate(url, ONE_FORM)
+        assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
 
 
 class TestAtOnce:

@@ -12,7 +12,7 @@ from passlib.hash import argon2, bcrypt
 from sqlalchemy import select, update
 
 from api.state import State
-from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
+from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher, prepared
 from core.settings import Settings
 from db.engine import Database
 from db.models import Event, User
@@ -21,6 +21,7 @@ from services.errors import Forbidden
 from services.users.commands import change_password
 from services.users.models import PasswordChange
 from tests.actors import PASSWORD, Anonymous, Person
+from tests.conftest import People
 from tests.doors import Call, Door, bearer, log_in, nothing_written, on_both_doors
 
 NEW_PASSWORD = "another horse battery"
@@ -359,3 +360,117 @@ class TestChange:
 
         with pytest.raises(Forbidden):
             await change_password(state.database, key, PasswordChange.model_validate(change()), security=state.security)
+
+
+DECOMPOSED, COMPOSED = "Schlu\u0308ssel-1", "Schl\u00fcssel-1"
+SPACED, PLAIN = "two\u00a0words\u3000\u00e9", "two words \u00e9"
+
+
+def raw_hash(state: State, password: str) -> str:
+    """What the versions before passwords were prepared stored."""
+    return str(state.security.hasher._context.hash(password))
+
+
+class TestForms:
+    """The same password typed on another keyboard (RFC 8265, section 4.2)."""
+
+    @pytest.mark.parametrize(
+        ("typed", "kept"),
+        [
+            (DECOMPOSED, COMPOSED),
+            (SPACED, PLAIN),
+            ("\u212bngstrom", "\u00c5ngstrom"),
+            ("Gro\u00df 1", "Gro\u00df 1"),
+            ("\ufb01ne", "\ufb01ne"),
+            (" both ends ", " both ends "),
+        ],
+    )
+    def test_are_prepared_and_keep_their_case(self, typed: str, kept: str) -> None:
+        assert prepared(typed) == prepared(kept) == kept
+
+    @on_both_doors
+    @pytest.mark.parametrize("forms", [(DECOMPOSED, COMPOSED), (SPACED, PLAIN)])
+    async def test_registered_in_one_form_logs_in_with_each(
+        self, people: People, anonymous: Anonymous, door: Door, forms: tuple[str, str]
+    ) -> None:
+        for registered in forms:
+            person = await people(password=registered)
+            for typed in forms:
+                assert (await log_in(door, anonymous, person.username, typed)).code is None
+            assert (await log_in(door, anonymous, person.username, forms[1].upper())).code == "UNAUTHENTICATED"
+
+    @on_both_doors
+    async def test_change_compares_prepared_forms(self, people: People, database: Database, door: Door) -> None:
+        person = await people(password=COMPOSED)
+        async with nothing_written(database):
+            same = await CHANGE.on(door, person, change(current=COMPOSED, new=DECOMPOSED, confirm=COMPOSED))
+        assert same.refusal == ("BAD_USER_INPUT", ["/new_password"])
+
+        changed = await CHANGE.on(door, person, change(current=DECOMPOSED, new=SPACED, confirm=PLAIN))
+        assert changed.code is None
+        assert (await log_in(door, person, person.username, PLAIN)).code is None
+
+    @on_both_doors
+    async def test_hash_of_before_fits_as_it_was_typed_and_is_replaced(
+        self, ada: Person, state: State, database: Database, door: Door
+    ) -> None:
+        old = raw_hash(state, DECOMPOSED)
+        await store_hash(database, ada.id, old)
+        assert (await log_in(door, ada, ada.username, COMPOSED)).code == "UNAUTHENTICATED"
+
+        assert (await log_in(door, ada, ada.username, DECOMPOSED)).code is None
+        assert await stored_hash(database, ada.id) != old
+        for typed in (DECOMPOSED, COMPOSED):
+            assert (await log_in(door, ada, ada.username, typed)).code is None
+
+    @on_both_doors
+    async def test_hash_of_before_lets_its_password_be_changed(
+        self, ada: Person, state: State, database: Database, door: Door
+    ) -> None:
+        await store_hash(database, ada.id, raw_hash(state, DECOMPOSED))
+
+        assert (await CHANGE.on(door, ada, change(current=DECOMPOSED))).code is None
+
+    async def test_old_bcrypt_hash_of_before_fits_too(self, hasher: PasswordHasher) -> None:
+        fits, replacement = await hasher.verify(DECOMPOSED, bcrypt.using(rounds=4).hash(DECOMPOSED))
+
+        assert fits
+        assert await hasher.verify(COMPOSED, replacement) == (True, None)
+
+    @on_both_doors
+    @pytest.mark.parametrize(("password", "checks"), [("wrong password", 1), ("wr\u00f6ng", 1), ("wro\u0308ng", 2)])
+    async def test_unknown_name_costs_as_many_checks_as_a_known_one(
+        self, anonymous: Anonymous, ada: Person, checked: list[tuple[str, int]], door: Door, password: str, checks: int
+    ) -> None:
+        await log_in(door, anonymous, "nobody_of_this_name", PASSWORD)  # makes the decoy
+        for name in ("nobody_of_this_name", ada.username):
+            checked.clear()
+            assert (await log_in(door, anonymous, name, password)).code == "UNAUTHENTICATED"
+            assert len(checked) == checks
+
+    async def test_right_password_costs_one_check(
+        self, people: People, anonymous: Anonymous, checked: list[tuple[str, int]]
+    ) -> None:
+        person = await people(password=COMPOSED)
+        checked.clear()
+        await log_in("rest", anonymous, person.username, DECOMPOSED)
+
+        assert len(checked) == 1
+
+    @on_both_doors
+    @pytest.mark.parametrize("new", ["e\u0301" * 7, "tab\tand more", "bell\x07 and more", "two\nlines of it"])
+    async def test_short_as_prepared_and_control_characters_are_refused(
+        self, ada: Person, database: Database, door: Door, new: str
+    ) -> None:
+        async with nothing_written(database):
+            refused = await CHANGE.on(door, ada, change(new=new, confirm=new))
+
+        assert refused.refusal == ("BAD_USER_INPUT", ["/new_password"])
+
+    @on_both_doors
+    async def test_control_characters_of_before_still_log_in(
+        self, ada: Person, state: State, database: Database, door: Door
+    ) -> None:
+        await store_hash(database, ada.id, raw_hash(state, "tab\tand more"))
+
+        assert (await log_in(door, ada, ada.username, "tab\tand more")).code is None

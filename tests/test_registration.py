@@ -42,6 +42,7 @@ NO_FEATURES = {
     "prepared": "what statements are built of",
     "rate_limits": "counted by the middleware, before any feature",
     "readiness": "for whoever watches the process",
+    "text": "what of texts is the same, and what shows nothing",
     "trash": "the operators' command is its door",
 }
 # what a feature has under another name, and where

@@ -80,6 +80,29 @@ class TestBothDoors:
         # in another project it is free
         await ok(door, "create_tag", ada, {"name": name}, project_id=(await ada.project())["id"])
 
+    @pytest.mark.parametrize("name", ["CAFE\u0301", "caf\u00e9", "ca\u00adf\u00e9", "caf\u00e9\u200b"])
+    async def test_name_is_taken_however_it_is_written(
+        self, ada: Person, door: Door, database: Database, name: str
+    ) -> None:
+        project = await ada.project()
+        cafe = await ok(door, "create_tag", ada, {"name": "Cafe\u0301"}, project_id=project["id"])
+        async with unchanged(database):
+            refused = await run(door, "create_tag", ada, {"name": name}, project_id=project["id"])
+            same = await ok(door, "update_tag", ada, {"name": "Caf\u00e9"}, tag_id=cafe["id"])
+        assert (refused.refusal, same) == (("CONFLICT", ["/name"]), cafe)
+
+        tasks = [
+            {"title": "x", "project_id": project["id"], "tags": [each, name]} for each in (name, "Cafe\u0301", "bug")
+        ]
+        made = [await ok(door, "create_task", ada, task) for task in tasks[:2]]
+        made += [item["task"] for item in (await ok(door, "create_tasks", ada, {"tasks": tasks}))["results"]]
+        changed = await ok(door, "update_task", ada, {"tags": ["x", name, "Cafe\u0301"]}, task_id=made[0]["id"])
+        found = await ok(door, "list_tasks", ada, filter={"tags": {"all": [name, "Cafe\u0301"], "none": ["nothing"]}})
+
+        assert {task["id"] for task in found} == {task["id"] for task in [*made, changed]}
+        listed = await ok(door, "list_tags", ada, project_id=project["id"])
+        assert [tag["name"] for tag in listed] == ["bug", "Caf\u00e9", "x"]
+
     async def test_only_what_is_sent_changes(self, ada: Person, door: Door, database: Database) -> None:
         project = await ada.project()
         tag = await ok(door, "create_tag", ada, {"name": "bug", "color": "#d73a4a"}, project_id=project["id"])

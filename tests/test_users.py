@@ -18,6 +18,7 @@ from services.users.models import UserCreate, UserUpdate
 from tests.actors import GRAPHQL_JSON, PASSWORD, Anonymous, Person
 from tests.conftest import People
 from tests.doors import Call, Door, bearer, from_rest, log_in, nothing_written, on_both_doors, spelt
+from tests.operations import ok
 
 FIELDS = "id databaseId username fullName email timezone isAdmin disabled createdAt"
 REGISTER = Call(
@@ -202,6 +203,55 @@ class TestRegistration:
             refused = await REGISTER.on(door, anonymous, new_account(email=ada.email.upper()))
 
         assert refused.refusal == ("CONFLICT", ["/email"])
+
+    @on_both_doors
+    @pytest.mark.parametrize(
+        ("registered", "kept", "same"),
+        [
+            ("Rene\u0301.{}@example.com", "ren\u00e9.{}@example.com", "REN\u00c9.{}@example.com"),
+            ("J\u030c{}@example.com", "\u01f0{}@example.com", "\u01f0{}@example.com"),
+            ("{}@b\u00fccher.example.com", "{}@b\u00fccher.example.com", "{}@xn--bcher-kva.example.com"),
+            ("{}@BU\u0308CHER.example.com", "{}@b\u00fccher.example.com", " {}@b\u00fccher.example.com\u200b"),
+            (" {}@example.com ", "{}@example.com", "{}@\uff45xample.com"),
+            ("stra\u00dfe.{}@example.com", "stra\u00dfe.{}@example.com", "STRA\u1e9eE.{}@example.com"),
+        ],
+    )
+    async def test_address_is_the_same_however_it_is_typed(
+        self, anonymous: Anonymous, database: Database, door: Door, registered: str, kept: str, same: str
+    ) -> None:
+        tag = secrets.token_hex(4)
+        made = await REGISTER.on(door, anonymous, new_account(email=registered.format(tag)))
+        assert made.body["email"] == kept.format(tag)
+
+        for address in (registered, kept, same):
+            assert (await log_in(door, anonymous, address.format(tag), PASSWORD)).code is None
+        async with nothing_written(database):
+            refused = await REGISTER.on(door, anonymous, new_account(email=same.strip(" \u200b").format(tag)))
+        assert refused.refusal == ("CONFLICT", ["/email"])
+
+    @on_both_doors
+    async def test_address_of_another_mailbox_is_another(self, anonymous: Anonymous, door: Door) -> None:
+        tag = secrets.token_hex(4)
+        for local in ("stra\u00dfe", "strasse"):
+            assert (await REGISTER.on(door, anonymous, new_account(email=f"{local}.{tag}@example.com"))).code is None
+
+    @on_both_doors
+    async def test_name_is_found_however_it_is_typed(
+        self, ada: Person, people: People, anonymous: Anonymous, door: Door
+    ) -> None:
+        kate = await people(username=f"Kate_{secrets.token_hex(4)}")
+        wide = "".join(chr(ord(c) + 0xFEE0) for c in kate.username)
+        for name in (f" {kate.username}\n", kate.username.replace("K", "\u212a"), wide, wide.upper()):
+            assert (await log_in(door, anonymous, name, PASSWORD)).code is None
+            project = await ada.project()
+            assert (await ok(door, "add_member", ada, {"username": name}, project_id=project["id"]))["user"] == {
+                "id": kate.id,
+                "node_id": kate.node_id,
+                "username": kate.username,
+                "full_name": None,
+            }
+        for name in (kate.username.replace("a", "\u00e4"), kate.username.replace("e", "\u0435"), f"{kate.username} x"):
+            assert (await log_in(door, anonymous, name, PASSWORD)).code == "UNAUTHENTICATED"
 
     @on_both_doors
     @pytest.mark.parametrize("field", ["username", "email"])

@@ -4,10 +4,10 @@ import json
 import re
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import available_timezones
 
 import orjson
 
+from core import time_zones
 from core.clock import now, to_utc
 from services.imports.archives import ArchivedFile, ArchiveError
 from services.imports.jira_terms import CATEGORIES, DONE, LINKS, NOT_DONE, PRIORITIES, STATUSES
@@ -16,6 +16,7 @@ from services.imports.sources import shorten
 from services.node_ids import MAX_DATABASE_ID
 from services.relations import RelationKind
 from services.tasks.models import TaskStatus
+from services.text import as_line
 
 Json = dict[str, Any]
 
@@ -31,7 +32,7 @@ class JiraReader:
         self.notes = Notes()
         self._projects = projects
         self._people: dict[str, Person] = {}
-        self._timezones = available_timezones()
+        self._timezones = time_zones.known()
 
     def read(self, file: ArchivedFile) -> Issue | Place | None:
         """The record in a file; None for a file that is none of Jira's or not wanted.
@@ -62,7 +63,7 @@ class JiraReader:
             return None
         return Place(
             key=key,
-            name=(self._text(document.get("name"), key) or key).strip() or key,
+            name=as_line(self._text(document.get("name"), key)) or key,
             description=self._text(document.get("description"), key) or None,
         )
 
@@ -86,7 +87,7 @@ class JiraReader:
             place=self._place_of(fields, match[1]),
             ref=ref,
             number=int(match[2]),
-            title=(self._text(fields.get("summary"), ref) or "").strip() or ref,
+            title=as_line(self._text(fields.get("summary"), ref)) or ref,
             description=self._text(fields.get("description"), ref) or None,
             status=status.value,
             priority=self._priority(fields),
@@ -106,7 +107,7 @@ class JiraReader:
         project = _object(fields, "project")
         if project.get("key") != key:
             project = {}  # an issue belongs where its key says
-        name = (self._text(project.get("name"), key) or key).strip() or key
+        name = as_line(self._text(project.get("name"), key)) or key
         return Place(key, name)
 
     def _status(self, fields: Json) -> TaskStatus:
@@ -139,7 +140,7 @@ class JiraReader:
     def _labels(self, fields: Json, ref: str) -> tuple[str, ...]:
         labels = []
         for value in _list(fields, "labels"):
-            label = (self._text(value, ref) or "").strip()
+            label = as_line(self._text(value, ref))
             if len(label) > MAX_LABEL:
                 self.notes.shortened_labels += 1
                 label = label[: MAX_LABEL - 1].rstrip() + "…"
@@ -191,7 +192,7 @@ class JiraReader:
             return None
         external_id = self._id(identity, "")
         if external_id not in self._people:
-            full_name = (self._text(value.get("displayName"), where) or "").strip() or None
+            full_name = as_line(self._text(value.get("displayName"), where)) or None
             name = self._text(value.get("name") or value.get("key"), where) or full_name or external_id
             zone = str(value.get("timeZone"))
             self._people[external_id] = Person(external_id, name, full_name, zone if zone in self._timezones else "UTC")

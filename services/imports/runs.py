@@ -16,6 +16,7 @@ from services.imports.jira import JiraReader
 from services.imports.records import Issue, Place
 from services.imports.summary import Progress, Summary
 from services.imports.writer import Writer
+from services.text import fold_username
 
 BATCH_CHARACTERS = 8_000_000
 """A batch ends early when its texts are longer than this, so that memory is bounded by more than a count."""
@@ -117,7 +118,7 @@ class _Run:
 async def find_owner(database: Database, username: str | None) -> int:
     """The account that will own the projects: the one named, or the first administrator. Raises ``BadUserInput``."""
     statement = select(User.id).where(User.disabled.is_(False)).order_by(User.id).limit(1)
-    condition = User.is_admin.is_(True) if username is None else User.username_folded == username.lower()
+    condition = User.is_admin.is_(True) if username is None else User.username_folded == fold_username(username)
     async with database.reading() as session:
         owner_id = await session.scalar(statement.where(condition))
     if owner_id is not None:

@@ -1,7 +1,6 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
 import operator as operators
-import unicodedata
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from services.projects.queries import among_visible
 from services.tags import fold
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskStatus
+from services.text import fold as fold_case
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
@@ -199,8 +199,8 @@ _SEARCHES: dict[Any, Callable[..., ColumnElement[bool]]] = {
 
 
 def fold_text(text: str) -> str:
-    """What search compares: composed (NFC) and case-folded, so that é is é however it was typed."""
-    return unicodedata.normalize("NFC", text).casefold()
+    """What search compares: case-folded and composed (NFC), so that é is é however it was typed."""
+    return fold_case(text)
 
 
 def _of_column(column: Any, values: list[Any], operator: str, wanted: bool | None = None) -> ColumnElement[bool]:

@@ -9,17 +9,32 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from services.inputs import Bool, Input, Int, ProjectId, TagName, TaskId, Text, Timestamp, UserId, absent, out_of_order
+from services.inputs import (
+    Bool,
+    Composed,
+    Input,
+    Int,
+    ProjectId,
+    ShownText,
+    TagName,
+    TaskId,
+    Text,
+    Timestamp,
+    UserId,
+    absent,
+    out_of_order,
+)
 from services.tasks.models import TaskStatus
 
 SearchText = Annotated[
-    Text,
+    ShownText,
     Field(
-        min_length=1,
         max_length=100,
         description="In the title, the description or a comment, whatever the case; % and _ are letters.",
     ),
 ]
+
+TitleText = Annotated[Text, Composed, Field(max_length=1000)]
 
 
 def _one_of(description: str) -> Any:
@@ -65,8 +80,8 @@ class TimestampFilter(Input):
 class TitleFilter(Input):
     """Conditions on the title. To look for words, use ``search``."""
 
-    eq: Annotated[Text, Field(max_length=1000)] = Field(default_factory=absent, description="Is exactly this.")
-    in_: list[Annotated[Text, Field(max_length=1000)]] = _one_of("Is exactly one of these.")
+    eq: TitleText = Field(default_factory=absent, description="Is exactly this.")
+    in_: list[TitleText] = _one_of("Is exactly one of these.")
 
 
 class ProjectRefFilter(Input):

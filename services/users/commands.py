@@ -6,7 +6,7 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
-from core.passwords import PasswordHasher
+from core.passwords import PasswordHasher, prepared
 from db.engine import Database
 from db.models import Project, User
 from db.models.projects import Membership
@@ -126,9 +126,9 @@ async def change_password(
     """
     user_id = actor.require_login()
     problems = []
-    if data.confirm_password != data.new_password:
+    if prepared(data.confirm_password) != data.new_password:
         problems.append(Problem("/confirm_password", "does not match the new password"))
-    if data.new_password == data.current_password:
+    if data.new_password == prepared(data.current_password):
         problems.append(Problem("/new_password", "must differ from the current password"))
     if problems:
         raise BadUserInput("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)

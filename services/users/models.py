@@ -1,27 +1,22 @@
 """What accounts take and answer."""
 
 from datetime import datetime
-from functools import lru_cache
 from typing import Annotated, NamedTuple
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, EmailStr, Field
+from pydantic import AfterValidator, BeforeValidator, EmailStr, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from core.passwords import MAX_PASSWORD_LENGTH
+from core import time_zones
+from core.passwords import MAX_PASSWORD_LENGTH, prepared
 from services import node_ids
 from services.actors import Actor, Scope
 from services.inputs import Bool, Input, Line, Text, absent
 from services.outputs import DatabaseId, NodeId, Output
-
-
-@lru_cache
-def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+from services.text import fold_email, fold_username, has_control, trimmed
 
 
 def _known_timezone(name: str) -> str:
-    if name not in _timezones():
+    if name not in time_zones.known():
         raise PydanticCustomError("time_zone", "not a time zone of the IANA database, e.g. Europe/Vienna")
     return name
 
@@ -30,6 +25,12 @@ def _bare_address(value: object) -> object:
     if isinstance(value, str) and "<" in value:
         raise ValueError("must be the address alone, without a name")
     return value
+
+
+def _prepared_password(password: str) -> str:
+    if has_control(password):
+        raise PydanticCustomError("control_character", "must not hold control characters")
+    return prepared(password)
 
 
 Username = Annotated[
@@ -45,16 +46,19 @@ Username = Annotated[
 Email = Annotated[
     EmailStr,
     BeforeValidator(_bare_address),
-    AfterValidator(str.lower),
+    AfterValidator(fold_email),
     Field(description="Unique; kept in lower case.", examples=["ada@example.com"]),
 ]
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 Password = Annotated[
     Text,
+    AfterValidator(_prepared_password),
     Field(
         min_length=8,
         max_length=MAX_PASSWORD_LENGTH,
         description="At least 8 characters.",
         examples=["correct horse battery"],
+        json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"},
     ),
 ]
 FullName = Annotated[Line, Field(max_length=200, description="The name to show.", examples=["Ada Lovelace"])]
@@ -68,6 +72,17 @@ Timezone = Annotated[
         json_schema_extra={"format": "time-zone"},
     ),
 ]
+
+
+def fold_login(name: str) -> str:
+    """What is looked up of a username or an address that somebody typed."""
+    name = trimmed(name)
+    if "@" not in name:
+        return fold_username(name)
+    try:
+        return _EMAIL.validate_python(name)
+    except ValidationError:
+        return fold_email(name)
 
 
 class UserCreate(Input):

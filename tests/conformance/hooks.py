@@ -45,7 +45,10 @@ schemathesis.graphql.scalar("DateTime", MOMENTS.map(nodes.String))
 
 
 # the types of our errors for rules between values, or between a value and what is stored
-RULES = {"rule", "range", "cursor", "filter", "time_zone", "duplicate", "unknown_field"}
+RULES = {
+    *("rule", "range", "cursor", "filter", "time_zone", "duplicate", "unknown_field"),
+    *("blank", "line_break", "control_character"),
+}
 
 
 @schemathesis.hook
