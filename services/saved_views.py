@@ -16,7 +16,7 @@ from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
@@ -131,7 +131,7 @@ async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) 
     return replace(query, filter=filter_)
 
 
-@repeatable
+@repeatable("saved_view.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, data: SavedViewCreate) -> SavedViewRecord:
     """Save a view. Raises ``BadUserInput`` for a filter that is too large, ``Conflict`` where there are 200."""
     user_id = actor.require(Scope.TASKS_WRITE)
