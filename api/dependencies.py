@@ -7,9 +7,11 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Header, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.headers import headers_of
+from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
 from api.remembering import remembered
 from api.state import State
@@ -90,6 +92,9 @@ Reading = Annotated[Session, Depends(_reading)]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 
 
+_ONE_KEY = {"type": "too_many", "loc": ("header", IDEMPOTENCY_KEY), "msg": "given more than once"}
+
+
 class Once:
     """Runs a call, or answers what it answered before, where it carries an ``Idempotency-Key``."""
 
@@ -112,11 +117,14 @@ class Once:
 
 
 async def _once(
+    request: Request,
     actor: Caller,
     session: Writing,
     response: Response,
-    key: Annotated[KeyText | None, Header(alias="Idempotency-Key", description=KEY_DESCRIPTION)] = None,
+    key: Annotated[KeyText | None, Header(alias=IDEMPOTENCY_KEY, description=KEY_DESCRIPTION)] = None,
 ) -> Once:
+    if key is not None and [name for name, _ in request.headers.raw].count(IDEMPOTENCY_KEY.lower().encode()) > 1:
+        raise RequestValidationError([_ONE_KEY])
     return Once(actor, session, response, key)
 
 

@@ -1,20 +1,31 @@
-"""The routes of the REST door: strict about the media type of what they take, quick in what they write."""
+"""The routes of the REST door: strict about what they take, quick in what they write."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from types import GenericAlias
 from typing import Any
 
 from fastapi import Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from api.answers import writing
+from api.headers import headers_of
 from api.plans import PlannedRoute
+
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_NO_KEY = {
+    "type": "extra_forbidden",
+    "loc": ("header", IDEMPOTENCY_KEY),
+    "msg": "this operation takes no idempotency key",
+}
 
 
 class StrictRoute(PlannedRoute):
     """A route that takes a body only of its own media type: JSON, or a form where it declares one.
 
-    Another one is refused (415) before it is parsed. What the endpoint answers is written by ``api.answers``.
+    Another one is refused (415) before it is parsed, and so is (422) an ``Idempotency-Key`` where the route declares
+    none: whoever sends one relies on it. What the endpoint answers is written by ``api.answers``.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -26,7 +37,22 @@ class StrictRoute(PlannedRoute):
         super().__init__(path, endpoint, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
+        handler = self._typed(super().get_route_handler())
+        name = IDEMPOTENCY_KEY.lower()
+        if any(field.alias.lower() == name for each in _all(self.dependant) for field in each.header_params):
+            return handler
+        self.refused_header = name.encode()
+
+        async def without_key(request: Request) -> Response:
+            if self.refused_header in headers_of(request.scope):
+                raise RequestValidationError([_NO_KEY])
+            return await handler(request)
+
+        return without_key
+
+    def _typed(
+        self, handler: Callable[[Request], Coroutine[Any, Any, Response]]
+    ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         if self.body_field is None:
             return handler
         form = isinstance(self.body_field.field_info, params.Form)
@@ -45,3 +71,10 @@ class StrictRoute(PlannedRoute):
             return await handler(request)
 
         return checked
+
+
+def _all(dependant: Dependant) -> Iterator[Dependant]:
+    """What a route depends on, itself included."""
+    yield dependant
+    for inner in dependant.dependencies:
+        yield from _all(inner)

@@ -18,7 +18,7 @@ Projects, tasks, comments and their history, through REST and, with the same rul
 
 **Lists** are plain arrays; the `Link` header has the next page. **Errors** are `application/problem+json` (RFC 9457)
 with a stable `code`. **Versions**: single things have an `ETag`; send it back as `If-Match` to write only if nobody
-else has.
+else has. **Repeats**: operations that take an `Idempotency-Key` can be sent again; all others refuse one.
 """
 TAGS = [
     {"name": "sessions", "description": "Logging in and out: access tokens, refresh tokens, sessions."},
@@ -119,8 +119,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     parameters = operation.get("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _without_null(parameter["schema"])
-    if parameters or "requestBody" in operation:
-        statuses.add(422)
+    statuses.add(422)  # where there is nothing else to refuse, an Idempotency-Key
     if "{" in path:
         statuses.add(404)
     if "requestBody" in operation:

@@ -55,6 +55,9 @@ class PlannedRoute(APIRoute):
     The function's name is its operation id: whoever places the route at another path need not work it out anew.
     """
 
+    refused_header: bytes | None = None
+    """The name of a header that does not fit any request of the route: the route's handler refuses it."""
+
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options | {"generate_unique_id_function": attrgetter("name")})
 
@@ -134,6 +137,9 @@ class _Writer:
     def plan(self) -> Plan:
         call = self._call(self._route.dependant)
         lines = ["async def plan(request):", "    scope = request.scope"]
+        refused = getattr(self._route, "refused_header", None)
+        if refused is not None:
+            lines.append(f"    if {refused!r} in headers_of(scope): return None")
         if "body" in self._wants:
             # another media type is refused by those who know which ones there are
             lines += [

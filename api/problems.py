@@ -98,7 +98,7 @@ def from_error(error: TandemError, *, location: str = "body") -> Response:
     status = STATUS[error.code]
     if isinstance(error, errors.Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    elif isinstance(error, (errors.RateLimited, errors.Unavailable, errors.IdempotencyConflict)):
+    elif isinstance(error, errors.RETRYABLE) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, errors.VersionConflict):
         headers["ETag"] = f'"{error.current_version}"'

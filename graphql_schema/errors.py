@@ -104,7 +104,7 @@ def describe(error: TandemError) -> dict[str, Any]:
         )
     if isinstance(error, errors.VersionConflict):
         extensions["currentVersion"] = error.current_version
-    elif isinstance(error, (errors.RateLimited, errors.Unavailable, errors.IdempotencyConflict)):
+    elif isinstance(error, errors.RETRYABLE) and error.retry_after is not None:
         extensions["retryAfter"] = error.retry_after
     return extensions
 

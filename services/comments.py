@@ -15,7 +15,7 @@ from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.inputs import Input, ShownText
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
 from services.pagination import (
@@ -145,7 +145,7 @@ async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> M
     return {row[0]: row[1] for row in rows}
 
 
-@repeatable
+@repeatable("comment.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, task_id: int, data: CommentCreate) -> CommentRecord:
     """Write a comment. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)

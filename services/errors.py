@@ -120,11 +120,17 @@ class BulkRefused(TandemError):
 
 
 class IdempotencyConflict(TandemError):
-    """The first call with the idempotency key is still running; a repeat a moment later gets its answer."""
+    """The first call with the idempotency key is still running; a repeat a moment later gets its answer.
+
+    With another message and no ``retry_after``: it was carried out, but what it answered cannot be told any more.
+    """
 
     code = "IDEMPOTENCY_CONFLICT"
     title = "The first call with this idempotency key is still running"
-    retry_after = 1
+
+    def __init__(self, message: str | None = None, *, retry_after: int | None = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class IdempotencyMismatch(TandemError):
@@ -171,6 +177,8 @@ class Unavailable(TandemError):
     retry_after = 1
 
 
+RETRYABLE = (RateLimited, Unavailable, IdempotencyConflict)
+"""Errors with ``retry_after``: in how many seconds the same call may succeed; None where it will not."""
 CODES: tuple[type[TandemError], ...] = (
     Unauthenticated,
     Forbidden,

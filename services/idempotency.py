@@ -3,6 +3,10 @@
 The key is kept for 24 hours in the transaction of the effect: either both are there after a crash, or neither. What is
 kept is the service's record, so a call is recognised through either door; each door makes the same answer of it again.
 After draft-ietf-httpapi-idempotency-key-header-07.
+
+A repeat is a read: it takes the scope that the call takes, and answers what was kept only where the caller may still
+read what that tells of. Records are kept as objects by their fields' names, under a name of the operation that does not
+depend on where its code stands, so that a later release can tell what it can honour (docs/decisions/0022).
 """
 
 import hashlib
@@ -10,11 +14,11 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import update_wrapper
-from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from functools import cached_property, update_wrapper
+from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import orjson
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
@@ -23,8 +27,9 @@ from sqlalchemy.exc import DBAPIError
 from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import IdempotencyKey
-from db.sessions import Session
-from services.actors import Actor
+from db.sessions import AnyRow, Session
+from services import idempotency_v1
+from services.actors import Actor, Scope
 from services.errors import IdempotencyConflict, IdempotencyMismatch
 from services.inputs import Input
 
@@ -47,8 +52,19 @@ KeyText = Annotated[
 ]
 """1 to 255 visible characters of ASCII."""
 
+FORMAT = 2
+"""Of what is kept: ``{"v": 2, "record": {…}}``. Rows of the one before are read by ``idempotency_v1``."""
+MAX_NAME = 40
+"""What the column of operations' names holds."""
+UNREADABLE = (
+    "The call with this idempotency key was carried out, but its answer was kept by another version of the server and "
+    "cannot be read"
+)
+
 P = ParamSpec("P")
 R = TypeVar("R")
+Read = Callable[[Session, Actor, R], Awaitable[R]]
+"""What the caller may read now of what was kept. Raises ``NotFound`` where that is nothing."""
 
 
 @dataclass(slots=True)
@@ -59,45 +75,110 @@ class Repeatable:
     replayed: bool = False
 
 
+class _Kept(BaseModel, Generic[R]):
+    """What a row holds of an answer. A field that the record has gained may be missing if it has a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    v: Literal[2]
+    record: R
+
+
+class Operation(Generic[R]):
+    """Something that may be repeated: its name, the scope that it takes, and the record that it answers.
+
+    The name is part of what is stored and of what a key is compared by: it stays when code moves. Raises ``ValueError``
+    for one that another operation has, or that the column does not hold.
+    """
+
+    _names: set[str] = set()  # noqa: RUF012 - of the class: names are unique among all operations
+
+    def __init__(self, name: str, *, scope: Scope, record: Callable[[], type[R]]) -> None:
+        """``record`` is asked when the first answer is read: by then all types are there."""
+        if name in self._names:
+            raise ValueError(f"two operations are called {name}")
+        if not 0 < len(name) <= MAX_NAME:
+            raise ValueError(f"the name of an operation has 1 to {MAX_NAME} characters: {name}")
+        self._names.add(name)
+        self.name, self.scope, self._record = name, scope, record
+        self._former = idempotency_v1.former_name(name)
+
+    def fingerprints(self, arguments: dict[str, Any]) -> dict[str, str]:
+        """What tells a call with these arguments from others, by the name that the operation had or has."""
+        return {name: _fingerprint(name, arguments) for name in (self.name, self._former) if name is not None}
+
+    def restored(self, row: AnyRow) -> R:
+        """The record that a row of this operation holds. Raises ``IdempotencyConflict`` where that cannot be told."""
+        answer = row.answer
+        try:
+            if row.operation == self._former:
+                answer = orjson.dumps({"v": FORMAT, "record": idempotency_v1.by_names(self.name, answer)})
+            return self._kept.model_validate_json(answer).record
+        except ValueError:
+            raise IdempotencyConflict(UNREADABLE, retry_after=None) from None
+
+    @cached_property
+    def _kept(self) -> type[_Kept[R]]:
+        kept: Any = _Kept.__class_getitem__(self._record())  # the record's type is known only when this runs
+        model: type[_Kept[R]] = kept
+        return model
+
+
 async def once(
     session: Session,
     actor: Actor,
     call: Repeatable,
-    operation: str,
+    operation: Operation[R],
     arguments: dict[str, Any],
-    record: type[R],
     make: Callable[[], Awaitable[R]],
+    read: Read[R],
 ) -> R:
     """What ``make`` answers, or answered when the caller used the key before. Without a key, ``make`` just runs.
 
     Raises ``IdempotencyMismatch`` where the key was used for another call, ``IdempotencyConflict`` where that call
-    is still running after ``WAIT_SECONDS``.
+    is still running after ``WAIT_SECONDS`` or its answer cannot be read, and what ``read`` raises.
     """
     if call.key is None or not actor.identity:
         return await make()
+    actor.require(operation.scope)
     mine = (IdempotencyKey.caller == actor.identity, IdempotencyKey.key == call.key)
-    fingerprint = hashlib.sha256(orjson.dumps([operation, arguments], option=orjson.OPT_SORT_KEYS)).hexdigest()
-    if not await _claim(session, actor.identity, call.key, operation, fingerprint):
-        row = await session.first(select(IdempotencyKey.fingerprint, IdempotencyKey.answer).where(*mine))
+    fingerprint = _fingerprint(operation.name, arguments)
+    if not await _claim(session, actor.identity, call.key, operation.name, fingerprint):
+        row = await session.first(
+            select(IdempotencyKey.operation, IdempotencyKey.fingerprint, IdempotencyKey.answer).where(*mine)
+        )
         if row is None or row.answer is None:
             raise IdempotencyConflict
-        if row.fingerprint != fingerprint:
+        if row.fingerprint != operation.fingerprints(arguments).get(row.operation):
             raise IdempotencyMismatch
+        answer = await read(session, actor, operation.restored(row))
         call.replayed = True
-        return _adapter(record).validate_json(row.answer)
+        return answer
     result = await make()
-    answer = _adapter(record).dump_json(result).decode()
-    await session.execute(sql_update(IdempotencyKey).where(*mine).values(answer=answer))
+    kept = orjson.dumps({"v": FORMAT, "record": result}, default=_by_names).decode()
+    await session.execute(sql_update(IdempotencyKey).where(*mine).values(answer=kept))
     return result
 
 
-class RepeatableCommand(Generic[P, R]):
-    """A service's function that may be called with a key: its name and arguments say what the key is for."""
+def _fingerprint(operation: str, arguments: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps([operation, arguments], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
-    def __init__(self, function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> None:
+
+def _by_names(value: Any) -> dict[str, Any]:
+    """A record for orjson, which writes no tuple with names by itself."""
+    named: dict[str, Any] = value._asdict()
+    return named
+
+
+class RepeatableCommand(Generic[P, R]):
+    """A service's function that may be called with a key: its operation and arguments say what the key is for."""
+
+    def __init__(
+        self, function: Callable[Concatenate[Session, Actor, P], Awaitable[R]], name: str, scope: Scope, read: Read[R]
+    ) -> None:
         update_wrapper(self, function)
-        self._function = function
-        self._operation = f"{function.__module__}.{function.__name__}"
+        self._function, self._read = function, read
+        self.operation: Operation[R] = Operation(name, scope=scope, record=lambda: get_type_hints(function)["return"])
         self._names = [*inspect.signature(function).parameters][2:]
 
     def __call__(self, session: Session, actor: Actor, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
@@ -108,21 +189,47 @@ class RepeatableCommand(Generic[P, R]):
         if call.key is None:
             return await self._function(session, actor, *args, **kwargs)
         given = dict(zip(self._names, args, strict=False)) | kwargs
-        record: type[R] = get_type_hints(self._function)["return"]
         return await once(
             session,
             actor,
             call,
-            self._operation,
+            self.operation,
             {name: _canonical(value) for name, value in given.items()},
-            record,
             lambda: self._function(session, actor, *args, **kwargs),
+            self._read,
         )
 
 
-def repeatable(function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> RepeatableCommand[P, R]:
-    """Marks a service's function that may be called with an idempotency key; it answers a record."""
-    return RepeatableCommand(function)
+def repeatable(
+    name: str, *, scope: Scope, read: Read[R]
+) -> Callable[[Callable[Concatenate[Session, Actor, P], Awaitable[R]]], RepeatableCommand[P, R]]:
+    """Marks a service's function that may be called with an idempotency key; it answers a record.
+
+    ``scope`` is what the function requires first, and ``read`` what a repeat may tell.
+    """
+
+    def mark(function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> RepeatableCommand[P, R]:
+        return RepeatableCommand(function, name, scope, read)
+
+    return mark
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+I = TypeVar("I", bound=_Identified)  # noqa: E741 - as P and R are called
+
+
+def while_readable(get: Callable[[Session, Actor, int], Awaitable[I]]) -> Read[I]:
+    """A repeat answers what was kept while ``get`` finds the thing for the caller, and raises what it raises."""
+
+    async def read(session: Session, actor: Actor, record: I) -> I:
+        await get(session, actor, record.id)
+        return record
+
+    return read
 
 
 def arguments(data: Input) -> dict[str, Any]:
@@ -168,12 +275,3 @@ async def _claim(session: Session, caller: str, key: str, operation: str, finger
     if postgresql:
         await session.execute(select(func.set_config("lock_timeout", "0", True)))
     return claimed is not None
-
-
-def _adapter(record: type[R]) -> TypeAdapter[R]:
-    if record not in _ADAPTERS:
-        _ADAPTERS[record] = TypeAdapter(record)
-    return _ADAPTERS[record]
-
-
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {}

@@ -145,7 +145,15 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
     return {row.id: _maker(actor)(row) for row in rows}
 
 
-@repeatable
+async def _still_there(session: Session, actor: Actor, member: MemberRecord) -> MemberRecord:
+    """What a repeat tells of a person who was added. Raises ``NotFound`` once the person is gone again."""
+    actor.require(Scope.TASKS_READ)
+    if not await by_ids(session, actor, [member.id]):
+        raise NotFound("Member")
+    return member._replace(user=member.user.seen_by(actor))
+
+
+@repeatable("member.add", scope=Scope.PROJECTS_ADMIN, read=_still_there)
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
     """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     project = await _hold(session, actor, project_id, Role.ADMIN)

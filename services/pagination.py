@@ -1,15 +1,15 @@
 """Keyset pagination: one cursor format for every list, on both doors.
 
-A cursor is the position of a row in one ordering: the sort key, the row's value and its id, as JSON with a checksum, in
-base64url. It holds nothing secret and grants nothing; the checksum turns a damaged one into an error instead of a
-wrong page. The order is total (the id breaks ties) and nulls come last in both directions, so a page is stable while
-rows are inserted and deleted around it.
+A cursor is the position of a row in one ordering of one list: the sort key, the row's value, its id and the list's
+name, as JSON with a checksum, in base64url. It holds nothing secret and grants nothing; the checksum turns a damaged
+one into an error instead of a wrong page. The order is total (the id breaks ties) and nulls come last in both
+directions, so a page is stable while rows are inserted and deleted around it.
 """
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -51,10 +51,13 @@ class SortKey:
 class Ordering:
     key: SortKey
     descending: bool
+    signature: str = field(init=False)
+    list_name: str = field(init=False)
+    """What is listed, by its table: a cursor of members is no position among projects, though both go by id."""
 
-    @property
-    def signature(self) -> str:
-        return ("-" if self.descending else "") + self.key.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signature", ("-" if self.descending else "") + self.key.name)
+        object.__setattr__(self, "list_name", str(self.key.id_column.class_.__tablename__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Page(NamedTuple, Generic[T]):
 
 def encode_cursor(ordering: Ordering, item: Any) -> str:
     value = getattr(item, ordering.key.column.key)
-    return _seal(orjson.dumps([ordering.signature, value, item.id]))
+    return _seal(orjson.dumps([ordering.signature, value, item.id, ordering.list_name]))
 
 
 def _seal(payload: bytes) -> str:
@@ -127,21 +130,30 @@ def _seal(payload: bytes) -> str:
 
 
 def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[Any, int]:
-    """The value and id that a cursor points at. Raises ``BadUserInput`` for one that is damaged or of another sort."""
+    """The value and id that a cursor points at. Raises ``BadUserInput`` for one that is damaged or of another sort.
+
+    Those of releases up to d36c06b do not say which list they are of.
+    """
     try:
         raw = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         payload = raw[4:]
         # the decoder skips letters that are none of base64's
         if _seal(payload) != cursor:
             raise ValueError
-        signature, value, row_id = orjson.loads(payload)
+        signature, value, row_id, *rest = orjson.loads(payload)
+        list_name = rest[0] if rest else ordering.list_name
+        if not isinstance(signature, str) or not isinstance(list_name, str) or len(rest) > 1:
+            raise ValueError
+        # before the value, whose type depends on it
+        if list_name != ordering.list_name:
+            raise BadUserInput.at(pointer, "this cursor belongs to another list", "cursor")
+        if signature != ordering.signature:
+            raise BadUserInput.at(pointer, "this cursor belongs to another order", "cursor")
         value = _revive(ordering.key, value)
         if type(row_id) is not int or not 0 < row_id <= MAX_DATABASE_ID:
             raise ValueError
     except (ValueError, TypeError):
         raise BadUserInput.at(pointer, "not a cursor of this server", "cursor") from None
-    if signature != ordering.signature:
-        raise BadUserInput.at(pointer, "this cursor belongs to another order", "cursor")
     return value, row_id
 
 

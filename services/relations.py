@@ -21,7 +21,7 @@ from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, NotFound
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.inputs import Input, TaskId
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import (
@@ -157,7 +157,7 @@ def _of(actor: Actor, task_ids: Collection[int]) -> AnySelect:
     return visible(actor).join(_END, _touching(_END.id)).where(_END.id.in_(task_ids))
 
 
-@repeatable
+@repeatable("relation.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, task_id: int, data: RelationCreate) -> RelationRecord:
     """Relate a task to another, as a member of the projects of both.
 

@@ -16,7 +16,7 @@ from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
@@ -114,7 +114,7 @@ async def count(session: Session, actor: Actor) -> int:
 async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) -> TaskQuery:
     """The query, narrowed down to what one of the caller's views shows, and in its order unless asked for another.
 
-    Raises ``NotFound``, and ``BadUserInput`` for a view whose filter is not understood any more.
+    Raises ``NotFound``, and ``BadUserInput`` for a view whose filter or order is not understood any more.
     """
     try:
         view = await get(session, actor, view_id)
@@ -126,12 +126,16 @@ async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) 
         raise BadUserInput.at("/saved_view_id", "the filter of this view does not hold any more") from None
     if query.filter is not None:
         filter_ = TaskFilter.model_construct({"and_"}, and_=[filter_, query.filter])
-    if query.sort_by is None and query.order is None:
-        return replace(query, filter=filter_, sort_by=TaskSort(view.sort_by), order=Direction(view.order))
-    return replace(query, filter=filter_)
+    if query.sort_by is not None or query.order is not None:
+        return replace(query, filter=filter_)
+    try:
+        sort_by, order = TaskSort(view.sort_by), Direction(view.order)
+    except ValueError:
+        raise BadUserInput.at("/saved_view_id", "the order of this view does not exist any more") from None
+    return replace(query, filter=filter_, sort_by=sort_by, order=order)
 
 
-@repeatable
+@repeatable("saved_view.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, data: SavedViewCreate) -> SavedViewRecord:
     """Save a view. Raises ``BadUserInput`` for a filter that is too large, ``Conflict`` where there are 200."""
     user_id = actor.require(Scope.TASKS_WRITE)

@@ -17,7 +17,7 @@ from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, NotFound, Problem
 from services.grouping import attached
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.inputs import Input, TagName, absent
 from services.outputs import DatabaseId, NodeId, Output
 from services.prepared import CALLER
@@ -110,7 +110,7 @@ async def of_projects(
     return grouped
 
 
-@repeatable
+@repeatable("tag.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, project_id: int, data: TagCreate) -> TagRecord:
     """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name."""
     project = await require(session, actor, project_id, Role.MEMBER)

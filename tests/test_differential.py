@@ -23,8 +23,8 @@ from strawberry.utils.str_converters import to_snake_case
 
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
+from tests.differential.steps import AGAIN, OWN_KEY, STEPS, Step
 from tests.differential.steps import OPERATIONS as GENERATED
-from tests.differential.steps import STEPS, Step
 from tests.differential.worlds import Stopped, Twin, differences, twins
 from tests.differential.worlds import stopped_clock as stopped_clock
 from tests.doors import Result
@@ -76,19 +76,38 @@ class Machine:
     def __init__(self, left: Twin, right: Twin, loop: asyncio.Runner) -> None:
         self.left, self.right, self._loop = left, right, loop
         self.codes: Counter[tuple[str, str | None]] = Counter()
+        self.repeats: Counter[str | None] = Counter()
+        self.keyed: list[Step] = []
+        """The calls of this example that went through with a key of their own."""
 
     def reset(self) -> None:
         Stopped.restart()
+        self.keyed.clear()
         self.left.reset()
         self.right.reset()
 
     def take(self, step: Step) -> None:
+        if step.key == OWN_KEY:
+            step = replace(step, key=f"key-{self.codes.total()}")
+            if self._call(step) is None:
+                self.keyed.append(step)
+        else:
+            self._call(step)
+
+    def _call(self, step: Step) -> str | None:
+        """Call both doors, which must come to the same. Returns the code."""
         Stopped.tick()
         rest, graphql = self._loop.run(self._both(step))
         self.codes[step.operation, rest.code] += 1
         left, right = compared(rest, graphql)
         assert left == right, (step, rest.refusal, graphql.refusal)
         assert not differences(self.left.rows(), self.right.rows()), step
+        return rest.code
+
+    def repeat(self, which: int) -> None:
+        """One of those calls again, whatever has become of what it tells of, and of who made it."""
+        if self.keyed:
+            self.repeats[self._call(self.keyed[which % len(self.keyed)])] += 1
 
     async def _both(self, step: Step) -> tuple[Result, Result]:
         options: dict[str, Any] = step.ids | self.left.task_of(step.ids) | {"expected": step.expected, "key": step.key}
@@ -117,12 +136,14 @@ def test_both_doors_do_the_same(machine: Machine) -> None:
         def begin(self) -> None:
             machine.reset()
 
-        @rule(step=STEPS)
-        def step(self, step: Step) -> None:
+        @rule(step=STEPS, again=AGAIN)
+        def step(self, step: Step, again: int | None) -> None:
             machine.take(step)
+            if again is not None:
+                machine.repeat(again)
 
     started = time.monotonic()
-    while (done := machine.codes.total()) < TOTAL:
+    while (done := machine.codes.total() - machine.repeats.total()) < TOTAL:
         chosen = settings(
             max_examples=max(1, (TOTAL - done) // LENGTH),
             stateful_step_count=LENGTH,
@@ -135,12 +156,14 @@ def test_both_doors_do_the_same(machine: Machine) -> None:
         run_state_machine_as_test(seed(SEED + done)(Calls), settings=chosen)
     seconds = time.monotonic() - started
     outcomes = Counter(code for _, code in machine.codes.elements())
-    sys.stdout.write(f"{machine.codes.total()} steps in {seconds:.0f} s, seed {SEED}: {dict(outcomes)}\n")
+    report = f"{machine.codes.total()} steps in {seconds:.0f} s, seed {SEED}"
+    sys.stdout.write(f"{report}: {dict(outcomes)}; repeats: {dict(machine.repeats)}\n")
     reached = {name for name, code in machine.codes if code is None}
     # most calls go through, or the suite would compare refusals
     assert len(reached) > 0.8 * len(GENERATED), f"never succeeded: {GENERATED - reached}"
     assert TOTAL < 5_000 or reached == GENERATED, f"never succeeded: {GENERATED - reached}"
     assert outcomes.keys() >= REFUSALS
+    assert machine.repeats.keys() >= ({None, "NOT_FOUND"} if TOTAL >= 5_000 else {None}), machine.repeats
 
 
 def test_every_operation_is_generated() -> None:

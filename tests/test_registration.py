@@ -34,6 +34,7 @@ NO_FEATURES = {
     "feed": "the order of events for those who follow them: subscriptions stand on it",
     "grouping": "how people and tags are put to their tasks",
     "idempotency": "a part of every call that creates",
+    "idempotency_v1": "what releases before kept of such calls",
     "imports": "the commands are its door",
     "inputs": "the vocabulary of the features' inputs",
     "node_ids": "the form of global ids",

@@ -181,6 +181,22 @@ class TestBothDoors:
         changed = await ok(door, "update_saved_view", ada, {"filter": {}}, saved_view_id=view["id"])
         assert changed["filter"] == {}
 
+    @pytest.mark.parametrize("changed", [{"sort_by": "colour"}, {"order": "up"}])
+    async def test_view_whose_order_is_gone_says_so(
+        self, ada: Person, database: Database, door: Door, changed: dict[str, str]
+    ) -> None:
+        view = await saved(ada)
+        async with database.writing() as session:
+            await session.execute(update(SavedView).where(SavedView.id == view["id"]).values(changed))
+
+        assert (await listed(door, ada, view["id"])).refusal == ("BAD_USER_INPUT", ["/saved_view_id"])
+        parameters = {"view": view["id"], "sort_by": "title", "order": "asc"}
+        assert (await run(door, "list_tasks", ada, **parameters)).code is None
+        repaired = await ok(
+            door, "update_saved_view", ada, {"sort_by": "title", "order": "asc"}, saved_view_id=view["id"]
+        )
+        assert (repaired["sort_by"], repaired["order"]) == ("title", "asc")
+
     async def test_view_shows_nothing_that_its_owner_may_not_read(self, ada: Person, bob: Person, door: Door) -> None:
         project = await ada.project()
         await ada.invite(project, bob)

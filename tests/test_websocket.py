@@ -79,6 +79,12 @@ class TestHandshake:
             assert socket.protocol is None
             assert await socket.close_code() == (4406, "Subprotocol not acceptable")
 
+    async def test_idempotency_key_in_a_header_is_refused(self, server: LiveServer, ada: Person) -> None:
+        async with opened(server, headers=ada.headers | {"Idempotency-Key": "mine"}) as socket:
+            code, reason = await socket.close_code()
+        assert code == 4400
+        assert "idempotencyKey" in reason
+
     @pytest.mark.parametrize("origin", ["https://evil.example.com", "null", "http://localhost:3000.example.com"])
     async def test_foreign_origin_is_refused(self, server: LiveServer, ada: Person, origin: str) -> None:
         with pytest.raises(InvalidStatus) as refused:

@@ -12,7 +12,8 @@ from api.dependencies import AppState, get_actor
 from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
-from api.headers import header
+from api.headers import header, headers_of
+from api.media_types import IDEMPOTENCY_KEY
 from api.pages import graphiql_page
 from api.plans import PlannedRoute, body_of
 from graphql_schema.errors import format_error, from_service, request_error
@@ -27,7 +28,7 @@ from graphql_schema.execution import (
     needs_no_caller,
 )
 from services.actors import ANONYMOUS, Actor
-from services.errors import Forbidden, TandemError, Unauthenticated
+from services.errors import BadUserInput, Forbidden, TandemError, Unauthenticated
 from services.failures import from_database
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
@@ -37,6 +38,7 @@ LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
 SHOWN = STATUS.keys() - {"FORBIDDEN"}
+_KEY_HEADER = IDEMPOTENCY_KEY.lower().encode()
 
 
 @router.get("/graphql")
@@ -94,6 +96,8 @@ async def _run(
     stream: bool,
     allowed: set[Any],
 ) -> Response:
+    if _KEY_HEADER in headers_of(request.scope):
+        return _refuse_key(media_type)
     try:
         # before anything else: whoever asks too often costs no more than this
         actor, refusal = await _caller(request, state)
@@ -135,6 +139,14 @@ async def _caller(request: Request, state: AppState) -> tuple[Actor, TandemError
         return ANONYMOUS, error
     except Exception as error:
         raise from_database(error) or error from error
+
+
+def _refuse_key(media_type: str) -> Response:
+    """A header could not say which of a document's mutations it means: refused as on REST where none is taken."""
+    detail = "not a header here: send idempotencyKey in the mutation's input"
+    error = from_service(BadUserInput.at(f"/{IDEMPOTENCY_KEY}", detail, "extra_forbidden"))
+    body = {"errors": [format_error(error)]}
+    return Response(orjson.dumps(body), 400, None, f"{media_type}; charset=utf-8")
 
 
 def _refused(error: TandemError, media_type: str) -> Response:

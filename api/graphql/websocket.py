@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, parse_json, to_request
+from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
 from api.state import State
 from core import context
@@ -52,6 +53,9 @@ async def handle(websocket: WebSocket) -> None:
         await websocket.close(4406, "Subprotocol not acceptable")
         return
     await websocket.accept(subprotocol=PROTOCOL)
+    if IDEMPOTENCY_KEY in websocket.headers:  # as over HTTP
+        await websocket.close(4400, f"{IDEMPOTENCY_KEY} is no header here: send idempotencyKey in the input")
+        return
     await _Connection(websocket, state).serve()
 
 

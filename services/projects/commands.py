@@ -14,7 +14,7 @@ from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, Problem, require_version
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
 from services.projects.queries import get
@@ -22,7 +22,7 @@ from services.tasks.creation import create_drafts
 from services.users.commands import INBOX_KEY
 
 
-@repeatable
+@repeatable("project.create", scope=Scope.PROJECTS_ADMIN, read=while_readable(get))
 async def create(session: Session, actor: Actor, data: ProjectCreate) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks.
 

@@ -4,22 +4,24 @@ A body that is not valid is refused as a whole. What is refused task by task (pe
 the call in the mode ``atomic``, and that task alone in the mode ``partial``.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
+from sqlalchemy import select
 
 from db.models import Task
 from db.sessions import Session
 from services import node_ids
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, BulkRefused, TandemError, VersionConflict
-from services.idempotency import Repeatable, arguments, once
+from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
+from services.idempotency import Operation, Repeatable, arguments, once
 from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
 from services.outputs import Output
+from services.projects import queries as projects
 from services.tasks import queries
 from services.tasks.changes import Locked, TaskChange, apply, lock, refusals
 from services.tasks.conditions import compile_filter
@@ -175,9 +177,46 @@ async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> 
     async def make() -> BulkRecord:
         return await carry_out(session, actor, data)
 
-    return (
-        await make() if data.dry_run else await once(session, actor, call, operation, arguments(data), BulkRecord, make)
-    )
+    async def read(session: Session, actor: Actor, record: BulkRecord) -> BulkRecord:
+        return await _readable(session, actor, data, record)
+
+    return await make() if data.dry_run else await once(session, actor, call, operation, arguments(data), make, read)
+
+
+async def _readable(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> BulkRecord:
+    """What a repeat tells of each task: of those that may not be read any more, no more than that."""
+    refused = await _gone(session, actor, data, record)
+    if not refused:
+        return record
+    results = [
+        _refused(result.position, result.id, refused[result.position]) if result.position in refused else result
+        for result in record.results
+    ]
+    return _record(data, results)
+
+
+async def _gone(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> dict[int, NotFound]:
+    """Of which results the task may not be read, or the project that one was to be created in."""
+    ids = {result.id for result in record.results if result.id is not None}
+    if isinstance(data, BulkDelete):  # into the trash, from where who may read the project can take them
+        rows = select(Task.id).where(Task.id.in_(ids), projects.among_visible(Task.project_id, actor))
+        there: Collection[int] = set(await session.scalars(rows))
+    else:
+        there = await queries.by_ids(session, actor, ids)
+    gone = {
+        result.position: NotFound("Task")
+        for result in record.results
+        if result.id is not None and result.id not in there
+    }
+    if isinstance(data, BulkCreate):
+        places = {
+            result.position: project_id
+            for result in record.results
+            if result.id is None and (project_id := data.tasks[result.position].project_id) is not None
+        }
+        found = await projects.by_ids(session, actor, set(places.values()))
+        gone |= {position: NotFound("Project") for position, place in places.items() if place not in found}
+    return gone
 
 
 async def create(session: Session, actor: Actor, data: BulkCreate) -> BulkRecord:
@@ -295,9 +334,13 @@ def _record(data: _Bulk, results: list[BulkResult]) -> BulkRecord:
     return BulkRecord(not data.dry_run, len(results) - failed, failed, results)
 
 
-_OPERATIONS: dict[type[_Bulk], tuple[str, Callable[[Session, Actor, Any], Awaitable[BulkRecord]]]] = {
-    BulkCreate: ("create_tasks", create),
-    BulkUpdate: ("update_tasks", update),
-    BulkDelete: ("delete_tasks", delete),
-    BulkUpdateMatching: ("update_matching_tasks", update_matching),
+def _operation(name: str) -> Operation[BulkRecord]:
+    return Operation(name, scope=Scope.TASKS_WRITE, record=lambda: BulkRecord)
+
+
+_OPERATIONS: dict[type[_Bulk], tuple[Operation[BulkRecord], Callable[[Session, Actor, Any], Awaitable[BulkRecord]]]] = {
+    BulkCreate: (_operation("task.bulk_create"), create),
+    BulkUpdate: (_operation("task.bulk_update"), update),
+    BulkDelete: (_operation("task.bulk_delete"), delete),
+    BulkUpdateMatching: (_operation("task.bulk_update_matching"), update_matching),
 }

@@ -9,17 +9,18 @@ from db.models import Comment, ExternalId, Project, Task, TaskAssignee
 from db.sessions import Session
 from db.statements import one_of
 from services import events
-from services.actors import Actor
+from services.actors import Actor, Scope
 from services.errors import Expected, NotFound, TandemError
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.projects.models import ProjectRecord
 from services.tasks.changes import TaskChange, apply, lock, refusals
 from services.tasks.creation import create_each
 from services.tasks.models import TaskCreate, TaskRecord, TaskUpdate
+from services.tasks.queries import get
 from services.tasks.removal import lock_for_removal, remove
 
 
-@repeatable
+@repeatable("task.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named.
 

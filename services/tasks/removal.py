@@ -13,7 +13,7 @@ from db.statements import one_of
 from services import events
 from services.actors import Actor, Scope
 from services.errors import NotFound
-from services.idempotency import repeatable
+from services.idempotency import repeatable, while_readable
 from services.projects.locks import Hold, hold_of
 from services.projects.models import Role
 from services.projects.queries import require_writable
@@ -47,7 +47,7 @@ async def remove(session: Session, actor: Actor, task_ids: Collection[int]) -> M
     return {row.id: row.version for row in rows}
 
 
-@repeatable
+@repeatable("task.restore", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it. Raises ``NotFound``, ``Forbidden``."""
     actor.require(Scope.TASKS_WRITE)

@@ -38,7 +38,11 @@ DUES = _mostly(["2026-01-15T00:00:00Z", "2026-03-01T00:00:00.123456Z", None], ["
 PEOPLE_IDS = st.lists(USERS, max_size=3)
 TAGS = st.lists(_mostly(["bug", "Bug", "ß", "new"], ["", "x" * 51]), max_size=3)
 VERSIONS = st.one_of(st.none(), st.none(), st.integers(1, 3))
-KEYS = st.sampled_from([None, None, None, None, "one", "two"])
+OWN_KEY = "own"
+"""Stands for a key that no other call has."""
+KEYS = st.sampled_from([None, None, None, "one", "two", OWN_KEY, OWN_KEY, OWN_KEY])
+AGAIN = st.sampled_from([*[None] * 12, *range(5)])
+"""Which of the calls with keys of their own is repeated next, if any."""
 NAMES = _mostly(["Name", " other ", "é"], ["", None, "x" * 101])
 
 TASK_FIELDS: dict[str, st.SearchStrategy[Any]] = {
