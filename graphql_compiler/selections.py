@@ -7,7 +7,6 @@ from typing import Any
 from graphql import (
     DirectiveNode,
     DocumentNode,
-    ExecutableDefinitionNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -15,6 +14,8 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     Node,
+    OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     VariableNode,
     is_abstract_type,
@@ -94,18 +95,42 @@ class Selections:
         return included
 
 
-def shaping_variables(document: DocumentNode) -> tuple[str, ...]:
-    """The names of the variables that decide what is selected (``@include``, ``@skip``), sorted."""
+def selection_sets(document: DocumentNode, operation: OperationDefinitionNode) -> list[SelectionSetNode]:
+    """The selection sets that an operation is made of: its own, and those of the fragments that it reaches.
+
+    The other operations of the document have variables of their own, which may have the same names.
+    """
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    found = [operation.selection_set]
+    for part in found:  # grows on the way
+        for name in _spreads(part):
+            if (fragment := fragments.pop(name, None)) is not None:
+                found.append(fragment.selection_set)
+    return found
+
+
+def shaping_variables(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The names of an operation's variables that decide what is selected (``@include``, ``@skip``), sorted."""
     names: set[str] = set()
-    for definition in document.definitions:
-        if isinstance(definition, ExecutableDefinitionNode):
-            _gather_conditions(definition.selection_set, names)
+    for part in selection_sets(document, operation):
+        _gather_conditions(part, names)
     return tuple(sorted(names))
 
 
 def mentions_variables(node: Node) -> bool:
     """Whether a value or an argument holds a variable."""
     return isinstance(node, VariableNode) or any(mentions_variables(child) for child in _children(node))
+
+
+def _spreads(root: SelectionSetNode) -> Iterator[str]:
+    """The names of the fragments that are spread in a selection set, in the order of the document."""
+    stack: list[SelectionNode] = [*reversed(root.selections)]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, FragmentSpreadNode):
+            yield node.name.value
+        elif isinstance(node, (FieldNode, InlineFragmentNode)) and node.selection_set is not None:
+            stack.extend(reversed(node.selection_set.selections))
 
 
 def _gather_conditions(part: SelectionSetNode, names: set[str]) -> None:

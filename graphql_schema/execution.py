@@ -226,7 +226,7 @@ class Executor:
         if known is None or known.repeats < self.compile_after:
             return None
         name = name_of(operation)
-        shape = {variable: variables.coerced.get(variable) for variable in known.shaping}
+        shape = {variable: variables.coerced.get(variable) for variable in known.shaping(operation)}
         key = (query, name, *shape.values())
         if key in self._plans:
             self._plans.move_to_end(key)

@@ -140,6 +140,7 @@ def check_operation(
         value, bound = getattr(cost, name), getattr(limits, name)
         if value > bound:
             raise TooExpensive(f"The operation comes to {words.format(min(value, _MANY))}; at most {bound} are allowed")
+    sizes = frozenset(meter.read_variables)
     # the others are only validated
     total = cost.fields + sum(
         meter.selection(node.selection_set, 1).fields
@@ -148,7 +149,7 @@ def check_operation(
     )
     if total > 2 * limits.fields:
         raise TooExpensive(f"The document comes to {min(total, _MANY)} fields; at most {2 * limits.fields} are allowed")
-    return frozenset(meter.read_variables)
+    return sizes
 
 
 def check_variables(variables: object, limits: Limits) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from graphql import (
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
     InlineFragmentNode,
     ListValueNode,
     ObjectValueNode,
@@ -15,12 +14,13 @@ from graphql import (
     VariableNode,
 )
 
+from graphql_compiler import selection_sets
+
 
 def places(document: DocumentNode, operation: OperationDefinitionNode) -> Mapping[str, str]:
     """For each variable, the pointer to the first place in the arguments where it is used."""
     found: dict[str, str] = {}
-    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
-    for root in (operation.selection_set, *(node.selection_set for node in fragments)):
+    for root in selection_sets(document, operation):
         for name, pointer in _in_selections(root):
             found.setdefault(name, pointer)
     return found
