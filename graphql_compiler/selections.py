@@ -95,25 +95,27 @@ class Selections:
         return included
 
 
-def selection_sets(document: DocumentNode, operation: OperationDefinitionNode) -> list[SelectionSetNode]:
-    """The selection sets that an operation is made of: its own, and those of the fragments that it reaches.
+def parts_of(
+    document: DocumentNode, operation: OperationDefinitionNode
+) -> list[OperationDefinitionNode | FragmentDefinitionNode]:
+    """What an operation is made of: itself, and the fragments that it reaches.
 
     The other operations of the document have variables of their own, which may have the same names.
     """
     fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
-    found = [operation.selection_set]
+    found: list[OperationDefinitionNode | FragmentDefinitionNode] = [operation]
     for part in found:  # grows on the way
-        for name in _spreads(part):
+        for name in _spreads(part.selection_set):
             if (fragment := fragments.pop(name, None)) is not None:
-                found.append(fragment.selection_set)
+                found.append(fragment)
     return found
 
 
 def shaping_variables(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
     """The names of an operation's variables that decide what is selected (``@include``, ``@skip``), sorted."""
     names: set[str] = set()
-    for part in selection_sets(document, operation):
-        _gather_conditions(part, names)
+    for part in parts_of(document, operation):
+        _gather_conditions(part.selection_set, names)
     return tuple(sorted(names))
 
 

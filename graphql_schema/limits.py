@@ -115,6 +115,10 @@ class TooExpensive(Exception):
     """The request exceeds a limit; the message says which."""
 
 
+class TooManyValues(TooExpensive):
+    """The variables hold too many values; where that is a list that the service bounds, it has its own words for it."""
+
+
 def check_document(document: DocumentNode, limits: Limits) -> None:
     """Bound what takes long to validate. Raises ``TooExpensive``."""
     operations = sum(isinstance(node, OperationDefinitionNode) for node in document.definitions)
@@ -153,7 +157,7 @@ def check_operation(
 
 
 def check_variables(variables: object, limits: Limits) -> None:
-    """Bound the number of items in variables before they are coerced one by one. Raises ``TooExpensive``."""
+    """Bound the number of items in variables before they are coerced one by one. Raises ``TooManyValues``."""
     left = limits.variable_items
     stack: list[Any] = [variables]
     while stack:
@@ -161,10 +165,10 @@ def check_variables(variables: object, limits: Limits) -> None:
         if not isinstance(value, (list, dict)):
             continue
         if isinstance(value, list) and len(value) > limits.variable_list:
-            raise TooExpensive(f"A list in the variables holds more than {limits.variable_list} items")
+            raise TooManyValues(f"A list in the variables holds more than {limits.variable_list} items")
         left -= len(value)
         if left < 0:
-            raise TooExpensive(f"The variables hold more than {limits.variable_items} values")
+            raise TooManyValues(f"The variables hold more than {limits.variable_items} values")
         stack.extend(value if isinstance(value, list) else value.values())
 
 

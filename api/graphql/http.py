@@ -69,7 +69,8 @@ async def graphql_post(request: Request, state: AppState) -> Response:
         message = "The body must be application/json in UTF-8"
         return _bad_request(message, media_type, status=415, code="UNSUPPORTED_MEDIA_TYPE")
     try:
-        graphql_request = to_request(parse_json(await body_of(request)))
+        payload, strict = parse_json(await body_of(request))
+        graphql_request = to_request(payload, strict=strict)
     except BadRequest as error:
         return _bad_request(str(error), media_type)
     return await _run(request, state, graphql_request, media_type, stream=stream, allowed={QUERY, MUTATION})
