@@ -28,6 +28,13 @@ class RefusedArguments(Exception):
         super().__init__("; ".join(f"{item.pointer or '/'}: {item.detail}" for item in self.problems[:3]))
 
 
+def reworded(message: str, type: str, *, body: bool) -> tuple[str, str]:
+    """pydantic's sentence and type in REST's words, whose bodies FastAPI validates: objects may stand for them."""
+    if body and type == "model_type":
+        return "Input should be a valid dictionary or object to extract fields from", "model_attributes_type"
+    return errors.reword(message, type)
+
+
 def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> dict[str, Any]:
     """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself."""
     formatted: dict[str, Any] = {}
@@ -47,7 +54,10 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
         original = original.original_error
     if isinstance(original, InputValidationError):
         original = RefusedArguments(
-            Problem(_input_pointer(detail.location), *errors.reword(detail.message, detail.type))
+            Problem(
+                _input_pointer(detail.location),
+                *reworded(detail.message, detail.type, body=detail.location[0] == "input"),
+            )
             for detail in original.errors
         )
     if isinstance(original, RefusedArguments):

@@ -33,9 +33,9 @@ from graphql.utilities import coerce_input_value
 from pydantic import BeforeValidator, TypeAdapter, ValidationError, create_model
 from strawberry.pydantic.conversion import build_pydantic_model
 
-from graphql_schema.errors import RefusedArguments
+from graphql_schema.errors import RefusedArguments, reworded
 from graphql_schema.variables import Call, argument_pointer, calls, places, sent, with_defaults
-from services.errors import Problem, reword, to_pointer
+from services.errors import Problem, to_pointer
 from services.inputs import Bool, Input, Int, Text, Timestamp
 
 SCALARS: Mapping[str, Any] = {"Int": Int, "String": Text, "ID": Text, "Boolean": Bool, "DateTime": Timestamp}
@@ -51,10 +51,10 @@ _UNKNOWN = "\0"
 
 
 class _NoValue:
-    """In the place of what GraphQL refuses as a value of a leaf: no model takes this for one."""
+    """In the place of what only GraphQL refuses as a value of a leaf: no model takes this for one."""
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+
+_NO_VALUE = _NoValue()
 
 
 class Refusals:
@@ -121,18 +121,18 @@ class Refusals:
         return []
 
     def _of_value(self, type_: GraphQLInputType, value: Any, pointer: str, *, body: bool = False) -> Iterator[Problem]:
-        """The problems of a value; FastAPI lets objects stand for a ``body``, and says so in its sentences."""
+        """The problems of a value; ``body`` says whether it is one on REST."""
         adapter = self._adapters.get(str(type_))
         if adapter is None:
             adapter = self._adapters[str(type_)] = TypeAdapter(_annotation(type_))
         try:
-            adapter.validate_python(_converted(type_, value), from_attributes=body, by_alias=False, by_name=True)
+            adapter.validate_python(_converted(type_, value), by_alias=False, by_name=True)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 path, leaf = _located(type_, detail["loc"])
-                message, kind = reword(detail["msg"], detail["type"])
-                if isinstance(detail["input"], _NoValue):
-                    message = _in_our_spelling(leaf, detail["input"].value) or message
+                message, kind = reworded(detail["msg"], detail["type"], body=body)
+                if detail["input"] is _NO_VALUE:
+                    message = _in_our_spelling(leaf) or message
                 yield Problem(pointer + to_pointer(path), message, kind)
 
 
@@ -203,8 +203,11 @@ def _converted_leaf(type_: Any, value: Any) -> Any:
         coerced = Undefined
     if coerced is not Undefined:
         return coerced
-    # a number that is too large is told its bounds
-    return value if type_ is GraphQLInt and type(value) is int else _NoValue(value)
+    if type_ is GraphQLInt and isinstance(value, float) and value.is_integer() and abs(value) >= 2**64:
+        value = int(value)  # as it was written: orjson reads no larger integers
+    # a number that is too large is told its bounds, and what no service takes for a value of an enum all of them
+    too_large = type_ is GraphQLInt and type(value) is int
+    return value if too_large or (is_enum_type(type_) and value not in _values(type_)) else _NO_VALUE
 
 
 def _located(type_: Any, location: Sequence[str | int]) -> tuple[list[str | int], Any]:
@@ -234,12 +237,15 @@ def _python_name(name: str, field: Any) -> str:
     return name if definition is None else cast(str, definition.python_name)
 
 
-def _in_our_spelling(type_: Any, value: Any) -> str | None:
-    """The sentence for what only REST takes for a value of an enum; None for anything else."""
+def _values(type_: Any) -> list[Any]:
+    """How the service, and REST, spell the values of an enum."""
+    members = (member.value for member in type_.values.values())
+    return [getattr(member, "value", member) for member in members]
+
+
+def _in_our_spelling(type_: Any) -> str | None:
+    """The sentence for what only REST takes for a value of an enum; None for any other type."""
     if not is_enum_type(type_):
-        return None
-    members = [member.value for member in type_.values.values()]
-    if value not in [getattr(member, "value", member) for member in members]:
         return None
     *names, last = (f"'{name}'" for name in type_.values)
     return f"Input should be {', '.join(names)} or {last}" if names else f"Input should be {last}"
