@@ -30,16 +30,20 @@ from graphql import (
 )
 from graphql.execution.values import input_is_nested_too_deeply
 from graphql.utilities import coerce_input_value
-from pydantic import BeforeValidator, TypeAdapter, ValidationError, create_model
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, create_model
 from strawberry.pydantic.conversion import build_pydantic_model
 
 from graphql_schema.errors import RefusedArguments, reworded
 from graphql_schema.variables import Call, argument_pointer, calls, places, sent, with_defaults
 from services.errors import Problem, to_pointer
-from services.inputs import Bool, Input, Int, Text, Timestamp
+from services.inputs import Bool, Input, Int, Text, Timestamp, Whole
+from services.pagination import MAX_LIMIT
 
 SCALARS: Mapping[str, Any] = {"Int": Int, "String": Text, "ID": Text, "Boolean": Bool, "DateTime": Timestamp}
 """What is valid for a scalar where no model says more."""
+SIZES = frozenset({"first", "last"})
+PageSize = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT), Whole]
+"""What is valid for the size of a page, REST's limit."""
 MAX_LOOKED_AT = 1_500
 """How many items of a list, or unknown names, are looked at: no model takes as many."""
 MAX_CONVERTED = 200_000
@@ -62,7 +66,7 @@ class Refusals:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._adapters: dict[str, TypeAdapter[Any]] = {}
+        self._adapters: dict[tuple[str, str], TypeAdapter[Any]] = {}
 
     def of(
         self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
@@ -107,7 +111,7 @@ class Refusals:
         for name, argument in arguments.items():
             pointer, value = argument_pointer(name), values.get(name, Undefined)
             if value is not Undefined:
-                yield from self._of_value(argument.type, value, pointer, body=name == "input")
+                yield from self._of_value(argument.type, value, pointer, name)
             elif is_required_argument(argument):
                 yield Problem(pointer, "Field required", "missing")
 
@@ -120,17 +124,18 @@ class Refusals:
             return [*self._of_value(type_, value, pointer)]
         return []
 
-    def _of_value(self, type_: GraphQLInputType, value: Any, pointer: str, *, body: bool = False) -> Iterator[Problem]:
-        """The problems of a value; ``body`` says whether it is one on REST."""
-        adapter = self._adapters.get(str(type_))
+    def _of_value(self, type_: GraphQLInputType, value: Any, pointer: str, argument: str = "") -> Iterator[Problem]:
+        """The problems of a value: of an ``argument``, if it has a name."""
+        key = str(type_), argument if argument in SIZES else ""
+        adapter = self._adapters.get(key)
         if adapter is None:
-            adapter = self._adapters[str(type_)] = TypeAdapter(_annotation(type_))
+            adapter = self._adapters[key] = TypeAdapter(PageSize | None if key[1] else _annotation(type_))
         try:
             adapter.validate_python(_converted(type_, value), by_alias=False, by_name=True)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 path, leaf = _located(type_, detail["loc"])
-                message, kind = reworded(detail["msg"], detail["type"], body=body)
+                message, kind = reworded(detail["msg"], detail["type"], body=argument == "input")
                 if detail["input"] is _NO_VALUE:
                     message = _in_our_spelling(leaf) or message
                 yield Problem(pointer + to_pointer(path), message, kind)

@@ -279,7 +279,7 @@ ARGUMENTS: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("query($n: Int!) { tasks(first: $n) { totalCount } }", {"n": None}, [("/first", "int_type")]),
     ("query($n: Int!) { tasks(first: $n) { totalCount } }", {}, [("/first", "missing")]),
     ("query($n: Int) { tasks(first: $n) { totalCount } }", {"n": "x"}, [("/first", "int_type")]),
-    ("query($n: Int) { tasks(first: $n) { totalCount } }", {"n": 2**31}, [("/first", "less_than")]),
+    ("query($n: Int) { tasks(first: $n) { totalCount } }", {"n": 2**31}, [("/first", "less_than_equal")]),
     ("query($n: Int) { tasks(first: $n) { totalCount } }", {"n": float("inf")}, [("/first", "int_type")]),
     ("query($n: Int, $t: Boolean!) { tasks(last: $n, trashed: $t) { totalCount } }", {"n": 1.5, "t": 1},
      [("/trashed", "bool_type"), ("/last", "int_type")]),
@@ -395,3 +395,26 @@ def surrogate_in(type_: Any) -> tuple[str, Any]:
                 return f"/{name}", {name: SURROGATE}
         return "", None
     return "", SURROGATE if type_ in (GraphQLString, GraphQLID) else None
+
+
+class TestSizes:
+    @pytest.mark.parametrize("size", [-1, 101, 2**31 - 1, 2**31, -(2**40), 10**30])
+    @pytest.mark.parametrize("name", ["first", "last"])
+    async def test_size_of_a_page_is_refused_in_the_words_of_limit(self, ada: Person, name: str, size: int) -> None:
+        code, [(_, detail, kind)] = on_rest(await ada.get("/tasks", params={"limit": size}))
+        query = f"query($n: Int) {{ result: tasks({name}: $n) {{ totalCount }} }}"
+        refused = on_graphql(await send_graphql(ada, query, {"n": size}))
+
+        # where REST counts from 1 its sentence says so
+        assert refused == (
+            code,
+            [(f"/{name}", detail.replace("equal to 1", "equal to 0") if size < 0 else detail, kind)],
+        )
+
+    async def test_no_row_is_a_page(self, ada: Person) -> None:
+        await ada.task()
+        for query in (
+            "{ tasks(first: 0) { totalCount edges { cursor } } }",
+            "{ tasks(last: 0) { totalCount edges { cursor } } }",
+        ):
+            assert (await ada.gql(query)).data == {"tasks": {"totalCount": 1, "edges": []}}
