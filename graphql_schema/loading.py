@@ -10,12 +10,14 @@ from typing import Any
 
 import strawberry
 from strawberry import UNSET
+from strawberry.types.base import StrawberryOptional
 
 from db.sessions import Session
 from graphql_compiler import Batch, Load, Reads
 from graphql_schema.connections import After, Before, First, Last, connect, page_request
 from graphql_schema.context import BatchLoad, Context, Info
 from services.actors import Actor
+from services.errors import NotFound
 from services.pagination import Page, PageRequest
 
 LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
@@ -34,12 +36,17 @@ def loaded(
 
     Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
     field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
+
+    Where there must be something and the caller may not read it (any more), the field is NOT_FOUND.
     """
     item_of = attrgetter(by)
 
     async def resolve(root: Any, info: Info) -> Any:
         item = item_of(root)
-        return default if item is None else await info.context.load(key, load, default, item)
+        value = default if item is None else await info.context.load(key, load, default, item)
+        if value is None and not isinstance(field.type, StrawberryOptional):
+            raise NotFound(getattr(field.type, "type_name", None) or field.type.__name__)
+        return value
 
     async def load_batch(
         context: Context, parents: Sequence[Any], _arguments: Mapping[str, Any], *reads: Reads
@@ -49,7 +56,8 @@ def loaded(
             load_some = partial(load_some, wanted=reads[0].get(selective, ()))
         return await context.load_all(key, load_some, default, [*map(item_of, parents)])
 
-    return both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
+    field: Any = both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
+    return field
 
 
 def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:
