@@ -28,7 +28,7 @@ from graphql_compiler.bindings import Attribute, Batch, Binding, BindingOf, Load
 from graphql_compiler.inputs import Variables
 from graphql_compiler.plans import Plan, compile_operation
 from graphql_compiler.runs import GaveUp, Replay
-from graphql_compiler.selections import NotCompilable, shaping_variables
+from graphql_compiler.selections import NotCompilable, mentions_variables, parts_of, shaping_variables
 
 __all__ = [
     "Attribute",
@@ -44,5 +44,7 @@ __all__ = [
     "Scalars",
     "Variables",
     "compile_operation",
+    "mentions_variables",
+    "parts_of",
     "shaping_variables",
 ]

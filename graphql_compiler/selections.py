@@ -7,7 +7,6 @@ from typing import Any
 from graphql import (
     DirectiveNode,
     DocumentNode,
-    ExecutableDefinitionNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -15,6 +14,8 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     Node,
+    OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     VariableNode,
     is_abstract_type,
@@ -94,18 +95,44 @@ class Selections:
         return included
 
 
-def shaping_variables(document: DocumentNode) -> tuple[str, ...]:
-    """The names of the variables that decide what is selected (``@include``, ``@skip``), sorted."""
+def parts_of(
+    document: DocumentNode, operation: OperationDefinitionNode
+) -> list[OperationDefinitionNode | FragmentDefinitionNode]:
+    """What an operation is made of: itself, and the fragments that it reaches.
+
+    The other operations of the document have variables of their own, which may have the same names.
+    """
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    found: list[OperationDefinitionNode | FragmentDefinitionNode] = [operation]
+    for part in found:  # grows on the way
+        for name in _spreads(part.selection_set):
+            if (fragment := fragments.pop(name, None)) is not None:
+                found.append(fragment)
+    return found
+
+
+def shaping_variables(document: DocumentNode, operation: OperationDefinitionNode) -> tuple[str, ...]:
+    """The names of an operation's variables that decide what is selected (``@include``, ``@skip``), sorted."""
     names: set[str] = set()
-    for definition in document.definitions:
-        if isinstance(definition, ExecutableDefinitionNode):
-            _gather_conditions(definition.selection_set, names)
+    for part in parts_of(document, operation):
+        _gather_conditions(part.selection_set, names)
     return tuple(sorted(names))
 
 
 def mentions_variables(node: Node) -> bool:
     """Whether a value or an argument holds a variable."""
     return isinstance(node, VariableNode) or any(mentions_variables(child) for child in _children(node))
+
+
+def _spreads(root: SelectionSetNode) -> Iterator[str]:
+    """The names of the fragments that are spread in a selection set, in the order of the document."""
+    stack: list[SelectionNode] = [*reversed(root.selections)]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, FragmentSpreadNode):
+            yield node.name.value
+        elif isinstance(node, (FieldNode, InlineFragmentNode)) and node.selection_set is not None:
+            stack.extend(reversed(node.selection_set.selections))
 
 
 def _gather_conditions(part: SelectionSetNode, names: set[str]) -> None:

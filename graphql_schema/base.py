@@ -50,14 +50,16 @@ NODE_NAMES: dict[type, str] = {}
 """The names of the types that implement Node, by the records they show."""
 
 
+def is_any(_cls: type, _source: object, _info: object) -> bool:
+    """The ``is_type_of`` of every type: sources are records, not instances of it."""
+    return True
+
+
 def described(model: type[BaseModel], *, record: type | None = None) -> Callable[[type[T]], type[T]]:
     """Declare a type whose descriptions are those of a service's output model; with ``record``, one that is a Node."""
 
-    def is_type_of(_cls: type, _source: object, _info: object) -> bool:
-        return True  # sources are records, not instances of the type
-
     def declare(cls: type[T]) -> type[T]:
-        cls.is_type_of = classmethod(is_type_of)  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
+        cls.is_type_of = classmethod(is_any)  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
         made: type[T] = strawberry.type(cls, description=_first_line(model))
         for field in made.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # Strawberry's, set by the decorator
             _describe(field, model)

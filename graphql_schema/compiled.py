@@ -12,6 +12,8 @@ from strawberry.types.field import StrawberryField
 from graphql_compiler import Attribute, Batch, Binding, BindingOf, Reads
 from graphql_schema.arguments import converter
 from graphql_schema.base import RECORDS
+from graphql_schema.context import CompiledInfo, Info
+from graphql_schema.declarations import check_declarations
 
 SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool, "DateTime": datetime}
 """The types whose values the answer's encoder writes as these scalars."""
@@ -20,14 +22,16 @@ SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool
 def bindings(schema: Schema) -> BindingOf:
     """How each field is read: attributes of the service's records, and what is declared with a batch.
 
-    The operation's own fields are batches for one parent, the resolver called without Strawberry's wrapping.
+    The operation's own fields are batches for one parent, the resolver called without Strawberry's wrapping. Raises
+    ``TypeError`` for a schema that declares what is not executed (``declarations``).
     """
+    check_declarations(schema)
     roots = {type_.name for type_ in (schema._schema.query_type, schema._schema.mutation_type) if type_ is not None}
 
     def binding_of(parent: GraphQLObjectType, _name: str, field: GraphQLField) -> Binding | None:
         definition: StrawberryField | None = field.extensions.get("strawberry-definition")
-        if definition is None:
-            return None
+        if definition is None or definition.extensions or definition.permission_classes:
+            return None  # guards and the like stand in Strawberry's resolver, and run there each time
         if parent.name in roots:
             return _resolving(definition, schema)
         batch: Batch | None = definition.metadata.get("batch")
@@ -47,33 +51,26 @@ def bindings(schema: Schema) -> BindingOf:
     return binding_of
 
 
-class RootInfo:
-    """What resolvers of the operation's own fields use of Strawberry's ``Info``."""
-
-    __slots__ = ("context", "reads")
-
-    def __init__(self, context: Any, reads: Reads) -> None:
-        self.context, self.reads = context, reads
-
-
-def columns_read(info: Any, type_name: str) -> Collection[str] | None:
+def columns_read(info: Info, type_name: str) -> Collection[str] | None:
     """The attributes that the operation reads of things of a type; None where that is not known: all of them."""
-    reads: Reads | None = getattr(info, "reads", None)
-    return None if reads is None else reads.get(type_name, ())
+    return None if info.reads is None else info.reads.get(type_name, ())
 
 
 def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
+    """The field's resolver as a batch; None for one that is given more than ours are: it is called by Strawberry."""
     resolver = definition.base_resolver
-    if resolver is None or definition.extensions or definition.permission_classes or not definition.is_async:
+    if resolver is None or resolver.root_parameter or resolver.parent_parameter or not definition.is_async:
+        return None
+    has_self, has_info = resolver.self_parameter is not None, resolver.info_parameter is not None
+    if resolver.info_parameter is not None and resolver.info_parameter.annotation is not Info:
         return None
     function: Any = resolver.wrapped_func
     convert = converter(definition.arguments, schema)
-    has_self, has_info = resolver.self_parameter is not None, resolver.info_parameter is not None
 
     async def load(context: Any, _parents: Any, arguments: Any, reads: Reads) -> Any:
         given = convert(arguments)
         if has_info:
-            given["info"] = RootInfo(context, reads)
+            given["info"] = CompiledInfo(context, reads)
         return [await (function(None, **given) if has_self else function(**given))]
 
     return Batch(load, selective=True)

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from db.engine import Database
 from db.sessions import Session
+from graphql_compiler import Reads
 from services.actors import Actor
 from services.authentication import Authenticator
 from services.feed import Feed
@@ -109,4 +110,32 @@ class Context:
         return self.load((key, request), load_pages, NO_PAGE, item)
 
 
-Info = StrawberryInfo[Context, None]
+class ResolverInfo(StrawberryInfo[Context, None]):
+    """What the ordinary executor gives to resolvers. They see of it what ``Info`` has."""
+
+    reads: ClassVar[None] = None
+
+
+class CompiledInfo:
+    """What a compiled operation gives to the resolvers of its own fields."""
+
+    __slots__ = ("context", "reads")
+
+    def __init__(self, context: Any, reads: Reads) -> None:
+        self.context, self.reads = context, reads
+
+
+if TYPE_CHECKING:
+
+    class Info(Protocol):
+        """What a resolver may use, whichever executor calls it: Strawberry's ``Info`` has more, a compiled one not."""
+
+        @property
+        def context(self) -> Context: ...
+
+        @property
+        def reads(self) -> Reads | None:
+            """The attributes that the operation reads of things of each type; None where that is not known: all."""
+
+else:
+    Info = ResolverInfo  # Strawberry knows the parameter by this class

@@ -16,7 +16,10 @@ _SIZES = frozenset({int, type(None), type(Undefined)})
 
 @dataclass(slots=True)
 class Known:
-    """A valid document, and what has been found out about it."""
+    """A valid document, and what has been found out about each of its operations.
+
+    Variables are an operation's own: another one of the same document may call a variable of another type the same.
+    """
 
     document: DocumentNode
     variables: dict[str | None, Variables] = field(default_factory=dict)
@@ -27,7 +30,7 @@ class Known:
     """Operations that have been priced, with the values of those variables."""
     repeats: int = 0
     """How often it came again."""
-    _shaping: tuple[str, ...] | None = None
+    _shaping: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
 
     def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits) -> None:
         """Bound what an operation asks for. Raises ``TooExpensive``."""
@@ -46,12 +49,13 @@ class Known:
         values = [variables.get(size, Undefined) for size in sizes]
         return (name, *values) if all(type(value) in _SIZES for value in values) else None
 
-    @property
-    def shaping(self) -> tuple[str, ...]:
-        """The variables that plans depend on; found out when the first plan is made."""
-        if self._shaping is None:
-            self._shaping = shaping_variables(self.document)
-        return self._shaping
+    def shaping(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
+        """The variables that an operation's plans depend on; found out when its first plan is made."""
+        name = name_of(operation)
+        names = self._shaping.get(name)
+        if names is None:
+            names = self._shaping[name] = shaping_variables(self.document, operation)
+        return names
 
 
 def name_of(operation: OperationDefinitionNode) -> str | None:

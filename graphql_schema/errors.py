@@ -1,8 +1,7 @@
 """Errors on the GraphQL door: the service's code, pointers and the request id in ``extensions``."""
 
 import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -18,25 +17,29 @@ from services.failures import from_database
 logger = logging.getLogger("tandem.errors")
 
 MAX_MESSAGE = 500
-# graphql-core's sentences about variables, and the parts of them that repeat what was sent
-_COERCION = re.compile(r"Variable '\$(?P<name>\w+)' has invalid value(?: at (?P<path>\S+))?: (?P<detail>.*)", re.DOTALL)
-_SENT = re.compile(r"(?:, found|(?<=value)|(?<=integer)|(?<=type)): .*", re.DOTALL)
-_NO_SUCH_VALUE = re.compile(r"Value '.*' does not exist", re.DOTALL)
-_PATH_PART = re.compile(r"\w+")
-# a field that the type does not have, or that it cannot do without: the path ends at the object
-_FIELD = re.compile(r" (?:unknown|required) field '(?P<name>.*)'$", re.DOTALL)
+MAX_PROBLEMS = 50
 GENERIC = "Something went wrong on our side. Tell us the requestId if it happens again."
 
 
-def format_error(
-    error: GraphQLError, *, default_code: str = "BAD_USER_INPUT", places: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself.
+class RefusedArguments(Exception):
+    """Arguments that are not valid, with pointers in GraphQL's spelling."""
 
-    ``places`` says where each variable is used, for pointers to what cannot be coerced.
-    """
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = [*problems]
+        super().__init__("; ".join(f"{item.pointer or '/'}: {item.detail}" for item in self.problems[:3]))
+
+
+def reworded(message: str, type: str, *, body: bool) -> tuple[str, str]:
+    """pydantic's sentence and type in REST's words, whose bodies FastAPI validates: objects may stand for them."""
+    if body and type == "model_type":
+        return "Input should be a valid dictionary or object to extract fields from", "model_attributes_type"
+    return errors.reword(message, type)
+
+
+def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> dict[str, Any]:
+    """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself."""
     formatted: dict[str, Any] = {}
-    message, extensions = _explain(error, default_code, places or {})
+    message, extensions = _explain(error, default_code)
     formatted["message"] = message
     if error.locations:
         formatted["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
@@ -46,17 +49,20 @@ def format_error(
     return formatted
 
 
-def _explain(error: GraphQLError, default_code: str, places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    original = error.original_error
+def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any]]:
+    original: BaseException | None = error.original_error
     while isinstance(original, GraphQLError) and original.original_error is not None:
         original = original.original_error
     if isinstance(original, InputValidationError):
-        problems = [
-            Problem(_input_pointer(detail.location), *errors.reword(detail.message, detail.type))
+        original = RefusedArguments(
+            Problem(
+                _input_pointer(detail.location),
+                *reworded(detail.message, detail.type, body=detail.location[0] == "input"),
+            )
             for detail in original.errors
-        ]
-        summary = "; ".join(f"{problem.pointer or '/'}: {problem.detail}" for problem in problems[:3])
-        return summary, {"code": "BAD_USER_INPUT", "errors": _listed(problems)}
+        )
+    if isinstance(original, RefusedArguments):
+        return str(original), {"code": "BAD_USER_INPUT", "errors": _listed(original.problems[:MAX_PROBLEMS])}
     if (
         original is not None
         and not isinstance(original, (TandemError, GraphQLError))
@@ -70,24 +76,11 @@ def _explain(error: GraphQLError, default_code: str, places: Mapping[str, str]) 
         original = known
     if isinstance(original, TandemError):
         return original.message, describe(original)
-    if (coercion := _COERCION.fullmatch(error.message)) is not None:
-        return _explain_coercion(coercion, places)
     # GraphQL's own messages repeat what was written in the document
     message = error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
     if isinstance(error, GraphQLSyntaxError):
         return message, {"code": "GRAPHQL_PARSE_FAILED"}
     return message, {"code": (error.extensions or {}).get("code", default_code)}
-
-
-def _explain_coercion(match: re.Match[str], places: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """A variable that is not of its type: where and what, without the value, which may be a password."""
-    detail = _SENT.sub("", match["detail"]).removesuffix(".")
-    detail = _NO_SUCH_VALUE.sub("The value does not exist", detail)
-    pointer = "".join(f"/{part}" for part in _PATH_PART.findall(match["path"] or ""))
-    if (field := _FIELD.search(detail)) is not None:
-        pointer += errors.to_pointer([field["name"]])
-    problem = Problem(places.get(match["name"], "") + pointer, detail, "coercion")
-    return f"${match['name']}{pointer}: {detail}", {"code": "BAD_USER_INPUT", "errors": _listed([problem])}
 
 
 def _input_pointer(location: Sequence[str | int]) -> str:

@@ -4,7 +4,7 @@ A document that comes again is compiled, if it can be (``graphql_compiler``), an
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
@@ -36,9 +36,9 @@ from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.documents import Known, name_of
 from graphql_schema.errors import format_error, request_error
-from graphql_schema.limits import Limits, TooExpensive, check_document, check_variables
+from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
-from graphql_schema.variables import places
+from graphql_schema.refusals import Refusals
 
 MAX_VALIDATION_ERRORS = 10
 # find_conflicts does what the missing one does
@@ -53,6 +53,8 @@ class GraphQLRequest:
     query: str
     variables: Mapping[str, Any] | None = None
     operation_name: str | None = None
+    strict: bool = True
+    """Whether the JSON was one of RFC 8259; else there may be lone surrogates and NaN among the variables."""
 
 
 @dataclass(slots=True)
@@ -88,8 +90,8 @@ def encode(message: Any) -> bytes:
 class RequestError(Exception):
     """The operation cannot be executed."""
 
-    def __init__(self, *errors: GraphQLError, code: str, places: Mapping[str, str] | None = None) -> None:
-        formatted = [format_error(error, default_code=code, places=places) for error in errors]
+    def __init__(self, *errors: GraphQLError, code: str) -> None:
+        formatted = [format_error(error, default_code=code) for error in errors]
         self.outcome = Outcome(errors=formatted, executed=False)
 
 
@@ -123,6 +125,7 @@ class Executor:
         self.executed: Counter[str] = Counter()
         """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
         self._binding_of = bindings(schema)
+        self._refusals = Refusals(self._schema)
         self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
         self._cache_plans = cache_plans
         self.compile_after = compile_after
@@ -134,19 +137,29 @@ class Executor:
     def prepare(self, request: GraphQLRequest) -> tuple[DocumentNode, OperationDefinitionNode]:
         """The document and the operation to execute. Raises ``RequestError``."""
         found = self._documents.get(request.query)
+        too_many = None
         try:
-            check_variables(request.variables, self.limits)
+            try:
+                check_variables(request.variables, self.limits)
+            except TooManyValues as error:
+                too_many = error
             known = found or self._parse(request.query)
             operation = _choose(known.document, request.operation_name)
             known.price(operation, request.variables or {}, self.limits)
         except TooExpensive as error:
-            raise RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE") from None
+            raise _too_expensive(error) from None
         if found:
             found.repeats += 1
             self._documents.move_to_end(request.query)
         else:
             self._validate(known.document)
             self._remember(request.query, known)
+        if too_many is not None or not request.strict:
+            look = self._refusals.of if too_many is None else self._refusals.of_long_lists
+            if errors := look(known.document, operation, request.variables or {}):
+                raise RequestError(*errors, code="BAD_USER_INPUT")
+        if too_many is not None:
+            raise _too_expensive(too_many)
         return known.document, operation
 
     async def execute(
@@ -188,7 +201,23 @@ class Executor:
         )
         if not isinstance(result, ExecutionResult):
             result = await result
-        return _outcome(result, document, operation)
+        # variables that cannot be coerced stop an operation before it is executed: such errors have no path
+        if result.data is None and all(error.path is None for error in result.errors or ()):
+            errors = self._refused(request, document, operation, result.errors or ())
+            return Outcome(errors=[*map(format_error, errors)], executed=False)
+        return _outcome(result)
+
+    def _refused(
+        self,
+        request: GraphQLRequest,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        errors: Sequence[GraphQLError],
+    ) -> Sequence[GraphQLError]:
+        """What is wrong with the arguments of an operation that graphql-core refuses with these errors."""
+        refused = self._refusals.of(document, operation, request.variables or {})
+        # its messages repeat what was sent, which may be a password
+        return refused or [GraphQLError("The variables are not of their types", error.nodes) for error in errors]
 
     async def subscribe(
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
@@ -204,8 +233,11 @@ class Executor:
         if isawaitable(source):
             source = await source
         if isinstance(source, ExecutionResult):
-            raise RequestError(*(source.errors or ()), code="BAD_USER_INPUT", places=places(document, operation))
-        return _outcomes(source, document, operation)
+            refused: Sequence[GraphQLError] = source.errors or ()
+            if all(error.path is None for error in refused):
+                refused = self._refused(request, document, operation, refused)
+            raise RequestError(*refused, code="BAD_USER_INPUT")
+        return _outcomes(source)
 
     def _coerce(
         self, request: GraphQLRequest, operation: OperationDefinitionNode
@@ -226,7 +258,7 @@ class Executor:
         if known is None or known.repeats < self.compile_after:
             return None
         name = name_of(operation)
-        shape = {variable: variables.coerced.get(variable) for variable in known.shaping}
+        shape = {variable: variables.coerced.get(variable) for variable in known.shaping(operation)}
         key = (query, name, *shape.values())
         if key in self._plans:
             self._plans.move_to_end(key)
@@ -290,16 +322,17 @@ def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode
     raise RequestError(request_error(message, "OPERATION_RESOLUTION_FAILURE"), code="OPERATION_RESOLUTION_FAILURE")
 
 
-def _outcome(result: ExecutionResult, document: DocumentNode, operation: OperationDefinitionNode) -> Outcome:
-    # variables that cannot be coerced stop an operation before it is executed: such errors have no path
-    executed = result.data is not None or any(error.path is not None for error in result.errors or ())
-    variables = {} if executed else places(document, operation)
-    return Outcome(result.data, [format_error(error, places=variables) for error in result.errors or ()], executed)
+def _too_expensive(error: TooExpensive) -> RequestError:
+    return RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE")
 
 
-async def _outcomes(source: Any, document: DocumentNode, operation: OperationDefinitionNode) -> AsyncGenerator[Outcome]:
+def _outcome(result: ExecutionResult) -> Outcome:
+    return Outcome(result.data, [*map(format_error, result.errors or ())])
+
+
+async def _outcomes(source: Any) -> AsyncGenerator[Outcome]:
     try:
         async for result in source:
-            yield _outcome(result, document, operation)
+            yield _outcome(result)
     finally:
         await source.aclose()

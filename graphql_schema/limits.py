@@ -83,9 +83,10 @@ class Limits:
     root_mutations: int = 20
     nodes: int = 10_000
     values: int = 200_000
+    results: int = 25_000
     introspection: int = 200_000
-    # of variables
-    variable_items: int = 25_000
+    # of variables: more than any call that the services take has, a bulk call with 50 tags and 50 people a task too
+    variable_items: int = 150_000
     variable_list: int = 1_500
 
 
@@ -97,6 +98,7 @@ class Cost(NamedTuple):
     fields: int = 0
     aliases: int = 0
     nodes: int = 0
+    results: int = 0
     values: int = 0
     introspection: int = 0
 
@@ -106,6 +108,7 @@ _WORDS = {
     "fields": "{} fields",
     "aliases": "{} aliases",
     "nodes": "{} requested nodes",
+    "results": "{} requested nodes in the results of bulk calls",
     "values": "{} requested values",
     "introspection": "{} requested values of the schema",
 }
@@ -113,6 +116,10 @@ _WORDS = {
 
 class TooExpensive(Exception):
     """The request exceeds a limit; the message says which."""
+
+
+class TooManyValues(TooExpensive):
+    """The variables hold too many values; where that is a list that the service bounds, it has its own words for it."""
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
@@ -140,6 +147,7 @@ def check_operation(
         value, bound = getattr(cost, name), getattr(limits, name)
         if value > bound:
             raise TooExpensive(f"The operation comes to {words.format(min(value, _MANY))}; at most {bound} are allowed")
+    sizes = frozenset(meter.read_variables)
     # the others are only validated
     total = cost.fields + sum(
         meter.selection(node.selection_set, 1).fields
@@ -148,11 +156,11 @@ def check_operation(
     )
     if total > 2 * limits.fields:
         raise TooExpensive(f"The document comes to {min(total, _MANY)} fields; at most {2 * limits.fields} are allowed")
-    return frozenset(meter.read_variables)
+    return sizes
 
 
 def check_variables(variables: object, limits: Limits) -> None:
-    """Bound the number of items in variables before they are coerced one by one. Raises ``TooExpensive``."""
+    """Bound the number of items in variables before they are coerced one by one. Raises ``TooManyValues``."""
     left = limits.variable_items
     stack: list[Any] = [variables]
     while stack:
@@ -160,10 +168,10 @@ def check_variables(variables: object, limits: Limits) -> None:
         if not isinstance(value, (list, dict)):
             continue
         if isinstance(value, list) and len(value) > limits.variable_list:
-            raise TooExpensive(f"A list in the variables holds more than {limits.variable_list} items")
+            raise TooManyValues(f"A list in the variables holds more than {limits.variable_list} items")
         left -= len(value)
         if left < 0:
-            raise TooExpensive(f"The variables hold more than {limits.variable_items} values")
+            raise TooManyValues(f"The variables hold more than {limits.variable_items} values")
         stack.extend(value if isinstance(value, list) else value.values())
 
 
@@ -207,7 +215,7 @@ class _Meter:
     def selection(self, node: SelectionSetNode, depth: int) -> Cost:
         if depth > self._limits.depth:
             raise TooExpensive(f"The operation is nested more than {self._limits.depth} deep")
-        deepest = roots = fields = aliases = nodes = values = introspection = 0
+        deepest = roots = fields = aliases = nodes = results = values = introspection = 0
         seen: dict[str, int] = {}
         for item in node.selections:
             if isinstance(item, FieldNode):
@@ -227,9 +235,10 @@ class _Meter:
             fields += cost.fields
             aliases += cost.aliases
             nodes += cost.nodes
+            results += cost.results
             values += cost.values
             introspection += cost.introspection
-        return Cost(deepest, roots, fields, aliases, nodes, values, introspection)
+        return Cost(deepest, roots, fields, aliases, nodes, results, values, introspection)
 
     def _field(self, node: FieldNode, depth: int) -> Cost:
         alias = 1 if node.alias else 0
@@ -243,8 +252,12 @@ class _Meter:
             fields=inner.fields + 1,
             aliases=inner.aliases + alias,
             nodes=size * (inner.nodes + (name not in _PARTS)),
+            results=inner.results,
             values=size * (inner.values + 1),
         )
+        if name == "results":
+            # as many as the call has tasks, which it has to write besides
+            return cost._replace(nodes=0, results=cost.nodes)
         if name in {"__schema", "__type"}:
             # read from memory: cheap, and much at a time
             return cost._replace(nodes=0, values=1, introspection=cost.values)

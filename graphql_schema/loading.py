@@ -10,6 +10,7 @@ from typing import Any
 
 import strawberry
 from strawberry import UNSET
+from strawberry.types.base import StrawberryOptional
 
 from db.sessions import Session
 from graphql_compiler import Batch, Load, Reads
@@ -29,23 +30,22 @@ def loaded(
     by: str = "id",
     default: Any = None,
     selective: str | None = None,
-    required: str | None = None,
     description: str,
 ) -> Any:
     """A field that is read with an id of its parent: of the attribute ``by``, ``default`` where that is None.
 
     Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
-    field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known. ``required``
-    names what the parent is never without: where it is not found (the caller left the project, or it was deleted, a
-    moment after the parent was read) the field is ``NotFound``. The compiled executor leaves that to the ordinary one.
+    field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
+
+    Where there must be something and the caller may not read it (any more), the field is NOT_FOUND.
     """
     item_of = attrgetter(by)
 
     async def resolve(root: Any, info: Info) -> Any:
         item = item_of(root)
         value = default if item is None else await info.context.load(key, load, default, item)
-        if value is None and required is not None:
-            raise NotFound(required)
+        if value is None and not isinstance(field.type, StrawberryOptional):
+            raise NotFound(getattr(field.type, "type_name", None) or field.type.__name__)
         return value
 
     async def load_batch(
@@ -56,7 +56,8 @@ def loaded(
             load_some = partial(load_some, wanted=reads[0].get(selective, ()))
         return await context.load_all(key, load_some, default, [*map(item_of, parents)])
 
-    return both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
+    field: Any = both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
+    return field
 
 
 def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:

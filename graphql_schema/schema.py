@@ -6,6 +6,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from graphql_schema.api_keys import ApiKeyMutations, ApiKeyQueries
 from graphql_schema.comments import CommentMutations, CommentQueries
+from graphql_schema.context import ResolverInfo
 from graphql_schema.members import MemberMutations
 from graphql_schema.nodes import NodeQueries
 from graphql_schema.projects import ProjectMutations, ProjectQueries
@@ -59,7 +60,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    config=StrawberryConfig(scalar_map={DATE_TIME.origin: DATE_TIME}),
+    config=StrawberryConfig(info_class=ResolverInfo, scalar_map={DATE_TIME.origin: DATE_TIME}),
 )
 
 

@@ -25,7 +25,7 @@ class Tag(Node):
     color: str | None
 
     project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = loaded(
-        "projects", projects.by_ids, by="project_id", required="Project", description="The project that it belongs to."
+        "projects", projects.by_ids, by="project_id", description="The project that it belongs to."
     )
 
 

@@ -55,7 +55,7 @@ class Task(Node):
     deleted_at: datetime | None
 
     project: Project = loaded(
-        "projects", projects.by_ids, by="project_id", required="Project", description="The project that it belongs to."
+        "projects", projects.by_ids, by="project_id", description="The project that it belongs to."
     )
     parent: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
         "tasks", queries.by_ids, by="parent_id", description="The task that it is a subtask of."

@@ -1,29 +1,74 @@
-"""Where the variables of an operation go: their names are the client's, so a pointer must say the argument."""
+"""Where the variables of an operation go, and what arguments come of them.
 
-from collections.abc import Iterator, Mapping
+A variable's name is the client's, so a pointer must say the argument.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from graphql import (
+    DirectiveNode,
     DocumentNode,
     FieldNode,
-    FragmentDefinitionNode,
-    InlineFragmentNode,
+    GraphQLArgument,
+    GraphQLSchema,
     ListValueNode,
     ObjectValueNode,
     OperationDefinitionNode,
-    SelectionSetNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    Undefined,
     ValueNode,
     VariableNode,
+    Visitor,
+    visit,
 )
+from graphql.utilities import value_from_ast_untyped
+
+from graphql_compiler import mentions_variables, parts_of
 
 
-def places(document: DocumentNode, operation: OperationDefinitionNode) -> Mapping[str, str]:
+class Call(NamedTuple):
+    """A field or directive that is given variables, and the arguments that it may be given."""
+
+    node: FieldNode | DirectiveNode
+    arguments: Mapping[str, GraphQLArgument]
+
+
+def calls(schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> Sequence[Call]:
+    """What an operation of a valid document gives its variables to."""
+    info = TypeInfo(schema)
+    gathering = _Calls(info)
+    for part in parts_of(document, operation):
+        visit(part, TypeInfoVisitor(info, gathering))
+    return gathering.found
+
+
+class _Calls(Visitor):
+    def __init__(self, info: TypeInfo) -> None:
+        super().__init__()
+        self._info = info
+        self.found: list[Call] = []
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        self._keep(node, self._info.get_field_def())
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        self._keep(node, self._info.get_directive())
+
+    def _keep(self, node: FieldNode | DirectiveNode, definition: Any) -> None:
+        if definition is not None and any(map(mentions_variables, node.arguments or ())):
+            self.found.append(Call(node, definition.args))
+
+
+def places(found: Sequence[Call]) -> Mapping[str, str]:
     """For each variable, the pointer to the first place in the arguments where it is used."""
-    found: dict[str, str] = {}
-    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
-    for root in (operation.selection_set, *(node.selection_set for node in fragments)):
-        for name, pointer in _in_selections(root):
-            found.setdefault(name, pointer)
-    return found
+    first: dict[str, str] = {}
+    for call in found:
+        for argument in call.node.arguments or ():
+            for name, pointer in _in_value(argument.value, argument_pointer(argument.name.value)):
+                first.setdefault(name, pointer)
+    return first
 
 
 def argument_pointer(name: str) -> str:
@@ -31,15 +76,27 @@ def argument_pointer(name: str) -> str:
     return "" if name == "input" else f"/{name}"
 
 
-def _in_selections(root: SelectionSetNode) -> Iterator[tuple[str, str]]:
-    stack = [*reversed(root.selections)]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, FieldNode):
-            for argument in node.arguments or ():
-                yield from _in_value(argument.value, argument_pointer(argument.name.value))
-        if isinstance(node, (FieldNode, InlineFragmentNode)) and node.selection_set is not None:
-            stack.extend(reversed(node.selection_set.selections))
+def sent(node: ValueNode, variables: Mapping[str, Any]) -> Any:
+    """An argument's value as it would stand in JSON; ``Undefined`` for a variable that was left out."""
+    if isinstance(node, VariableNode):
+        return variables.get(node.name.value, Undefined)
+    if isinstance(node, ListValueNode):
+        items = (sent(item, variables) for item in node.values)
+        return [None if item is Undefined else item for item in items]
+    if isinstance(node, ObjectValueNode):
+        fields = ((field.name.value, sent(field.value, variables)) for field in node.fields)
+        return {name: value for name, value in fields if value is not Undefined}
+    return value_from_ast_untyped(node)
+
+
+def with_defaults(operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The variables, those that were left out with their defaults."""
+    defaults = {
+        definition.variable.name.value: value_from_ast_untyped(definition.default_value)
+        for definition in operation.variable_definitions or ()
+        if definition.default_value is not None
+    }
+    return {**defaults, **variables}
 
 
 def _in_value(root: ValueNode, pointer: str) -> Iterator[tuple[str, str]]:

@@ -196,7 +196,7 @@ class NodeRef:
     def _parse(self, value: object) -> object:
         if not isinstance(value, str):
             return _whole(value)
-        decoded = node_ids.decode(value)
+        decoded = node_ids.read(value)  # its bounds are those of the number
         if decoded is None or decoded[0] != self.type_name:
             raise ValueError(f"not the id of a {self.type_name}")
         return decoded[1]

@@ -15,12 +15,16 @@ def encode(type_name: str, database_id: int) -> str:
 
 
 def decode(node_id: Any) -> tuple[str, int] | None:
-    """The type's name and the database id, or None for anything that ``encode`` does not write."""
+    """The type's name and the database id, or None for anything that is no global id."""
+    decoded = read(node_id)
+    return decoded if decoded is not None and 1 <= decoded[1] <= MAX_DATABASE_ID else None
+
+
+def read(node_id: Any) -> tuple[str, int] | None:
+    """As ``decode``, also where the number is none that a database gives; None for what ``encode`` does not write."""
     try:
         type_name, _, number = b64decode(node_id, validate=True).decode().partition(":")
         database_id = int(number)
     except (ValueError, TypeError):
         return None
-    if not 1 <= database_id <= MAX_DATABASE_ID or encode(type_name, database_id) != node_id:
-        return None
-    return type_name, database_id
+    return (type_name, database_id) if encode(type_name, database_id) == node_id else None

@@ -77,8 +77,12 @@ class PageRequest:
 
     def __post_init__(self) -> None:
         for name, size in (("first", self.first), ("last", self.last)):
-            if size is not None and not 0 <= size <= MAX_LIMIT:
-                raise BadUserInput.at(f"/{name}", f"must be between 0 and {MAX_LIMIT}")
+            # in the words of REST's limit
+            if size is not None and size < 0:
+                raise BadUserInput.at(f"/{name}", "Input should be greater than or equal to 0", "greater_than_equal")
+            if size is not None and size > MAX_LIMIT:
+                sentence = f"Input should be less than or equal to {MAX_LIMIT}"
+                raise BadUserInput.at(f"/{name}", sentence, "less_than_equal")
         if self.first is not None and self.last is not None:
             raise BadUserInput.at("/last", "first and last exclude each other")
         if self.after is not None and self.before is not None:

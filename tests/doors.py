@@ -89,7 +89,7 @@ def from_graphql(answer: Answer) -> Result:
     error, *more = answer.errors
     assert not (answer.body.get("data") or {}).get("result")
     code = error["extensions"]["code"]
-    # variables that cannot be coerced have an error each
+    # each field whose arguments are refused has an error
     assert not more or {other["extensions"]["code"] for other in more} == {"BAD_USER_INPUT"} == {code}
     found = [problem["pointer"] for one in answer.errors for problem in one["extensions"].get("errors", [])]
     pointers = ["/".join(map(to_snake_case, pointer.split("/"))) for pointer in found]

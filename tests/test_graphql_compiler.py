@@ -180,7 +180,7 @@ async def both(query: str, variables: dict[str, Any] | None = None, shelf: Libra
     values = get_variable_values(SCHEMA, operation.variable_definitions or (), variables or {})
     assert not isinstance(values, list)
     try:
-        plan = plan_of(query, {name: values.coerced.get(name) for name in shaping_variables(document)})
+        plan = plan_of(query, {name: values.coerced.get(name) for name in shaping_variables(document, operation)})
         compiled: Any = {"data": await plan.run(shelf, values)}
     except GaveUp as error:
         compiled = await _ordinary(query, variables, shelf, MiddlewareManager(error.replay))
@@ -230,7 +230,9 @@ class TestSame:
         query = """query($a: Boolean!, $b: Boolean = true, $n: Int!) {
             authors { id @include(if: $a) name @skip(if: $a) @include(if: $b) books(first: $n) { name } }
         }"""
-        assert shaping_variables(parse(query)) == ("a", "b")
+        document = parse(query)
+        [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        assert shaping_variables(document, operation) == ("a", "b")
         for variables in ({"a": some, "n": 1}, {"a": some, "b": some, "n": 2}):
             compiled, ordinary = await both(query, variables)
             assert compiled == ordinary

@@ -138,6 +138,40 @@ class TestMediaTypes:
         assert (answer.status_code, code(answer)) == (406, "NOT_ACCEPTABLE")
         assert answer.headers["content-type"] == f"{JSON}; charset=utf-8"
 
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    @pytest.mark.parametrize(
+        ("accept", "answered"),
+        [
+            (["text/html", JSON], JSON),
+            ([JSON, GRAPHQL_JSON], GRAPHQL_JSON),
+            ([f"{GRAPHQL_JSON};q=0.5", f"text/plain, {JSON};q=0.6"], JSON),
+            (["", GRAPHQL_JSON, ""], GRAPHQL_JSON),
+        ],
+    )
+    async def test_lines_of_a_header_are_one(
+        self, anonymous: Anonymous, method: str, accept: list[str], answered: str
+    ) -> None:
+        answers = [
+            await anonymous.client.request(
+                method,
+                "/graphql",
+                **({"params": TYPENAME} if method == "GET" else {"json": TYPENAME}),  # type: ignore[arg-type]  # either
+                headers=[("Accept", line) for line in lines],
+            )
+            for lines in (accept, [", ".join(accept)])
+        ]
+
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert {answer.headers["content-type"] for answer in answers} == {f"{answered}; charset=utf-8"}
+
+    @BOTH
+    async def test_media_type_that_is_given_twice_is_none(self, ada: Person, database: Database, accept: str) -> None:
+        headers = [*ada.headers.items(), ("Accept", accept), ("Content-Type", JSON), ("Content-Type", JSON)]
+        async with unchanged(database):
+            answer = await ada.client.post("/graphql", content=orjson.dumps({"query": CREATE}), headers=headers)
+
+        assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+
     @pytest.mark.parametrize(
         "media_type",
         ["", "text/plain", "application/graphql", "multipart/form-data", "application/json; charset=utf-16"],
@@ -246,6 +280,17 @@ class TestGet:
         answer = await get(anonymous, accept, **parameters)
 
         assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+
+    @BOTH
+    @pytest.mark.parametrize("part", ["query", "variables", "operationName", "extensions"])
+    async def test_part_that_is_given_twice_is_refused_by_name(
+        self, anonymous: Anonymous, accept: str, part: str
+    ) -> None:
+        parts = [("query", "{ __typename }"), (part, "{}" if part != "query" else "{ __typename }"), (part, "{}")]
+        answer = await anonymous.rest("GET", "//graphql", params=parts, headers={"Accept": accept})
+
+        assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+        assert answer.json()["errors"][0]["message"] == f"{part} is given more than once"
 
     async def test_browser_gets_the_playground_and_a_query_its_answer(self, anonymous: Anonymous) -> None:
         html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from graphql import (
@@ -16,12 +16,16 @@ from graphql import (
     validate,
 )
 from graphql import get_nullable_type as nullable
+from pydantic import BaseModel
 
 from graphql_schema import execution
 from graphql_schema.execution import Executor, GraphQLRequest, RequestError
 from graphql_schema.limits import INTROSPECTION_LISTS, LIST_FIELDS, PAGED, Limits
 from graphql_schema.schema import schema
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from services.projects.models import ProjectCreate
+from services.tasks.bulk import BulkCreate, BulkDelete, BulkUpdate
+from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDraft
 from tests.actors import Anonymous, Person
 from tests.documents import fragments as defined
 from tests.documents import full, hostile_documents, ordinary_documents, spreads
@@ -213,6 +217,14 @@ class TestNodes:
     def test_counting_is_cheap(self, refusal: Refuse) -> None:
         assert refusal("{" + page("projects", 100, page("tasks", 99, "id") + " members { totalCount }") + "}") == ""
 
+    def test_relations_of_all_results_of_a_bulk_call_are_let_through(self, refusal: Refuse) -> None:
+        task = "project { key } parent { ref } createdBy { username } assignees { username } tags { name }"
+        result = f"results {{ task {{ {task} }} error {{ code errors {{ pointer }} }} }}"
+        bulk = f"updateTasks(input: {{tasks: []}}) {{ succeeded {result} }}"
+
+        assert refusal(f"mutation {{ {bulk} }}") == ""
+        assert refusal(f"mutation {{ a: {bulk} b: {bulk} }}") == "TOO_EXPENSIVE"
+
     def test_values_count_too(self, refusal: Refuse) -> None:
         wide = " ".join(f"a{i}: title" for i in range(30))
         assert refusal("{" + page("projects", 90, page("tasks", 90, wide)) + "}") == "TOO_EXPENSIVE"
@@ -248,10 +260,10 @@ class TestVariables:
         "variables",
         [
             {"ids": ["x"] * 1_000_000},
-            {"ids": [["x"] * 100] * 300},
+            {"ids": [["x"] * 200] * 800},
             {"ids": [], "unused": [0] * 5_000},
-            {f"unused{number}": number for number in range(30_000)},
-            {"ids": {"a": {str(number): {} for number in range(30_000)}}},
+            {f"unused{number}": number for number in range(160_000)},
+            {"ids": {"a": {str(number): {} for number in range(160_000)}}},
         ],
         ids=["list", "lists", "unused", "names", "objects"],
     )
@@ -272,6 +284,44 @@ class TestVariables:
 
     def test_as_many_as_an_operation_may_need_are_let_through(self, refusal: Refuse) -> None:
         assert refusal(self.QUERY, {"ids": ["x"] * 1_000}) == ""
+
+    @pytest.mark.parametrize("name", ["BulkCreate", "BulkUpdate", "BulkDelete", "ProjectCreate"])
+    def test_whatever_the_services_take_is_let_through(self, name: str) -> None:
+        model = {model.__name__: model for model in (BulkCreate, BulkUpdate, BulkDelete, ProjectCreate)}[name]
+        longest, values = largest(model)
+
+        assert 100 <= longest <= LIMITS.variable_list
+        assert values <= LIMITS.variable_items
+
+    @pytest.mark.parametrize(("tasks", "code"), [(1_000, ""), (1_001, ""), (1_501, "BAD_USER_INPUT")])
+    def test_list_that_is_too_long_for_the_service_is_refused_in_its_words(
+        self, executor: Executor, refusal: Refuse, tasks: int, code: str
+    ) -> None:
+        query = "mutation($input: CreateTasksInput!) { createTasks(input: $input) { failed } }"
+        variables = {"input": {"tasks": [{"title": "x"}] * tasks}}
+
+        assert refusal(query, variables) == code
+        if code:
+            with pytest.raises(RequestError) as refused:
+                executor.prepare(GraphQLRequest(query, variables))
+            [problem] = refused.value.outcome.errors[0]["extensions"]["errors"]
+            assert problem["pointer"] == "/tasks"
+            assert problem["detail"] == f"List should have at most 1000 items after validation, not {tasks}"
+
+
+def largest(model: type[BaseModel]) -> tuple[int, int]:
+    """The longest list that a model takes, and how many values it may have in all; of drafts as many as are taken."""
+    if model is TaskDraft:
+        longest, values = largest(TaskCreate)
+        return longest, values * MAX_DRAFTS
+    longest, total = 0, len(model.model_fields)
+    for field in model.model_fields.values():
+        bound = next((item.max_length for item in field.metadata if hasattr(item, "max_length")), 0)
+        if get_origin(field.annotation) is list:
+            [item] = get_args(field.annotation)
+            inner, values = largest(item) if isinstance(item, type) and issubclass(item, BaseModel) else (0, 0)
+            longest, total = max(longest, inner, bound), total + (1 if item is TaskDraft else bound) * (1 + values)
+    return longest, total
 
 
 class TestOrdinaryDocuments:

@@ -191,10 +191,32 @@ class TestMessages:
                 assert (await socket.close_code())[0] == 4400, message
 
     async def test_large_one_is_refused(self, server: LiveServer, ada: Person) -> None:
-        for size, expected in ((1_100_000, 4400), (3_000_000, 1009)):
+        async with initialised(server, ada) as socket:
+            await socket.send({"type": "ping", "payload": {"x": "x" * 2_000_000}})
+            assert await socket.receive() == {"type": "pong"}
+            await socket.send({"type": "ping", "payload": {"x": "x" * 3_000_000}})
+            assert (await socket.close_code())[0] == 1009
+
+    async def test_limit_is_that_of_bodies(self, servers: Servers, backend: str, ada: Person) -> None:
+        server = servers(backend, max_body_bytes=2_000)
+        for letter, fit in (("x", 1_900), ("é", 900)):
             async with initialised(server, ada) as socket:
-                await socket.send({"type": "ping", "payload": {"x": "x" * size}})
-                assert (await socket.close_code())[0] == expected
+                await socket.send(json.dumps({"type": "ping", "payload": {"x": letter * fit}}, ensure_ascii=False))
+                assert await socket.receive() == {"type": "pong"}
+                await socket.send(json.dumps({"type": "ping", "payload": {"x": letter * fit * 2}}, ensure_ascii=False))
+                assert (await socket.close_code())[0] == 4400
+
+    async def test_lone_surrogate_is_refused_where_it_stands(self, server: LiveServer, ada: Person) -> None:
+        async with initialised(server, ada) as socket:
+            id = await socket.subscribe(CREATE, {"title": "\ud800"})
+            message = await socket.receive()
+            assert (message["id"], message["type"]) == (id, "error")
+            assert message["payload"][0]["extensions"]["errors"][0]["pointer"] == "/title"
+            await socket.send({"id": "\ud800", "type": "subscribe", "payload": REQUEST})
+            assert (await socket.close_code())[0] == 4400
+        async with opened(server) as socket:
+            await socket.send(INIT | {"payload": {"Authorization": "Bearer \ud800"}})
+            assert (await socket.close_code())[0] == 4400
 
     async def test_ping_is_answered_at_any_time(self, server: LiveServer, ada: Person) -> None:
         async with opened(server) as socket:

@@ -1,5 +1,6 @@
 """Reading a GraphQL request, the same for a body, a query string and a WebSocket message."""
 
+import json
 from typing import Any
 
 import orjson
@@ -11,15 +12,22 @@ class BadRequest(Exception):
     """The request is not one of GraphQL over HTTP; the message says why."""
 
 
-def parse_json(raw: bytes | str) -> Any:
-    """JSON, strictly: no NaN, no lone surrogates. Raises ``BadRequest``."""
+def parse_json(raw: bytes | str) -> tuple[Any, bool]:
+    """The value, and whether it is JSON in the strict sense. Raises ``BadRequest``.
+
+    As on REST, a lone surrogate or a NaN is no reason to refuse all the rest: what they stand for is refused where it
+    stands. ``to_request`` and ``is_text`` keep them from where nobody looks.
+    """
     try:
-        return orjson.loads(raw)
+        return orjson.loads(raw), True
     except orjson.JSONDecodeError:
-        raise BadRequest("The body is not valid JSON") from None
+        try:
+            return json.loads(raw if isinstance(raw, str) else raw.decode()), False
+        except (ValueError, RecursionError):
+            raise BadRequest("The body is not valid JSON") from None
 
 
-def to_request(payload: Any) -> GraphQLRequest:
+def to_request(payload: Any, *, strict: bool = True) -> GraphQLRequest:
     """The request in a map of parameters. Raises ``BadRequest`` for a missing query or parts of the wrong kind."""
     if not isinstance(payload, dict):
         raise BadRequest("The request must be a JSON object (batches are not supported)")
@@ -33,16 +41,36 @@ def to_request(payload: Any) -> GraphQLRequest:
         raise BadRequest("operationName must be a string")
     if extensions is not None and not isinstance(extensions, dict):
         raise BadRequest("extensions must be an object")
-    return GraphQLRequest(query, variables, name or None)
+    if not (strict or (is_text(query) and is_text(name or ""))):
+        raise BadRequest("Lone surrogates are not text")
+    return GraphQLRequest(query, variables, name or None, strict)
+
+
+def is_text(value: str) -> bool:
+    """Whether a string that was escaped in JSON can be written in UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def from_query_string(parameters: Any) -> GraphQLRequest:
-    """The request in a URL's parameters. Raises ``BadRequest``."""
-    payload: dict[str, Any] = {"query": parameters.get("query"), "operationName": parameters.get("operationName")}
-    for part in ("variables", "extensions"):
-        if text := parameters.get(part):
+    """The request in a URL's parameters. Raises ``BadRequest``, also for one that is there twice."""
+    payload: dict[str, Any] = {}
+    strict = True
+    for part in ("query", "operationName", "variables", "extensions"):
+        values = parameters.getlist(part)
+        if len(values) > 1:
+            raise BadRequest(f"{part} is given more than once")
+        if not values:
+            continue
+        if part in ("query", "operationName"):
+            payload[part] = values[0]
+        elif values[0]:
             try:
-                payload[part] = orjson.loads(text)
-            except orjson.JSONDecodeError:
+                payload[part], clean = parse_json(values[0])
+            except BadRequest:
                 raise BadRequest(f"{part} must be JSON") from None
-    return to_request(payload)
+            strict = strict and clean
+    return to_request(payload, strict=strict)

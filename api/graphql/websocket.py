@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
 from api.graphql.context import EXECUTOR, make_context
-from api.graphql.requests import BadRequest, parse_json, to_request
+from api.graphql.requests import BadRequest, is_text, parse_json, to_request
 from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
 from api.state import State
@@ -28,7 +28,6 @@ from services.errors import TandemError
 PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT_SECONDS = 10.0
 MAX_OPERATIONS = 50
-MAX_MESSAGE = 1024 * 1024
 
 
 class Close(Exception):
@@ -78,7 +77,7 @@ class _Connection:
         try:
             await self._initialise()
             while True:
-                await self._dispatch(await self._receive())
+                await self._dispatch(*await self._receive())
         except Close as close:
             await self._close(close)
         except (WebSocketDisconnect, _Gone):
@@ -92,7 +91,7 @@ class _Connection:
         try:
             async with asyncio.timeout(INIT_TIMEOUT_SECONDS):
                 while True:
-                    message = await self._receive()
+                    message, strict = await self._receive()
                     if message["type"] == "connection_init":
                         break
                     if message["type"] == "ping":
@@ -104,7 +103,7 @@ class _Connection:
         except TimeoutError:
             raise Close(4408, "Connection initialisation timeout") from None
         payload = message.get("payload")
-        if payload is not None and not isinstance(payload, dict):
+        if not strict or (payload is not None and not isinstance(payload, dict)):
             raise Close(4400, "The payload of connection_init must be an object")
         self._credentials = _credentials(payload or {}, self._websocket)
         try:
@@ -115,14 +114,14 @@ class _Connection:
             raise Close(4401, "Unauthorized")
         await self._send({"type": "connection_ack"})
 
-    async def _dispatch(self, message: dict[str, Any]) -> None:
+    async def _dispatch(self, message: dict[str, Any], strict: bool) -> None:
         kind = message["type"]
         if kind == "ping":
             await self._send({"type": "pong"})
         elif kind == "pong":
             pass
         elif kind == "subscribe":
-            self._subscribe(_id(message), message.get("payload"))
+            self._subscribe(_id(message), message.get("payload"), strict=strict)
         elif kind == "complete":
             task = self._operations.pop(_id(message), None)
             if task is not None:
@@ -132,13 +131,13 @@ class _Connection:
         else:
             raise Close(4400, "Unknown message type")
 
-    def _subscribe(self, id_: str, payload: Any) -> None:
+    def _subscribe(self, id_: str, payload: Any, *, strict: bool) -> None:
         if id_ in self._operations:
             raise Close(4409, f"Subscriber for {id_[:50]} already exists")
         if len(self._operations) >= MAX_OPERATIONS:
             raise Close(4429, "Too many operations on one socket")
         try:
-            request = to_request(payload)
+            request = to_request(payload, strict=strict)
         except BadRequest as error:
             raise Close(4400, str(error)) from None
         task = asyncio.create_task(self._operate(id_, request))
@@ -192,22 +191,24 @@ class _Connection:
     async def _next(self, id_: str, outcome: Outcome) -> None:
         await self._send({"id": id_, "type": "next", "payload": outcome.body()})
 
-    async def _receive(self) -> dict[str, Any]:
+    async def _receive(self) -> tuple[dict[str, Any], bool]:
+        """The next message, and whether it is JSON in the strict sense."""
         frame = await self._websocket.receive()
         if frame["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(frame.get("code", 1005))
         raw = frame.get("text")
         if raw is None:
             raise Close(4400, "Messages must be text")
-        if len(raw) > MAX_MESSAGE:
+        most = self._state.settings.max_body_bytes
+        if len(raw) > most or (not raw.isascii() and len(raw.encode()) > most):
             raise Close(4400, "The message is too large")
         try:
-            message = parse_json(raw)
+            message, strict = parse_json(raw)
         except BadRequest:
             raise Close(4400, "Messages must be JSON") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Close(4400, "Messages must be objects with a type")
-        return message
+        return message, strict
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -223,7 +224,7 @@ class _Connection:
 
 def _id(message: dict[str, Any]) -> str:
     id_ = message.get("id")
-    if not isinstance(id_, str) or not id_:
+    if not isinstance(id_, str) or not id_ or not is_text(id_):
         raise Close(4400, "id must be a string that is not empty")
     return id_
 

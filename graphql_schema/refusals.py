@@ -1,0 +1,256 @@
+"""What is wrong with the arguments that an operation was sent: all of it at once, in the words of the services' models.
+
+GraphQL coerces variables before anything is executed, in sentences of its own, and what it refuses hides what the
+service would say of the rest. So what was sent is validated here as REST validates a body, by the same models, and the
+problems are the same. Only a request that is refused in any case, or that may hold what no text can, comes this way.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Annotated, Any, cast
+
+from graphql import (
+    DocumentNode,
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLInputType,
+    GraphQLInt,
+    GraphQLSchema,
+    Node,
+    OperationDefinitionNode,
+    Undefined,
+    get_nullable_type,
+    is_enum_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_argument,
+    is_required_input_field,
+    type_from_ast,
+)
+from graphql.execution.values import input_is_nested_too_deeply
+from graphql.utilities import coerce_input_value
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, create_model
+from strawberry.pydantic.conversion import build_pydantic_model
+
+from graphql_schema.errors import RefusedArguments, reworded
+from graphql_schema.variables import Call, argument_pointer, calls, places, sent, with_defaults
+from services.errors import Problem, to_pointer
+from services.inputs import Bool, Input, Int, Text, Timestamp, Whole
+from services.pagination import MAX_LIMIT
+
+SCALARS: Mapping[str, Any] = {"Int": Int, "String": Text, "ID": Text, "Boolean": Bool, "DateTime": Timestamp}
+"""What is valid for a scalar where no model says more."""
+SIZES = frozenset({"first", "last"})
+PageSize = Annotated[int, Field(strict=True, ge=0, le=MAX_LIMIT), Whole]
+"""What is valid for the size of a page, REST's limit."""
+MAX_LOOKED_AT = 1_500
+"""How many items of a list, or unknown names, are looked at: no model takes as many."""
+MAX_CONVERTED = 200_000
+"""How many values are looked at in all: more than any model takes."""
+# where no model bounds a list, its first items are enough to look at
+_SOME = BeforeValidator(lambda items: items[:MAX_LOOKED_AT] if isinstance(items, list) else items)
+# before a name that a type doesn't have, which may be the service's own for another one
+_UNKNOWN = "\0"
+
+
+class _NoValue:
+    """In the place of what only GraphQL refuses as a value of a leaf: no model takes this for one."""
+
+
+_NO_VALUE = _NoValue()
+
+
+class Refusals:
+    """Says what is wrong with the arguments of operations of one schema."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._adapters: dict[tuple[str, str], TypeAdapter[Any]] = {}
+
+    def of(
+        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> list[GraphQLError]:
+        """The errors of an operation of a valid document: one for each field whose arguments are refused.
+
+        The type that a variable is declared with may ask for more than that of the argument: null where it may be left
+        out, say. Such an error is the variable's.
+        """
+        found, given = calls(self._schema, document, operation), with_defaults(operation, variables)
+        refused = self._of_calls(found, given)
+        errors = [_error(call.node, problems) for call, problems in refused]
+        seen = {problem.pointer for _, problems in refused for problem in problems}
+        pointers = places(found)
+        for definition in operation.variable_definitions or ():
+            name, type_ = definition.variable.name.value, type_from_ast(self._schema, definition.type)
+            problems = self._of_variable(type_, given.get(name, Undefined), pointers.get(name, ""))
+            if problems and seen.isdisjoint(problem.pointer for problem in problems):
+                errors.append(_error(definition, problems))
+        return errors
+
+    def of_long_lists(
+        self, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> list[GraphQLError]:
+        """The errors of the fields that are given a list longer than the service takes, found without looking far."""
+        refused = self._of_calls(calls(self._schema, document, operation), with_defaults(operation, variables))
+        return [
+            _error(call.node, problems)
+            for call, problems in refused
+            if any(problem.type == "too_long" for problem in problems)
+        ]
+
+    def _of_calls(self, found: Sequence[Call], given: Mapping[str, Any]) -> list[tuple[Call, list[Problem]]]:
+        refused = []
+        for call in found:
+            values = {node.name.value: sent(node.value, given) for node in call.node.arguments or ()}
+            if problems := [*self._of_arguments(call.arguments, values)]:
+                refused.append((call, problems))
+        return refused
+
+    def _of_arguments(self, arguments: Mapping[str, GraphQLArgument], values: Mapping[str, Any]) -> Iterator[Problem]:
+        for name, argument in arguments.items():
+            pointer, value = argument_pointer(name), values.get(name, Undefined)
+            if value is not Undefined:
+                yield from self._of_value(argument.type, value, pointer, name)
+            elif is_required_argument(argument):
+                yield Problem(pointer, "Field required", "missing")
+
+    def _of_variable(self, type_: Any, value: Any, pointer: str) -> list[Problem]:
+        if value is Undefined:
+            return [Problem(pointer, "Field required", "missing")] if is_non_null_type(type_) else []
+        if input_is_nested_too_deeply(value, type_):
+            return [*self._of_value(type_, value, pointer)] or [Problem(pointer, "nested too deeply")]
+        if coerce_input_value(value, type_) is Undefined:
+            return [*self._of_value(type_, value, pointer)]
+        return []
+
+    def _of_value(self, type_: GraphQLInputType, value: Any, pointer: str, argument: str = "") -> Iterator[Problem]:
+        """The problems of a value: of an ``argument``, if it has a name."""
+        key = str(type_), argument if argument in SIZES else ""
+        adapter = self._adapters.get(key)
+        if adapter is None:
+            adapter = self._adapters[key] = TypeAdapter(PageSize | None if key[1] else _annotation(type_))
+        try:
+            adapter.validate_python(_converted(type_, value), by_alias=False, by_name=True)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                path, leaf = _located(type_, detail["loc"])
+                message, kind = reworded(detail["msg"], detail["type"], body=argument == "input")
+                if detail["input"] is _NO_VALUE:
+                    message = _in_our_spelling(leaf) or message
+                yield Problem(pointer + to_pointer(path), message, kind)
+
+
+def _error(node: Node, problems: Sequence[Problem]) -> GraphQLError:
+    return GraphQLError("", node, original_error=RefusedArguments(problems))
+
+
+def _annotation(type_: Any) -> Any:
+    """What pydantic is to validate for a GraphQL type."""
+    if not is_non_null_type(type_):
+        return _annotation_of_some(type_) | None
+    return _annotation_of_some(type_.of_type)
+
+
+def _annotation_of_some(type_: Any) -> Any:
+    if is_list_type(type_):
+        return Annotated[list[_annotation(type_.of_type)], _SOME]  # type: ignore[misc]  # a type made at run time
+    definition = type_.extensions.get("strawberry-definition")
+    if is_enum_type(type_):
+        return definition.wrapped_cls
+    if not is_input_object_type(type_):
+        return SCALARS.get(type_.name, Any)
+    if definition.from_input is build_pydantic_model:
+        return definition.origin
+    fields: dict[str, Any] = {
+        _python_name(name, field): (_annotation(field.type), ... if is_required_input_field(field) else None)
+        for name, field in type_.fields.items()
+    }
+    return create_model(type_.name, __base__=Input, **fields)
+
+
+def _converted(type_: Any, value: Any) -> Any:
+    """What was sent, under the names and with the values that the services have for it.
+
+    Not by recursion: how deep a value may be is the models' to say. Beyond ``MAX_LOOKED_AT`` it stays as it is.
+    """
+    result: Any = [None]
+    stack: list[tuple[Any, Any, Any, Any]] = [(type_, value, result, 0)]
+    left = MAX_CONVERTED
+    while stack and left:
+        type_, value, into, key = stack.pop()
+        type_ = get_nullable_type(type_)
+        left -= 1
+        if value is None:
+            into[key] = None
+        elif is_list_type(type_):
+            into[key] = items = [*value] if isinstance(value, list) else [value]  # section 3.11: a list of one
+            stack.extend((type_.of_type, item, items, index) for index, item in enumerate(items[:MAX_LOOKED_AT]))
+        elif not is_input_object_type(type_):
+            into[key] = _converted_leaf(type_, value)
+        elif isinstance(value, dict):
+            unknown = (name for name in value if name not in type_.fields)
+            into[key] = fields = {_UNKNOWN + name: value[name] for name in islice(unknown, MAX_LOOKED_AT)}
+            stack.extend(
+                (field.type, value[name], fields, _python_name(name, field))
+                for name, field in type_.fields.items()
+                if name in value
+            )
+        else:
+            into[key] = value
+    return result[0]
+
+
+def _converted_leaf(type_: Any, value: Any) -> Any:
+    try:
+        coerced = type_.coerce_input_value(value)
+    except Exception:
+        coerced = Undefined
+    if coerced is not Undefined:
+        return coerced
+    if type_ is GraphQLInt and isinstance(value, float) and value.is_integer() and abs(value) >= 2**64:
+        value = int(value)  # as it was written: orjson reads no larger integers
+    # a number that is too large is told its bounds, and what no service takes for a value of an enum all of them
+    too_large = type_ is GraphQLInt and type(value) is int
+    return value if too_large or (is_enum_type(type_) and value not in _values(type_)) else _NO_VALUE
+
+
+def _located(type_: Any, location: Sequence[str | int]) -> tuple[list[str | int], Any]:
+    """The path in GraphQL's names, as far as it can be told, and the type that it leads to."""
+    path: list[str | int] = []
+    for part in location:
+        type_ = get_nullable_type(type_)
+        if is_list_type(type_) and isinstance(part, int):
+            path.append(part)
+            type_ = type_.of_type
+        elif is_input_object_type(type_) and isinstance(part, str):
+            if part.startswith(_UNKNOWN):
+                path.append(part.removeprefix(_UNKNOWN))
+                break
+            names = {_python_name(name, field): name for name, field in type_.fields.items()}
+            if part not in names:
+                break
+            path.append(names[part])
+            type_ = type_.fields[names[part]].type
+        else:
+            break
+    return path, get_nullable_type(type_)
+
+
+def _python_name(name: str, field: Any) -> str:
+    definition = field.extensions.get("strawberry-definition")
+    return name if definition is None else cast(str, definition.python_name)
+
+
+def _values(type_: Any) -> list[Any]:
+    """How the service, and REST, spell the values of an enum."""
+    members = (member.value for member in type_.values.values())
+    return [getattr(member, "value", member) for member in members]
+
+
+def _in_our_spelling(type_: Any) -> str | None:
+    """The sentence for what only REST takes for a value of an enum; None for any other type."""
+    if not is_enum_type(type_):
+        return None
+    *names, last = (f"'{name}'" for name in type_.values)
+    return f"Input should be {', '.join(names)} or {last}" if names else f"Input should be {last}"
