@@ -16,6 +16,7 @@ from graphql_compiler import Batch, Load, Reads
 from graphql_schema.connections import After, Before, First, Last, connect, page_request
 from graphql_schema.context import BatchLoad, Context, Info
 from services.actors import Actor
+from services.errors import NotFound
 from services.pagination import Page, PageRequest
 
 LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
@@ -28,9 +29,13 @@ def loaded(
     by: str = "id",
     default: Any = None,
     selective: str | None = None,
+    required: str | None = None,
     description: str,
 ) -> Any:
     """A field that is read with an id of its parent: of the attribute ``by``, ``default`` where that is None.
+
+    ``required`` is what to call a thing that every parent has: one that may be read no more, since the parent was, is
+    NOT_FOUND.
 
     Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
     field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
@@ -39,7 +44,10 @@ def loaded(
 
     async def resolve(root: Any, info: Info) -> Any:
         item = item_of(root)
-        return default if item is None else await info.context.load(key, load, default, item)
+        value = default if item is None else await info.context.load(key, load, default, item)
+        if value is None and required is not None:
+            raise NotFound(required)
+        return value
 
     async def load_batch(
         context: Context, parents: Sequence[Any], _arguments: Mapping[str, Any], *reads: Reads

@@ -37,7 +37,7 @@ class Member(Node):
     created_at: datetime
 
     project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = loaded(
-        "projects", projects.by_ids, by="project_id", description="The project."
+        "projects", projects.by_ids, by="project_id", required="Project", description="The project."
     )
 
 

@@ -18,6 +18,7 @@ from services.projects.queries import require
 from services.tasks.models import TaskRecord
 from services.tasks.queries import get, visible
 from services.tasks.trees import descendants, lock_trees
+from services.tasks.visibility import live
 
 
 async def remove(session: Session, actor: Actor, tasks: Collection[TaskRecord]) -> Mapping[int, int]:
@@ -26,7 +27,7 @@ async def remove(session: Session, actor: Actor, tasks: Collection[TaskRecord]) 
     below = await descendants(session, [task.id for task in tasks])
     rows = await session.all(
         sql_update(Task)
-        .where(Task.id.in_(below), Task.deleted_at.is_(None))
+        .where(Task.id.in_(below), live())
         .values(deleted_at=moment, updated_at=moment, version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )
@@ -55,7 +56,7 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     )
     moved: events.Changes = {}
     if task.parent_id is not None:
-        parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, Task.deleted_at.is_(None)))
+        parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, live()))
         if parent_lives is None:
             moved = {"parent_id": (task.parent_id, None)}
             await session.execute(sql_update(Task).where(Task.id == task_id).values(parent_id=None))
