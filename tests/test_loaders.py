@@ -21,6 +21,7 @@ from services import api_keys as keys
 from services import comments, history, members, relations, saved_views, sessions, tags
 from services.actors import ANONYMOUS, Actor
 from services.errors import Forbidden, Unauthenticated
+from services.events import NewEvent, record
 from services.pagination import Page, PageRequest
 from services.projects import queries as projects
 from services.tasks import queries as tasks
@@ -331,6 +332,17 @@ class TestHistory:
                 break
             cursor = listed["pageInfo"]["endCursor"]
         assert nested == seen
+
+    async def test_other_things_with_the_id_of_a_relation_tell_nothing_of_it(
+        self, world: World, database: Database
+    ) -> None:
+        alike = NewEvent("comment.created", "comment", world["relation"], {}, task_id=world["parent"])
+        async with database.writing() as session:
+            await record(session, world.ada.actor, alike)
+        assert (await world.ada.delete(world.filled("/tasks/<far>"))).status_code == 204
+        told = [event["kind"] for event in (await world.bob.get(world.filled("/tasks/<task>/history"))).json()]
+
+        assert told == ["comment.created", "task.created"]
 
     async def test_relation_to_a_task_that_is_gone_is_not_told(self, world: World, database: Database) -> None:
         bob = world.bob
