@@ -65,7 +65,7 @@ class Task(Node):
         "tasks",
         queries.by_ids,
         by="parent_id",
-        description="The task that it is a subtask of; null where that is in the trash, too.",
+        description="The task that it is a subtask of; null while that is in the trash.",
     )
     created_by: User | None = loaded(
         "task.created_by", queries.creators, selective="User", description="The user who created it."

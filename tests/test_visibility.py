@@ -225,9 +225,9 @@ def test_every_type_with_a_global_id_has_a_row() -> None:
     assert {row.type_name for row in ROWS.values()} - {None} == set(LOADERS)
 
 
-@pytest.mark.usefixtures("executor")
 @pytest.mark.parametrize("situation", STATES)
 class TestTable:
+    @pytest.mark.usefixtures("executor")
     async def test_each_thing_is_shown_by_all_of_its_ways_or_by_none(self, world: World, situation: str) -> None:
         name, happen = STATES[situation]
         reader: Person = getattr(world, name)
@@ -241,6 +241,7 @@ class TestTable:
 
         assert wrong == []
 
+    @pytest.mark.usefixtures("executor")
     async def test_counts_count_what_is_shown(self, world: World, situation: str) -> None:
         name, happen = STATES[situation]
         reader: Person = getattr(world, name)
