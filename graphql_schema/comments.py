@@ -15,7 +15,6 @@ from services.errors import NotFound
 from services.idempotency import KeyText
 from services.inputs import CommentId, ExpectedVersion, Input, TaskId, absent
 from services.tasks import queries as tasks
-from services.users import queries as users
 
 if TYPE_CHECKING:
     from graphql_schema.tasks import Task
@@ -30,7 +29,10 @@ class Comment(Node):
     edited_at: datetime | None
 
     author: User | None = loaded(
-        "users", users.by_ids, by="author_id", description="The user who wrote it; null where that is not known."
+        "comment.author",
+        comments.authors,
+        selective="User",
+        description="The user who wrote it; null where that is not known.",
     )
     task: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
         "tasks", tasks.by_ids, by="task_id", description="The task that it is on."

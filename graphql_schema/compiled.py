@@ -45,7 +45,9 @@ def bindings(schema: Schema) -> BindingOf:
             type_ = definition.metadata.get("type")
             return Attribute(name, type_, derived=type_ is not None)
         if isinstance(computed := getattr(record, name, None), property):
-            return Attribute(name, get_type_hints(cast(Any, computed.fget))["return"], derived=True)
+            hint = get_type_hints(cast(Any, computed.fget))["return"]
+            type_ = _without_none(hint)
+            return Attribute(name, type_, derived=type_ is hint)
         return Attribute(name, _without_none(get_type_hints(record).get(name)))
 
     return binding_of

@@ -5,8 +5,8 @@ from strawberry.scalars import JSON
 from graphql_schema.base import Node, attribute, described
 from graphql_schema.loading import loaded
 from graphql_schema.users import User
+from services import history
 from services.events import ChangeOut, EventOut, EventRecord
-from services.users import queries as users
 
 
 @described(ChangeOut)
@@ -32,8 +32,8 @@ class Event(Node):
     changes: list[Change]
 
     actor: User | None = loaded(
-        "users",
-        users.by_ids,
-        by="actor_id",
+        "event.actor",
+        history.actors,
+        selective="User",
         description="The user who did it; null for the system, and for accounts that are gone.",
     )

@@ -17,7 +17,7 @@ from services.tasks import queries as tasks
 from services.users import queries as users
 
 LOADERS: dict[str, BatchLoad[Any]] = {
-    "User": users.known,
+    "User": users.by_ids,
     "Session": sessions.by_ids,
     "ApiKey": api_keys.by_ids,
     "Project": projects.by_ids,

@@ -15,7 +15,6 @@ from services.idempotency import KeyText
 from services.inputs import Input, RelationId, TaskId, absent
 from services.relations import RelationCreate, RelationKind, RelationOut, RelationRecord
 from services.tasks import queries as tasks
-from services.users import queries as users
 
 if TYPE_CHECKING:
     from graphql_schema.tasks import Task
@@ -45,9 +44,9 @@ class Relation(Node):
         "tasks", tasks.by_ids, by="target_id", description="The task that is blocked or duplicated."
     )
     created_by: User | None = loaded(
-        "users",
-        users.by_ids,
-        by="created_by_id",
+        "relation.created_by",
+        relations.creators,
+        selective="User",
         description="The user who related them; null where that is not known.",
     )
 

@@ -29,7 +29,6 @@ from services.tasks import aggregates, queries
 from services.tasks.aggregates import TaskCountOut, TaskGrouping
 from services.tasks.models import TaskOut, TaskRecord, TaskStatus
 from services.tasks.queries import TaskQuery
-from services.users import queries as users
 
 SavedViewArgument = Annotated[
     strawberry.ID | None,
@@ -49,18 +48,27 @@ class Task(Node):
     start_at: datetime | None
     due_at: datetime | None
     completed_at: datetime | None
+    parent_id: strawberry.ID | None = attribute("parent_node_id")
     version: int
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
 
     project: Project = loaded(
-        "projects", projects.by_ids, by="project_id", description="The project that it belongs to."
+        "projects",
+        projects.by_ids,
+        by="project_id",
+        description="The project that it belongs to.",
     )
     parent: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
-        "tasks", queries.by_ids, by="parent_id", description="The task that it is a subtask of."
+        "tasks",
+        queries.by_ids,
+        by="parent_id",
+        description="The task that it is a subtask of; null while that is in the trash.",
     )
-    created_by: User | None = loaded("users", users.by_ids, by="created_by_id", description="The user who created it.")
+    created_by: User | None = loaded(
+        "task.created_by", queries.creators, selective="User", description="The user who created it."
+    )
     assignees: list[User] = loaded(
         "task.assignees", queries.assignees, default=[], selective="User", description="Who is to do it."
     )

@@ -10,8 +10,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.models import Comment, CommentText, Task
+from db.models import Comment, CommentText, Task, User
 from db.sessions import AnySelect, Session
+from db.statements import among
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_version
@@ -28,13 +29,16 @@ from services.pagination import (
     page_statement,
     pages_statement,
 )
+from services.prepared import CALLER
 from services.projects.models import ProjectRecord, Role
-from services.projects.queries import among_visible, require_writable
+from services.projects.queries import require_writable
 from services.tasks import queries as tasks
 from services.tasks.changes import hold_task
 from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord
-from services.users.models import UserSummary
+from services.tasks.visibility import readable
+from services.users import queries as users
+from services.users.models import UserRecord, UserSummary
 
 Body = Annotated[
     ShownText,
@@ -94,11 +98,7 @@ NEWEST_FIRST = Ordering(SortKey("created_at", Comment.created_at, Comment.id), d
 
 def visible(actor: Actor) -> AnySelect:
     """The comments on tasks that the actor may read."""
-    return (
-        select(*COLUMNS)
-        .join(Task, Task.id == Comment.task_id)
-        .where(among_visible(Task.project_id, actor), Task.deleted_at.is_(None))
-    )
+    return select(*COLUMNS).join(Task, Task.id == Comment.task_id).where(readable(actor))
 
 
 async def get(session: Session, actor: Actor, comment_id: int, *, task_id: int | None = None) -> CommentRecord:
@@ -112,6 +112,7 @@ async def get(session: Session, actor: Actor, comment_id: int, *, task_id: int |
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, CommentRecord]:
     """Those of the comments that the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(visible(actor).where(Comment.id.in_(ids)))
     return {row.id: CommentRecord._make(row) for row in rows}
 
@@ -143,6 +144,23 @@ async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> M
         .group_by(Comment.task_id)
     )
     return {row[0]: row[1] for row in rows}
+
+
+async def authors(
+    session: Session, actor: Actor, comment_ids: Collection[int], *, wanted: Collection[str] | None = None
+) -> Mapping[int, UserRecord]:
+    """Who wrote each of the comments that the actor may read, in one statement; ``wanted`` as for ``assignees``."""
+    return await _AUTHORS.of_each(session, actor, comment_ids, wanted)
+
+
+_AUTHORS = users.People(
+    lambda columns: (
+        visible(CALLER)
+        .join(User, User.id == Comment.author_id)
+        .where(among(Comment.id, "ids"))
+        .with_only_columns(Comment.id, *columns)
+    )
+)
 
 
 @repeatable("comment.create", scope=Scope.TASKS_WRITE, read=while_readable(get))

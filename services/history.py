@@ -1,28 +1,65 @@
-"""What happened to a task: the events of the task, of its comments and of its relations."""
+"""What happened to a task: the events of the task, of its comments and of its relations.
+
+A relation has an event in the history of each of its tasks: whoever may not read one of the two is shown neither, so
+that no history tells of a task what reading it would not.
+"""
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, exists, func, literal, or_, select
+from sqlalchemy.orm import aliased
 
-from db.models import Event, Task
+from db.models import Event, Task, User
 from db.sessions import AnySelect, Session
-from services.actors import Actor
+from db.statements import among
+from services.actors import Actor, Scope
 from services.events import COLUMNS, NEWEST_FIRST, EventRecord
 from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement
+from services.prepared import CALLER
 from services.tasks import queries as tasks
+from services.tasks.visibility import readable
+from services.users import queries as users
+from services.users.models import UserRecord
+
+_FAR_EVENT, _FAR_TASK = aliased(Event), aliased(Task)
+
+
+def visible(actor: Actor) -> AnySelect:
+    """The events of the tasks that the actor may read; those of a relation, where it may read the other task too."""
+    return select(*COLUMNS).join(Task, Task.id == Event.task_id).where(readable(actor), _both_ends(actor))
+
+
+def _both_ends(actor: Actor) -> ColumnElement[bool]:
+    """Whether an event is of no relation, or of one whose other task the actor may read.
+
+    Which one that is, an event need not say and mostly does not: the relation's event in the other history tells, also
+    when the relation is long gone. A relation whose other task is not known is not shown.
+    """
+    far = (
+        select(literal(1))
+        .select_from(_FAR_EVENT)
+        .join(_FAR_TASK, _FAR_TASK.id == _FAR_EVENT.task_id)
+        .where(
+            _FAR_EVENT.entity_type == "relation",
+            _FAR_EVENT.entity_id == Event.entity_id,
+            _FAR_EVENT.task_id != Event.task_id,
+            readable(actor, _FAR_TASK),
+        )
+    )
+    return or_(Event.entity_type != "relation", exists(far))
 
 
 async def of_task(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[EventRecord]:
     """The events of a task and its comments, newest first. Raises ``NotFound``."""
     await tasks.get(session, actor, task_id)
-    statement = page_statement(select(*COLUMNS).where(Event.task_id == task_id), NEWEST_FIRST, request)
+    statement = page_statement(visible(actor).where(Event.task_id == task_id), NEWEST_FIRST, request)
     return make_page(await session.all(statement), EventRecord._make, NEWEST_FIRST, request)
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, EventRecord]:
-    """Those of the events that are changes of tasks the actor may read."""
-    readable = tasks.visible(actor).where(Task.id == Event.task_id).exists()
-    rows = await session.all(select(*COLUMNS).where(Event.id.in_(ids), readable))
+    """Those of the events that the actor may read."""
+    actor.require(Scope.TASKS_READ)
+    rows = await session.all(visible(actor).where(Event.id.in_(ids)))
     return {row.id: EventRecord._make(row) for row in rows}
 
 
@@ -30,18 +67,31 @@ async def pages(
     session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
 ) -> Mapping[int, Page[EventRecord]]:
     """The same page of each task's history, in one statement; empty for tasks that the actor may not read."""
-    statement = select(*COLUMNS).where(Event.task_id.in_(_readable(actor, task_ids)))
+    actor.require(Scope.TASKS_READ)
+    statement = visible(actor).where(Task.id.in_(task_ids))
     rows = await session.all(pages_statement(statement, Event.task_id.expression, NEWEST_FIRST, request))
     return make_pages(rows, EventRecord._make, NEWEST_FIRST, request, task_ids)
 
 
 async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
     """How many events each task's history has."""
-    of_tasks = select(Event.task_id, func.count()).where(Event.task_id.in_(_readable(actor, task_ids)))
-    rows = await session.all(of_tasks.group_by(Event.task_id))
-    return {row[0]: row[1] for row in rows}
+    actor.require(Scope.TASKS_READ)
+    statement = visible(actor).where(Task.id.in_(task_ids)).with_only_columns(Event.task_id, func.count())
+    return {row[0]: row[1] for row in await session.all(statement.group_by(Event.task_id))}
 
 
-def _readable(actor: Actor, task_ids: Collection[int]) -> AnySelect:
-    """The ids of those of the tasks that the actor may read."""
-    return tasks.visible(actor).with_only_columns(Task.id).where(Task.id.in_(task_ids))
+async def actors(
+    session: Session, actor: Actor, event_ids: Collection[int], *, wanted: Collection[str] | None = None
+) -> Mapping[int, UserRecord]:
+    """Who did each of the events that the actor may read, in one statement; ``wanted`` as for ``assignees``."""
+    return await _ACTORS.of_each(session, actor, event_ids, wanted)
+
+
+_ACTORS = users.People(
+    lambda columns: (
+        visible(CALLER)
+        .join(User, User.id == Event.actor_id)
+        .where(among(Event.id, "ids"))
+        .with_only_columns(Event.id, *columns)
+    )
+)

@@ -111,6 +111,7 @@ async def pages(
     session: Session, actor: Actor, project_ids: Collection[int], request: PageRequest
 ) -> Mapping[int, Page[MemberRecord]]:
     """The same page of members for each project, in one statement; empty for projects the actor may not read."""
+    actor.require(Scope.TASKS_READ)
     statement = _select().where(
         Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor)
     )
@@ -120,6 +121,7 @@ async def pages(
 
 async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -> Mapping[int, int]:
     """The number of members of each project that the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(
         select(Membership.project_id, func.count())
         .where(Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor))
@@ -139,6 +141,7 @@ async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, MemberRecord]:
     """Those of the memberships that are of projects the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(
         _select().where(Membership.id.in_(ids), projects.among_visible(Membership.project_id, actor))
     )

@@ -89,6 +89,7 @@ async def get(session: Session, actor: Actor, tag_id: int) -> TagRecord:
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TagRecord]:
     """Those of the tags that the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(visible(actor).where(Tag.id.in_(ids)))
     return {row.id: TagRecord._make(row) for row in rows}
 
@@ -103,6 +104,7 @@ async def of_projects(
     session: Session, actor: Actor, project_ids: Collection[int]
 ) -> Mapping[int, Sequence[TagRecord]]:
     """The tags of each project by name, in one statement; none for projects that the actor may not read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(visible(actor).where(Tag.project_id.in_(project_ids)).order_by(Tag.name_folded, Tag.id))
     grouped: dict[int, list[TagRecord]] = {project_id: [] for project_id in project_ids}
     for row in rows:
@@ -197,7 +199,8 @@ async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: 
 
 
 async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[TagRecord]]:
-    """The tags of each task by name, in one statement. The actor has read the tasks."""
+    """The tags of each task by name, in one statement; none for tasks of projects that the actor may not read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(_OF_TASKS(caller_id=actor.user_id, task_ids=task_ids))
     return attached(rows, task_ids, TagRecord, lambda tag: (fold(tag.name), tag.id))
 

@@ -1,17 +1,16 @@
 """Emptying the trash of what can no longer be restored."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, select
 
-from core.clock import now
 from db.engine import Database
 from db.models import Project, Task
 from db.sessions import Session
 from db.statements import one_of
 from services import events, idempotency
 from services.actors import Actor
-from services.tasks.models import TRASH_DAYS
+from services.tasks.visibility import trash_begins
 
 BATCH = 500
 
@@ -25,7 +24,7 @@ async def purge(database: Database, actor: Actor) -> int:
     import knows of them stays, so that it does not bring them back. Returns how many. Raises ``Forbidden``.
     """
     actor.require_admin()
-    before, total = now() - timedelta(days=TRASH_DAYS), 0
+    before, total = trash_begins(), 0
     while True:
         async with database.writing() as session:
             session.takes_long()

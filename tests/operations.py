@@ -16,7 +16,7 @@ from graphql_schema.schema import schema
 from services.comments import CommentOut
 from services.events import EventOut
 from services.members import MemberOut
-from services.node_ids import encode
+from services.node_ids import decode, encode
 from services.projects.models import ProjectOut
 from services.relations import RelationOut
 from services.saved_views import SavedViewOut
@@ -339,6 +339,11 @@ def _plain(value: Any, name: str = "") -> Any:
     """A body in REST's spelling, with people and tags that hang on something by id and name."""
     if isinstance(value, list):
         return [_plain(item, name) for item in value]
+    if name == "parent_id" and isinstance(value, str):  # GraphQL's is a global id
+        decoded = decode(value)
+        assert decoded is not None
+        assert decoded[0] == "Task"
+        return decoded[1]
     if not isinstance(value, dict):
         return value.lower() if name in ENUMERATIONS and isinstance(value, str) else value
     if name == "filter":  # kept as REST spells it

@@ -2,11 +2,16 @@
 
 from typing import Any
 
+import pytest
+
 from db.engine import Database
+from services.events import NewEvent, record
 from tests.actors import Person
+from tests.conftest import People
 from tests.doors import Door, on_both_doors
 from tests.operations import ok, run
 from tests.stored import new_events, unchanged
+from tests.visible import World, make_world
 
 
 async def history(door: Door, ada: Person, task_id: int) -> list[dict[str, Any]]:
@@ -193,3 +198,68 @@ class TestGraphQL:
 
         assert (await ada.gql(query, {"id": event["node_id"]})).data["node"] == {"kind": "task.created"}
         assert (await bob.gql(query, {"id": event["node_id"]})).data["node"] is None
+
+
+HISTORY = """query($id: ID!, $after: String) { task(id: $id) { history(first: 2, after: $after) {
+    totalCount edges { node { databaseId kind } } pageInfo { hasNextPage endCursor }
+} } }"""
+
+
+class TestWhatIsHidden:
+    @pytest.fixture
+    async def world(self, people: People, database: Database) -> World:
+        return await make_world(people, database)
+
+    async def test_pages_pass_over_events_that_are_not_shown(self, world: World) -> None:
+        """The two tasks are related and unrelated again and again, between changes that all may see."""
+        ada, bob, path = world.ada, world.bob, world.filled("/tasks/<task>")
+        for number in range(4):
+            body = {"kind": "duplicates", "target_id": world["far"]}
+            made = (await ada.post(f"{path}/relations", body)).json()
+            await ada.patch(path, {"title": f"{number}"})
+            await ada.delete(f"{path}/relations/{made['id']}")
+        everything = [event["id"] for event in (await bob.get(f"{path}/history?limit=100")).json()]
+        await ada.delete(world.filled(f"/projects/<other>/members/{bob.id}"))
+
+        wanted = (await bob.get(f"{path}/history?limit=100")).json()
+        kinds = ["task.updated"] * 4 + ["comment.created", "task.created"]
+        assert [event["kind"] for event in wanted] == kinds
+        assert len(everything) == len(kinds) + 8 + 3
+        seen: list[int] = []
+        page = await bob.get(f"{path}/history?limit=2")
+        while True:
+            assert len(page.json()) == 2
+            seen += [event["id"] for event in page.json()]
+            if "next" not in page.links:
+                break
+            page = await bob.client.get(page.links["next"]["url"], headers=bob.headers)
+        assert seen == [event["id"] for event in wanted]
+        cursor, nested = None, []
+        while True:
+            listed = (await bob.gql(HISTORY, {"id": world.ids["task"].node, "after": cursor})).data["task"]["history"]
+            assert listed["totalCount"] == len(wanted)
+            nested += [edge["node"]["databaseId"] for edge in listed["edges"]]
+            if not listed["pageInfo"]["hasNextPage"]:
+                break
+            cursor = listed["pageInfo"]["endCursor"]
+        assert nested == seen
+
+    async def test_other_relations_and_things_with_the_id_of_one_tell_nothing_of_it(
+        self, world: World, database: Database
+    ) -> None:
+        alike = NewEvent("comment.created", "comment", world["relation"], {}, task_id=world["parent"])
+        async with database.writing() as session:
+            await record(session, world.ada.actor, alike)
+        body = {"kind": "relates_to", "target_id": world["subtask"]}
+        assert (await world.ada.post(world.filled("/tasks/<parent>/relations"), body)).status_code == 201
+        assert (await world.ada.delete(world.filled("/tasks/<far>"))).status_code == 204
+        told = [event["kind"] for event in (await world.bob.get(world.filled("/tasks/<task>/history"))).json()]
+
+        assert told == ["comment.created", "task.created"]
+
+    async def test_relation_to_a_task_that_is_gone_is_not_told(self, world: World, database: Database) -> None:
+        bob = world.bob
+        assert (await world.ada.delete(world.filled("/projects/<other>"))).status_code == 204
+        told = [event["kind"] for event in (await bob.get(world.filled("/tasks/<task>/history"))).json()]
+
+        assert told == ["comment.created", "task.created"]

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from core.tokens import AccessTokens
 from db.engine import Database
 from db.models import Event, Task
+from services.events import NewEvent, record
 from services.feed import Behind, Feed
 from tests.actors import Anonymous, Person
 from tests.conftest import SECRET
@@ -127,6 +128,18 @@ class TestEvents:
             await created(bob, "no longer shared", project_id=shared["id"])
             await created(ada, "mine")
             assert await titles(socket, 1) == ["mine"]
+
+    async def test_task_that_went_to_the_trash_before_it_was_told_is_not_told(
+        self, server: LiveServer, ada: Person, database: Database
+    ) -> None:
+        task = await ada.task()
+        await ada.delete(f"/tasks/{task['id']}")
+        late = NewEvent("task.created", "task", task["id"], {}, project_id=task["project_id"], task_id=task["id"])
+        async with following(server, ada, ada) as socket:
+            async with database.writing() as session:
+                await record(session, ada.actor, late)
+            await created(ada, "told")
+            assert await titles(socket, 1) == ["told"]
 
     async def test_what_hangs_on_a_task_is_read_anew_for_each(self, server: LiveServer, ada: Person) -> None:
         project = await ada.project(name="Old")

@@ -92,6 +92,7 @@ def _filtered(statement: AnySelect, archived: bool | None) -> AnySelect:
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, ProjectRecord]:
     """Those of the projects that the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(_BY_IDS(caller_id=actor.user_id, ids=ids))
     return {row.id: ProjectRecord._make(row) for row in rows}
 

@@ -11,13 +11,14 @@ from sqlalchemy.orm import aliased
 from core.clock import now
 from db import trigrams
 from db.models import Comment, CommentText, Relation, Tag, Task, TaskAssignee, TaskTag, TaskText
+from db.sessions import AnySelect
 from db.statements import in_rows
 from services.actors import Actor
 from services.errors import BadUserInput
-from services.projects.queries import among_visible
 from services.tags import fold
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskStatus
+from services.tasks.visibility import live, readable
 from services.text import fold as fold_case
 
 MAX_DEPTH = 8
@@ -71,17 +72,20 @@ Bind = Callable[[Any], Any]
 """How a value stands in SQL: as itself, or as a parameter."""
 
 
-def compile_filter(data: TaskFilter, actor: Actor) -> ColumnElement[bool]:
-    """The condition on ``tasks``. Raises ``BadUserInput`` for one nested too deeply or with too many conditions."""
-    return compile_condition(condition(data), actor, lambda value: value)
+def compile_filter(data: TaskFilter, actor: Actor, *, trashed: bool = False) -> ColumnElement[bool]:
+    """The condition on ``tasks``, or on those in the trash, whose comments cannot be read and are not searched.
+
+    Raises ``BadUserInput`` for one nested too deeply or with too many conditions.
+    """
+    return compile_condition(condition(data, trashed=trashed), actor, lambda value: value)
 
 
-def condition(data: TaskFilter) -> Condition:
+def condition(data: TaskFilter, *, trashed: bool = False) -> Condition:
     """The filter, checked and put in order. Raises ``BadUserInput`` as ``compile_filter`` does."""
-    return _condition(data, [MAX_CONDITIONS], depth=0)
+    return _condition(data, [MAX_CONDITIONS], "search_task" if trashed else "search", depth=0)
 
 
-def _condition(data: TaskFilter, budget: list[int], *, depth: int) -> Condition:
+def _condition(data: TaskFilter, budget: list[int], search: str, *, depth: int) -> Condition:
     if depth > MAX_DEPTH:
         raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
     parts: list[Condition] = []
@@ -92,10 +96,12 @@ def _condition(data: TaskFilter, budget: list[int], *, depth: int) -> Condition:
             raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
         if name in _LOGIC:
             inner = value if isinstance(value, list) else [value]
-            parts.append(Condition((name,), (), tuple(_condition(part, budget, depth=depth + 1) for part in inner)))
+            parts.append(
+                Condition((name,), (), tuple(_condition(part, budget, search, depth=depth + 1) for part in inner))
+            )
         elif name == "search":
             folded = fold_text(value)
-            parts.append(Condition(("search", trigrams.is_indexed(folded)), trigrams.patterns(folded)))
+            parts.append(Condition((search, trigrams.is_indexed(folded)), trigrams.patterns(folded)))
         elif name == "overdue":
             parts.append(Condition(("overdue", value), (now(),)))
         elif name == "blocked":
@@ -126,6 +132,8 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return _not(parts[0])
     if name == "search":
         return _SEARCHES[rest[0]](*values)
+    if name == "search_task":
+        return Task.id.in_(_tasks_with(*values))
     if name == "overdue":
         overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
         return overdue if rest[0] else _not(overdue)
@@ -150,13 +158,17 @@ def contains_text(words: str) -> ColumnElement[bool]:
 
 
 def _contains(*patterns: Any) -> ColumnElement[bool]:
-    in_tasks = select(TaskText.task_id).where(trigrams.contains(TaskText, *patterns))
     in_comments = (
         select(Comment.task_id)
         .join(CommentText, CommentText.comment_id == Comment.id)
         .where(trigrams.contains(CommentText, *patterns))
     )
-    return Task.id.in_(in_tasks.union(in_comments))
+    return Task.id.in_(_tasks_with(*patterns).union(in_comments))
+
+
+def _tasks_with(*patterns: Any) -> AnySelect:
+    """The tasks whose title or description has the words."""
+    return select(TaskText.task_id).where(trigrams.contains(TaskText, *patterns))
 
 
 def _contains_rare(like: Any, _phrase: Any, rarest: Any) -> ColumnElement[bool]:
@@ -272,11 +284,11 @@ _SETS = {"assignees": _assigned, "tags": _tagged, "relations": _relating}
 
 
 def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether the task is at that end of a relation to another one that the actor may read."""
+    """Whether the task is at that end of a relation to another one, which the actor may read as it may the task."""
     far = Relation.target_id if near is Relation.source_id else Relation.source_id
     return exists(
         select(literal(1))
         .select_from(Relation)
         .join(_OTHER, _OTHER.id == far)
-        .where(near == Task.id, among_visible(_OTHER.project_id, actor), _OTHER.deleted_at.is_(None), *conditions)
+        .where(near == Task.id, live(), readable(actor, _OTHER), *conditions)
     )

@@ -37,7 +37,7 @@ class Expansion(StrEnum):
     RELATIONS = "relations"
 
 
-NEEDS = {Expansion.PROJECT: "project_id", Expansion.CREATED_BY: "created_by_id", Expansion.PARENT: "parent_id"}
+NEEDS = {Expansion.PROJECT: "project_id", Expansion.PARENT: "parent_id"}
 """The attributes of tasks that relations are found by, beside the id."""
 
 
@@ -93,8 +93,8 @@ async def _load(
         labels = await tags.of_tasks(session, actor, ids)
         return [labels[task_id] for task_id in ids]
     if name is Expansion.CREATED_BY:
-        authors = await users.by_ids(session, actor, {task.created_by_id for task in tasks if task.created_by_id})
-        return [authors.get(task.created_by_id or 0) for task in tasks]
+        creators = await queries.creators(session, actor, ids, wanted=users.PUBLIC)
+        return [creators.get(task_id) for task_id in ids]
     if name is Expansion.PARENT:
         parents = await queries.by_ids(session, actor, {task.parent_id for task in tasks if task.parent_id})
         return [parents.get(task.parent_id or 0) for task in tasks]
@@ -105,9 +105,8 @@ async def _load(
         related = await relations.pages(session, actor, ids, PageRequest(first=FIRST_RELATIONS))
         return [related[task_id].items for task_id in ids]
     pages = await comments.pages(session, actor, ids, PageRequest(first=FIRST_COMMENTS))
-    written = {comment.author_id for page in pages.values() for comment in page.items if comment.author_id}
-    by_id = await users.by_ids(session, actor, written)
+    written = [comment.id for page in pages.values() for comment in page.items]
+    authors = await comments.authors(session, actor, written, wanted=users.PUBLIC)
     return [
-        [Expanded(comment, {"author": by_id.get(comment.author_id or 0)}) for comment in pages[task_id].items]
-        for task_id in ids
+        [Expanded(comment, {"author": authors.get(comment.id)}) for comment in pages[task_id].items] for task_id in ids
     ]

@@ -128,7 +128,7 @@ class TaskOut(Output):
     start_at: datetime | None = Field(description="When work on it may begin, in UTC.")
     due_at: datetime | None = Field(description="When it is due, in UTC.")
     completed_at: datetime | None = Field(description="When it was completed, in UTC.")
-    parent_id: int | None = Field(description="The task that it is a subtask of.")
+    parent_id: int | None = Field(description="The task that it is a subtask of, also where that is in the trash.")
     created_by_id: int | None = Field(description="The user who created it.")
     version: Version
     created_at: CreatedAt
@@ -164,3 +164,7 @@ class TaskRecord(NamedTuple):
     @property
     def node_id(self) -> str:
         return node_ids.encode("Task", self.id)
+
+    @property
+    def parent_node_id(self) -> str | None:
+        return None if self.parent_id is None else node_ids.encode("Task", self.parent_id)

@@ -1,7 +1,7 @@
 """Reading tasks. What may not be read does not exist: every statement here starts from ``visible``."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -27,12 +27,12 @@ from services.pagination import (
     make_pages,
 )
 from services.prepared import CALLER, parameter
-from services.projects.queries import among_visible
 from services.tasks import lists, stretches
 from services.tasks.conditions import compile_filter, condition
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import Stretch
+from services.tasks.visibility import listed, readable, restorable, trash_begins
 from services.users import queries as users
 from services.users.models import UserRecord
 
@@ -100,12 +100,8 @@ def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySel
 
     ``since`` stands for the instant at which the oldest of those went there, in a statement that is built once.
     """
-    statement = (
-        select(*COLUMNS).join(Project, Project.id == Task.project_id).where(among_visible(Task.project_id, actor))
-    )
-    if trashed:
-        return statement.where(Task.deleted_at > (stretches.trash_begins() if since is None else since))
-    return statement.where(Task.deleted_at.is_(None))
+    statement = select(*COLUMNS).join(Project, Project.id == Task.project_id)
+    return statement.where(restorable(actor, since=since) if trashed else readable(actor))
 
 
 _BY_ID = Prepared(visible(CALLER).where(Task.id == parameter("task_id")), TaskRecord)
@@ -114,11 +110,17 @@ _BY_ID = Prepared(visible(CALLER).where(Task.id == parameter("task_id")), TaskRe
 def matching(actor: Actor, query: TaskQuery) -> AnySelect:
     """The tasks that the query asks for, in no order. Raises ``BadUserInput`` for a filter that does not hold."""
     statement = visible(actor, trashed=query.trashed)
-    return statement if query.filter is None else statement.where(compile_filter(query.filter, actor))
+    return (
+        statement
+        if query.filter is None
+        else statement.where(compile_filter(query.filter, actor, trashed=query.trashed))
+    )
 
 
 def _question(query: TaskQuery) -> stretches.Question:
-    return stretches.Question(None if query.filter is None else condition(query.filter), query.trashed)
+    return stretches.Question(
+        None if query.filter is None else condition(query.filter, trashed=query.trashed), query.trashed
+    )
 
 
 def _asked(question: stretches.Question) -> AnySelect:
@@ -239,6 +241,7 @@ async def counts(
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TaskRecord]:
     """Those of the tasks that the actor may read."""
+    actor.require(Scope.TASKS_READ)
     rows = await session.all(_BY_IDS(caller_id=actor.user_id, ids=ids))
     return {row.id: row for row in rows}
 
@@ -249,20 +252,32 @@ _BY_IDS = Prepared(visible(CALLER).where(among(Task.id, "ids")), TaskRecord)
 async def assignees(
     session: Session, actor: Actor, task_ids: Collection[int], *, wanted: Collection[str] | None = None
 ) -> Mapping[int, Sequence[UserRecord]]:
-    """The people each task is assigned to, by id, in one statement. The actor has read the tasks.
+    """The people each task is assigned to, by id, in one statement; none for tasks that the actor is not shown.
 
     ``wanted`` are the attributes that will be read of them: where those are public, nothing private is read.
     """
-    public = wanted is not None and users.PUBLIC.issuperset(wanted)
-    statement = _PUBLIC_ASSIGNEES if public else _ASSIGNEES
-    rows = await session.all(statement(task_ids=task_ids))
+    actor.require(Scope.TASKS_READ)
+    statement = _ASSIGNEES.reading(wanted)
+    rows = await session.all(statement(caller_id=actor.user_id, ids=task_ids, trash_begins=trash_begins()))
     return attached(rows, task_ids, lambda *values: UserRecord(*values).seen_by(actor), attrgetter("id"))
 
 
-def _assigned(columns: Iterable[Any]) -> AnySelect:
-    people = select(TaskAssignee.task_id, *columns).join(User, User.id == TaskAssignee.user_id)
-    return people.where(among(TaskAssignee.task_id, "task_ids"))
+async def creators(
+    session: Session, actor: Actor, task_ids: Collection[int], *, wanted: Collection[str] | None = None
+) -> Mapping[int, UserRecord]:
+    """Who created each task, in one statement, as ``assignees``; a task whose creator is not known is left out."""
+    return await _CREATORS.of_each(session, actor, task_ids, wanted, trash_begins=trash_begins())
 
 
-_ASSIGNEES: Prepared[Any] = Prepared(_assigned(users.COLUMNS))
-_PUBLIC_ASSIGNEES: Prepared[Any] = Prepared(_assigned(users.PUBLIC_COLUMNS), tuple)
+_SHOWN = (among(Task.id, "ids"), listed(CALLER, since=parameter("trash_begins", Task.deleted_at.type)))
+_ASSIGNEES = users.People(
+    lambda columns: (
+        select(Task.id, *columns)
+        .join(TaskAssignee, TaskAssignee.task_id == Task.id)
+        .join(User, User.id == TaskAssignee.user_id)
+        .where(*_SHOWN)
+    )
+)
+_CREATORS = users.People(
+    lambda columns: select(Task.id, *columns).join(User, User.id == Task.created_by_id).where(*_SHOWN)
+)

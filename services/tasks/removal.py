@@ -21,6 +21,7 @@ from services.tasks.changes import Locked
 from services.tasks.models import TaskRecord
 from services.tasks.queries import get, visible
 from services.tasks.trees import lock_with_subtasks
+from services.tasks.visibility import live
 
 
 async def lock_for_removal(session: Session, actor: Actor, task_ids: Collection[int]) -> Locked:
@@ -39,7 +40,7 @@ async def remove(session: Session, actor: Actor, task_ids: Collection[int]) -> M
     below = await lock_with_subtasks(session, task_ids)
     rows = await session.all(
         sql_update(Task)
-        .where(one_of(Task.id, below), Task.deleted_at.is_(None))
+        .where(one_of(Task.id, below), live())
         .values(deleted_at=moment, updated_at=moment, version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )
@@ -66,7 +67,7 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     )
     moved: events.Changes = {}
     if task.parent_id is not None:
-        parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, Task.deleted_at.is_(None)))
+        parent_lives = await session.scalar(select(Task.id).where(Task.id == task.parent_id, live()))
         if parent_lives is None:
             moved = {"parent_id": (task.parent_id, None)}
             await session.execute(sql_update(Task).where(Task.id == task_id).values(parent_id=None))

@@ -5,7 +5,6 @@ more than most of them take to run.
 """
 
 from collections.abc import Callable, Collection, Hashable, Sequence
-from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from itertools import chain
 from operator import itemgetter
@@ -15,7 +14,6 @@ from sqlalchemy import ColumnElement, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
 from sqlalchemy.util import LRUCache
 
-from core.clock import now
 from db.models import Project, Task
 from db.models.projects import Membership
 from db.sessions import AnySelect, DialectName, Session
@@ -24,7 +22,8 @@ from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
 from services.prepared import CALLER, parameter
 from services.tasks.conditions import Condition, compile_condition
-from services.tasks.models import TRASH_DAYS, TaskRecord
+from services.tasks.models import TaskRecord
+from services.tasks.visibility import live, trash_begins
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -38,7 +37,7 @@ INDEXES = {
 """The indexes that have each project's tasks in order."""
 OPTIONAL = frozenset(TaskRecord._fields) - {"id"}
 """The columns that are left out where nobody asks for them."""
-DERIVED = {"ref": ("project_key", "number")}
+DERIVED = {"ref": ("project_key", "number"), "parent_node_id": ("parent_id",)}
 """Which columns a record's property is made of."""
 MAX_MERGED = 40
 """Of how many projects SQLite is told to merge the tasks; of more, the first rows of each are read and sorted."""
@@ -75,11 +74,6 @@ class Question(NamedTuple):
             return parameter(f"v{count}")
 
         return [compile_condition(self.where, CALLER, bind)]
-
-
-def trash_begins() -> datetime:
-    """Since when tasks have been in the trash that can still be restored."""
-    return now() - timedelta(days=TRASH_DAYS)
 
 
 _STATEMENTS: Any = LRUCache(MAX_SHAPES)
@@ -239,7 +233,7 @@ def _terms(key: Any, row_id: Any, ordering: Ordering, backward: bool) -> list[An
 def _indexed(question: Question, ordering: Ordering, backward: bool, stretch: Stretch) -> AnySelect:
     """Id and key of the tasks of a stretch, of all projects, from the order's index."""
     column: Any = ordering.key.column
-    conditions = [Task.deleted_at.is_(None), *question.conditions()]
+    conditions = [live(), *question.conditions()]
     if ordering.key.nullable:
         conditions.append(column.is_(None) if stretch.missing else column.is_not(None))
     if stretch.since != "end":

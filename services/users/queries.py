@@ -1,13 +1,19 @@
-"""Reading accounts: the caller's own, and those that it may know of."""
+"""Reading accounts: the caller's own, those that it may know of, and those that are named by what it may read.
 
-from collections.abc import Collection, Mapping
+Somebody who has left every project that the actor is in is not known to it any more, but still the author of a comment
+there: with the comment, and only with it, the actor is shown who that is. Such accounts are read by the things that
+name them (``People``), in statements that check the things.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import or_, select
 
 from db.models import User
 from db.models.projects import Membership
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
@@ -22,9 +28,6 @@ OLDEST_FIRST = Ordering(SortKey("id", User.id, User.id, kind="integer"), descend
 
 def _select() -> AnySelect:
     return select(*COLUMNS)
-
-
-_BY_IDS = Prepared(_select().where(among(User.id, "ids")), UserRecord)
 
 
 def visible(actor: Actor) -> AnySelect:
@@ -68,15 +71,41 @@ async def count(session: Session, actor: Actor) -> int:
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:
-    """Accounts for a batch of ids that the actor has read from things it may see. Missing ids are left out."""
-    rows = await session.all(_BY_IDS(ids=ids))
-    return {row.id: UserRecord._make(row).seen_by(actor) for row in rows}
-
-
-async def known(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:
     """Those of the accounts that the actor may know of."""
+    _require_reader(actor)
     rows = await session.all(visible(actor).where(User.id.in_(ids)))
     return {row.id: UserRecord._make(row).seen_by(actor) for row in rows}
+
+
+class People:
+    """The accounts that things name: what is read of them by a statement that answers only what the actor may read.
+
+    ``named`` makes it, with parameters for the ``ids`` of the things and for the caller: of rows of a thing's id and
+    the columns of an account.
+    """
+
+    def __init__(self, named: Callable[[Iterable[Any]], AnySelect]) -> None:
+        self._all: Prepared[Any] = Prepared(named(COLUMNS))
+        self._public: Prepared[Any] = Prepared(named(PUBLIC_COLUMNS), tuple)
+
+    def reading(self, wanted: Collection[str] | None) -> Prepared[Any]:
+        """The statement; where only public attributes are ``wanted``, one that reads nothing private."""
+        return self._public if wanted is not None and PUBLIC.issuperset(wanted) else self._all
+
+    async def of_each(
+        self, session: Session, actor: Actor, ids: Collection[int], wanted: Collection[str] | None, **values: Any
+    ) -> Mapping[int, UserRecord]:
+        """The account that each thing names, where it names one at most; a thing that names none is left out."""
+        actor.require(Scope.TASKS_READ)
+        rows = await session.all(self.reading(wanted)(caller_id=actor.user_id, ids=ids, **values))
+        known: dict[int, UserRecord] = {}
+        found: dict[int, UserRecord] = {}
+        for row in rows:
+            person = known.get(row[1])
+            if person is None:
+                person = known[row[1]] = UserRecord(*row[1:]).seen_by(actor)
+            found[row[0]] = person
+        return found
 
 
 def _require_reader(actor: Actor) -> None:
