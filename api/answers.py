@@ -49,8 +49,9 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
         if isinstance(answer, Response):
             return answer
         if convert is not None:
-            return json_response(encode(convert(answer)), status_code or 200, given.raw_headers)
-        response = Response(status_code=status_code or 204)
+            status = given.status_code or status_code or 200
+            return json_response(encode(convert(answer)), status, given.raw_headers)
+        response = Response(status_code=given.status_code or status_code or 204)
         response.raw_headers.extend(given.raw_headers)
         return response
 

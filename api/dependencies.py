@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from fastapi import Depends, Header, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.addresses import prefix_of, route_path
 from api.headers import headers_of
 from api.middleware import count_request
 from api.remembering import remembered
@@ -209,7 +210,8 @@ class ListQuery(BaseModel):
 
 def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
-    first, start = _link_starts(request.scope["path"], request.scope["query_string"])
+    scope = request.scope
+    first, start = _link_starts(prefix_of(scope), route_path(scope), scope["query_string"])
     links = [first]
     if page.items and page.has_previous:
         links.append(f'{start}{PREVIOUS}{page.cursor(page.items[0])}>; rel="prev"')
@@ -219,9 +221,9 @@ def add_links(request: Request, response: Response, page: Page[Any]) -> None:
 
 
 @remembered
-def _link_starts(path: str, query_string: bytes) -> tuple[str, str]:
+def _link_starts(prefix: str, path: str, query_string: bytes) -> tuple[str, str]:
     """The link to the first page, and how links to others begin."""
-    query, path = _without_position(query_string), quote(path)
+    query, path = _without_position(query_string), prefix + quote(path)
     return f'<{path}{"?" + query if query else ""}>; rel="first"', f"<{path}?{query}{'&' if query else ''}cursor="
 
 

@@ -8,17 +8,24 @@ from fastapi import Request, Response, params
 from starlette.exceptions import HTTPException
 
 from api.answers import writing
+from api.parameters import Parameters, checked, refuse_repeated_fields
 from api.plans import PlannedRoute
+from api.refusals import check_written
 
 
 class StrictRoute(PlannedRoute):
     """A route that takes a body only of its own media type: JSON, or a form where it declares one.
 
-    Another one is refused (415) before it is parsed. What the endpoint answers is written by ``api.answers``.
+    Another one is refused (415) before it is parsed. A query parameter that it does not take is refused by its name.
+    What the endpoint answers is written by ``api.answers``.
     """
+
+    takes_any_parameter = False
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         model, status = options.get("response_model"), options.get("status_code")
+        if status == 204 or isinstance(model, (type, GenericAlias)):
+            check_written(path, endpoint, options)
         if status == 204:
             endpoint = writing(endpoint, None, status)
         elif isinstance(model, (type, GenericAlias)):
@@ -27,11 +34,14 @@ class StrictRoute(PlannedRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
+        if not self.takes_any_parameter:
+            self.parameters = Parameters(self.dependant)
+            handler = checked(self, self.parameters, handler)
         if self.body_field is None:
             return handler
         form = isinstance(self.body_field.field_info, params.Form)
 
-        async def checked(request: Request) -> Response:
+        async def of_its_kind(request: Request) -> Response:
             media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if form:
                 fits = media_type in {"application/x-www-form-urlencoded", "multipart/form-data"}
@@ -42,6 +52,14 @@ class StrictRoute(PlannedRoute):
             if not fits and (media_type or await request.body()):
                 wanted = "application/x-www-form-urlencoded" if form else "application/json"
                 raise HTTPException(415, f"The body must be {wanted}", headers={"Accept": wanted})
+            if form:
+                await refuse_repeated_fields(request)
             return await handler(request)
 
-        return checked
+        return of_its_kind
+
+
+class ProbeRoute(StrictRoute):
+    """A route for whoever watches the server: balancers and monitors add parameters of their own to an address."""
+
+    takes_any_parameter = True

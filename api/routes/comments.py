@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     CommentPath,
@@ -40,10 +41,12 @@ async def list_comments(
 
 
 @router.post("", status_code=201, response_model=CommentOut)
-async def create_comment(task_id: TaskPath, body: CommentCreate, once: Repeat, response: Response) -> CommentRecord:
+async def create_comment(
+    task_id: TaskPath, body: CommentCreate, once: Repeat, request: Request, response: Response
+) -> CommentRecord:
     """Comment on a task."""
     comment = await once(comments.create, task_id, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}/comments/{comment.id}"
+    locate(request, response, f"/tasks/{task_id}/comments/{comment.id}")
     return tagged(response, comment, comment.version)
 
 

@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import members
@@ -27,10 +28,12 @@ async def list_members(
 
 
 @router.post("", status_code=201, response_model=MemberOut)
-async def add_member(project_id: ProjectPath, body: MemberAdd, once: Repeat, response: Response) -> MemberRecord:
+async def add_member(
+    project_id: ProjectPath, body: MemberAdd, once: Repeat, request: Request, response: Response
+) -> MemberRecord:
     """Add a person by id or username. Admins and owners may."""
     member = await once(members.add, project_id, body)
-    response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.user.id}"
+    locate(request, response, f"/projects/{project_id}/members/{member.user.id}")
     return member
 
 

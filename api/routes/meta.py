@@ -4,12 +4,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 from starlette.responses import JSONResponse, Response
 
+from api.addresses import prefix_of
 from api.dependencies import AppState, Caller, Reading
-from api.media_types import StrictRoute
+from api.media_types import ProbeRoute
 from api.metrics import Metrics
 from api.pages import home_page
 
-router = APIRouter(route_class=StrictRoute, tags=["meta"])
+router = APIRouter(route_class=ProbeRoute, tags=["meta"])
 
 
 class Welcome(BaseModel):
@@ -34,12 +35,13 @@ async def get_root(request: Request) -> Welcome | Response:
     accept = request.headers.get("accept", "")
     if "text/html" in accept:
         return home_page()
+    prefix = prefix_of(request.scope)
     return Welcome(
         message="Welcome to the Task Manager API",
         version=request.app.version,
-        graphql="/graphql",
-        docs="/docs",
-        openapi="/openapi.json",
+        graphql=f"{prefix}/graphql",
+        docs=f"{prefix}/docs",
+        openapi=f"{prefix}/openapi.json",
     )
 
 

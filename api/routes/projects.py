@@ -4,6 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
@@ -45,10 +46,10 @@ async def list_projects(
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(body: ProjectCreate, once: Repeat, response: Response) -> ProjectRecord:
+async def create_project(body: ProjectCreate, once: Repeat, request: Request, response: Response) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
     project = await once(commands.create, body)
-    response.headers["Location"] = f"/api/v1/projects/{project.id}"
+    locate(request, response, f"/projects/{project.id}")
     return tagged(response, project, project.version)
 
 

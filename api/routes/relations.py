@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import Caller, ListQuery, Reading, RelationPath, Repeat, TaskPath, Writing, add_links
 from api.media_types import StrictRoute
 from services import relations
@@ -27,10 +28,12 @@ async def list_relations(
 
 
 @router.post("", status_code=201, response_model=RelationOut)
-async def create_relation(task_id: TaskPath, body: RelationCreate, once: Repeat, response: Response) -> RelationRecord:
+async def create_relation(
+    task_id: TaskPath, body: RelationCreate, once: Repeat, request: Request, response: Response
+) -> RelationRecord:
     """Relate a task to another, of the same project or another one."""
     relation = await once(relations.create, task_id, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}/relations/{relation.id}"
+    locate(request, response, f"/tasks/{task_id}/relations/{relation.id}")
     return relation
 
 

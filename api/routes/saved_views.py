@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
@@ -34,10 +35,12 @@ async def list_saved_views(
 
 
 @router.post("", status_code=201, response_model=SavedViewOut)
-async def create_saved_view(body: SavedViewCreate, once: Repeat, response: Response) -> SavedViewRecord:
+async def create_saved_view(
+    body: SavedViewCreate, once: Repeat, request: Request, response: Response
+) -> SavedViewRecord:
     """Save a filter and an order under a name; GET /tasks?saved_view_id= shows it."""
     view = await once(saved_views.create, body)
-    response.headers["Location"] = f"/api/v1/saved-views/{view.id}"
+    locate(request, response, f"/saved-views/{view.id}")
     return tagged(response, view, view.version)
 
 

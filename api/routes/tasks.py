@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
@@ -59,10 +60,10 @@ async def count_tasks(
 
 
 @router.post("", status_code=201, response_model=TaskOut)
-async def create_task(body: TaskCreate, once: Repeat, response: Response) -> TaskRecord:
+async def create_task(body: TaskCreate, once: Repeat, request: Request, response: Response) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named."""
     task = await once(commands.create, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task.id}"
+    locate(request, response, f"/tasks/{task.id}")
     return _tagged(response, task)
 
 

@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
 from api.media_types import StrictRoute
 from services.users import commands, queries
@@ -12,10 +13,12 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
-async def register_user(body: UserCreate, actor: AnyCaller, state: AppState, response: Response) -> UserRecord:
+async def register_user(
+    body: UserCreate, actor: AnyCaller, state: AppState, request: Request, response: Response
+) -> UserRecord:
     """Register an account, with its Inbox. No login is needed."""
     user = await commands.register(state.database, actor, body, hasher=state.security.hasher)
-    response.headers["Location"] = "/api/v1/users/me"
+    locate(request, response, "/users/me")
     return user
 
 
