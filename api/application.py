@@ -68,4 +68,5 @@ class Application(FastAPI):
         outermost: Any = self.user_middleware[0].cls
         while type(stack) is not outermost:
             stack = stack.app
-        return stack
+        built: ASGIApp = stack
+        return built
