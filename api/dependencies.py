@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
-from fastapi import Depends, Header, Path, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.addresses import prefix_of, route_path
@@ -160,6 +160,9 @@ async def expected_version(
 ExpectedVersion = Annotated[Expected, Depends(expected_version)]
 
 
+Notify = Annotated[bool, Query(description="Whether the people concerned are told of the change.")]
+
+
 KnownTags = Annotated[
     str | None,
     Header(alias="If-None-Match", description="Answer 304 if the ETag is still this one (RFC 9110, section 13.1.2)."),
@@ -188,13 +191,14 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     skip: int = Field(0, ge=0, le=MAX_SKIP, description="Rows to leave out from the start. Cursors are faster.")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows at most.")
+    limit: int = Field(DEFAULT_LIMIT, ge=0, le=MAX_LIMIT, description="Rows at most; 0 with total only counts.")
     cursor: str | None = Field(
         None,
         max_length=2000,
         json_schema_extra={"format": "cursor"},
         description="Where to go on: from a Link header, or from GraphQL.",
     )
+    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
 
     @cached_property
     def page(self) -> PageRequest:
@@ -218,6 +222,12 @@ def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     if page.items and page.has_next:
         links.append(f'{start}{page.cursor(page.items[-1])}>; rel="next"')
     response.raw_headers.append((b"link", ", ".join(links).encode("latin-1")))
+
+
+async def add_total(response: Response, query: ListQuery, count: Callable[[], Awaitable[int]]) -> None:
+    """``X-Total-Count`` where it is asked for."""
+    if query.total:
+        response.headers["X-Total-Count"] = str(await count())
 
 
 @remembered

@@ -100,7 +100,7 @@ class TestRest:
     @pytest.mark.parametrize("path", REST)
     async def test_parameters_outside_the_bounds_are_refused(self, place: Place, path: str) -> None:
         for name, value in (
-            ("limit", "0"),
+            ("limit", "-1"),
             ("limit", "101"),
             ("limit", "x"),
             ("skip", "-1"),

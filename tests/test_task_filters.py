@@ -349,7 +349,7 @@ FLAT_REFUSED = [
     ("order", "up"),
     ("skip", "-1"),
     ("skip", str(2**63)),
-    ("limit", "0"),
+    ("limit", "-1"),
     ("limit", "101"),
     ("total", "perhaps"),
     ("expand", "everything"),
@@ -367,7 +367,7 @@ OTHER_SHAPES: list[dict[str, Any]] = [
     {"overdue": 1},
     {"priority": {"eq": 2**31}},
 ]
-NO_OBJECTS = ["{", "null", "[]", '"x"', "3", '{"not": ' * 3000 + "{}" + "}" * 3000, "{}" + " " * 20_000]
+NO_OBJECTS = ["{", "null", "[]", '"x"', "3", '{"not": ' * 3000 + "{}" + "}" * 3000]
 
 
 class TestRefusals:

@@ -15,6 +15,7 @@ from api.dependencies import (
     TaskPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -37,6 +38,7 @@ async def list_comments(
     """A task's comments, oldest first."""
     page = await comments.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: comments.count(session, actor, task_id))
     return page.items
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.addresses import locate
-from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links
+from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import members
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
@@ -24,6 +24,7 @@ async def list_members(
     """The people in a project, longest first."""
     page = await members.list_(session, actor, project_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: members.count(session, actor, project_id))
     return page.items
 
 

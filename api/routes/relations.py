@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.addresses import locate
-from api.dependencies import Caller, ListQuery, Reading, RelationPath, Repeat, TaskPath, Writing, add_links
+from api.dependencies import Caller, ListQuery, Reading, RelationPath, Repeat, TaskPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import relations
 from services.relations import RelationCreate, RelationOut, RelationRecord
@@ -24,6 +24,7 @@ async def list_relations(
     """A task's relations, whichever end it is, oldest first."""
     page = await relations.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: relations.count(session, actor, task_id))
     return page.items
 
 

@@ -14,6 +14,7 @@ from api.dependencies import (
     SavedViewPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -31,6 +32,7 @@ async def list_saved_views(
     """The caller's saved views, oldest first."""
     page = await saved_views.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: saved_views.count(session, actor))
     return page.items
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.addresses import locate
-from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
+from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services.users import commands, queries
 from services.users.models import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
@@ -49,6 +49,7 @@ async def list_users(
     """The people the caller shares projects with, oldest account first; all people for administrators."""
     page = await queries.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: queries.count(session, actor))
     return page.items
 
 
