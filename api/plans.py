@@ -105,6 +105,8 @@ async def body_of(request: Request) -> bytes:
 def plan_of(route: APIRoute) -> Plan:
     """The plan of a route. Raises ``NotPlannable``."""
     endpoint = route.dependant.call
+    if not iscoroutinefunction(endpoint):
+        raise NotPlannable("an endpoint that blocks, or yields")
     if not (hasattr(endpoint, "written") or (route.response_field is None and _answers_a_response(route))):
         raise NotPlannable("FastAPI writes the answer")
     return _Writer(route).plan()
@@ -229,6 +231,10 @@ class _Writer:
     def _parameter(self, place: str, name: str, alias: str, field: FieldInfo) -> str:
         """The variable that holds a parameter."""
         variable = f"p{len(self._parameters)}"
+        if field.validation_alias not in (None, field.alias) or not getattr(field, "convert_underscores", True):
+            raise NotPlannable("a parameter with several names, or a header with an underscore")
+        if field.default_factory is not None:
+            raise NotPlannable("a default that is made anew")
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             if place != "query":
@@ -240,6 +246,8 @@ class _Writer:
         self._wants.add(place)
         validate = self._keep(_validator(field))
         if place == "path":
+            if alias != name:
+                raise NotPlannable("a part of the path with another name")
             self._parameters.append(f"{variable} = {validate}(path[{name!r}])")
             return variable
         many = is_list(field.annotation)

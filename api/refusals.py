@@ -133,12 +133,6 @@ _NO_LIFESPAN = type(APIRouter().lifespan_context)
 
 def check_router(router: APIRouter, prefix: str) -> None:
     """Raises ``NotExecutedError`` for what ``api.directory.include`` does not take along from a router."""
-    if router.on_startup or router.on_shutdown or type(router.lifespan_context) is not _NO_LIFESPAN:
-        raise NotExecutedError(
-            "what a router does at its start and end is not executed: use the application's lifespan"
-        )
-    if router.max_body_size is not None:
-        raise NotExecutedError(f"max_body_size of a router is not executed: {_OF_ROUTES['max_body_size']}")
     for route in router.routes:
         where = getattr(route, "path", None) or "a router that is included in another"
         if isinstance(route, APIWebSocketRoute) and not prefix:
@@ -152,3 +146,9 @@ def check_router(router: APIRouter, prefix: str) -> None:
                 raise NotExecutedError(
                     f"the convertor of {{{name}}} in {where} is not executed: annotate the parameter"
                 )
+    if router.on_startup or router.on_shutdown or type(router.lifespan_context) is not _NO_LIFESPAN:
+        raise NotExecutedError(
+            "what a router does at its start and end is not executed: use the application's lifespan"
+        )
+    if router.max_body_size is not None:
+        raise NotExecutedError(f"max_body_size of a router is not executed: {_OF_ROUTES['max_body_size']}")

@@ -18,7 +18,7 @@ STOP_SECONDS = 10
 class LiveServer:
     """uvicorn with the options of ``make run``, in a thread: a test may look into the application that it serves."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, root_path: str = "") -> None:
         self.app = create_app(settings)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -31,6 +31,7 @@ class LiveServer:
             server_header=False,
             timeout_graceful_shutdown=2,
             ws_max_size=2 * 1024 * 1024,
+            root_path=root_path,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

@@ -37,7 +37,10 @@ def to_request(payload: Any) -> GraphQLRequest:
 
 
 def from_query_string(parameters: Any) -> GraphQLRequest:
-    """The request in a URL's parameters. Raises ``BadRequest``."""
+    """The request in a URL's parameters; others are ignored, as the specification wants. Raises ``BadRequest``."""
+    for part in ("query", "variables", "operationName", "extensions"):
+        if len(parameters.getlist(part)) > 1:
+            raise BadRequest(f"{part} is there more than once, and takes one value")
     payload: dict[str, Any] = {"query": parameters.get("query"), "operationName": parameters.get("operationName")}
     for part in ("variables", "extensions"):
         if text := parameters.get(part):
