@@ -8,7 +8,7 @@ from starlette.types import Scope
 
 PREFIX = "/api/v1"
 
-MAX_ADDRESS = 60_000
+MAX_ADDRESS = 64_000
 """Bytes of a path and its query, as they came. uvicorn's parser refuses more than 65,535 by itself, with a 400."""
 
 

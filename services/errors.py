@@ -197,8 +197,8 @@ def from_validation(error: ValidationError, *, prefix: str = "") -> BadUserInput
 def from_error_list(details: Iterable[Mapping[str, Any]], *, prefix: str = "") -> BadUserInput:
     problems = []
     for detail in details:
-        if detail["type"] == "recursion_loop":
-            # 255 levels down, whatever was sent: more than any input takes
+        if detail["type"] in ("recursion_loop", "recursion_depth_exceeded"):
+            # found 255 levels down, where no input goes
             problems.append(Problem(prefix + to_pointer(detail["loc"][:10]), "is nested too deeply", "too_deep"))
             continue
         problems.append(Problem(prefix + to_pointer(detail["loc"]), *reword(str(detail["msg"]), str(detail["type"]))))
