@@ -26,9 +26,16 @@ class Worker(UvicornWorker):
     }
 
 
+def _number(name: str, default: int, most: int) -> int:
+    given = os.environ.get(name) or str(default)
+    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= most):
+        raise SystemExit(f"{name} must be a number from 1 to {most}")
+    return int(given)
+
+
 host = os.environ.get("HOST") or "127.0.0.1"
-bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT') or 8000}"
-workers = int(os.environ.get("WORKERS") or 1)
+bind = f"{f'[{host}]' if ':' in host else host}:{_number('PORT', 8000, 65_535)}"
+workers = _number("WORKERS", 1, 1_000)
 worker_class = Worker
 preload_app = True
 

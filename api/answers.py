@@ -15,6 +15,7 @@ import orjson
 from fastapi import Response
 from pydantic import BaseModel
 
+from api.refusals import NotExecutedError
 from services.tasks.expansions import Expanded
 
 Memo = dict[int, tuple[Any, Any]]
@@ -49,8 +50,9 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
         if isinstance(answer, Response):
             return answer
         if convert is not None:
-            return json_response(encode(convert(answer)), status_code or 200, given.raw_headers)
-        response = Response(status_code=status_code or 204)
+            status = given.status_code or status_code or 200
+            return json_response(encode(convert(answer)), status, given.raw_headers)
+        response = Response(status_code=given.status_code or status_code or 204)
         response.raw_headers.extend(given.raw_headers)
         return response
 
@@ -143,16 +145,23 @@ def _members(model: type[BaseModel], source: Callable[[str], str]) -> tuple[str,
 
 
 _MODELS: dict[type[BaseModel], Convert] = {}
+_BEGUN: set[type[BaseModel]] = set()
 
 
 def _model(model: type[BaseModel]) -> Convert:
     """The required members of a model, read from a record's attributes; the others are what was read along with it."""
     if model in _MODELS:
         return _MODELS[model]
+    if model in _BEGUN:
+        raise NotExecutedError(f"{model.__name__} is inside itself, which nothing here writes")
+    _BEGUN.add(model)
     extra = {
         name: _converter(field.annotation) for name, field in model.model_fields.items() if not field.is_required()
     }
-    members, scope = _members(model, lambda name: f"s.{name}")
+    try:
+        members, scope = _members(model, lambda name: f"s.{name}")
+    finally:
+        _BEGUN.discard(model)
     plain: Convert = eval(f"lambda s, memo: {members}", scope)  # noqa: S307 - of the model's own names
 
     def once(record: Any, memo: Memo) -> Any:

@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
-from fastapi import Depends, Header, Path, Request, Response
+from fastapi import Depends, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.addresses import prefix_of, route_path
 from api.headers import headers_of
 from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
@@ -167,6 +168,9 @@ async def expected_version(
 ExpectedVersion = Annotated[Expected, Depends(expected_version)]
 
 
+Notify = Annotated[bool, Query(description="Whether the people concerned are told of the change.")]
+
+
 KnownTags = Annotated[
     str | None,
     Header(alias="If-None-Match", description="Answer 304 if the ETag is still this one (RFC 9110, section 13.1.2)."),
@@ -195,13 +199,14 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     skip: int = Field(0, ge=0, le=MAX_SKIP, description="Rows to leave out from the start. Cursors are faster.")
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Rows at most.")
+    limit: int = Field(DEFAULT_LIMIT, ge=0, le=MAX_LIMIT, description="Rows at most; 0 with total only counts.")
     cursor: str | None = Field(
         None,
         max_length=2000,
         json_schema_extra={"format": "cursor"},
         description="Where to go on: from a Link header, or from GraphQL.",
     )
+    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
 
     @cached_property
     def page(self) -> PageRequest:
@@ -217,7 +222,8 @@ class ListQuery(BaseModel):
 
 def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     """``Link`` with first, prev and next (RFC 8288), relative, so that they hold behind any proxy."""
-    first, start = _link_starts(request.scope["path"], request.scope["query_string"])
+    scope = request.scope
+    first, start = _link_starts(prefix_of(scope), route_path(scope), scope["query_string"])
     links = [first]
     if page.items and page.has_previous:
         links.append(f'{start}{PREVIOUS}{page.cursor(page.items[0])}>; rel="prev"')
@@ -226,10 +232,16 @@ def add_links(request: Request, response: Response, page: Page[Any]) -> None:
     response.raw_headers.append((b"link", ", ".join(links).encode("latin-1")))
 
 
+async def add_total(response: Response, query: ListQuery, count: Callable[[], Awaitable[int]]) -> None:
+    """``X-Total-Count`` where it is asked for."""
+    if query.total:
+        response.headers["X-Total-Count"] = str(await count())
+
+
 @remembered
-def _link_starts(path: str, query_string: bytes) -> tuple[str, str]:
+def _link_starts(prefix: str, path: str, query_string: bytes) -> tuple[str, str]:
     """The link to the first page, and how links to others begin."""
-    query, path = _without_position(query_string), quote(path)
+    query, path = _without_position(query_string), prefix + quote(path)
     return f'<{path}{"?" + query if query else ""}>; rel="first"', f"<{path}?{query}{'&' if query else ''}cursor="
 
 

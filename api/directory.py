@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from copy import copy
 
 from fastapi import APIRouter, FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, request_response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
+
+from api.addresses import route_path
+from api.refusals import check_router
 
 
 def include(app: FastAPI, routers: Iterable[APIRouter], *, prefix: str = "", in_schema: bool = True) -> None:
@@ -20,18 +23,22 @@ def include(app: FastAPI, routers: Iterable[APIRouter], *, prefix: str = "", in_
     route is taken as it is, without the prefix.
     """
     for router in routers:
+        check_router(router, prefix)
         for route in router.routes:
             if isinstance(route, APIRoute):
-                route = _placed(route, prefix + route.path, in_schema=in_schema)
+                route = _placed(app, route, prefix + route.path, in_schema=in_schema)
             app.router.routes.append(route)
 
 
-def _placed(route: APIRoute, path: str, *, in_schema: bool) -> APIRoute:
+def _placed(app: FastAPI, route: APIRoute, path: str, *, in_schema: bool) -> APIRoute:
     """The same route at another path, with the same parameters in it."""
     there = copy(route)
     there.path = path
     there.path_regex, there.path_format, there.param_convertors = compile_path(path)
     there.include_in_schema = in_schema and route.include_in_schema
+    # the application's overrides are looked up in it
+    there.dependency_overrides_provider = app
+    there.app = request_response(there.get_route_handler())
     return there
 
 
@@ -59,7 +66,7 @@ class Directory:
 
     def find(self, scope: Scope) -> APIRoute | None:
         """The route, with what the path says noted in the scope."""
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        path = route_path(scope)
         plain = self._plain.get((scope["method"], path))
         if plain is not None:
             return self._note(scope, plain, {})

@@ -11,9 +11,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import SecretStr
-from starlette.types import ASGIApp
 
 from api import graphql, openapi, problems
+from api.addresses import PREFIX
+from api.application import Application
 from api.compression import Compression
 from api.cors import Cors
 from api.directory import Directory, include
@@ -27,7 +28,6 @@ from api.routes import ROUTERS, meta
 from api.state import State
 from core.settings import Settings, get_settings
 
-PREFIX = "/api/v1"
 REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -51,17 +51,6 @@ EXPOSED_HEADERS = (
 )
 
 
-class Application(FastAPI):
-    """FastAPI's, without its own outermost layers: telemetry (off), a limit of bodies (ours is another one), and an
-    answer for what nobody caught, which ``RequestMiddleware`` has."""
-
-    def build_middleware_stack(self) -> ASGIApp:
-        stack: Any = super().build_middleware_stack()
-        while not isinstance(stack, Cors):
-            stack = stack.app
-        return stack
-
-
 def create_app(settings: Settings | None = None) -> FastAPI:
     """An application with its own state; the settings come from the environment unless given."""
     settings = settings or get_settings()
@@ -77,17 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await state.security.limits.close()
         await state.database.dispose()
 
-    app = Application(
-        title="Task Manager API",
-        version=openapi.VERSION,
-        debug=False,
-        lifespan=lifespan,
-        docs_url=None,
-        redoc_url=None,
-        # nobody reads it yet, and it costs time on every request
-        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
-        redirect_slashes=False,
-    )
+    app = Application(lifespan=lifespan)
     app.state.tandem = state
     app.state.metrics = metrics
     include(app, [meta.router, pages_router, graphql.router])
@@ -95,7 +74,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # the paths of the source guide, without a version: the newest one
     include(app, ROUTERS, in_schema=False)
     directory = Directory(app, prefix=PREFIX)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     app.state.allowed_methods = MethodTable(app)
     problems.install(app)
     app.add_middleware(RequestMiddleware, state=state, directory=directory, metrics=metrics)

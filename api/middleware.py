@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
 
 from api import problems
+from api.addresses import MAX_ADDRESS
 from api.directory import Directory
-from api.headers import headers_of
+from api.headers import RepeatedHeader, combine, headers_of
 from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
@@ -88,6 +89,12 @@ class RequestMiddleware:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the route's plan, or by FastAPI where there is none or the request does not fit it."""
+        if len(scope["path"]) + len(scope["query_string"]) > MAX_ADDRESS:
+            raise HTTPException(414, f"The address is longer than {MAX_ADDRESS:,} bytes")
+        try:
+            combine(scope)
+        except RepeatedHeader as repeated:
+            raise HTTPException(400, f"{repeated} is there more than once, with different values") from None
         route = self._directory.find(scope)
         plan = route.plan if isinstance(route, PlannedRoute) else None
         if plan is not None and not scope["app"].dependency_overrides:

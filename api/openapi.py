@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse
 
+from api.addresses import prefix_of
 from api.problems import MEDIA_TYPE, STATUS, ProblemDetails
 
 VERSION = "1.0.0"
 DESCRIPTION = """
 Projects, tasks, comments and their history, through REST and, with the same rules and errors, through
-[GraphQL](/graphql).
+[GraphQL](graphql).
 
 **Authentication.** Register with `POST /api/v1/users`, log in with `POST /api/v1/token`, and send the access token as
 `Authorization: Bearer …`; servers send an API key as `X-API-Key`.
@@ -61,6 +63,7 @@ MEANINGS = {
     409: "It conflicts with what is stored.",
     412: "If-Match, or expected_version, names another version than the current one.",
     413: "The body is too large.",
+    414: "The address is too long.",
     415: "The body is of another media type.",
     422: "Something in the request does not hold; errors says what and where.",
     429: "Too many requests.",
@@ -97,6 +100,24 @@ def document(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def below(schema: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The document of an application that clients find below a prefix."""
+    if not prefix:
+        return schema
+    components = schema["components"]
+    schemes = components["securitySchemes"]
+    password = schemes["PasswordAuth"]["flows"]["password"]
+    password = password | {name: prefix + password[name] for name in ("tokenUrl", "refreshUrl")}
+    schemes = schemes | {"PasswordAuth": schemes["PasswordAuth"] | {"flows": {"password": password}}}
+    servers = [server | {"url": prefix} for server in schema["servers"]]
+    return schema | {"servers": servers, "components": components | {"securitySchemes": schemes}}
+
+
+async def serve(request: Request) -> JSONResponse:
+    """``GET /openapi.json``."""
+    return JSONResponse(below(document(request.app), prefix_of(request.scope)))
+
+
 def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every operation of a document: path, method, object."""
     for path, item in schema["paths"].items():
@@ -116,6 +137,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         operation["security"] = [{}] if name in PUBLIC else SECURITY
         # a bad token or key is refused even where none is needed
         statuses |= {401, 403}
+        # a parameter that it does not take
+        statuses |= {414, 422}
     parameters = operation.get("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _without_null(parameter["schema"])

@@ -18,15 +18,13 @@ request is left to FastAPI, which calls things in its own order and makes the er
 is not provided for here (a form, a cookie, a security scheme, an override) is FastAPI's altogether.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from copy import copy
 from functools import cached_property
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
 from operator import attrgetter
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
-from urllib.parse import parse_qsl
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Request, Response, params
@@ -39,6 +37,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from api.headers import headers_of
+from api.parameters import Parameters, Query, grouped, is_list
+from api.refusals import check_options
 from api.remembering import remembered
 
 Plan = Callable[[Request], Awaitable[Response | None]]
@@ -57,8 +57,11 @@ class PlannedRoute(APIRoute):
 
     refused_header: bytes | None = None
     """The name of a header that does not fit any request of the route: the route's handler refuses it."""
+    parameters: Parameters | None = None
+    """What the query may hold; None where anything may stand in it."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        check_options(path, endpoint, options)
         super().__init__(path, endpoint, **options | {"generate_unique_id_function": attrgetter("name")})
 
     @cached_property
@@ -104,6 +107,8 @@ async def body_of(request: Request) -> bytes:
 def plan_of(route: APIRoute) -> Plan:
     """The plan of a route. Raises ``NotPlannable``."""
     endpoint = route.dependant.call
+    if not iscoroutinefunction(endpoint):
+        raise NotPlannable("an endpoint that blocks, or yields")
     if not (hasattr(endpoint, "written") or (route.response_field is None and _answers_a_response(route))):
         raise NotPlannable("FastAPI writes the answer")
     return _Writer(route).plan()
@@ -118,13 +123,15 @@ class _Writer:
 
     def __init__(self, route: APIRoute) -> None:
         self._route = route
+        self._taken: Parameters | None = getattr(route, "parameters", None)
         self._parameters: list[str] = []
         self._calls: list[str] = []
         self._scope: dict[str, Any] = {
             "ValidationError": ValidationError,
             "ClientDisconnect": ClientDisconnect,
             "JSONDecodeError": orjson.JSONDecodeError,
-            "grouped": _grouped,
+            "Refused": Refused,
+            "grouped": grouped,
             "headers_of": headers_of,
             "body_of": body_of,
             "copy": copy,
@@ -152,10 +159,15 @@ class _Writer:
             lines.append("        path = scope['path_params']")
         if "query" in self._wants:
             lines.append("        query = grouped(scope['query_string'])")
+        if self._taken is not None and "query model" not in self._wants:
+            given = "query" if "query" in self._wants else "grouped(scope['query_string'])"
+            lines.append(
+                f"        if scope['query_string'] and not {self._keep(self._taken.fit)}({given}): return None"
+            )
         if "header" in self._wants:
             lines.append("        headers = headers_of(scope)")
         lines += [f"        {line}" for line in self._parameters] or ["        pass"]
-        lines += ["    except (ValidationError, JSONDecodeError): return None"]
+        lines += ["    except (ValidationError, JSONDecodeError, Refused): return None"]
         if "response" in self._wants:
             lines.append("    response = given()")
         indent = "    "
@@ -224,19 +236,26 @@ class _Writer:
     def _parameter(self, place: str, name: str, alias: str, field: FieldInfo) -> str:
         """The variable that holds a parameter."""
         variable = f"p{len(self._parameters)}"
+        if field.validation_alias not in (None, field.alias) or not getattr(field, "convert_underscores", True):
+            raise NotPlannable("a parameter with several names, or a header with an underscore")
+        if field.default_factory is not None:
+            raise NotPlannable("a default that is made anew")
         model = field.annotation
         if isinstance(model, type) and issubclass(model, BaseModel):
             if place != "query":
                 raise NotPlannable("a model of headers")
-            read = self._keep(_model_reader(model, _validator(field)))
+            self._wants.add("query model")
+            read = self._keep(_model_reader(model, _validator(field), self._taken))
             self._parameters.append(f"{variable} = {read}(scope['query_string'])")
             return variable
         self._wants.add(place)
         validate = self._keep(_validator(field))
         if place == "path":
+            if alias != name:
+                raise NotPlannable("a part of the path with another name")
             self._parameters.append(f"{variable} = {validate}(path[{name!r}])")
             return variable
-        many = _is_list(field.annotation)
+        many = is_list(field.annotation)
         if place == "header":
             if many:
                 raise NotPlannable("a header that repeats")
@@ -273,25 +292,34 @@ def _validator(field: FieldInfo) -> Callable[[Any], Any]:
     return validate
 
 
-def _model_reader(model: type[BaseModel], validate: Callable[[Any], Any]) -> Callable[[bytes], Any]:
+class Refused(Exception):
+    """The query holds what the route does not take; FastAPI's handler says what."""
+
+
+def _model_reader(
+    model: type[BaseModel], validate: Callable[[Any], Any], taken: Parameters | None
+) -> Callable[[bytes], Any]:
     """How a model is made of the query. One that is frozen is remembered: clients ask for the same page again."""
     gather = _gatherer(model)
 
     def read(query_string: bytes) -> Any:
-        return validate(gather(_grouped(query_string)))
+        query = grouped(query_string)
+        if taken is not None and not taken.fit(query):
+            raise Refused
+        return validate(gather(query))
 
     return remembered(read) if model.model_config.get("frozen") else read
 
 
-def _gatherer(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[str, Any]]:
+def _gatherer(model: type[BaseModel]) -> Callable[[Query], dict[str, Any]]:
     """Gathers the fields of a model of query parameters, for pydantic: lists whole, of the others the last one."""
     fields = model.model_fields.items()
     if any(field.alias or field.validation_alias for _, field in fields):
         raise NotPlannable("a model of parameters with other names")
-    lists = {name for name, field in fields if _is_list(field.annotation)}
+    lists = {name for name, field in fields if is_list(field.annotation)}
     known = dict.fromkeys(name for name, _ in fields)
 
-    def gather(query: dict[str, list[str]]) -> dict[str, Any]:
+    def gather(query: Query) -> dict[str, Any]:
         # what is unknown is handed on, to be refused as it came
         return {
             name: values if name in lists or (name not in known and len(values) > 1) else values[-1]
@@ -301,32 +329,10 @@ def _gatherer(model: type[BaseModel]) -> Callable[[dict[str, list[str]]], dict[s
     return gather
 
 
-def _is_list(annotation: Any) -> bool:
-    origin = get_origin(annotation)
-    if origin is Annotated:
-        return _is_list(get_args(annotation)[0])
-    if origin in (Union, UnionType):
-        return any(_is_list(part) for part in get_args(annotation))
-    return isinstance(origin, type) and issubclass(origin, Sequence)
-
-
-def _grouped(query_string: bytes) -> dict[str, list[str]]:
-    """The values of each query parameter, in their order."""
-    grouped: dict[str, list[str]] = {}
-    if not query_string:
-        return grouped
-    text = query_string.decode("latin-1")
-    if "%" in text or "+" in text:
-        pairs = parse_qsl(text, keep_blank_values=True)
-    else:
-        pairs = [(name, value) for name, _, value in (part.partition("=") for part in text.split("&") if part)]
-    for name, value in pairs:
-        grouped.setdefault(name, []).append(value)
-    return grouped
-
-
 def _given() -> Response:
     """A response for an endpoint to set headers of."""
     response = Response.__new__(Response)
     response.raw_headers = []
+    # as FastAPI's: the endpoint may give one
+    response.status_code = None  # type: ignore[assignment]  # which is not typed so
     return response

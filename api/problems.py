@@ -3,14 +3,18 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
+from inspect import iscoroutinefunction
+from typing import Any, cast
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.addresses import route_path
 from core import context
 from services import errors
 from services.errors import Problem, TandemError
@@ -41,11 +45,12 @@ CODES: Mapping[int, str] = {
     406: "NOT_ACCEPTABLE",
     408: "REQUEST_TIMEOUT",
     413: "PAYLOAD_TOO_LARGE",
+    414: "URI_TOO_LONG",
     415: "UNSUPPORTED_MEDIA_TYPE",
     422: "BAD_USER_INPUT",
 }
 # as RFC 9110 has them; older versions of Python have older ones
-TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 MEDIA_TYPE = "application/problem+json"
 GENERIC = "Something went wrong on our side. Tell us the request_id if it happens again."
 
@@ -133,7 +138,9 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     detail = str(error.detail)
     if error.status_code == 405:
-        headers["Allow"] = ", ".join(request.app.state.allowed_methods(request.url.path)) or headers.get("Allow", "")
+        headers["Allow"] = ", ".join(request.app.state.allowed_methods(route_path(request.scope))) or headers.get(
+            "Allow", ""
+        )
         detail = f"{request.method} is not possible here"
     elif error.status_code == 404:
         detail = "There is nothing at this address"
@@ -167,9 +174,14 @@ HANDLERS: Mapping[type[Exception], Callable[..., Awaitable[Response]]] = {
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The response for whatever was raised."""
-    handler = next((HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS), on_unexpected)
-    return await handler(request, error)
+    """The response for whatever was raised, by the application's handlers (those of here, unless it has others)."""
+    known = request.app.exception_handlers
+    kinds: list[Any] = [error.status_code] if isinstance(error, HTTPException) else []
+    kinds += [*type(error).__mro__, 500]
+    handler = next((known[kind] for kind in kinds if kind in known), on_unexpected)
+    if iscoroutinefunction(handler):
+        return cast("Response", await handler(request, error))
+    return cast("Response", await run_in_threadpool(handler, request, error))
 
 
 def install(app: FastAPI) -> None:

@@ -53,7 +53,6 @@ class TaskFilterQuery(BaseModel):
     )
     filter: str | None = Field(
         None,
-        max_length=20_000,
         description="A condition in the filter language, as JSON: the same object as GraphQL's filter.",
         examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
     )
@@ -127,7 +126,6 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
 
     sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
     order: Direction = Field(Direction.DESC, description="asc or desc.")
-    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
     expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
     fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
 

@@ -1,12 +1,18 @@
 """Settings from the environment and ``.env``. No secret has a default."""
 
+import json
+import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from limits import parse
+from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from core import origins
 
 WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
 
@@ -22,7 +28,7 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///./tandem.db"
     database_pool_size: int = Field(default=5, ge=1, le=100)
-    database_pool_timeout: float = Field(default=10.0, gt=0)
+    database_pool_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     redis_url: str | None = None
 
     secret_key: SecretStr
@@ -39,7 +45,7 @@ class Settings(BaseSettings):
     rate_limit: str | None = None
     login_rate_limit: str | None = "20/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
-    body_timeout_seconds: float = Field(default=30.0, gt=0)
+    body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
@@ -54,16 +60,65 @@ class Settings(BaseSettings):
     def _refuse_unreadable_limit(cls, value: str | None) -> str | None:
         if value is not None:
             try:
-                parse(value)
+                limits = parse_many(value)
             except ValueError:
-                raise ValueError("must be a number of requests in a time, e.g. 20/minute, or off") from None
+                limits = []
+            if len(limits) != 1 or limits[0].amount < 1:
+                raise ValueError("must be one number of requests in a time, from 1, e.g. 20/minute, or off")
         return value
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except ValueError:
+                raise ValueError("ALLOWED_ORIGINS: begins like a JSON list, and is none") from None
+        return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _normalise_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if origins.ANY in value:
+            if len(value) > 1:
+                raise ValueError("ALLOWED_ORIGINS: '*' is every origin; others beside it say nothing")
+            return value
+        try:
+            return tuple(dict.fromkeys(map(origins.normalised, value)))
+        except ValueError as error:
+            raise ValueError(f"ALLOWED_ORIGINS: {error}") from None
+
+    @field_validator("redis_url")
+    @classmethod
+    def _refuse_unreadable_redis_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value)
+            number = re.fullmatch(r"/?|/[0-9]{1,9}", url.path, re.ASCII)
+            holds = url.scheme in ("redis", "rediss") and url.hostname and url.port != 0 and number
+        except ValueError:
+            holds = None
+        if not holds:
+            raise ValueError("REDIS_URL: must be redis://host:port/number, or rediss:// for TLS")
+        return value
+
+    @field_validator("jwt_private_key_file")
+    @classmethod
+    def _refuse_unreadable_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
+            raise ValueError("JWT_PRIVATE_KEY_FILE: there is no file of this name that the server may read")
+        return value
+
+    @field_validator("api_key")
+    @classmethod
+    def _refuse_unsendable_key(cls, value: SecretStr | None) -> SecretStr | None:
+        key = "" if value is None else value.get_secret_value()
+        if not (key.isascii() and key.isprintable() and key == key.strip()):
+            raise ValueError("API_KEY: must be visible ASCII characters, as the header X-API-Key that it comes in")
         return value
 
     @model_validator(mode="after")

@@ -203,6 +203,10 @@ def from_validation(error: ValidationError, *, prefix: str = "") -> BadUserInput
 def from_error_list(details: Iterable[Mapping[str, Any]], *, prefix: str = "") -> BadUserInput:
     problems = []
     for detail in details:
+        if detail["type"] in ("recursion_loop", "recursion_depth_exceeded"):
+            # found 255 levels down, where no input goes
+            problems.append(Problem(prefix + to_pointer(detail["loc"][:10]), "is nested too deeply", "too_deep"))
+            continue
         problems.append(Problem(prefix + to_pointer(detail["loc"]), *reword(str(detail["msg"]), str(detail["type"]))))
     return BadUserInput("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in problems[:3]), errors=problems[:50])
 

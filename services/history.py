@@ -73,6 +73,11 @@ async def pages(
     return make_pages(rows, EventRecord._make, NEWEST_FIRST, request, task_ids)
 
 
+async def count(session: Session, actor: Actor, task_id: int) -> int:
+    """How many events a task's history has; none where the actor may not read it."""
+    return (await counts(session, actor, [task_id])).get(task_id, 0)
+
+
 async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
     """How many events each task's history has."""
     actor.require(Scope.TASKS_READ)

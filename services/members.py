@@ -119,6 +119,11 @@ async def pages(
     return make_pages(rows, _maker(actor), OLDEST_FIRST, request, project_ids)
 
 
+async def count(session: Session, actor: Actor, project_id: int) -> int:
+    """The number of members of a project that the actor may read."""
+    return (await counts(session, actor, [project_id])).get(project_id, 0)
+
+
 async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -> Mapping[int, int]:
     """The number of members of each project that the actor may read."""
     actor.require(Scope.TASKS_READ)

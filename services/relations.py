@@ -149,6 +149,11 @@ async def pages(
     return make_pages(rows, RelationRecord._make, OLDEST_FIRST, request, task_ids)
 
 
+async def count(session: Session, actor: Actor, task_id: int) -> int:
+    """How many relations a task has that the actor may read."""
+    return (await counts(session, actor, [task_id])).get(task_id, 0)
+
+
 async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
     """How many relations each task has; a task without any is left out."""
     actor.require(Scope.TASKS_READ)

@@ -19,7 +19,9 @@ STOP_SECONDS = 10
 class LiveServer:
     """uvicorn with the options of ``make run``, in a thread: a test may look into the application that it serves."""
 
-    def __init__(self, settings: Settings, *, loop: Literal["auto", "uvloop", "asyncio"] = "auto") -> None:
+    def __init__(
+        self, settings: Settings, *, loop: Literal["auto", "uvloop", "asyncio"] = "auto", root_path: str = ""
+    ) -> None:
         self.app = create_app(settings)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -33,6 +35,7 @@ class LiveServer:
             server_header=False,
             timeout_graceful_shutdown=2,
             ws_max_size=2 * 1024 * 1024,
+            root_path=root_path,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

@@ -158,6 +158,24 @@ class TestOrigins:
 
         assert "access-control-allow-origin" not in answer.headers
 
+    @pytest.mark.parametrize(
+        ("written", "sent"),
+        [
+            ("HTTPS://App.Example.com:443/", "https://app.example.com"),
+            ("https://münchen.example", "https://xn--mnchen-3ya.example"),
+            ("http://[0::1]:03000", "http://[::1]:3000"),
+        ],
+    )
+    async def test_origin_matches_however_it_was_written(self, database: Database, written: str, sent: str) -> None:
+        asked = {"Origin": sent, "Access-Control-Request-Method": "POST"}
+        async with another_instance(database, allowed_origins=written) as app, calling(app) as caller:
+            answers = [
+                await caller.rest("OPTIONS", "/tasks", headers=asked),
+                await caller.get("/tasks", headers={"Origin": sent}),
+            ]
+
+        assert [answer.headers["access-control-allow-origin"] for answer in answers] == [sent, sent]
+
     async def test_any_origin_is_allowed_without_credentials_only(self, open_client: Anonymous) -> None:
         asked = {"Origin": STRANGER, "Access-Control-Request-Method": "POST"}
         answers = [

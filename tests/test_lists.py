@@ -98,9 +98,33 @@ class TestRest:
             assert before.json() == whole[(count - 1) // 2 * 2 - 2 :][:2]
 
     @pytest.mark.parametrize("path", REST)
+    async def test_rows_are_counted_where_that_is_asked(self, place: Place, path: str) -> None:
+        start = place.path(path) + ("&" if "?" in path else "?")
+        for query in ("limit=1&total=true", "limit=0&total=true", "skip=2&total=1"):
+            answer = await place.ada.get(start + query)
+            assert answer.headers["x-total-count"] == str(REST[path]), query
+        for query in ("limit=1", "total=false"):
+            assert "x-total-count" not in (await place.ada.get(start + query)).headers
+
+    @pytest.mark.parametrize("path", REST)
+    async def test_no_rows_may_be_asked_for(self, place: Place, path: str) -> None:
+        """As GraphQL's ``first: 0``."""
+        answer = await place.ada.get(f"{place.path(path)}{'&' if '?' in path else '?'}limit=0")
+        assert (answer.status_code, answer.json(), [*links(answer)]) == (200, [], ["first"])
+
+    async def test_nobody_counts_what_they_may_not_read(self, place: Place, bob: Person) -> None:
+        for path in REST:
+            answer = await bob.get(f"{place.path(path)}{'&' if '?' in path else '?'}limit=0&total=true")
+            if answer.status_code == 200:
+                own = {"/projects": "1", "/users": "1", "/users/me/sessions": "1"}
+                assert answer.headers["x-total-count"] == own.get(path, "0"), path
+            else:
+                assert answer.status_code == 404, path
+
+    @pytest.mark.parametrize("path", REST)
     async def test_parameters_outside_the_bounds_are_refused(self, place: Place, path: str) -> None:
         for name, value in (
-            ("limit", "0"),
+            ("limit", "-1"),
             ("limit", "101"),
             ("limit", "x"),
             ("skip", "-1"),

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.addresses import PREFIX
 from api.graphql.context import EXECUTOR
-from api.main import PREFIX
 from api.metrics import BUCKETS, Metrics
 from api.routes import ROUTERS
 from db.engine import Database

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import httpx
@@ -250,6 +250,22 @@ async def _with_repeated_header(name: Annotated[list[str], Header()] = []) -> Re
     return Response()
 
 
+async def _with_made_default(at: Annotated[datetime, Query(default_factory=now)]) -> Response:
+    return Response()
+
+
+async def _with_validation_alias(name: Annotated[str, Query(validation_alias="called")] = "") -> Response:
+    return Response()
+
+
+async def _with_underscored_header(a_b: Annotated[str, Header(convert_underscores=False)] = "") -> Response:
+    return Response()
+
+
+def _blocking() -> Response:
+    return Response()
+
+
 async def _answering_a_model() -> Wanted:
     return Wanted()
 
@@ -266,6 +282,10 @@ class TestWhatHasNoPlan:
             _with_embedded_body,
             _with_needed_query,
             _with_repeated_header,
+            _with_made_default,
+            _with_validation_alias,
+            _with_underscored_header,
+            _blocking,
             _answering_a_model,
         ],
     )

@@ -70,6 +70,12 @@ class TestSources:
 
         assert Settings().allowed_origins == ("https://a.example.com", "https://b.example.com")
 
+    def test_origins_may_be_a_json_list(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SECRET_KEY", STRONG)
+        monkeypatch.setenv("ALLOWED_ORIGINS", ' ["https://a.example.com", "https://B.example.com/"]')
+
+        assert Settings().allowed_origins == ("https://a.example.com", "https://b.example.com")
+
     @pytest.mark.parametrize("name", ["rate_limit", "login_rate_limit"])
     def test_limits_can_be_switched_off(self, name: str) -> None:
         assert getattr(settings(**{name: "off"}), name) is None
@@ -167,7 +173,17 @@ class TestRules:
             *(("database_pool_size", 0), ("database_pool_timeout", 0), ("access_token_minutes", 0)),
             *(("access_token_minutes", 1441), ("refresh_token_days", 366), ("argon2_memory_kib", 7)),
             *(("argon2_rounds", 0), ("max_body_bytes", 10), ("body_timeout_seconds", 0)),
-            *(("rate_limit", "often"), ("login_rate_limit", "20 per fortnight")),
+            *(("rate_limit", "often"), ("login_rate_limit", "20 per fortnight"), ("rate_limit", "0/minute")),
+            *(("rate_limit", "10/minute;100/hour"), ("login_rate_limit", "10/minute, 100/hour")),
+            *(("database_pool_timeout", "inf"), ("body_timeout_seconds", "nan")),
+            *(("redis_url", "localhost:6379"), ("redis_url", "redis://"), ("redis_url", "http://host/0")),
+            *(
+                ("redis_url", "redis://host:port/0"),
+                ("redis_url", "redis://host/first"),
+                ("redis_url", "redis://h:99999"),
+            ),
+            *(("jwt_private_key_file", "/nowhere/key.pem"), ("jwt_private_key_file", "/")),
+            *(("api_key", f"{STRONG} "), ("api_key", f"{STRONG}é"), ("api_key", f"{STRONG}\n")),
         ],
     )
     def test_impossible_value_is_refused_by_name(self, name: str, value: object) -> None:
@@ -178,6 +194,67 @@ class TestRules:
         assert settings(allowed_origins="*").allowed_origins == ("*",)
         with pytest.raises(ValidationError, match="ALLOWED_ORIGINS"):
             settings(allowed_origins="https://a.example.com,*", environment="production")
+
+
+ORIGINS = {
+    "https://app.example.com": "https://app.example.com",
+    "https://App.Example.com/": "https://app.example.com",
+    "HTTPS://app.example.com:443": "https://app.example.com",
+    "http://app.example.com:80/": "http://app.example.com",
+    "https://app.example.com:80": "https://app.example.com:80",
+    "http://localhost:03000": "http://localhost:3000",
+    "https://münchen.example": "https://xn--mnchen-3ya.example",
+    "https://faß.example": "https://xn--fa-hia.example",
+    "https://xn--mnchen-3ya.example": "https://xn--mnchen-3ya.example",
+    "http://[0:0:0::1]:3000": "http://[::1]:3000",
+    "http://127.0.0.1": "http://127.0.0.1",
+    "capacitor://localhost": "capacitor://localhost",
+    "chrome-extension://abcdefghijklmnop": "chrome-extension://abcdefghijklmnop",
+}
+NO_ORIGINS = {
+    "app.example.com": "write scheme://host",
+    "null": "cannot be allowed",
+    "https://": "no name",
+    "//app.example.com": "write scheme://host",
+    "https://app.example.com/app": "browsers send no path",
+    "https://app.example.com?x=1": "browsers send no path",
+    "https://app.example.com#x": "browsers send no path",
+    "https://*.example.com": "is a pattern",
+    "https://app.example.com:*": "no number from 1 to 65535",
+    "https://ada:hunter2@app.example.com": "has a user in it",
+    "https://a.example.com https://b.example.com": "browsers send no path",
+    "https://a.example.com;https://b.example.com": "browsers send no path",
+    "https://a.example.com b.example.com": "separated by commas",
+    "'https://a.example.com'": "write scheme://host",
+    "https://a..example.com": "no name",
+    "https://-a.example.com": "no name",
+    "https://a.example.com:0": "no number from 1 to 65535",
+    "https://a.example.com:99999": "no number from 1 to 65535",
+    "http://127.1": "no IPv4 address",
+    "http://[::g]": "no IPv6 address",
+    "wss://a.example.com": "the origin http:// or https://",
+    "file:///": "no name",
+    "[not json": "begins like a JSON list",
+    "*,https://a.example.com": "others beside it say nothing",
+}
+
+
+class TestOrigins:
+    @pytest.mark.parametrize("origin", ORIGINS)
+    def test_are_as_browsers_send_them(self, origin: str) -> None:
+        assert settings(allowed_origins=origin).allowed_origins == (ORIGINS[origin],)
+
+    @pytest.mark.parametrize("origin", NO_ORIGINS)
+    def test_what_no_browser_sends_is_refused_by_name(self, origin: str) -> None:
+        with pytest.raises(ValidationError, match="ALLOWED_ORIGINS: ") as refused:
+            settings(allowed_origins=origin)
+
+        assert NO_ORIGINS[origin] in str(refused.value)
+        assert "hunter2" not in str(refused.value)
+
+    def test_the_same_twice_is_one(self) -> None:
+        both = "https://a.example.com/,HTTPS://A.example.com:443"
+        assert settings(allowed_origins=both).allowed_origins == ("https://a.example.com",)
 
 
 class TestDatabaseUrl:

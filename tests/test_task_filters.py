@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strawberry.utils.str_converters import to_camel_case
 
+from api.addresses import MAX_ADDRESS
 from db.engine import Database
+from services.node_ids import encode
 from services.projects import queries as projects
-from services.tasks.conditions import MAX_CONDITIONS, MAX_DEPTH
+from services.tasks.conditions import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES
 from services.tasks.creation import create_drafts
 from services.tasks.models import TaskDraft
 from tests.actors import Person
@@ -323,7 +326,25 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"and": [{}] * 51}, "/filter/and"),
     ({"and": [{"and": [{"overdue": True}] * 50}] * (MAX_CONDITIONS // 50)}, "/filter"),
     (nested(MAX_DEPTH + 1), "/filter"),
+    # of these one door took more than the other
+    ({"or": [{"project": {"in": [1] * 100}}] * (MAX_VALUES // 100) + [{"priority": {"eq": 1}}]}, "/filter"),
+    ({"title": {"in": ["x" * 1000] * (MAX_TEXT // 1000), "eq": "x"}}, "/filter"),
+    ({"tags": {"any": ["é" * 50] * (MAX_TEXT // 100)}, "search": "x"}, "/filter"),
 ]
+
+
+def full() -> dict[str, Any]:
+    """A filter that has as much in it as one may, and takes as long an address as one can."""
+    texts = MAX_TEXT // 200
+    lists = (MAX_VALUES - texts - 2) // 100
+    rest = MAX_VALUES - texts - lists * 100
+    ids = [{"created_by": {"in": [2**31 - 1] * 100}}] * lists + [{"number": {"in": [-(2**31)] * rest}}]
+    return {
+        "and": [
+            {"and": [{"tags": {"any": ["\U0001f600" * 50] * texts}}, *ids]},
+            *[{"and": [{"completed_at": {"is_null": False}}] * 44}] * 4,
+        ]
+    }
 
 
 FLAT_REFUSED = [
@@ -349,7 +370,7 @@ FLAT_REFUSED = [
     ("order", "up"),
     ("skip", "-1"),
     ("skip", str(2**63)),
-    ("limit", "0"),
+    ("limit", "-1"),
     ("limit", "101"),
     ("total", "perhaps"),
     ("expand", "everything"),
@@ -367,7 +388,7 @@ OTHER_SHAPES: list[dict[str, Any]] = [
     {"overdue": 1},
     {"priority": {"eq": 2**31}},
 ]
-NO_OBJECTS = ["{", "null", "[]", '"x"', "3", '{"not": ' * 3000 + "{}" + "}" * 3000, "{}" + " " * 20_000]
+NO_OBJECTS = ["{", "null", "[]", '"x"', "3", '{"not": ' * 3000 + "{}" + "}" * 3000]
 
 
 class TestRefusals:
@@ -395,6 +416,28 @@ class TestRefusals:
     async def test_depth_and_number_of_conditions_have_room(self, ada: Person) -> None:
         assert await filtered_ids(ada, nested(MAX_DEPTH)) == []
         assert await filtered_ids(ada, {"and": [{"and": [{"overdue": True}] * 49}] * 3}) == []
+
+    async def test_a_full_filter_is_taken_by_both(self, ada: Person) -> None:
+        text = orjson.dumps(full()).decode()
+        rest = await ada.get("/tasks", params={"filter": text})
+        graphql = await graphql_page(ada, filter=graphql_filter(full()))
+
+        assert (rest.status_code, rest.json()) == (200, [])
+        assert graphql.data["tasks"]["edges"] == []
+        assert len(text.encode()) > 20_000
+
+    async def test_the_longest_filter_fits_an_address(self) -> None:
+        """With global ids, escaped as the strictest client does: all but letters, digits and a few marks."""
+        text = orjson.dumps(full()).decode().replace(str(2**31 - 1), f'"{encode("User", 2**31 - 1)}"')
+        assert MAX_ADDRESS - 3_000 < len("/api/v1/tasks?filter=" + quote(text, safe="")) < MAX_ADDRESS
+
+    async def test_depth_beyond_all_bounds_is_named_as_such(self, ada: Person) -> None:
+        for depth in (300, 900):
+            text = '{"not":' * depth + "{}" + "}" * depth
+            refused = await ada.get("/tasks", params={"filter": text})
+            [problem] = refused.json()["errors"]
+            assert (problem["type"], problem["detail"]) == ("too_deep", "is nested too deeply")
+            assert problem["pointer"] == "/filter" + "/not" * 10
 
     async def test_filter_must_be_a_json_object(self, ada: Person, subtests: pytest.Subtests) -> None:
         for text in NO_OBJECTS:

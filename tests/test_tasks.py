@@ -350,6 +350,16 @@ class TestRest:
             assert changed.headers["etag"] == f'"{changed.json()["version"]}"'
             assert [event.notify for event in events] == [notify]
 
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    async def test_a_change_says_whether_to_notify(self, ada: Person, database: Database, method: str) -> None:
+        """As GraphQL's ``updateTask`` does."""
+        task = await ada.task()
+        for query, notify in (("", True), ("?notify=true", True), ("?notify=false", False)):
+            async with new_events(database) as events:
+                changed = await ada.rest(method, f"/tasks/{task['id']}{query}", json={"title": f"Told {query}"})
+            assert changed.status_code == 200
+            assert [event.notify for event in events] == [notify]
+
     @pytest.mark.parametrize("query", ["notify=perhaps", "notify="])
     async def test_notify_is_true_or_false(self, ada: Person, database: Database, query: str) -> None:
         task = await ada.task()

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import AppState, Caller, KeyPath, ListQuery, Reading, Writing, add_links
+from api.dependencies import AppState, Caller, KeyPath, ListQuery, Reading, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import api_keys
 from services.api_keys import ApiKeyCreate, ApiKeyOut, ApiKeyRecord, NewApiKeyOut
@@ -18,6 +18,7 @@ async def list_api_keys(
     """The caller's API keys, newest first, without their secrets."""
     page = await api_keys.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: api_keys.count(session, actor))
     return page.items
 
 

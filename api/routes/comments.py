@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     CommentPath,
@@ -14,6 +15,7 @@ from api.dependencies import (
     TaskPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -36,14 +38,17 @@ async def list_comments(
     """A task's comments, oldest first."""
     page = await comments.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: comments.count(session, actor, task_id))
     return page.items
 
 
 @router.post("", status_code=201, response_model=CommentOut)
-async def create_comment(task_id: TaskPath, body: CommentCreate, once: Repeat, response: Response) -> CommentRecord:
+async def create_comment(
+    task_id: TaskPath, body: CommentCreate, once: Repeat, request: Request, response: Response
+) -> CommentRecord:
     """Comment on a task."""
     comment = await once(comments.create, task_id, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}/comments/{comment.id}"
+    locate(request, response, f"/tasks/{task_id}/comments/{comment.id}")
     return tagged(response, comment, comment.version)
 
 

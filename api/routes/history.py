@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Caller, ListQuery, Reading, TaskPath, add_links
+from api.dependencies import Caller, ListQuery, Reading, TaskPath, add_links, add_total
 from api.media_types import StrictRoute
 from services import history
 from services.events import EventOut, EventRecord
@@ -23,4 +23,5 @@ async def list_task_history(
     """Every change of a task and of its comments, newest first."""
     page = await history.of_task(session, actor, task_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: history.count(session, actor, task_id))
     return page.items

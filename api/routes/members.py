@@ -3,7 +3,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links
+from api.addresses import locate
+from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import members
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
@@ -23,14 +24,17 @@ async def list_members(
     """The people in a project, longest first."""
     page = await members.list_(session, actor, project_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: members.count(session, actor, project_id))
     return page.items
 
 
 @router.post("", status_code=201, response_model=MemberOut)
-async def add_member(project_id: ProjectPath, body: MemberAdd, once: Repeat, response: Response) -> MemberRecord:
+async def add_member(
+    project_id: ProjectPath, body: MemberAdd, once: Repeat, request: Request, response: Response
+) -> MemberRecord:
     """Add a person by id or username. Admins and owners may."""
     member = await once(members.add, project_id, body)
-    response.headers["Location"] = f"/api/v1/projects/{project_id}/members/{member.user.id}"
+    locate(request, response, f"/projects/{project_id}/members/{member.user.id}")
     return member
 
 

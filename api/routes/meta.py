@@ -3,12 +3,13 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from api.addresses import prefix_of
 from api.dependencies import AppState, Caller
-from api.media_types import StrictRoute
+from api.media_types import ProbeRoute
 from api.metrics import Metrics
 from api.pages import home_page
 
-router = APIRouter(route_class=StrictRoute, tags=["meta"])
+router = APIRouter(route_class=ProbeRoute, tags=["meta"])
 
 
 class Welcome(BaseModel):
@@ -33,12 +34,13 @@ async def get_root(request: Request) -> Welcome | Response:
     accept = request.headers.get("accept", "")
     if "text/html" in accept:
         return home_page()
+    prefix = prefix_of(request.scope)
     return Welcome(
         message="Welcome to the Task Manager API",
         version=request.app.version,
-        graphql="/graphql",
-        docs="/docs",
-        openapi="/openapi.json",
+        graphql=f"{prefix}/graphql",
+        docs=f"{prefix}/docs",
+        openapi=f"{prefix}/openapi.json",
     )
 
 

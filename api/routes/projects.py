@@ -4,17 +4,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
     KnownTags,
     ListQuery,
+    Notify,
     ProjectPath,
     Reading,
     Repeat,
     TaskPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -29,7 +32,6 @@ router = APIRouter(route_class=StrictRoute, prefix="/projects", tags=["projects"
 
 class ProjectListQuery(ListQuery):
     archived: bool | None = Field(None, description="Only archived projects (true), or only active ones (false).")
-    total: bool = Field(False, description="Count all matching rows into X-Total-Count.")
 
 
 @router.get("", response_model=list[ProjectOut])
@@ -39,16 +41,15 @@ async def list_projects(
     """The caller's projects, oldest first: the Inbox leads."""
     page = await queries.list_(session, actor, query.page, archived=query.archived)
     add_links(request, response, page)
-    if query.total:
-        response.headers["X-Total-Count"] = str(await queries.count(session, actor, archived=query.archived))
+    await add_total(response, query, lambda: queries.count(session, actor, archived=query.archived))
     return page.items
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(body: ProjectCreate, once: Repeat, response: Response) -> ProjectRecord:
+async def create_project(body: ProjectCreate, once: Repeat, request: Request, response: Response) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
     project = await once(commands.create, body)
-    response.headers["Location"] = f"/api/v1/projects/{project.id}"
+    locate(request, response, f"/projects/{project.id}")
     return tagged(response, project, project.version)
 
 
@@ -90,7 +91,7 @@ async def update_project_task(
     session: Writing,
     expected: ExpectedVersion,
     response: Response,
-    notify: Annotated[bool, Query(description="Whether the people concerned are told of the change.")] = True,
+    notify: Notify = True,
 ) -> TaskRecord:
     """Change a task of a project; fields that are left out stay as they are."""
     task = await task_commands.update(

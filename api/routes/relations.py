@@ -3,7 +3,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Caller, ListQuery, Reading, RelationPath, Repeat, TaskPath, Writing, add_links
+from api.addresses import locate
+from api.dependencies import Caller, ListQuery, Reading, RelationPath, Repeat, TaskPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import relations
 from services.relations import RelationCreate, RelationOut, RelationRecord
@@ -23,14 +24,17 @@ async def list_relations(
     """A task's relations, whichever end it is, oldest first."""
     page = await relations.list_(session, actor, task_id, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: relations.count(session, actor, task_id))
     return page.items
 
 
 @router.post("", status_code=201, response_model=RelationOut)
-async def create_relation(task_id: TaskPath, body: RelationCreate, once: Repeat, response: Response) -> RelationRecord:
+async def create_relation(
+    task_id: TaskPath, body: RelationCreate, once: Repeat, request: Request, response: Response
+) -> RelationRecord:
     """Relate a task to another, of the same project or another one."""
     relation = await once(relations.create, task_id, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task_id}/relations/{relation.id}"
+    locate(request, response, f"/tasks/{task_id}/relations/{relation.id}")
     return relation
 
 

@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
@@ -13,6 +14,7 @@ from api.dependencies import (
     SavedViewPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -30,14 +32,17 @@ async def list_saved_views(
     """The caller's saved views, oldest first."""
     page = await saved_views.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: saved_views.count(session, actor))
     return page.items
 
 
 @router.post("", status_code=201, response_model=SavedViewOut)
-async def create_saved_view(body: SavedViewCreate, once: Repeat, response: Response) -> SavedViewRecord:
+async def create_saved_view(
+    body: SavedViewCreate, once: Repeat, request: Request, response: Response
+) -> SavedViewRecord:
     """Save a filter and an order under a name; GET /tasks?saved_view_id= shows it."""
     view = await once(saved_views.create, body)
-    response.headers["Location"] = f"/api/v1/saved-views/{view.id}"
+    locate(request, response, f"/saved-views/{view.id}")
     return tagged(response, view, view.version)
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links
+from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import sessions
 from services.sessions import (
@@ -71,6 +71,7 @@ async def list_sessions(
     """The caller's live sessions, newest first."""
     page = await sessions.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: sessions.count(session, actor))
     return page.items
 
 

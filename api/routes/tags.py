@@ -1,7 +1,8 @@
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from api.addresses import locate
 from api.dependencies import Caller, ProjectPath, Reading, Repeat, TagPath, Writing
 from api.media_types import StrictRoute
 from services import tags
@@ -17,10 +18,12 @@ async def list_tags(project_id: ProjectPath, actor: Caller, session: Reading) ->
 
 
 @router.post("/projects/{project_id}/tags", status_code=201, response_model=TagOut)
-async def create_tag(project_id: ProjectPath, body: TagCreate, once: Repeat, response: Response) -> TagRecord:
+async def create_tag(
+    project_id: ProjectPath, body: TagCreate, once: Repeat, request: Request, response: Response
+) -> TagRecord:
     """Create a tag in a project."""
     tag = await once(tags.create, project_id, body)
-    response.headers["Location"] = f"/api/v1/tags/{tag.id}"
+    locate(request, response, f"/tags/{tag.id}")
     return tag
 
 

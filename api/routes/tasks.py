@@ -3,15 +3,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from api.addresses import locate
 from api.dependencies import (
     Caller,
     ExpectedVersion,
     KnownTags,
+    Notify,
     Reading,
     Repeat,
     TaskPath,
     Writing,
     add_links,
+    add_total,
     tagged,
     unless_known,
 )
@@ -41,8 +44,7 @@ async def list_tasks(
     wanted = await query.resolve(session, actor)
     page = await queries.list_(session, actor, wanted, query.page, wanted=query.reads)
     add_links(request, response, page)
-    if query.total:
-        response.headers["X-Total-Count"] = str(await queries.count(session, actor, wanted))
+    await add_total(response, query, lambda: queries.count(session, actor, wanted))
     tasks = await expand(session, actor, page.items, query.expand)
     return sparse(tasks, TaskWithRelations, query.fields, query.expand, response) if query.fields else tasks
 
@@ -59,10 +61,10 @@ async def count_tasks(
 
 
 @router.post("", status_code=201, response_model=TaskOut)
-async def create_task(body: TaskCreate, once: Repeat, response: Response) -> TaskRecord:
+async def create_task(body: TaskCreate, once: Repeat, request: Request, response: Response) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named."""
     task = await once(commands.create, body)
-    response.headers["Location"] = f"/api/v1/tasks/{task.id}"
+    locate(request, response, f"/tasks/{task.id}")
     return _tagged(response, task)
 
 
@@ -128,9 +130,11 @@ async def update_task(
     session: Writing,
     expected: ExpectedVersion,
     response: Response,
+    notify: Notify = True,
 ) -> TaskRecord:
     """Change a task; fields that are left out stay as they are."""
-    return _tagged(response, await commands.update(session, actor, task_id, body, expected_version=expected))
+    task = await commands.update(session, actor, task_id, body, expected_version=expected, notify=notify)
+    return _tagged(response, task)
 
 
 @router.put("/{task_id}", response_model=TaskOut)
@@ -141,9 +145,10 @@ async def put_task(
     session: Writing,
     expected: ExpectedVersion,
     response: Response,
+    notify: Notify = True,
 ) -> TaskRecord:
     """The same as PATCH: only the fields that are sent change."""
-    return await update_task(task_id, body, actor, session, expected, response)
+    return await update_task(task_id, body, actor, session, expected, response, notify)
 
 
 @router.delete("/{task_id}", status_code=204)

@@ -3,7 +3,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links
+from api.addresses import locate
+from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services.users import commands, queries
 from services.users.models import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
@@ -12,10 +13,12 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
-async def register_user(body: UserCreate, actor: AnyCaller, state: AppState, response: Response) -> UserRecord:
+async def register_user(
+    body: UserCreate, actor: AnyCaller, state: AppState, request: Request, response: Response
+) -> UserRecord:
     """Register an account, with its Inbox. No login is needed."""
     user = await commands.register(state.database, actor, body, hasher=state.security.hasher)
-    response.headers["Location"] = "/api/v1/users/me"
+    locate(request, response, "/users/me")
     return user
 
 
@@ -46,6 +49,7 @@ async def list_users(
     """The people the caller shares projects with, oldest account first; all people for administrators."""
     page = await queries.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: queries.count(session, actor))
     return page.items
 
 

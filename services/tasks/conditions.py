@@ -1,7 +1,7 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
 import operator as operators
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ from services.text import fold as fold_case
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
+MAX_VALUES, MAX_TEXT = 1_000, 8_000
+"""Values that are compared with, and bytes of text among them (UTF-8), in a whole filter. Whatever is within the bounds
+fits into an address (``api.addresses.MAX_ADDRESS``), escaped: one door takes what the other takes."""
 OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
 _LOGIC = ("and_", "or_", "not_")
 
@@ -75,31 +78,53 @@ Bind = Callable[[Any], Any]
 def compile_filter(data: TaskFilter, actor: Actor, *, trashed: bool = False) -> ColumnElement[bool]:
     """The condition on ``tasks``, or on those in the trash, whose comments cannot be read and are not searched.
 
-    Raises ``BadUserInput`` for one nested too deeply or with too many conditions.
+    Raises ``BadUserInput`` for one nested too deeply, or with too much in it.
     """
     return compile_condition(condition(data, trashed=trashed), actor, lambda value: value)
 
 
 def condition(data: TaskFilter, *, trashed: bool = False) -> Condition:
     """The filter, checked and put in order. Raises ``BadUserInput`` as ``compile_filter`` does."""
-    return _condition(data, [MAX_CONDITIONS], "search_task" if trashed else "search", depth=0)
+    return _condition(data, _Budget(), "search_task" if trashed else "search", depth=0)
 
 
-def _condition(data: TaskFilter, budget: list[int], search: str, *, depth: int) -> Condition:
+class _Budget:
+    """What is left of the bounds of a filter."""
+
+    __slots__ = ("conditions", "text", "values")
+
+    def __init__(self) -> None:
+        self.conditions, self.values, self.text = MAX_CONDITIONS, MAX_VALUES, MAX_TEXT
+
+    def spend_condition(self) -> None:
+        self.conditions -= 1
+        if self.conditions < 0:
+            raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
+
+    def spend(self, values: Sequence[Any]) -> None:
+        self.values -= len(values)
+        if self.values < 0:
+            raise BadUserInput.at("/filter", f"more than {MAX_VALUES:,} values")
+        if isinstance(values[0], str):
+            self.text -= sum(len(value) if value.isascii() else len(value.encode()) for value in values)
+            if self.text < 0:
+                raise BadUserInput.at("/filter", f"more than {MAX_TEXT:,} bytes of text")
+
+
+def _condition(data: TaskFilter, budget: _Budget, search: str, *, depth: int) -> Condition:
     if depth > MAX_DEPTH:
         raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
     parts: list[Condition] = []
     for name in sorted(data.model_fields_set):
         value = getattr(data, name)
-        budget[0] -= 1
-        if budget[0] < 0:
-            raise BadUserInput.at("/filter", f"more than {MAX_CONDITIONS} conditions")
+        budget.spend_condition()
         if name in _LOGIC:
             inner = value if isinstance(value, list) else [value]
             parts.append(
                 Condition((name,), (), tuple(_condition(part, budget, search, depth=depth + 1) for part in inner))
             )
         elif name == "search":
+            budget.spend([value])
             folded = fold_text(value)
             parts.append(Condition((search, trigrams.is_indexed(folded)), trigrams.patterns(folded)))
         elif name == "overdue":
@@ -107,14 +132,15 @@ def _condition(data: TaskFilter, budget: list[int], search: str, *, depth: int) 
         elif name == "blocked":
             parts.append(Condition(("blocked", value)))
         else:
-            parts += [_operation(name, operator, given) for operator, given in sorted(value.sent().items())]
+            parts += [_operation(name, operator, given, budget) for operator, given in sorted(value.sent().items())]
     return parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts))
 
 
-def _operation(name: str, operator: str, given: Any) -> Condition:
+def _operation(name: str, operator: str, given: Any, budget: _Budget) -> Condition:
     if isinstance(given, bool):
         return Condition((name, operator, given))
     values = given if isinstance(given, list) else [given]
+    budget.spend(values)
     return Condition((name, operator), tuple(map(fold, values) if name == "tags" else values))
 
 
