@@ -11,7 +11,6 @@ from strawberry.types import Info as StrawberryInfo
 from db.engine import Database
 from db.sessions import Session
 from services.actors import Actor
-from services.authentication import Authenticator
 from services.feed import Feed
 from services.idempotency import Repeatable, RepeatableCommand
 from services.pagination import Page, PageRequest
@@ -30,7 +29,6 @@ class Context:
     actor: Actor
     database: Database
     security: Security
-    authenticator: Authenticator
     feed: Feed
     client: str = ""
     user_agent: str | None = None

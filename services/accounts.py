@@ -10,6 +10,7 @@ from db.models import User
 from db.sessions import Session
 from services import events
 from services.actors import ALL_SCOPES, Actor
+from services.authentication import announce_change
 from services.errors import Conflict, NotFound, Problem
 from services.inputs import Input
 from services.users import commands, queries
@@ -45,6 +46,7 @@ async def promote(session: Session, actor: Actor, username: str) -> UserRecord:
     if user.is_admin:
         return user
     await session.execute(update(User).where(User.id == user.id).values(is_admin=True, updated_at=now()))
+    announce_change(session)
     changes = {"is_admin": (False, True)}
     await events.record(session, actor, events.NewEvent("user.updated", "user", user.id, changes))
     return user._replace(is_admin=True)

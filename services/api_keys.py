@@ -14,6 +14,7 @@ from db.models import ApiKey
 from db.sessions import AnyRow, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
+from services.authentication import announce_change
 from services.errors import BadUserInput, Forbidden, NotFound
 from services.inputs import Input, Line, Timestamp, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
@@ -127,4 +128,5 @@ async def delete(session: Session, actor: Actor, key_id: int) -> None:
     user_id = actor.require_login()
     if not await session.execute(sql_delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id)):
         raise NotFound("API key")
+    announce_change(session)
     await events.record(session, actor, events.NewEvent("api_key.deleted", "api_key", key_id, {}))

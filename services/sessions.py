@@ -20,6 +20,7 @@ from db.models import LoginSession, RefreshToken, User
 from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor
+from services.authentication import announce_change
 from services.errors import NotFound, Unauthenticated
 from services.inputs import Input, Text
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
@@ -261,6 +262,7 @@ async def end_all(session: Session, actor: Actor, user_id: int) -> int:
 
 
 async def _end(session: Session, condition: ColumnElement[bool]) -> int:
+    announce_change(session)
     return await session.execute(
         update(LoginSession).where(condition, LoginSession.ended_at.is_(None)).values(ended_at=now())
     )

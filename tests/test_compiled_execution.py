@@ -265,7 +265,6 @@ class Both:
             actor=ada.actor,
             database=database,
             security=state.security,
-            authenticator=state.authenticator,
             feed=state.feed,
         )
         self.seen: Counter[str] = Counter()

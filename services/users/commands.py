@@ -13,6 +13,7 @@ from db.models.projects import Membership
 from db.sessions import Session
 from services import events, sessions
 from services.actors import Actor
+from services.authentication import announce_change
 from services.errors import BadUserInput, Conflict, NotFound, Problem
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserRecord, UserUpdate
 from services.users.queries import COLUMNS, me
@@ -84,6 +85,7 @@ async def admin_update(session: Session, actor: Actor, user_id: int, data: UserA
     if user_id == actor.user_id and data.sent().get("disabled"):
         raise BadUserInput.at("/disabled", "you cannot disable your own account")
     user = await _update(session, actor, user_id, data.sent())
+    announce_change(session)
     if user.disabled:
         await sessions.end_all(session, actor, user_id)  # or they would come back to life with the account
     return user
