@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from db.models import Event, Task
 from db.sessions import AnySelect, Session
@@ -20,8 +20,10 @@ async def of_task(session: Session, actor: Actor, task_id: int, request: PageReq
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, EventRecord]:
-    """Those of the events that are changes of tasks the actor may read."""
-    readable = tasks.visible(actor).where(Task.id == Event.task_id).exists()
+    """Those of the events that are changes of tasks the actor may read, or concern the security of its account."""
+    readable: ColumnElement[bool] = tasks.visible(actor).where(Task.id == Event.task_id).exists()
+    if actor.method == "token":  # a key is not told
+        readable = or_(readable, Event.account_id == actor.user_id)
     rows = await session.all(select(*COLUMNS).where(Event.id.in_(ids), readable))
     return {row.id: EventRecord._make(row) for row in rows}
 
