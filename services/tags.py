@@ -24,6 +24,7 @@ from services.outputs import DatabaseId, NodeId, Output
 from services.prepared import CALLER
 from services.projects import queries as projects
 from services.projects.models import ProjectRecord, Role
+from services.tasks import effects
 
 Color = Annotated[
     str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour, as CSS writes it.", examples=["#d73a4a"])
@@ -157,9 +158,11 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
 
 async def delete(session: Session, actor: Actor, tag_id: int) -> None:
     """Delete a tag and take it off its tasks. Raises ``NotFound``, ``Forbidden``."""
+    session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag = await get(session, actor, tag_id)
     project = await projects.require(session, actor, tag.project_id, Role.MEMBER)
+    await effects.untag(session, actor, project.id, tag_id)
     await session.execute(sql_delete(Tag).where(Tag.id == tag_id))
     await _record(session, actor, "tag.deleted", tag, {"name": (tag.name, None)}, project)
 

@@ -2,14 +2,15 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from core.clock import now
 from db.engine import Database
-from db.models import Project, Task
+from db.models import Task
 from db.sessions import Session
-from services import events, idempotency
+from services import idempotency
 from services.actors import Actor
+from services.tasks import effects
 from services.tasks.models import TRASH_DAYS
 
 BATCH = 500
@@ -28,36 +29,17 @@ async def purge(database: Database, actor: Actor) -> int:
     while True:
         async with database.writing() as session:
             session.takes_long()
-            count = await _purge_some(session, actor, before=before)
-        total += count
-        if count < BATCH:
+            found, deleted = await _purge_some(session, actor, before=before)
+        total += deleted
+        if found < BATCH:
             break
     async with database.writing() as session:
         await idempotency.purge(session)
     return total
 
 
-async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> int:
-    rows = await session.all(
-        select(Task.id, Task.project_id, Task.number, Task.version, Project.key)
-        .join(Project, Project.id == Task.project_id)
-        .where(Task.deleted_at <= before)
-        .order_by(Task.id)
-        .limit(BATCH)
-    )
-    await session.execute(delete(Task).where(Task.id.in_([row.id for row in rows])))
-    gone = [
-        events.NewEvent(
-            "task.purged",
-            "task",
-            row.id,
-            {"ref": (f"{row.key}-{row.number}", None)},
-            version=row.version,
-            project_id=row.project_id,
-            task_id=row.id,
-            notify=False,
-        )
-        for row in rows
-    ]
-    await events.record(session, actor, *gone)
-    return len(rows)
+async def _purge_some(session: Session, actor: Actor, *, before: datetime) -> tuple[int, int]:
+    """How many were found, and how many of them were deleted: one may have been restored just now."""
+    old = Task.deleted_at <= before
+    found = await session.scalars(select(Task.id).where(old).order_by(Task.id).limit(BATCH))
+    return len(found), await effects.purge(session, actor, Task.id.in_(found) & old)
