@@ -1,6 +1,6 @@
 """The database: its connections, and units of work on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
@@ -52,6 +52,7 @@ class Database:
         self.dialect: DialectName = "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
         self.observers: list[Observe] = []
         """Called with the SQL of every statement: for instrumentation."""
+        self._listeners: dict[str, list[Callable[[], None]]] = {}
         class_: Any = self.url.get_dialect()
         # $1, $2 … are libpq's own; psycopg's cursors would take them from %(name)s
         style = "qmark" if self.dialect == "sqlite" else "numeric_dollar"
@@ -85,14 +86,21 @@ class Database:
         """A session for reads."""
         return self._reading
 
+    def listen(self, topic: str, callback: Callable[[], None]) -> None:
+        """Be told after each commit of a transaction that announced the topic (``Session.announce``).
+
+        It is for what a process keeps in its memory: other processes hear nothing of it.
+        """
+        self._listeners.setdefault(topic, []).append(callback)
+
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Session]:
         """A transaction: committed when the block ends, rolled back when it raises.
 
         An exception whose ``keeps_changes`` is true commits and is raised on: refusing a stolen refresh token must
-        also end its session.
+        also end its session. What the session was given for afterwards is done after either commit.
         """
-        session = WritingSession(self.dialect, self.writer, self._compiler, self.observers)
+        session = WritingSession(self.dialect, self.writer, self._compiler, self.observers, self._listeners)
         try:
             yield session
             await session.commit()

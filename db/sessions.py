@@ -1,5 +1,6 @@
 """The sessions that services are given: statements in, rows out."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
@@ -8,12 +9,16 @@ from sqlalchemy import Executable, Row, Select, func, select
 
 from db.statements import Bound, Command, Commands, Compiler, MakeRows, Prepared, Statement
 
+logger = logging.getLogger("tandem.database")
+
 R = TypeVar("R", bound=tuple[Any, ...])
 DialectName = Literal["sqlite", "postgresql"]
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 AnySelect = Select[*tuple[Any, ...]]
 AnyRow = Row[*tuple[Any, ...]]
 Observe = Callable[[str], None]
+Listeners = Mapping[str, Sequence[Callable[[], None]]]
+"""Who is told, by topic."""
 Written = Executable | Bound[Any] | Prepared[Any]
 """What a transaction runs; a prepared statement by itself takes its values from ``rows``."""
 
@@ -127,6 +132,18 @@ class Session:
         """Say, before the first statement, that the transaction may take long: on SQLite, where transactions that wait
         for one another are committed together, nobody's answer waits for it."""
 
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Have something done once the transaction is committed, in order, and before anybody is answered.
+
+        Nothing is done after a rollback, nor for what a rehearsal takes back. An exception is logged and undoes
+        nothing. For a transaction.
+        """
+        raise NotImplementedError
+
+    def announce(self, topic: str) -> None:
+        """Have those who listen on the database for a topic told once the transaction is committed."""
+        raise NotImplementedError
+
     def rehearsal(self) -> AbstractAsyncContextManager[None]:
         """What is written in the block is taken back at its end (SAVEPOINT). For a transaction."""
         raise NotImplementedError
@@ -154,13 +171,21 @@ class WritingSession(Session):
     """A transaction. It is begun by the first statement, so that input that is refused before it costs the database
     nothing."""
 
-    __slots__ = ("_compiler", "_long", "_observers", "_transaction", "_writer")
+    __slots__ = ("_afterwards", "_compiler", "_listeners", "_long", "_observers", "_transaction", "_writer")
 
-    def __init__(self, dialect: DialectName, writer: Writer, compiler: Compiler, observers: Sequence[Observe]) -> None:
+    def __init__(
+        self,
+        dialect: DialectName,
+        writer: Writer,
+        compiler: Compiler,
+        observers: Sequence[Observe],
+        listeners: Listeners,
+    ) -> None:
         super().__init__(dialect)
-        self._writer, self._compiler, self._observers = writer, compiler, observers
+        self._writer, self._compiler, self._observers, self._listeners = writer, compiler, observers, listeners
         self._transaction: Transaction | None = None
         self._long = False
+        self._afterwards: list[Callable[[], None]] = []
 
     def takes_long(self) -> None:
         self._long = True
@@ -181,12 +206,20 @@ class WritingSession(Session):
         self._observe(command.sql)
         await transaction.later(command)
 
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        self._afterwards.append(callback)
+
+    def announce(self, topic: str) -> None:
+        self._afterwards.extend(self._listeners.get(topic, ()))
+
     @asynccontextmanager
     async def rehearsal(self) -> AsyncIterator[None]:
         await self._run_sql("SAVEPOINT rehearsal")
+        planned = len(self._afterwards)
         try:
             yield
         finally:
+            del self._afterwards[planned:]
             await self._run_sql("ROLLBACK TO SAVEPOINT rehearsal")
             await self._run_sql("RELEASE SAVEPOINT rehearsal")
 
@@ -194,6 +227,11 @@ class WritingSession(Session):
         """Keep what was written. For those who own the unit of work; services never commit."""
         if self._transaction is not None:
             await self._transaction.commit()
+        for callback in self._afterwards:
+            try:
+                callback()
+            except Exception:
+                logger.exception("what was to follow a commit failed; the commit stands")
 
     async def close(self) -> None:
         """Give the connection back, without what was not committed."""

@@ -86,5 +86,4 @@ class ApiKeyMutations:
     async def delete_api_key(self, info: Info, input: DeleteApiKeyInput) -> DeleteApiKeyPayload | None:
         async with info.context.writing() as session:
             await api_keys.delete(session, info.context.actor, input.id)
-        info.context.authenticator.forget()
         return DeleteApiKeyPayload(deleted_api_key_id=strawberry.ID(node_ids.encode("ApiKey", input.id)))

@@ -12,7 +12,6 @@ from db.engine import Database
 from db.sessions import Session
 from graphql_compiler import Reads
 from services.actors import Actor
-from services.authentication import Authenticator
 from services.feed import Feed
 from services.idempotency import Repeatable, RepeatableCommand
 from services.pagination import Page, PageRequest
@@ -31,7 +30,6 @@ class Context:
     actor: Actor
     database: Database
     security: Security
-    authenticator: Authenticator
     feed: Feed
     client: str = ""
     user_agent: str | None = None

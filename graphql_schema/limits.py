@@ -39,7 +39,7 @@ LIST_FIELDS = {
 }
 PAGED = frozenset(
     {
-        *("tasks", "search", "projects", "users", "sessions", "apiKeys", "members", "savedViews"),
+        *("tasks", "search", "projects", "users", "sessions", "securityEvents", "apiKeys", "members", "savedViews"),
         *("comments", "relations", "subtasks", "history"),
     }
 )

@@ -13,6 +13,7 @@ from graphql_schema.projects import ProjectMutations, ProjectQueries
 from graphql_schema.relations import RelationMutations, RelationQueries
 from graphql_schema.saved_views import SavedViewMutations, SavedViewQueries
 from graphql_schema.scalars import DATE_TIME
+from graphql_schema.security_events import SecurityEventQueries
 from graphql_schema.sessions import SessionMutations, SessionQueries
 from graphql_schema.tags import TagMutations, TagQueries
 from graphql_schema.task_bulk import TaskBulkMutations
@@ -26,6 +27,7 @@ class Query(
     NodeQueries,
     UserQueries,
     SessionQueries,
+    SecurityEventQueries,
     ApiKeyQueries,
     ProjectQueries,
     TagQueries,

@@ -92,12 +92,10 @@ class SessionMutations:
     async def revoke_token(self, info: Info, input: RefreshTokenInput) -> RevokeTokenPayload | None:
         async with info.context.writing() as session:
             await sessions.revoke(session, info.context.actor, input)
-        info.context.authenticator.forget()
         return RevokeTokenPayload(revoked=True)
 
     @strawberry.mutation(description="End one of the caller's sessions.")
     async def end_session(self, info: Info, input: EndSessionInput) -> EndSessionPayload | None:
         async with info.context.writing() as session:
             await sessions.end(session, info.context.actor, input.id)
-        info.context.authenticator.forget()
         return EndSessionPayload(ended_session_id=strawberry.ID(node_ids.encode("Session", input.id)))

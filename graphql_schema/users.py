@@ -112,12 +112,10 @@ class UserMutations:
     ) -> ChangePasswordPayload | None:
         context = info.context
         user = await commands.change_password(context.database, context.actor, input, security=context.security)
-        context.authenticator.forget()
         return ChangePasswordPayload(user=shown(user))
 
     @strawberry.mutation(description="Disable or enable an account. Administrators only.")
     async def update_user(self, info: Info, input: UpdateUserInput) -> UpdateUserPayload | None:
         async with info.context.writing() as session:
             user = await commands.admin_update(session, info.context.actor, input.id, narrow(UserAdminUpdate, input))
-        info.context.authenticator.forget()
         return UpdateUserPayload(user=shown(user))

@@ -10,6 +10,7 @@ from db.models import User
 from db.sessions import Session
 from services import events, failures
 from services.actors import ALL_SCOPES, Actor
+from services.authentication import announce_change
 from services.errors import Conflict, NotFound
 from services.inputs import Input
 from services.text import fold_username
@@ -46,8 +47,10 @@ async def promote(session: Session, actor: Actor, username: str) -> UserRecord:
     if user.is_admin:
         return user
     await session.execute(update(User).where(User.id == user.id).values(is_admin=True, updated_at=now()))
+    announce_change(session)
     changes = {"is_admin": (False, True)}
-    await events.record(session, actor, events.NewEvent("user.updated", "user", user.id, changes))
+    event = events.NewEvent("user.updated", "user", user.id, changes)
+    await events.record_for_account(session, actor, user.id, event)
     return user._replace(is_admin=True)
 
 
@@ -76,9 +79,8 @@ async def claim(
         if not claimed:
             raise Conflict(f"The account {user.username} has a password already: it was claimed, or never imported")
         # that there is an address is recorded; addresses are not kept in the log
-        await events.record(
-            session, actor, events.NewEvent("user.claimed", "user", user.id, {"email": (None, None)}, notify=False)
-        )
+        event = events.NewEvent("user.claimed", "user", user.id, {"email": (None, None)}, notify=False)
+        await events.record_for_account(session, actor, user.id, event)
         return user._replace(email=data.email)
 
 

@@ -14,6 +14,7 @@ from db.models import ApiKey
 from db.sessions import AnyRow, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
+from services.authentication import announce_change
 from services.errors import BadUserInput, Forbidden, NotFound
 from services.inputs import Input, Line, Timestamp, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
@@ -98,7 +99,8 @@ async def create(session: Session, actor: Actor, data: ApiKeyCreate) -> ApiKeyRe
     }
     row = await session.one(insert(ApiKey).values(values).returning(*_COLUMNS))
     changes = events.created({name: values[name] for name in ("name", "prefix", "scopes", "expires_at")})
-    await events.record(session, actor, events.NewEvent("api_key.created", "api_key", row.id, changes))
+    event = events.NewEvent("api_key.created", "api_key", row.id, changes)
+    await events.record_for_account(session, actor, user_id, event)
     return ApiKeyRecord._make((*row, secret))
 
 
@@ -125,6 +127,12 @@ async def count(session: Session, actor: Actor) -> int:
 async def delete(session: Session, actor: Actor, key_id: int) -> None:
     """Delete one of the caller's keys, which stops working at once. Raises ``NotFound``."""
     user_id = actor.require_login()
-    if not await session.execute(sql_delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id)):
+    row = await session.first(
+        sql_delete(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id).returning(ApiKey.name, ApiKey.prefix)
+    )
+    if row is None:
         raise NotFound("API key")
-    await events.record(session, actor, events.NewEvent("api_key.deleted", "api_key", key_id, {}))
+    announce_change(session)
+    changes = {"name": (row.name, None), "prefix": (row.prefix, None)}
+    event = events.NewEvent("api_key.deleted", "api_key", key_id, changes)
+    await events.record_for_account(session, actor, user_id, event)

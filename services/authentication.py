@@ -1,7 +1,8 @@
 """From a credential to an Actor, the same for REST, GraphQL and WebSocket.
 
 What the database says of a session or key is remembered for at most a second, so logout, a changed password and a
-disabled account act on every worker within that time while a busy client costs no query per request.
+disabled account act on every worker within that time while a busy client costs no query per request. On the worker that
+commits such a change it acts at once: services announce it (``announce_change``).
 """
 
 import hmac
@@ -16,11 +17,13 @@ from core.clock import now
 from core.tokens import AccessTokens, InvalidToken, fingerprint
 from db.engine import Database
 from db.models import ApiKey, LoginSession, User
+from db.sessions import Session
 from db.statements import Prepared
 from services.actors import ALL_SCOPES, ANONYMOUS, SERVER_KEY, Actor, Scope, widen
 from services.errors import Forbidden, Unauthenticated
 from services.prepared import parameter
 
+CALLERS_CHANGED = "callers changed"
 MEMORY_SECONDS = 1.0
 MAX_REMEMBERED = 10_000
 KEY_USE_RESOLUTION = timedelta(minutes=1)
@@ -47,6 +50,12 @@ class Credentials(NamedTuple):
     api_key: str | None = None
 
 
+def announce_change(session: Session) -> None:
+    """Say that somebody may do less, or more, once the transaction is committed: a session that has ended, a key that
+    is deleted, an account that is disabled."""
+    session.announce(CALLERS_CHANGED)
+
+
 class Authenticator:
     """Turns credentials into an Actor. An X-API-Key, where there is one, decides; else the bearer token does."""
 
@@ -55,6 +64,8 @@ class Authenticator:
         self._tokens = tokens
         self._server_key = server_key.encode() if server_key else None
         self._remembered: OrderedDict[Slot, tuple[float, Actor | None]] = OrderedDict()
+        self._generation = 0
+        database.listen(CALLERS_CHANGED, self.forget)
 
     async def authenticate(self, credentials: Credentials) -> Actor:
         """The caller. No credentials make an anonymous one.
@@ -68,8 +79,12 @@ class Authenticator:
         return ANONYMOUS
 
     def forget(self) -> None:
-        """Drop what is remembered, so that a change acts at once on this worker."""
+        """Drop what is remembered, so that a change acts at once on this worker.
+
+        What is being read from the database meanwhile may be from before the change, and is not remembered either.
+        """
         self._remembered.clear()
+        self._generation += 1
 
     async def _by_token(self, authorization: str) -> Actor:
         scheme, _, token = authorization.partition(" ")
@@ -82,8 +97,9 @@ class Authenticator:
         slot: Slot = ("session", claims.session_id)
         known, actor = self._recall(slot)
         if not known:
+            generation = self._generation
             actor = await self._load_session(claims.user_id, claims.session_id)
-            self._remember(slot, actor)
+            self._remember(slot, actor, generation)
         if not actor or actor.user_id != claims.user_id:
             raise Unauthenticated("The session has ended")
         return actor
@@ -102,8 +118,9 @@ class Authenticator:
         slot: Slot = ("key", key_hash)
         known, actor = self._recall(slot)
         if not known:
+            generation = self._generation
             actor = await self._load_key(key_hash)
-            self._remember(slot, actor)
+            self._remember(slot, actor, generation)
         if not actor:
             raise Forbidden("Invalid API key")
         return actor
@@ -137,7 +154,9 @@ class Authenticator:
             return False, None
         return True, found[1]
 
-    def _remember(self, slot: Slot, actor: Actor | None) -> None:
+    def _remember(self, slot: Slot, actor: Actor | None, generation: int) -> None:
+        if generation != self._generation:
+            return
         self._remembered[slot] = (time.monotonic() + MEMORY_SECONDS, actor)
         self._remembered.move_to_end(slot)
         if len(self._remembered) > MAX_REMEMBERED:

@@ -47,7 +47,9 @@ class EventOut(Output):
     task_id: int | None = Field(description="The task that the change belongs to.")
     project_id: int | None = Field(description="The project that the change belongs to.")
     actor_id: int | None = Field(description="The user who did it; null for the system.")
-    actor_method: str = Field(description="How the actor was authenticated: token, api_key, server_key or system.")
+    actor_method: str = Field(
+        description="How the actor was authenticated: token, api_key, server_key, system, or anonymous."
+    )
     request_id: str | None = Field(description="The X-Request-ID of the request.")
     occurred_at: datetime = Field(description="When it happened, in UTC.")
     changes: list[ChangeOut] = Field(description="The fields that changed.")
@@ -103,50 +105,55 @@ class NewEvent(NamedTuple):
 
 async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
     """Write the events of a change, in order."""
-    if not events:
-        return
+    if events:
+        await session.write(_EVENTS, _rows(actor, events))
+
+
+async def record_for_account(session: Session, actor: Actor, account_id: int, *events: NewEvent) -> None:
+    """As ``record``, for what concerns the security of an account: its owner may read it."""
+    if events:
+        await session.write(_ACCOUNT_EVENTS, [row | {"account_id": account_id} for row in _rows(actor, events)])
+
+
+def _rows(actor: Actor, events: Sequence[NewEvent]) -> list[dict[str, Any]]:
     moment, request = now(), context.request_id.get()
-    await session.write(
-        _EVENTS,
-        [
-            {
-                "event_id": str(uuid7()),
-                "occurred_at": moment,
-                "kind": event.kind,
-                "entity_type": event.entity_type,
-                "entity_id": event.entity_id,
-                "entity_version": event.version,
-                "project_id": event.project_id,
-                "task_id": event.task_id,
-                "actor_id": actor.user_id,
-                "actor_method": actor.method,
-                "request_id": request,
-                "notify": event.notify,
-                "changes": {field: [_plain(before), _plain(after)] for field, (before, after) in event.changes.items()},
-            }
-            for event in events
-        ],
-    )
+    return [
+        {
+            "event_id": str(uuid7()),
+            "occurred_at": moment,
+            "kind": event.kind,
+            "entity_type": event.entity_type,
+            "entity_id": event.entity_id,
+            "entity_version": event.version,
+            "project_id": event.project_id,
+            "task_id": event.task_id,
+            "actor_id": actor.user_id,
+            "actor_method": actor.method,
+            "request_id": request,
+            "notify": event.notify,
+            "changes": {field: [_plain(before), _plain(after)] for field, (before, after) in event.changes.items()},
+        }
+        for event in events
+    ]
 
 
-_EVENTS: Prepared[Any] = Prepared(
-    insert(Event),
-    keys=(
-        "event_id",
-        "occurred_at",
-        "kind",
-        "entity_type",
-        "entity_id",
-        "entity_version",
-        "project_id",
-        "task_id",
-        "actor_id",
-        "actor_method",
-        "request_id",
-        "notify",
-        "changes",
-    ),
+_KEYS = (
+    "event_id",
+    "occurred_at",
+    "kind",
+    "entity_type",
+    "entity_id",
+    "entity_version",
+    "project_id",
+    "task_id",
+    "actor_id",
+    "actor_method",
+    "request_id",
+    "notify",
+    "changes",
 )
+_EVENTS: Prepared[Any] = Prepared(insert(Event), keys=_KEYS)
+_ACCOUNT_EVENTS: Prepared[Any] = Prepared(insert(Event), keys=(*_KEYS, "account_id"))
 
 
 def created(values: Mapping[str, Any]) -> Changes:

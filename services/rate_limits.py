@@ -24,6 +24,7 @@ class RateLimits:
     def __init__(self, *, general: str | None, login: str | None, redis_url: str | None) -> None:
         self._general: RateLimitItem | None = parse(general) if general else None
         self._login: RateLimitItem | None = parse(login) if login else None
+        self._once = type(self._login)(1, self._login.multiples) if self._login else None
         self._alone = Windows()
         self._shared: FixedWindowRateLimiter | None = None
         self._pool: Any = None
@@ -61,6 +62,16 @@ class RateLimits:
             return
         await self._count(self._login, "login-address", client)
         await self._count(self._login, "login-name", username)
+
+    async def first_refusal(self, kind: str, account: str) -> bool:
+        """Whether it is the first one of a kind for an account in a window as long as that of logins."""
+        if self._once is None:
+            return False
+        try:
+            await self._count(self._once, kind, account)
+        except RateLimited:
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the connections to Redis, at shutdown."""

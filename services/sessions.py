@@ -18,9 +18,10 @@ from core.tokens import AccessTokens, fingerprint, new_secret
 from db.engine import Database
 from db.models import LoginSession, RefreshToken, User
 from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import Actor
-from services.errors import NotFound, Unauthenticated
+from services import events, node_ids, security_events
+from services.actors import ANONYMOUS, Actor
+from services.authentication import announce_change
+from services.errors import NotFound, RateLimited, Unauthenticated
 from services.inputs import Input, Text
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
@@ -129,14 +130,15 @@ async def login(
     Takes the database and not a session: verifying a password takes tens of milliseconds, outside of transactions.
     """
     name = fold_login(data.username)
-    await security.limits.check_login(client, name)
+    named = (User.username_folded == name) | (User.email == name)
+    try:
+        await security.limits.check_login(client, name)
+    except RateLimited:
+        await security_events.record_refusal(database, security.limits, "login.refused", named)
+        raise
     while True:
         async with database.reading() as session:
-            row = await session.first(
-                select(User.id, User.password_hash, User.disabled).where(
-                    (User.username_folded == name) | (User.email == name)
-                )
-            )
+            row = await session.first(select(User.id, User.password_hash, User.disabled).where(named))
         fits, replacement = await security.hasher.verify(data.password, row.password_hash if row else None)
         if row is None or not fits or row.disabled:
             raise Unauthenticated(BAD_LOGIN)
@@ -163,6 +165,9 @@ async def _open(session: Session, security: Security, *, user_id: int, user_agen
         )
         .returning(LoginSession.id)
     )
+    changes = events.created({"user_agent": _clean(user_agent)})
+    event = events.NewEvent("session.created", "session", session_id, changes)
+    await events.record_for_account(session, _bearer_of(user_id), user_id, event)
     return await _issue(session, security, user_id=user_id, session_id=session_id, moment=moment)
 
 
@@ -184,7 +189,7 @@ async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, se
         )
         if reused is None:
             raise Unauthenticated(BAD_REFRESH_TOKEN)
-        await _end(session, LoginSession.id == reused)
+        await _end(session, ANONYMOUS, LoginSession.id == reused, reused=True)
         raise Unauthenticated(BAD_REFRESH_TOKEN, keeps_changes=True)
     row = await session.first(
         select(LoginSession.user_id)
@@ -209,7 +214,7 @@ async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, se
 async def revoke(session: Session, actor: Actor, data: RefreshTokenInput) -> None:
     """End the session of a refresh token (RFC 7009): an unknown token is no error."""
     family = select(RefreshToken.session_id).where(RefreshToken.token_hash == fingerprint(data.refresh_token))
-    await _end(session, LoginSession.id.in_(family))
+    await _end(session, None, LoginSession.id.in_(family))
 
 
 def _live(user_id: int) -> AnySelect:
@@ -244,27 +249,38 @@ async def count(session: Session, actor: Actor) -> int:
 async def end(session: Session, actor: Actor, session_id: int) -> None:
     """End one of the caller's sessions. Raises ``NotFound``."""
     user_id = actor.require_login()
-    if not await _end(session, (LoginSession.id == session_id) & (LoginSession.user_id == user_id)):
+    if not await _end(session, actor, (LoginSession.id == session_id) & (LoginSession.user_id == user_id)):
         raise NotFound("Session")
-    await events.record(session, actor, events.NewEvent("session.ended", "session", session_id, {}))
 
 
 async def end_others(session: Session, actor: Actor) -> int:
     """End every session of the caller but this one. Returns how many there were."""
     user_id = actor.require_login()
-    return await _end(session, (LoginSession.user_id == user_id) & (LoginSession.id != actor.session_id))
+    return await _end(session, actor, (LoginSession.user_id == user_id) & (LoginSession.id != actor.session_id))
 
 
 async def end_all(session: Session, actor: Actor, user_id: int) -> int:
     """End every session of an account: for administrators. Returns how many there were."""
     actor.require_admin()
-    return await _end(session, LoginSession.user_id == user_id)
+    return await _end(session, actor, LoginSession.user_id == user_id)
 
 
-async def _end(session: Session, condition: ColumnElement[bool]) -> int:
-    return await session.execute(
-        update(LoginSession).where(condition, LoginSession.ended_at.is_(None)).values(ended_at=now())
+async def _end(session: Session, actor: Actor | None, condition: ColumnElement[bool], *, reused: bool = False) -> int:
+    """End sessions of one account; returns how many. Without an actor it is done by whoever holds a token of theirs."""
+    announce_change(session)
+    moment = now()
+    rows = await session.all(
+        update(LoginSession)
+        .where(condition, LoginSession.ended_at.is_(None))
+        .values(ended_at=moment)
+        .returning(LoginSession.id, LoginSession.user_id, LoginSession.expires_at)
     )
+    new = [events.NewEvent("session.token_reused", "session", row.id, {}) for row in rows if reused]
+    # one that has expired had ended before
+    new += [events.NewEvent("session.ended", "session", row.id, {}) for row in rows if row.expires_at > moment]
+    for user_id in {row.user_id for row in rows}:
+        await events.record_for_account(session, actor or _bearer_of(user_id), user_id, *new)
+    return len(rows)
 
 
 async def _issue(session: Session, security: Security, *, user_id: int, session_id: int, moment: datetime) -> TokenPair:
@@ -274,6 +290,11 @@ async def _issue(session: Session, security: Security, *, user_id: int, session_
     )
     access = security.tokens.issue(user_id=user_id, session_id=session_id)
     return TokenPair(access, secret, security.tokens.lifetime_seconds)
+
+
+def _bearer_of(user_id: int) -> Actor:
+    """Whoever has just brought the account's password, or one of its refresh tokens."""
+    return Actor("anonymous", user_id=user_id)
 
 
 def _clean(user_agent: str | None) -> str | None:

@@ -24,6 +24,7 @@ from services.prepared import CALLER
 from services.projects import queries as projects
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
+from services.tasks import effects
 from services.text import fold_name
 
 Color = Annotated[
@@ -155,8 +156,10 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
 
 async def delete(session: Session, actor: Actor, tag_id: int) -> None:
     """Delete a tag and take it off its tasks. Raises ``NotFound``, ``Forbidden``."""
+    session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag, project = await _hold(session, actor, tag_id)
+    await effects.untag(session, actor, project.id, tag_id)
     await session.execute(sql_delete(Tag).where(Tag.id == tag_id))
     await _record(session, actor, "tag.deleted", tag, {"name": (tag.name, None)}, project)
 

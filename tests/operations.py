@@ -225,6 +225,9 @@ ACCOUNTS = {
     "update_me": Call("PATCH /users/me", _change("updateMe", "user { id }")),
     "change_password": Call("POST /users/me/password", _change("changePassword", "user { id }")),
     "list_sessions": Call("GET /users/me/sessions", "{ result: sessions { edges { node { id } } } }"),
+    "list_security_events": Call(
+        "GET /users/me/security-events", "{ result: securityEvents { edges { node { id } } } }"
+    ),
     "end_session": Call(
         "DELETE /users/me/sessions/{id}", _change("endSession", "endedSessionId"), node="Session", id_in_input=True
     ),

@@ -69,7 +69,7 @@ SEED = int(os.environ.get("TANDEM_COMPILED_SEED", "1"))
 MOMENTS = ["2026-01-31T12:00:00Z", "2026-06-01T00:00:00.5+02:00", "2026-01-31"]
 FIELDS = [
     *("tasks", "task", "projects", "project", "me", "users", "user", "node", "nodes", "search", "taskByRef"),
-    *("comment", "tag", "relation", "savedViews", "savedView", "taskCounts", "sessions", "apiKeys"),
+    *("comment", "tag", "relation", "savedViews", "savedView", "taskCounts", "sessions", "securityEvents", "apiKeys"),
 ]
 # as generated they are refused, nearly always
 UNLIKELY = {"last": 0.97, "before": 0.97, "after": 0.97, "filter": 0.7, "ref": 0.0, "savedViewId": 0.8}
@@ -265,7 +265,6 @@ class Both:
             actor=ada.actor,
             database=database,
             security=state.security,
-            authenticator=state.authenticator,
             feed=state.feed,
         )
         self.seen: Counter[str] = Counter()

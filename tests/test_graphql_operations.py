@@ -66,7 +66,6 @@ def context(ada: Person, database: Database) -> Any:
             actor=ada.actor,
             database=database,
             security=state.security,
-            authenticator=state.authenticator,
             feed=state.feed,
         )
 

@@ -54,6 +54,7 @@ REST = {
     "/projects/{project}/members": 5,
     "/users": 5,
     "/users/me/sessions": 1,
+    "/users/me/security-events": 1,
     "/users/me/api-keys": 0,
 }
 # the way to a connection, its arguments as %s, and how many rows it has
@@ -63,6 +64,7 @@ GRAPHQL = {
     "projects%s": 6,
     "users%s": 5,
     "sessions%s": 1,
+    "securityEvents%s": 1,
     "apiKeys%s": 0,
     "project(id: $project) { tasks%s }": 6,
     "project(id: $project) { tasks(orderBy: {field: TITLE}@) }": 6,

@@ -41,7 +41,7 @@ LOGINS = "UAAAAAFFU"
 TABLE = {
     **dict.fromkeys(("create_token", "refresh_token", "revoke_token", "register_user"), ANYBODY),
     **dict.fromkeys(("get_me", "list_users", "list_projects", "list_tasks", "count_tasks"), ONES_OWN),
-    **dict.fromkeys(("update_me", "change_password", "list_sessions", "end_session"), LOGINS),
+    **dict.fromkeys(("update_me", "change_password", "list_sessions", "list_security_events", "end_session"), LOGINS),
     **dict.fromkeys(("list_api_keys", "create_api_key", "delete_api_key"), LOGINS),
     "create_project": LOGINS,
     "list_saved_views": ONES_OWN,

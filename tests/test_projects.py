@@ -305,8 +305,8 @@ class TestLife:
             await ok(door, "delete_project", ada, project_id=project["id"])
 
         assert await counted() == before
-        assert kinds(events) == ["project.deleted"]
-        assert events[0].changes == {"key": [project["key"], None], "name": ["Website", None]}
+        assert kinds(events) == ["task.purged", "task.purged", "project.deleted"]
+        assert events[-1].changes == {"key": [project["key"], None], "name": ["Website", None]}
         assert (await run(door, "get_project", ada, project_id=project["id"])).code == "NOT_FOUND"
         assert (await run(door, "delete_project", ada, project_id=project["id"])).code == "NOT_FOUND"
 

@@ -49,6 +49,7 @@ NO_FEATURES = {
 # what a feature has under another name, and where
 ELSEWHERE = {
     ("history", "db/models"): "it reads db/models/events.py",
+    ("security_events", "db/models"): "it reads db/models/events.py",
     ("members", "db/models"): "memberships stand beside the projects",
 }
 

@@ -38,7 +38,7 @@ WRITE = {
 PROJECTS = {"create_project", "update_project", "delete_project", "add_member", "update_member", "remove_member"}
 ADMIN = {"update_user", "clear_tasks"}
 ACCOUNT = {
-    *("update_me", "change_password", "list_sessions", "end_session"),
+    *("update_me", "change_password", "list_sessions", "list_security_events", "end_session"),
     *("list_api_keys", "create_api_key", "delete_api_key"),
 }
 ALLOWED: dict[tuple[str, ...], set[str]] = {

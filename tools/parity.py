@@ -34,6 +34,7 @@ PAIRS = {
     "refresh_token": "Mutation.refreshToken",
     "revoke_token": "Mutation.revokeToken",
     "list_sessions": "Query.sessions",
+    "list_security_events": "Query.securityEvents",
     "end_session": "Mutation.endSession",
     "register_user": "Mutation.register",
     "get_me": "Query.me",

@@ -19,7 +19,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         actor=actor,
         database=state.database,
         security=state.security,
-        authenticator=state.authenticator,
         feed=state.feed,
         client=(connection.scope.get("client") or ("",))[0],
         user_agent=header(connection.scope, b"user-agent") or None,

@@ -12,7 +12,7 @@ from api.dependencies import AppState, get_actor
 from api.graphql import sse
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
-from api.headers import headers_of
+from api.headers import header, headers_of
 from api.media_types import IDEMPOTENCY_KEY
 from api.pages import graphiql_page
 from api.plans import PlannedRoute, body_of

@@ -11,6 +11,7 @@ from api.routes import (
     projects,
     relations,
     saved_views,
+    security_events,
     sessions,
     tags,
     tasks,
@@ -19,6 +20,7 @@ from api.routes import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     sessions.router,
+    security_events.router,
     users.router,
     api_keys.router,
     projects.router,

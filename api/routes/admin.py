@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import AppState, Caller, UserPath, Writing
+from api.dependencies import Caller, UserPath, Writing
 from api.media_types import StrictRoute
 from services.node_ids import MAX_DATABASE_ID
 from services.tasks import commands
@@ -33,10 +33,6 @@ async def clear_tasks(
 
 
 @router.patch("/users/{user_id}", response_model=UserOut)
-async def update_user(
-    user_id: UserPath, body: UserAdminUpdate, actor: Caller, session: Writing, state: AppState
-) -> UserRecord:
+async def update_user(user_id: UserPath, body: UserAdminUpdate, actor: Caller, session: Writing) -> UserRecord:
     """Disable or enable an account. Administrators only."""
-    user = await users.admin_update(session, actor, user_id, body)
-    state.authenticator.forget()
-    return user
+    return await users.admin_update(session, actor, user_id, body)

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import AppState, Caller, KeyPath, ListQuery, Reading, Writing, add_links, add_total
+from api.dependencies import Caller, KeyPath, ListQuery, Reading, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import api_keys
 from services.api_keys import ApiKeyCreate, ApiKeyOut, ApiKeyRecord, NewApiKeyOut
@@ -30,7 +30,6 @@ async def create_api_key(body: ApiKeyCreate, actor: Caller, session: Writing, re
 
 
 @router.delete("/{key_id}", status_code=204)
-async def delete_api_key(key_id: KeyPath, actor: Caller, session: Writing, state: AppState) -> None:
+async def delete_api_key(key_id: KeyPath, actor: Caller, session: Writing) -> None:
     """Delete an API key: it stops working everywhere within a second."""
     await api_keys.delete(session, actor, key_id)
-    state.authenticator.forget()

@@ -58,10 +58,9 @@ async def refresh_token(
 
 
 @router.post("/token/revoke", status_code=204)
-async def revoke_token(body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState) -> None:
+async def revoke_token(body: RefreshTokenInput, actor: AnyCaller, session: Writing) -> None:
     """Log out: end the session of a refresh token (RFC 7009). An unknown token is no error."""
     await sessions.revoke(session, actor, body)
-    state.authenticator.forget()
 
 
 @router.get("/users/me/sessions", response_model=list[SessionOut])
@@ -76,7 +75,6 @@ async def list_sessions(
 
 
 @router.delete("/users/me/sessions/{session_id}", status_code=204)
-async def end_session(session_id: SessionPath, actor: Caller, session: Writing, state: AppState) -> None:
+async def end_session(session_id: SessionPath, actor: Caller, session: Writing) -> None:
     """End one of the caller's sessions: its tokens stop working everywhere within a second."""
     await sessions.end(session, actor, session_id)
-    state.authenticator.forget()

@@ -37,9 +37,7 @@ async def update_me(body: UserUpdate, actor: Caller, session: Writing) -> UserRe
 @router.post("/users/me/password", response_model=UserOut)
 async def change_password(body: PasswordChange, actor: Caller, state: AppState) -> UserRecord:
     """Change the caller's password and end every other session."""
-    user = await commands.change_password(state.database, actor, body, security=state.security)
-    state.authenticator.forget()
-    return user
+    return await commands.change_password(state.database, actor, body, security=state.security)
 
 
 @router.get("/users", response_model=list[UserOut])

@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, String
+from sqlalchemy import BigInteger, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
@@ -34,11 +34,20 @@ class Event(Base):
     request_id: Mapped[str | None] = mapped_column(String(128))
     notify: Mapped[bool] = mapped_column(default=True)
     changes: Mapped[dict[str, Any]] = mapped_column(Json)
+    account_id: Mapped[int | None]
+    """The account whose security it concerns, which may read it."""
 
     __table_args__ = (
         Index(None, "task_id", "id"),
         Index(None, "project_id", "position"),
         Index(None, "entity_type", "entity_id", "id"),
+        Index(
+            "ix_events_account_id",
+            "account_id",
+            "id",
+            sqlite_where=text("account_id IS NOT NULL"),
+            postgresql_where=text("account_id IS NOT NULL"),
+        ),
         Index("ix_events_waiting", "id", sqlite_where=position.is_(None), postgresql_where=position.is_(None)),
         {"sqlite_autoincrement": True},
     )

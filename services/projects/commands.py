@@ -9,7 +9,7 @@ from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.engine import insert_or_ignore
-from db.models import Membership, Project
+from db.models import Membership, Project, Task
 from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
@@ -18,6 +18,7 @@ from services.idempotency import repeatable, while_readable
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
 from services.projects.queries import get
+from services.tasks import effects
 from services.tasks.creation import create_drafts
 from services.users.commands import INBOX_KEY
 
@@ -85,9 +86,11 @@ async def update(
 
 async def delete(session: Session, actor: Actor, project_id: int, *, expected_version: Expected = None) -> None:
     """Delete a project with all it holds, for good: for its owner. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    session.takes_long()
     project = await _lock(session, actor, project_id, Role.OWNER, expected_version)
     if project.is_inbox:
         raise Conflict("The Inbox cannot be deleted")
+    await effects.purge(session, actor, Task.project_id == project_id)
     await session.execute(sql_delete(Project).where(Project.id == project_id))
     changes = {"key": (project.key, None), "name": (project.name, None)}
     await events.record(session, actor, _event("project.deleted", project, changes))

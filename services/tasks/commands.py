@@ -2,17 +2,15 @@
 
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, true
-from sqlalchemy import update as sql_update
 
-from core.clock import now
-from db.models import Comment, ExternalId, Project, Task, TaskAssignee
+from db.models import Comment, ExternalId, Project, Task
 from db.sessions import Session
-from db.statements import one_of
 from services import events
 from services.actors import Actor, Scope
 from services.errors import Expected, NotFound, TandemError
 from services.idempotency import repeatable, while_readable
 from services.projects.models import ProjectRecord
+from services.tasks import effects
 from services.tasks.changes import TaskChange, apply, lock, refusals
 from services.tasks.creation import create_each
 from services.tasks.models import TaskCreate, TaskRecord, TaskUpdate
@@ -73,44 +71,7 @@ async def unassign(session: Session, actor: Actor, project: ProjectRecord, user_
 
     The project is held, and so is the membership.
     """
-    rows = await session.all(
-        select(Task.id, Task.version)
-        .join(TaskAssignee, TaskAssignee.task_id == Task.id)
-        .where(Task.project_id == project.id, TaskAssignee.user_id == user_id)
-        .order_by(Task.id)
-        .with_for_update(of=Task, key_share=True)
-    )
-    ids = [row.id for row in rows]
-    if not ids:
-        return
-    before: dict[int, list[int]] = {task_id: [] for task_id in ids}
-    for link in await session.all(
-        select(TaskAssignee.task_id, TaskAssignee.user_id)
-        .where(one_of(TaskAssignee.task_id, ids))
-        .order_by(TaskAssignee.user_id)
-    ):
-        before[link.task_id].append(link.user_id)
-    await session.execute(
-        sql_delete(TaskAssignee).where(one_of(TaskAssignee.task_id, ids), TaskAssignee.user_id == user_id)
-    )
-    changed = sql_update(Task).where(one_of(Task.id, ids))
-    await session.execute(changed.values(version=Task.version + 1, updated_at=now()))
-    await events.record(
-        session,
-        actor,
-        *(
-            events.NewEvent(
-                "task.updated",
-                "task",
-                row.id,
-                {"assignee_ids": (before[row.id], [other for other in before[row.id] if other != user_id])},
-                version=row.version + 1,
-                project_id=project.id,
-                task_id=row.id,
-            )
-            for row in rows
-        ),
-    )
+    await effects.unassign(session, actor, project.id, user_id)
 
 
 async def clear(session: Session, actor: Actor, *, project_id: int | None = None) -> int:
@@ -125,12 +86,10 @@ async def clear(session: Session, actor: Actor, *, project_id: int | None = None
     condition = true() if project_id is None else Task.project_id == project_id
     doomed = select(Task.id).where(condition)
     written = select(Comment.id).where(Comment.task_id.in_(doomed))
-    count = await session.count(doomed)
     # an import may bring them back
     for kind, ids in (("task", doomed), ("comment", written)):
         await session.execute(sql_delete(ExternalId).where(ExternalId.kind == kind, ExternalId.entity_id.in_(ids)))
-    await session.execute(sql_update(Task).where(condition, Task.parent_id.is_not(None)).values(parent_id=None))
-    await session.execute(sql_delete(Task).where(condition))
+    count = await effects.purge(session, actor, condition)
     changes = {"tasks": (count, 0)}
     await events.record(session, actor, events.NewEvent("tasks.cleared", "server", 0, changes, project_id=project_id))
     return count

@@ -11,14 +11,17 @@ from db.engine import Database
 from db.models import Project, User
 from db.models.projects import Membership
 from db.sessions import Session
-from services import events, sessions
+from services import events, security_events, sessions
 from services.actors import Actor
-from services.errors import BadUserInput, Conflict, NotFound, Problem
+from services.authentication import announce_change
+from services.errors import BadUserInput, Conflict, NotFound, Problem, RateLimited
 from services.failures import explain, taken
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserRecord, UserUpdate
 from services.users.queries import COLUMNS, me
 
 INBOX_KEY = "INBOX"
+_OF_SECURITY = frozenset({"disabled", "email", "is_admin"})
+"""What is changed here and concerns the security of an account; an address is one that logs in."""
 
 
 async def register(database: Database, actor: Actor, data: UserCreate, *, hasher: PasswordHasher) -> UserRecord:
@@ -84,6 +87,7 @@ async def admin_update(session: Session, actor: Actor, user_id: int, data: UserA
     if user_id == actor.user_id and data.sent().get("disabled"):
         raise BadUserInput.at("/disabled", "you cannot disable your own account")
     user = await _update(session, actor, user_id, data.sent())
+    announce_change(session)
     if user.disabled:
         await sessions.end_all(session, actor, user_id)  # or they would come back to life with the account
     return user
@@ -111,7 +115,11 @@ async def _update(session: Session, actor: Actor, user_id: int, values: dict[str
     public = {name: pair for name, pair in changes.items() if name != "email"}
     if "email" in changes:
         public["email"] = (None, None)  # that it changed is recorded; addresses are not kept in the log
-    await events.record(session, actor, events.NewEvent("user.updated", "user", user_id, public))
+    event = events.NewEvent("user.updated", "user", user_id, public)
+    if _OF_SECURITY.isdisjoint(changes):
+        await events.record(session, actor, event)
+    else:
+        await events.record_for_account(session, actor, user_id, event)
     return UserRecord._make(row)
 
 
@@ -132,7 +140,13 @@ async def change_password(
         problems.append(Problem("/new_password", "must differ from the current password"))
     if problems:
         raise BadUserInput("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)
-    await security.limits.check_login(f"user:{user_id}", f"user:{user_id}")
+    try:
+        await security.limits.check_login(f"user:{user_id}", f"user:{user_id}")
+    except RateLimited:
+        await security_events.record_refusal(
+            database, security.limits, "user.password_change_refused", User.id == user_id
+        )
+        raise
     async with database.reading() as session:
         stored = await session.scalar(select(User.password_hash).where(User.id == user_id))
     fits, _ = await security.hasher.verify(data.current_password, stored)
@@ -148,7 +162,8 @@ async def change_password(
         if not changed:
             raise Conflict("The password was changed by someone else in the meantime")
         await sessions.end_others(session, actor)
-        await events.record(session, actor, events.NewEvent("user.password_changed", "user", user_id, {}))
+        event = events.NewEvent("user.password_changed", "user", user_id, {})
+        await events.record_for_account(session, actor, user_id, event)
         return await me(session, actor)
 
 
