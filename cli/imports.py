@@ -123,18 +123,13 @@ def show(summary: Summary, console: Console) -> None:
     ):
         written.add_row(label, f"{new:,}", f"{known:,}")
     console.print(written)
-    for title, rows in (
-        ("Not imported", _refused(summary)),
-        ("Left out", _left_out(summary)),
-        ("Noted", _remarks(summary)),
-    ):
+    sections = {"Not imported": _refused(summary), "Left out": _left_out(summary), "Noted": _remarks(summary)}
+    width = max(len(label) for rows in sections.values() for label, _ in rows)
+    for title, rows in sections.items():
         if rows:
-            table = Table(
-                title, "", show_header=False, box=None, padding=(0, 2, 0, 0), title=title, title_justify="left"
-            )
-            for label, value in rows:
-                table.add_row(label, value)
-            console.print(table)
+            lines = (title, *(f"  {label:<{width}}  {value}" for label, value in rows))
+            # not markup: there are words of the archive in it
+            console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _refused(summary: Summary) -> list[tuple[str, str]]:

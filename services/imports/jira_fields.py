@@ -108,6 +108,15 @@ _LABELS = {
     "watches": "watchers",
     "worklog": "work logs",
 }
+_LABELS_OF_PROJECT = {
+    "components": "components of projects",
+    "issueTypes": "issue types of projects",
+    "lead": "leads of projects",
+    "projectCategory": "categories of projects",
+    "roles": "roles of projects",
+    "url": "addresses of projects",
+    "versions": "versions of projects",
+}
 TIME_TRACKING = "issues with time tracking"
 CUSTOM = "customfield_"
 """How the names of custom fields start; one value of a custom field is one, whatever it is made of."""
@@ -126,19 +135,19 @@ def of_issue(document: Json, fields: Json) -> Iterator[tuple[str, int]]:
         elif name.startswith(CUSTOM):
             yield name, 1
         elif number := _number(value):
-            yield _LABELS.get(name, name), number
+            yield _LABELS.get(name, f"“{name}”"), number
     if timed:
         yield TIME_TRACKING, 1
     for name in document.keys() - _OF_DOCUMENT:
         if number := _number(document[name]):
-            yield _LABELS.get(name, name), number
+            yield _LABELS.get(name, f"“{name}”"), number
 
 
 def of_project(document: Json) -> Iterator[tuple[str, int]]:
     """What a project has that isn't kept."""
     for name in document.keys() - _OF_PROJECT:
         if number := _number(document[name]):
-            yield f"{name} of projects", number
+            yield _LABELS_OF_PROJECT.get(name, f"“{name}” of projects"), number
 
 
 def is_restricted_issue(fields: Json) -> bool:
