@@ -1,5 +1,7 @@
 """What Jira has and Tandem has no place for is counted; what was not for everybody there is not shown to everybody."""
 
+import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,60 @@ class TestLeftOut:
         }
         assert notes.comments_not_in_archive == 0
 
+    async def test_no_value_of_another_kind_stops_an_import(
+        self, run: Importer, tracker: Tracker, database: Database
+    ) -> None:
+        """Every value of an issue in turn, also within, is replaced by one of every kind."""
+        plain = tracker.issue(
+            1,
+            duedate="2019-05-11",
+            reporter=tracker.person("mia"),
+            creator=tracker.person("tom"),
+            assignee=tracker.person("mia"),
+            parent={"id": "1"},
+            labels=["Red"],
+            status={"name": "Soon", "statusCategory": {"key": "done"}},
+            resolution={"name": "Fixed"},
+            resolutiondate="2015-03-02T08:00:00.000+0000",
+            security={},
+            issuerestriction={"issuerestrictions": {}},
+            issuelinks=[tracker.link({"id": "1", "key": "A-1"})],
+            worklog={"total": 1, "worklogs": [{}]},
+            votes={"votes": 1},
+            timetracking={"timeSpent": "1d"},
+            comments=[tracker.comment(properties=[{"key": "sd.public.comment", "value": {"internal": False}}])],
+        )
+        kinds: list[Any] = [
+            None,
+            True,
+            False,
+            0,
+            -7,
+            1.5,
+            10**400,
+            "",
+            "\u200b",
+            "words",
+            [],
+            [[]],
+            ["x"],
+            {},
+            {"id": {}},
+        ]
+        number = 1
+        for path in _paths(plain):
+            for kind in kinds:
+                number += 1
+                changed = _replaced(plain, path, kind)
+                if path not in (("id",), ("key",), ("fields",)):
+                    changed |= {"id": f"{tracker.token}.{number}", "key": f"{tracker.key}-{number}"}
+                tracker.put(f"{tracker.key}-{number}.json", changed)
+
+        first, second = await run(include_restricted=True), await run()
+
+        assert first.counts.tasks > 1000
+        assert second.counts.tasks == 0
+
     def test_kinds_of_links_that_become_plain_relations_are_counted_once(
         self, tracker: Tracker, tmp_path: Path
     ) -> None:
@@ -165,6 +221,23 @@ class TestLeftOut:
             **{"names of people": 1, "lists of tags": 1},
         }
         assert dict(notes.shortened) == {"names of projects": 1}
+
+
+def _paths(value: Any) -> Iterator[tuple[Any, ...]]:
+    """Where there is a value in a document."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, each in items:
+        yield (name,)
+        yield from ((name, *rest) for rest in _paths(each))
+
+
+def _replaced(value: Any, path: tuple[Any, ...], by: Any) -> Any:
+    """A copy of a document with another value at a path."""
+    if not path:
+        return by
+    changed = copy.copy(value)
+    changed[path[0]] = _replaced(value[path[0]], path[1:], by)
+    return changed
 
 
 RESTRICTIONS: list[dict[str, Any]] = [

@@ -1,6 +1,9 @@
 """Imported projects: what they are called, and what happens where they cannot be imported under their keys."""
 
+import itertools
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -8,6 +11,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.models import Event
 from services.errors import BadUserInput
+from services.imports.writer import Writer
 from tests.actors import Person
 from tests.importing import Importer, comments, row_counts, stored, task
 from tests.jira_archives import Json, Tracker, pack
@@ -222,6 +226,34 @@ class TestRefusals:
         assert list(await stored(database, tracker)) == [1, 2]
         assert (summary.counts.tasks, summary.counts.tasks_known, summary.counts.comments_known) == (1, 2, 1)
 
+    async def test_project_that_is_archived_between_two_batches_is_noticed(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in (1, 2, 3):
+            tracker.issue(number, comments=[tracker.comment()])
+        _before_batch(
+            monkeypatch, 3, lambda made: ada.patch(f"/projects/{made['id']}", {"archived": True}), ada, tracker
+        )
+
+        summary = await run(batch_size=1)
+
+        assert list(await stored(database, tracker)) == [1, 2]
+        refusal = summary.refused[tracker.key]
+        assert (refusal.issues, refusal.comments, summary.counts.projects) == (1, 1, 1)
+
+    async def test_project_that_is_deleted_between_two_batches_is_made_again(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number in (1, 2, 3):
+            tracker.issue(number, labels=["a"], reporter=tracker.person("mia"))
+        _before_batch(monkeypatch, 3, lambda made: ada.delete(f"/projects/{made['id']}"), ada, tracker)
+
+        await run(batch_size=1)
+
+        assert list(await stored(database, tracker)) == [3]
+        # and whole by the next run
+        assert (await run()).counts.tasks == 2
+
 
 class TestKeys:
     async def test_project_gets_the_key_that_is_given(
@@ -314,6 +346,26 @@ class TestKeys:
             await run(keys=keys)
 
         assert await row_counts(database) == before
+
+
+def _before_batch(
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    do: Callable[[Json], Awaitable[object]],
+    ada: Person,
+    tracker: Tracker,
+) -> None:
+    """Do something with the tracker's project before a batch is written."""
+    write, batches = Writer.write, itertools.count(1)
+
+    async def disturbed(self: Writer, issues: Any, **options: Any) -> Any:
+        if next(batches) == number:
+            made = await project(ada, tracker.key)
+            assert made is not None
+            await do(made)
+        return await write(self, issues, **options)
+
+    monkeypatch.setattr(Writer, "write", disturbed)
 
 
 def _both(first: Tracker, second: Tracker, folder: Path) -> Path:

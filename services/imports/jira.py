@@ -218,8 +218,8 @@ class JiraReader(JiraValues):
         notes.comments_without_author += author is None
         if len(body) > MAX_TEXT:
             notes.too_long["comments"] += 1
-        editor = identity(entry.get("updateAuthor"))
-        if editor and editor != identity(entry.get("author")):
+        editor = entry.get("updateAuthor")
+        if editor != entry.get("author") and identity(editor) not in (None, identity(entry.get("author"))):
             notes.left_out["editors of comments who were not the author"] += 1
         created_at = created or updated or now()
         edited_at = updated if updated and updated != created_at else None

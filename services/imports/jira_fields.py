@@ -185,5 +185,8 @@ def _number(value: Any) -> int:
     if isinstance(value, list):
         return sum(each is not None for each in value)
     if isinstance(value, dict) and (counted := [value[name] for name in _COUNTS if name in value]):
-        return max(len(each) if isinstance(each, list) else each for each in counted if isinstance(each, list | int))
+        return max(
+            (len(each) if isinstance(each, list) else each for each in counted if isinstance(each, list | int)),
+            default=1,
+        )
     return 1 if value or _is_number(value) else 0

@@ -85,4 +85,4 @@ def identity(value: object) -> object:
     """What somebody is known by; None for nobody. Server and Data Center know a ``key``, Cloud an ``accountId``."""
     if not isinstance(value, dict):
         return None
-    return next((value[name] for name in ("key", "accountId", "name") if value.get(name)), None)
+    return value.get("key") or value.get("accountId") or value.get("name") or None

@@ -33,4 +33,6 @@ def one_line(text: str) -> str:
 
 def is_visible(text: str) -> bool:
     """Whether anything of a text shows: a character that is no blank, control, format or lone combining mark."""
+    if text[:1].isalnum() and text[0] not in _FILLERS:  # nearly always, and quickly told
+        return True
     return any(unicodedata.category(each) not in _UNSEEN and each not in _FILLERS for each in text)
