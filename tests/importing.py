@@ -105,6 +105,8 @@ def busy(tracker: Tracker, size: int) -> None:
                 assignee=people[number % 3] if number % 2 else None,
                 labels=[f"label {number % 4}"],
                 parent=parent,
+                duedate=f"2019-05-{number % 28 + 1:02}" if number % 3 == 0 else None,
+                issuelinks=[tracker.link(issues[-1], "Blocks")] if number % 2 == 0 else [],
                 comments=[tracker.comment(f"{number}.{n}", author=people[n]) for n in range(number % 4)],
             )
         )

@@ -26,7 +26,7 @@ from services.imports.summary import Progress
 from tests.conftest import ROOT, settings_for
 from tests.databases import empty_database
 from tests.importing import add_account, busy
-from tests.jira_archives import Tracker
+from tests.jira_archives import Tracker, pack
 
 T = TypeVar("T")
 PASSWORD = "correct horse battery"
@@ -311,16 +311,17 @@ class TestImportJira:
         assert (first.code, second.code) == (0, 0), first.errors + second.errors
         assert table(first.output) == {
             "Projects": ["1", "0"],
+            "with a record of their own": ["1", "0"],
             "People": ["7", "0"],
-            "Members of projects": ["7"],
+            "Members of projects": ["7", "0"],
             "Tags": ["4", "0"],
             "Tasks": ["14", "0"],
-            "of them subtasks": ["3"],
+            "of them subtasks": ["3", "0"],
+            "with a due date": ["4", "0"],
             "Comments": ["18", "0"],
-            "Relations": ["1", "0"],
+            "Relations": ["7", "0"],
         }
-        assert table(second.output)["Tasks"] == ["0", "14"]
-        assert table(second.output)["Comments"] == ["0", "18"]
+        assert table(second.output) == {label: ["0", new] for label, [new, _] in table(first.output).items()}
         said = " ".join(first.output.split())
         for fact in (
             "Subtasks whose parent is not here 1",
@@ -331,6 +332,86 @@ class TestImportJira:
             "Peak memory ",
         ):
             assert fact in said
+
+    def test_summary_tells_what_was_left_out(self, lite_admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
+        secret = tracker.comment(visibility={"type": "role", "value": "Administrators"})
+        tracker.issue(
+            1,
+            components=[{"name": "a"}, {"name": "b"}],
+            customfield_7="x",
+            customfield_8=["y"],
+            customfield_9=None,
+            created="yesterday",
+            labels=["ok", 7.5, {}],
+            priority={"name": "[/none]"},
+            comments=[secret, tracker.comment()],
+        )
+        tracker.issue(2, security={"name": "Staff"}, comments=[tracker.comment()], customfield_7="x")
+        tracker.put(f"{tracker.key}-3.json", {"key": f"{tracker.key}-3000000000", "fields": {}})
+        tracker.put("photo.png", b"")
+        path = tracker.pack(tmp_path)
+
+        plain = lite_admin("import", "jira", path, "--no-progress")
+        included = lite_admin("import", "jira", path, "--no-progress", "--include-restricted")
+
+        assert (plain.code, included.code) == (0, 0)
+        said = " ".join(plain.output.split())
+        for fact in (
+            "Restricted issues (security level) 1",
+            "Restricted comments (for a role, a group or internal, or of a restricted issue) 2",
+            f"Times that could not be read 1: {tracker.key}-1 created",
+            f"Issues that are none, or whose number is too high 1: {tracker.key}-3.json",
+            "Other files 1: photo.png",
+            "Components 2",
+            "Values of custom fields 3: customfield_7 (2), customfield_8 (1)",
+            "Values of another kind than they should be labels (1)",
+            "Words not understood priority “[/none]” (1)",
+        ):
+            assert fact in said
+        assert "(0)" not in said
+        assert "sprint" not in said.lower()
+        assert table(plain.output)["Comments"] == ["1", "0"]
+        said = " ".join(included.output.split())
+        assert "Restricted issues that every member of the project can read now 1" in said
+        assert "Restricted comments that every member of the project can read now 1" in said
+        assert table(included.output)["Comments"] == ["2", "1"]
+
+    def test_project_that_cannot_be_imported_fails_after_the_others(
+        self, lite_admin: Cli, tracker: Tracker, tmp_path: Path
+    ) -> None:
+        other = Tracker()
+        other.key, here = "TOO_CLEVER", other.key
+        other.issue(1, comments=[other.comment()])
+        tracker.issue(1)
+        path = pack(tmp_path / "both.tar", {**other.files, **tracker.files})
+
+        refused = lite_admin("import", "jira", path)
+        mapped = lite_admin("import", "jira", path, "--map-key", f"too_clever={here.lower()}")
+
+        assert refused.refusal.startswith("TOO_CLEVER was not imported: a key has 2 to 10 capital letters and digits")
+        assert "TOO_CLEVER 1 issues and 1 comments: a key has" in " ".join(refused.output.split())
+        assert table(refused.output)["Tasks"] == ["1", "0"]
+        assert (mapped.code, mapped.errors.replace("\n", "")) == (0, "")
+        assert table(mapped.output)["Tasks"] == ["1", "1"]
+        assert lite_admin.row(select(Project.key).where(Project.name == "Invented", Project.key == here)).key == here
+
+    @pytest.mark.parametrize(
+        ("words", "reason"),
+        [
+            (["--map-key", "A_B"], "--map-key takes OLD=NEW, not A_B"),
+            (["--map-key", "=AB"], "--map-key takes OLD=NEW"),
+            (["--map-key", "A_B=A_C"], "A_C cannot be the key of a project: a key has 2 to 10"),
+            (["--map-key", "A_B=AB", "--map-key", "A_B=AC"], "--map-key gives A_B two keys, AB and AC"),
+            (["--map-key", "A_B=AB", "--map-key", "A_C=AB"], "AB is given to more than one project"),
+            (["--map-key", "A_B=AB"], "dump.tar.xz holds no issues of A_B"),
+        ],
+    )
+    def test_wrong_keys_are_told(
+        self, lite_admin: Cli, tracker: Tracker, tmp_path: Path, words: list[str], reason: str
+    ) -> None:
+        tracker.issue(1)
+
+        assert reason in lite_admin("import", "jira", tracker.pack(tmp_path), "--no-progress", *words).refusal
 
     def test_projects_owner_and_source_can_be_chosen(self, lite_admin: Cli, tracker: Tracker, tmp_path: Path) -> None:
         lite_admin.ask(lambda database: add_account(database, "ada", is_admin=False))

@@ -12,7 +12,7 @@ from services.imports import archives
 from services.imports.archives import Archive, ArchiveError
 from services.imports.jira import JiraReader
 from services.imports.people import username
-from services.imports.records import Issue
+from services.imports.records import SHOWN, Issue
 from tests.jira_archives import CHANGED, Tracker, pack
 
 
@@ -158,11 +158,37 @@ class TestJiraReader:
         tracker.put(f"._{tracker.key}-1.json", b"\x00\x05\x16\x07")
         tracker.put(f"{tracker.key}-2.json", {"errorMessages": ["Issue does not exist"]})
         tracker.put(f"{tracker.key}-3.json", None)
+        tracker.put(f"{tracker.key}-4.json", {"key": f"{tracker.key}-4", "fields": "none"})
+        tracker.put("project.json", ["no project"])
 
         issues, reader = read(tracker.pack(tmp_path))
 
         assert [issue.number for issue in issues] == [1]
-        assert reader.notes.not_issues == 2
+        assert reader.notes.not_issues.names == [f"{tracker.key}-{number}.json" for number in (2, 3, 4)]
+        assert reader.notes.other_files.names == [
+            "icon.png",
+            "settings.json",
+            f"._{tracker.key}-1.json",
+            "project.json",
+        ]
+
+    @pytest.mark.parametrize("number", [2**31, 10**11, "9" * 5000])
+    def test_number_that_no_database_stores_is_named(self, tracker: Tracker, tmp_path: Path, number: int | str) -> None:
+        tracker.issue(2**31 - 1)
+        tracker.put(f"{tracker.key}-0.json", {"id": "9", "key": f"{tracker.key}-{number}", "fields": {}})
+
+        issues, reader = read(tracker.pack(tmp_path))
+
+        assert [issue.number for issue in issues] == [2**31 - 1]
+        assert (reader.notes.not_issues.count, reader.notes.not_issues.names) == (1, [f"{tracker.key}-0.json"])
+
+    def test_names_of_what_is_no_issue_are_not_kept_without_end(self, tracker: Tracker, tmp_path: Path) -> None:
+        for number in range(30):
+            tracker.put(f"{tracker.key}-{number}.json", [])
+
+        _, reader = read(tracker.pack(tmp_path))
+
+        assert (reader.notes.not_issues.count, len(reader.notes.not_issues.names)) == (30, SHOWN)
 
     def test_only_the_projects_asked_for_are_read(self, tracker: Tracker, tmp_path: Path) -> None:
         other = Tracker()
@@ -272,16 +298,94 @@ class TestJiraReader:
                 (updated, updated, "None"),
             )
         ]
-        assert reader.notes.bad_times == 1
+        assert reader.notes.bad_times.names == [f"{tracker.key}-4 created"]
+
+    @pytest.mark.parametrize(
+        ("duedate", "expected"),
+        [
+            ("2019-05-11", "2019-05-11 23:59:59+00:00"),
+            (" 2019-05-11 ", "2019-05-11 23:59:59+00:00"),
+            ("2019-05-11T00:00:00.000-0700", "2019-05-11 23:59:59+00:00"),
+            ("2019-05-11T17:30:00.000+0200", "2019-05-11 15:30:00+00:00"),
+            ("9999-12-31", "9999-12-31 23:59:59+00:00"),
+            (None, "None"),
+            ("", "None"),
+        ],
+    )
+    def test_due_date_is_the_end_of_the_day(
+        self, tracker: Tracker, tmp_path: Path, duedate: str | None, expected: str
+    ) -> None:
+        issue, reader = only(tracker, tmp_path, duedate=duedate)
+
+        assert str(issue.due_at) == expected
+        assert reader.notes.bad_times.count == 0
+
+    @pytest.mark.parametrize("duedate", ["11/May/19", "2019-02-30", "0000-00-00", ["2019-05-11"], {"day": 1}, "soon"])
+    def test_due_date_that_cannot_be_read_is_named(self, tracker: Tracker, tmp_path: Path, duedate: object) -> None:
+        issue, reader = only(tracker, tmp_path, duedate=duedate)
+
+        assert issue.due_at is None
+        assert reader.notes.bad_times.names == [f"{tracker.key}-1 duedate"]
+
+    def test_time_outside_the_calendar_is_one_that_cannot_be_read(self, tracker: Tracker, tmp_path: Path) -> None:
+        _, reader = only(tracker, tmp_path, created="0001-01-01T00:00:00.000+1400")
+
+        assert reader.notes.bad_times.names == [f"{tracker.key}-1 created"]
 
     @pytest.mark.parametrize(
         ("summary", "expected"),
-        [("  \t Blanks around ", "Blanks around"), ("two\nlines", "two\nlines"), (" ", None), ("", None), (None, None)],
+        [
+            ("  \t Blanks around ", "Blanks around"),
+            ("two  blanks", "two  blanks"),
+            (" ", None),
+            ("", None),
+            (None, None),
+        ],
     )
     def test_title(self, tracker: Tracker, tmp_path: Path, summary: str | None, expected: str | None) -> None:
-        issue, _ = only(tracker, tmp_path, summary=summary)
+        issue, reader = only(tracker, tmp_path, summary=summary)
 
         assert issue.title == (expected or f"{tracker.key}-1")
+        assert reader.notes.tidied == 0
+
+    @pytest.mark.parametrize(
+        ("summary", "expected"),
+        [
+            ("two\nlines", "two lines"),
+            ("two \r\n\t lines", "two lines"),
+            ("bell\x07 \x9b line\u2028separator\u2029", "bell line separator"),
+            ("Ame\u0301lie", "Amélie"),
+            ("in\u200bvisi\u00adble\ufeff", "invisible"),
+            ("turned \u202etxt\u202c", "turned txt"),
+            ("\u200b", None),
+            ("\u200d \ufe0f", None),
+            ("\u3164\u2800", None),
+            ("\x01\n", None),
+        ],
+    )
+    def test_title_is_a_line_that_shows(
+        self, tracker: Tracker, tmp_path: Path, summary: str, expected: str | None
+    ) -> None:
+        issue, reader = only(tracker, tmp_path, summary=summary)
+
+        assert issue.title == (expected or f"{tracker.key}-1")
+        assert reader.notes.tidied == 1
+
+    @pytest.mark.parametrize(
+        "summary",
+        [
+            "👩\u200d💻 pairs",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "❤\ufe0f",
+            "한국어",
+            "नमस्ते",
+            "\u05d0\u200f!",
+        ],
+    )
+    def test_joiners_and_marks_that_letters_need_stay(self, tracker: Tracker, tmp_path: Path, summary: str) -> None:
+        issue, reader = only(tracker, tmp_path, summary=summary)
+
+        assert (issue.title, reader.notes.tidied) == (summary, 0)
 
     def test_what_no_database_stores_is_taken_out_and_reported(self, tracker: Tracker, tmp_path: Path) -> None:
         remark = tracker.comment("bell\x00 and \ud800half")
@@ -321,10 +425,11 @@ class TestJiraReader:
         assert (notes.empty_comments, notes.comments_without_author, notes.comments_not_in_archive) == (1, 1, 5)
 
     def test_labels(self, tracker: Tracker, tmp_path: Path) -> None:
-        issue, reader = only(tracker, tmp_path, labels=["Red", " ", "x" * 51, 7, None])
+        issue, reader = only(tracker, tmp_path, labels=["Red", " ", "x" * 51, 7, None, {"name": "a"}, "bo\u0308se\n"])
 
-        assert issue.labels == ("Red", "x" * 49 + "…", "7")
-        assert reader.notes.shortened_labels == 1
+        assert issue.labels == ("Red", "x" * 49 + "…", "7", "böse")
+        assert dict(reader.notes.shortened) == {"labels": 1}
+        assert dict(reader.notes.unreadable) == {"labels": 3}
 
     def test_person_of_the_cloud_has_an_account_id(self, tracker: Tracker, tmp_path: Path) -> None:
         issue, _ = only(tracker, tmp_path, reporter={"accountId": "5b:10", "displayName": "Mia Maus"})

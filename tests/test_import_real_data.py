@@ -11,7 +11,7 @@ import sys
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from sqlalchemy import func, select
 from db.engine import Database
 from db.models import Comment, ExternalId, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services.imports.runs import ImportOptions, import_jira
+from services.imports.summary import Counts
 from tests.conftest import ROOT
 from tests.databases import empty_database
 from tests.importing import add_account
@@ -68,7 +69,8 @@ def count_archive(path: Path, *projects: str) -> Totals:
             totals.tasks[key, _status(fields)] += 1
             totals.priorities[key, PRIORITIES[(fields.get("priority") or {}).get("name")]] += 1
             totals.last[key] = max(totals.last[key], int(number))
-            title = fields["summary"].replace("\0", "").strip()
+            # a tab is a blank, with the blanks around it
+            title = re.sub(r" *\t[ \t]*", " ", fields["summary"].replace("\0", "")).strip()
             totals.text_characters[key] += len(title) + len((fields.get("description") or "").replace("\0", ""))
             for comment in fields["comment"]["comments"]:
                 totals.comments[key] += 1
@@ -85,6 +87,37 @@ def count_archive(path: Path, *projects: str) -> Totals:
     totals.tags = Counter(key for key, _ in tags)
     totals.subtasks = Counter(key for key, parent in parents if parent in ids)
     return totals
+
+
+def count_lists(path: Path, project: str) -> Counter[str]:
+    """How long the lists are that tasks have no place for."""
+    names = {
+        "attachment": "attachments",
+        "components": "components",
+        "versions": "affected versions",
+        "fixVersions": "fix versions",
+        "closedSprints": "sprints",
+    }
+    counted: Counter[str] = Counter()
+    with tarfile.open(path) as archive:
+        for entry in archive:
+            stream = archive.extractfile(entry) if re.search(rf"{project}-\d+\.json$", entry.name) else None
+            fields = json.loads(stream.read())["fields"] if stream else {}
+            for name, label in names.items():
+                counted[label] += len(fields.get(name) or [])
+            counted["sprints"] += bool(fields.get("sprint"))
+            counted["issue types"] += bool(fields.get("issuetype"))
+    return counted
+
+
+def known(counts: Counts) -> dict[str, int]:
+    """What there is of each thing, be it new or not. Of links, tasks know nothing before the last pass."""
+    numbers = asdict(counts)
+    return {
+        name: numbers[name] + numbers[f"{name}_known"]
+        for name in numbers
+        if f"{name}_known" in numbers and not name.startswith("restricted")
+    }
 
 
 def _status(fields: dict[str, Any]) -> str:
@@ -144,9 +177,14 @@ async def test_smallest_project_is_imported_as_it_is_counted(own_url: str, archi
     database = Database(own_url)
     try:
         await add_account(database, "boss", is_admin=True)
-        await import_jira(database, archive, ImportOptions(projects=frozenset({"DAEMON"})))
+        options = ImportOptions(projects=frozenset({"DAEMON"}))
+        first, second = await import_jira(database, archive, options), await import_jira(database, archive, options)
 
         assert await count_database(database) == count_archive(archive, "DAEMON")
+        for left_out in (first.notes.left_out, second.notes.left_out):
+            assert left_out.items() >= count_lists(archive, "DAEMON").items()
+        assert known(second.counts) == known(first.counts)
+        assert (second.links, second.links_known, second.links_missing) == (0, first.links, first.links_missing)
     finally:
         await database.dispose()
 

@@ -15,7 +15,7 @@ from sqlalchemy import delete, update
 from db.engine import Database
 from db.models import Task, User
 from services.actors import SERVER_KEY
-from services.errors import BadUserInput, Conflict
+from services.errors import BadUserInput
 from services.imports import writer
 from services.imports.archives import ArchiveError
 from services.imports.runs import ImportOptions, find_owner, import_jira
@@ -55,10 +55,35 @@ class TestRuns:
         assert await row_counts(database) == before
         done = first.counts
         assert (done.tasks, done.people, done.tags, done.comments) == (40, 7, 4, 60)
+        assert (first.descriptions, first.links, done.members, done.subtasks, done.due_dates) == (1, 20, 7, 8, 13)
         assert second.counts == Counts(
-            projects_known=1, people_known=7, tags_known=4, tasks_known=40, comments_known=60
+            projects_known=1,
+            people_known=7,
+            members_known=7,
+            tags_known=4,
+            tasks_known=40,
+            subtasks_known=8,
+            due_dates_known=13,
+            comments_known=60,
+            links_known=20,
         )
-        assert (second.descriptions, second.parents_linked) == (0, 0)
+        assert (second.descriptions, second.descriptions_known, second.parents_linked) == (0, 1, 0)
+        assert (second.links, second.links_known) == (0, 20)
+
+    async def test_issue_that_was_moved_in_the_source_gets_its_new_comments(
+        self, run: Importer, tracker: Tracker, ada: Person, tmp_path: Path
+    ) -> None:
+        issue = tracker.issue(1)
+        await run()
+        other = Tracker()
+        moved = other.issue(7, comments=[tracker.comment("moved", author=tracker.person("mia"))])
+        other.put(f"{other.key}-7.json", moved | {"id": issue["id"]})
+
+        first, second = await run(other.pack(tmp_path)), await run(other.pack(tmp_path))
+
+        assert [r["body"] for r in await comments(ada, tracker, 1)] == ["moved"]
+        assert (first.counts.tasks_known, first.counts.comments, first.counts.members) == (1, 1, 1)
+        assert (second.counts.comments_known, second.counts.members_known) == (1, 1)
 
     async def test_run_that_was_cut_off_goes_on(
         self, run: Importer, tracker: Tracker, database: Database, tmp_path: Path
@@ -306,37 +331,6 @@ class TestRefusals:
 
         assert summary.absent == ("AWAY",)
         assert summary.counts.tasks == 1
-
-    async def test_key_of_a_project_that_is_no_import(
-        self, run: Importer, tracker: Tracker, ada: Person, database: Database
-    ) -> None:
-        await ada.project(key=tracker.key)
-        tracker.issue(1)
-        before = await row_counts(database)
-
-        with pytest.raises(Conflict, match=f"{tracker.key} cannot be imported: a project with this key is there"):
-            await run()
-
-        assert await row_counts(database) == before
-
-    @pytest.mark.parametrize("key", ["TOO_CLEVER", "MUCHTOOLONGAKEY", "INBOX"])
-    async def test_key_that_cannot_be_one_here(self, run: Importer, tracker: Tracker, key: str) -> None:
-        tracker.key = key
-        tracker.issue(1)
-
-        with pytest.raises(Conflict, match=f"{key} cannot be imported"):
-            await run()
-
-    async def test_archived_project_is_read_only(self, run: Importer, tracker: Tracker, ada: Person) -> None:
-        tracker.issue(1)
-        await run()
-        project_id = (await task(ada, tracker, 1))["project_id"]
-        await ada.patch(f"/projects/{project_id}", {"archived": True})
-        assert (await run()).counts.tasks_known == 1
-
-        tracker.issue(2)
-        with pytest.raises(Conflict, match="archived"):
-            await run()
 
     async def test_owner_must_exist(self, run: Importer, tracker: Tracker) -> None:
         tracker.issue(1)

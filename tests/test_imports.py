@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import delete, select, text
 
 from db.engine import Database
-from db.models import Event, Membership, Project, Task, User
+from db.models import Event, ExternalId, Membership, Project, Relation, Task, User
 from tests.actors import Person
 from tests.importing import Importer, comments, relations, stored, task
 from tests.jira_archives import CHANGED, Tracker, pack
@@ -88,6 +88,48 @@ class TestService:
         made = await task(ada, tracker, 1)
         assert (made["title"], made["description"]) == (title, long)
         assert [r["body"] for r in await comments(ada, tracker, 1)] == [long]
+
+    async def test_due_date_is_kept_as_the_end_of_its_day(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database
+    ) -> None:
+        tracker.issue(1, duedate="2019-05-11")
+        tracker.issue(2, duedate="soon")
+
+        first, second = await run(), await run()
+
+        made = await task(ada, tracker, 1)
+        assert (made["due_at"], made["start_at"]) == ("2019-05-11T23:59:59Z", None)
+        answer = await ada.gql(
+            "query ($ref: String!) { taskByRef(ref: $ref) { dueAt startAt } }", {"ref": f"{tracker.key}-1"}
+        )
+        assert answer.data["taskByRef"] == {"dueAt": "2019-05-11T23:59:59Z", "startAt": None}
+        assert (await task(ada, tracker, 2))["due_at"] is None
+        assert (first.counts.due_dates, second.counts.due_dates, second.counts.due_dates_known) == (1, 0, 1)
+        assert first.notes.bad_times.names == [f"{tracker.key}-2 duedate"]
+
+    @pytest.mark.parametrize(
+        "summary", ["two\r\nlines", "zero\u200bwidth", "bell\x07", "\u200b", "Ame\u0301lie", "\u202etxt", "\u2028"]
+    )
+    async def test_title_is_one_that_the_api_takes(
+        self, run: Importer, tracker: Tracker, ada: Person, summary: str
+    ) -> None:
+        tracker.issue(1, summary=summary)
+
+        await run()
+
+        made = await task(ada, tracker, 1)
+        same = await ada.patch(f"/tasks/{made['id']}", {"title": made["title"]})
+        assert (same.status_code, same.json()["title"]) == (200, made["title"])
+
+    async def test_labels_that_differ_by_how_letters_are_composed_are_one_tag(
+        self, run: Importer, tracker: Tracker, ada: Person
+    ) -> None:
+        tracker.issue(1, labels=["b\u00f6se", "bo\u0308se", "bo\u0308\u200bse"])
+
+        summary = await run()
+
+        assert [tag["name"] for tag in (await task(ada, tracker, 1))["tags"]] == ["b\u00f6se"]
+        assert summary.counts.tags == 1
 
     async def test_empty_and_anonymous_comments_are_kept(self, run: Importer, tracker: Tracker, ada: Person) -> None:
         tracker.issue(1, comments=[tracker.comment(None), tracker.comment("", author=tracker.person("mia"))])
@@ -292,7 +334,7 @@ class TestLinks:
         ]
         # Depends says of 1 and 3 what Blocks says
         assert (summary.links, summary.links_known, summary.links_refused, summary.links_missing) == (5, 0, 0, 0)
-        assert (again.links, again.links_known) == (0, 0)
+        assert (again.links, again.links_known) == (0, 5)
 
     async def test_link_that_both_issues_name_is_one_relation_with_two_events(
         self, run: Importer, tracker: Tracker, database: Database
@@ -336,6 +378,8 @@ class TestLinks:
 
         assert len(await relations(database, tracker)) == 1
         assert (summary.links, summary.links_refused) == (1, 1)
+        again = await run()
+        assert (again.links, again.links_known, again.links_refused) == (0, 1, 1)
 
     async def test_link_to_a_task_that_was_deleted_here_is_forgotten(
         self, run: Importer, tracker: Tracker, database: Database
@@ -346,9 +390,74 @@ class TestLinks:
             await session.execute(delete(Task).where(Task.id == (await stored(database, tracker))[1].id))
         tracker.issue(2, issuelinks=[tracker.link(first, "Blocks")])
 
+        summary, again = await run(), await run()
+
+        assert (summary.links, summary.links_known, summary.links_missing) == (0, 1, 0)
+        assert (again.links, again.links_known, again.links_missing) == (0, 1, 0)
+
+    async def test_relation_that_was_ended_here_does_not_come_back(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database
+    ) -> None:
+        first = tracker.issue(1)
+        tracker.issue(2, issuelinks=[tracker.link(first, "Blocks")])
+        await run()
+        second_id = (await task(ada, tracker, 2))["id"]
+        [relation] = (await ada.get(f"/tasks/{second_id}/relations")).json()
+        assert (await ada.delete(f"/tasks/{second_id}/relations/{relation['id']}")).status_code == 204
+
         summary = await run()
 
-        assert (summary.links, summary.links_missing) == (0, 0)
+        assert await relations(database, tracker) == []
+        assert (summary.links, summary.links_known, summary.counts.links_unmade) == (0, 1, 0)
+
+    async def test_relations_of_a_database_without_notes_of_them_are_known(
+        self, run: Importer, tracker: Tracker, database: Database
+    ) -> None:
+        """So an earlier version left them."""
+        first = tracker.issue(1)
+        tracker.issue(2, issuelinks=[tracker.link(first, "Blocks"), tracker.link(first, inward=True)])
+        await run()
+        async with database.writing() as session:
+            await session.execute(
+                delete(ExternalId).where(ExternalId.system == tracker.source, ExternalId.kind == "link")
+            )
+            await session.execute(delete(Relation).where(Relation.kind == "blocks"))
+
+        summary = await run()
+
+        assert await relations(database, tracker) == [(1, "relates_to", 2)]
+        assert (summary.links, summary.links_known, summary.counts.links_unmade) == (0, 1, 1)
+
+    async def test_link_that_is_new_to_an_issue_that_is_there_waits_for_the_other(
+        self, run: Importer, tracker: Tracker, database: Database
+    ) -> None:
+        first = tracker.issue(1)
+        await run()
+        second = tracker.issue(2)
+        first["fields"]["issuelinks"] = [tracker.link(second, "Blocks"), tracker.link({"id": "never"})]
+        tracker.put(f"{tracker.key}-1.json", first)
+
+        summary = await run(batch_size=1)
+
+        assert await relations(database, tracker) == [(1, "blocks", 2)]
+        assert (summary.links, summary.links_known, summary.links_missing) == (1, 0, 1)
+
+    async def test_link_into_an_archived_project_waits(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database, tmp_path: Path
+    ) -> None:
+        other = Tracker()
+        tracker.issue(1, issuelinks=[tracker.link(other.issue(1), "Blocks")])
+        await run()
+        project_id = (await task(ada, tracker, 1))["project_id"]
+        await ada.patch(f"/projects/{project_id}", {"archived": True})
+        both = pack(tmp_path / "both.tar", {**tracker.files, **other.files})
+
+        waiting = await run(both)
+        await ada.patch(f"/projects/{project_id}", {"archived": False})
+        summary = await run(both)
+
+        assert (waiting.links, waiting.links_archived, waiting.links_missing) == (0, 1, 0)
+        assert (summary.links, summary.links_archived) == (1, 0)
 
     async def test_id_with_a_slash_is_an_id(self, run: Importer, tracker: Tracker, database: Database) -> None:
         first = tracker.issue(1)

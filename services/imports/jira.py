@@ -2,37 +2,41 @@
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 
-from core import time_zones
-from core.clock import now, to_utc
+from core.clock import now
+from services.imports import jira_fields
 from services.imports.archives import ArchivedFile, ArchiveError
-from services.imports.jira_terms import CATEGORIES, DONE, LINKS, NOT_DONE, PRIORITIES, STATUSES
+from services.imports.jira_fields import Json
+from services.imports.jira_terms import CATEGORIES, DONE, LINKS, NOT_DONE, PLAIN_LINKS, PRIORITIES, STATUSES
+from services.imports.jira_values import JiraValues, identity
 from services.imports.records import Issue, Link, Notes, Person, Place, Remark
-from services.imports.sources import shorten
 from services.node_ids import MAX_DATABASE_ID
 from services.relations import RelationKind
 from services.tasks.models import TaskStatus
-from services.text import as_line
-
-Json = dict[str, Any]
+from services.text import shows
+from services.users.models import Timezone
 
 _ISSUE_FILE = re.compile(r"([A-Za-z][A-Za-z0-9_]*)-[0-9]+\.json", re.ASCII)
-_KEY = re.compile(r"([A-Z][A-Z0-9_]*)-([1-9][0-9]{0,9})", re.ASCII)
+_KEY = re.compile(r"([A-Z][A-Z0-9_]*)-([1-9][0-9]*)", re.ASCII)
+_TIMEZONE: TypeAdapter[str] = TypeAdapter(Timezone)
 MAX_LABEL = 50
+MAX_PROJECT_NAME = 100
+MAX_TITLE, MAX_TEXT, MAX_LABELS, MAX_NAME = 200, 65_536, 50, 200
+"""What the API takes. What is longer in the source is kept whole, and counted."""
 
 
-class JiraReader:
+class JiraReader(JiraValues):
     """Makes records of files. ``projects`` (keys) are read, or all when there are none; ``notes`` says what was odd."""
 
     def __init__(self, projects: frozenset[str] = frozenset()) -> None:
-        self.notes = Notes()
+        super().__init__(Notes())
         self._projects = projects
         self._people: dict[str, Person] = {}
-        self._timezones = time_zones.known()
+        self._places: dict[tuple[str, str], Place] = {}
 
     def read(self, file: ArchivedFile) -> Issue | Place | None:
         """The record in a file; None for a file that is none of Jira's or not wanted.
@@ -41,186 +45,236 @@ class JiraReader:
         """
         match = _ISSUE_FILE.fullmatch(file.name)
         if match is None and file.name != "project.json":
+            self.notes.other_files.add(file.name)
             return None
         if match is not None and not self._wanted(match[1].upper()):
             return None
         document = _parse(file)
         if match is None:
-            return self._place(document) if isinstance(document, dict) else None
-        issue = self._issue(document) if isinstance(document, dict) else None
-        if issue is None:
-            self.notes.not_issues += 1
-        elif not self._wanted(issue.place.key):
+            return self._place(document, file)
+        fields = document.get("fields") if isinstance(document, dict) else None
+        if not isinstance(fields, dict) or (place := self._numbered(document)) is None:
+            self.notes.not_issues.add(file.name)
             return None
-        return issue
+        key, number = place
+        return self._issue(document, fields, key, number) if self._wanted(key) else None
 
     def _wanted(self, key: str) -> bool:
         return not self._projects or key in self._projects
 
-    def _place(self, document: Json) -> Place | None:
-        key = document.get("key")
-        if not isinstance(key, str) or not self._wanted(key):
-            return None
-        return Place(
-            key=key,
-            name=as_line(self._text(document.get("name"), key)) or key,
-            description=self._text(document.get("description"), key) or None,
-        )
-
-    def _issue(self, document: Json) -> Issue | None:
-        ref, fields = document.get("key"), document.get("fields")
+    def _numbered(self, document: Json) -> tuple[str, int] | None:
+        """The key and number in an issue's own key; None where there is none, or a number that no database stores."""
+        ref = document.get("key")
         match = _KEY.fullmatch(ref) if isinstance(ref, str) else None
-        if match is None or not isinstance(fields, dict) or int(match[2]) > MAX_DATABASE_ID:
+        # not by int(): Python refuses to read thousands of digits
+        if match is None or len(match[2]) > len(str(MAX_DATABASE_ID)) or int(match[2]) > MAX_DATABASE_ID:
             return None
-        ref = match[0]
+        return match[1], int(match[2])
+
+    def _place(self, document: object, file: ArchivedFile) -> Place | None:
+        key = document.get("key") if isinstance(document, dict) else None
+        if not isinstance(document, dict) or not isinstance(key, str):
+            self.notes.other_files.add(file.name)
+            return None
+        if not self._wanted(key):
+            return None
+        for label, number in jira_fields.of_project(document):
+            self.notes.left_out[label] += number
+        description = self.text(document.get("description"), key)
+        if description and len(description) > MAX_TEXT:
+            self.notes.too_long["descriptions"] += 1
+        return Place(key, self._project_name(document.get("name"), key), description or None)
+
+    def _issue(self, document: Json, fields: Json, key: str, number: int) -> Issue:
+        ref = f"{key}-{number}"
+        notes = self.notes
         status = self._status(fields)
-        created = self._moment(fields.get("created"))
-        updated = self._moment(fields.get("updated"))
-        resolved = self._moment(fields.get("resolutiondate"))
+        created = self.moment(fields.get("created"), f"{ref} created")
+        updated = self.moment(fields.get("updated"), f"{ref} updated")
+        resolved = self.moment(fields.get("resolutiondate"), f"{ref} resolutiondate")
         created_at = created or updated or resolved or now()
         updated_at = updated or created_at
-        self.notes.attachments += len(_list(fields, "attachment"))
-        parent = _object(fields, "parent")
-        external_id = self._id(document.get("id"), ref)
+        description = self.text(fields.get("description"), ref)
+        if description and len(description) > MAX_TEXT:
+            notes.too_long["descriptions"] += 1
+        for label, count in jira_fields.of_issue(document, fields):
+            notes.left_out[label] += count
+        if resolved and status is not TaskStatus.COMPLETED:
+            notes.left_out["resolution dates of what was not completed"] += 1
+        reporter, creator = identity(fields.get("reporter")), identity(fields.get("creator"))
+        if reporter and creator and reporter != creator:
+            notes.left_out["creators who were not the reporter"] += 1
+        parent = self.nested(fields, "parent")
+        external_id = self.external_id(document.get("id"), ref)
         return Issue(
             external_id=external_id,
-            place=self._place_of(fields, match[1]),
+            place=self._place_of(fields, key),
             ref=ref,
-            number=int(match[2]),
-            title=as_line(self._text(fields.get("summary"), ref)) or ref,
-            description=self._text(fields.get("description"), ref) or None,
+            number=number,
+            title=self._title(fields, ref),
+            description=description or None,
             status=status.value,
             priority=self._priority(fields),
             created_at=created_at,
             updated_at=updated_at,
+            due_at=self.due(fields.get("duedate"), ref),
             # an issue may be closed without a date of its own: its last change is the nearest to it
             completed_at=(resolved or updated_at) if status is TaskStatus.COMPLETED else None,
             reporter=self._person(fields.get("reporter"), ref) or self._person(fields.get("creator"), ref),
             assignee=self._person(fields.get("assignee"), ref),
             labels=self._labels(fields, ref),
-            parent_external_id=self._id(parent.get("id") or parent.get("key"), "") or None,
+            parent_external_id=self.external_id(parent.get("id") or parent.get("key"), "") or None,
             remarks=self._remarks(fields, ref),
             links=self._links(fields, external_id),
+            restricted=jira_fields.is_restricted_issue(fields),
         )
 
+    def _title(self, fields: Json, ref: str) -> str:
+        title = self.line(fields.get("summary"), ref) or ref
+        if len(title) > MAX_TITLE:
+            self.notes.too_long["titles"] += 1
+        return title
+
     def _place_of(self, fields: Json, key: str) -> Place:
-        project = _object(fields, "project")
-        if project.get("key") != key:
-            project = {}  # an issue belongs where its key says
-        name = as_line(self._text(project.get("name"), key)) or key
-        return Place(key, name)
+        project = self.nested(fields, "project")
+        # an issue belongs where its key says
+        name = project.get("name") if project.get("key") == key else None
+        if not isinstance(name, str):
+            name = ""
+        if (key, name) not in self._places:
+            self._places[key, name] = Place(key, self._project_name(name, key))
+        return self._places[key, name]
+
+    def _project_name(self, value: object, key: str) -> str | None:
+        name = self.line(value, key)
+        if name and len(name) > MAX_PROJECT_NAME:
+            self.notes.shortened["names of projects"] += 1
+            name = name[: MAX_PROJECT_NAME - 1].rstrip() + "…"
+        return name or None
 
     def _status(self, fields: Json) -> TaskStatus:
-        state = _object(fields, "status")
+        state = self.nested(fields, "status")
         word = str(state.get("name") or "")
         status = STATUSES.get(word.strip().casefold())
         if status is None:
-            status = CATEGORIES.get(str(_object(state, "statusCategory").get("key")))
+            status = CATEGORIES.get(str(self.nested(state, "statusCategory").get("key")))
         if status is None:
-            self.notes.unknown["status", self._text(word, "status") or "(none)"] += 1
+            self.notes.unknown["status", self.text(word, "status") or "(none)"] += 1
             return TaskStatus.PENDING
         if status is TaskStatus.COMPLETED and not self._was_done(fields):
             return TaskStatus.CANCELLED
         return status
 
     def _was_done(self, fields: Json) -> bool:
-        word = str(_object(fields, "resolution").get("name") or "")
+        word = str(self.nested(fields, "resolution").get("name") or "")
         folded = word.strip().casefold().replace("’", "'")
         if folded and folded not in DONE and folded not in NOT_DONE:
-            self.notes.unknown["resolution", self._text(word, "resolution") or ""] += 1
+            self.notes.unknown["resolution", self.text(word, "resolution") or ""] += 1
         return folded not in NOT_DONE
 
     def _priority(self, fields: Json) -> int:
-        word = str(_object(fields, "priority").get("name") or "None")
+        word = str(self.nested(fields, "priority").get("name") or "None")
         priority = PRIORITIES.get(word.strip().casefold())
         if priority is None:
-            self.notes.unknown["priority", self._text(word, "priority") or ""] += 1
+            self.notes.unknown["priority", self.text(word, "priority") or ""] += 1
         return priority or 1
 
     def _labels(self, fields: Json, ref: str) -> tuple[str, ...]:
         labels = []
-        for value in _list(fields, "labels"):
-            label = as_line(self._text(value, ref))
+        for value in self.entries(fields, "labels"):
+            is_word = isinstance(value, str | int | float) and not isinstance(value, bool)
+            label = self.line(value, ref) if is_word else None
+            if not label:
+                self.notes.unreadable["labels"] += 1
+                continue
             if len(label) > MAX_LABEL:
-                self.notes.shortened_labels += 1
+                self.notes.shortened["labels"] += 1
                 label = label[: MAX_LABEL - 1].rstrip() + "…"
-            if label:
-                labels.append(label)
+            labels.append(label)
+        if len(labels) > MAX_LABELS:
+            self.notes.too_long["lists of tags"] += 1
         return tuple(labels)
 
     def _remarks(self, fields: Json, ref: str) -> tuple[Remark, ...]:
-        comment = _object(fields, "comment")
-        entries = [entry for entry in _list(comment, "comments") if isinstance(entry, dict)]
+        comment = self.nested(fields, "comment")
+        entries = self.entries(comment, "comments")
         total = comment.get("total")
         if isinstance(total, int):
             self.notes.comments_not_in_archive += max(0, total - len(entries))
-        return tuple(self._remark(entry, ref, index) for index, entry in enumerate(entries))
+        remarks = [self._remark(entry, ref, index) for index, entry in enumerate(entries) if isinstance(entry, dict)]
+        if len(remarks) < len(entries):
+            self.notes.unreadable["comments"] += len(entries) - len(remarks)
+        return tuple(remarks)
 
     def _remark(self, entry: Json, ref: str, index: int) -> Remark:
-        external_id = self._id(entry.get("id"), f"{ref}#{index}")
-        body = self._text(entry.get("body"), f"{ref} comment {external_id}") or ""
+        notes = self.notes
+        external_id = self.external_id(entry.get("id"), f"{ref}#{index}")
+        where = f"{ref} comment {external_id}"
+        body = self.text(entry.get("body"), where) or ""
         author = self._person(entry.get("author"), ref)
-        created = self._moment(entry.get("created"))
-        updated = self._moment(entry.get("updated"))
-        self.notes.empty_comments += not body
-        self.notes.comments_without_author += author is None
+        created = self.moment(entry.get("created"), where)
+        updated = self.moment(entry.get("updated"), where)
+        notes.empty_comments += not shows(body)
+        notes.comments_without_author += author is None
+        if len(body) > MAX_TEXT:
+            notes.too_long["comments"] += 1
+        editor = entry.get("updateAuthor")
+        if editor != entry.get("author") and identity(editor) not in (None, identity(entry.get("author"))):
+            notes.left_out["editors of comments who were not the author"] += 1
         created_at = created or updated or now()
-        return Remark(external_id, author, body, created_at, updated if updated and updated != created_at else None)
+        edited_at = updated if updated and updated != created_at else None
+        restricted = jira_fields.is_restricted_comment(entry)
+        return Remark(external_id, author, body, created_at, edited_at, restricted)
 
     def _links(self, fields: Json, external_id: str) -> tuple[Link, ...]:
         links = []
-        for entry in _list(fields, "issuelinks"):
-            if not isinstance(entry, dict):
-                continue
-            outward, inward = _object(entry, "outwardIssue"), _object(entry, "inwardIssue")
+        for entry in self.entries(fields, "issuelinks"):
+            entry = entry if isinstance(entry, dict) else {}
+            outward, inward = self.nested(entry, "outwardIssue"), self.nested(entry, "inwardIssue")
             far = outward or inward
-            other = self._id(far.get("id") or far.get("key"), "")
+            other = self.external_id(far.get("id") or far.get("key"), "")
             if not other or other == external_id:
+                self.notes.unreadable["links"] += 1
                 continue
-            word = str(_object(entry, "type").get("name")).strip().casefold()
+            word = str(self.nested(entry, "type").get("name")).strip().casefold()
             kind, outward_first = LINKS.get(word, (RelationKind.RELATES_TO, False))
+            if kind is RelationKind.RELATES_TO and outward and word not in PLAIN_LINKS:
+                self.notes.left_out["kinds of links that say more than “relates”"] += 1
             ends = (external_id, other) if bool(outward) != outward_first else (other, external_id)
             links.append(Link(kind.value, *ends))
         return tuple(links)
 
     def _person(self, value: object, where: str) -> Person | None:
-        """Server and Data Center know people by ``key``, Cloud by ``accountId``."""
-        if not isinstance(value, dict):
+        if value is None:
             return None
-        identity = next((value[name] for name in ("key", "accountId", "name") if value.get(name)), None)
-        if identity is None:
+        known_by = identity(value)
+        if known_by is None or not isinstance(value, dict):
+            self.notes.unreadable["people"] += 1
             return None
-        external_id = self._id(identity, "")
+        external_id = self.external_id(known_by, "")
         if external_id not in self._people:
-            full_name = as_line(self._text(value.get("displayName"), where)) or None
-            name = self._text(value.get("name") or value.get("key"), where) or full_name or external_id
-            zone = str(value.get("timeZone"))
-            self._people[external_id] = Person(external_id, name, full_name, zone if zone in self._timezones else "UTC")
+            self._people[external_id] = self._new_person(value, external_id, where)
         return self._people[external_id]
 
-    def _moment(self, value: object) -> datetime | None:
-        """Jira writes 2011-04-15T02:41:12.000+0000; a time without an offset is taken as UTC."""
+    def _new_person(self, value: Json, external_id: str, where: str) -> Person:
+        notes = self.notes
+        full_name = self.line(value.get("displayName"), where) or None
+        if full_name and len(full_name) > MAX_NAME:
+            notes.too_long["names of people"] += 1
+        name = self.text(value.get("name") or value.get("key"), where) or full_name or external_id
+        notes.inactive_people += value.get("active") is False
+        if value.get("emailAddress"):
+            notes.left_out["e-mail addresses"] += 1
+        return Person(external_id, name, full_name, self._timezone(value.get("timeZone")))
+
+    def _timezone(self, value: object) -> str:
         if value is None:
-            return None
+            return "UTC"
         try:
-            moment = datetime.fromisoformat(str(value))
-            return to_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-        except ValueError:
-            self.notes.bad_times += 1
-            return None
-
-    def _id(self, value: object, default: str) -> str:
-        return shorten(self._text(value, default) or default)
-
-    def _text(self, value: object, where: str) -> str | None:
-        """The text, whole, less what no database stores: U+0000 and lone surrogates."""
-        if value is None:
-            return None
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        cleaned = text.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
-        if cleaned != text:
-            self.notes.cleaned[where] += len(text) - len(cleaned)
-        return cleaned
+            return _TIMEZONE.validate_python(value)
+        except ValidationError:
+            self.notes.unknown["time zone", self.text(value, "time zone") or "(none)"] += 1
+            return "UTC"
 
 
 def _parse(file: ArchivedFile) -> Any:
@@ -234,13 +288,3 @@ def _parse(file: ArchivedFile) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise ArchiveError(f"{file.path} holds no valid JSON: {reason}") from None
-
-
-def _object(fields: Json, name: str) -> Json:
-    value = fields.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _list(fields: Json, name: str) -> list[Any]:
-    value = fields.get(name)
-    return value if isinstance(value, list) else []

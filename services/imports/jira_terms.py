@@ -67,3 +67,5 @@ LINKS = {
     "duplicate": (RelationKind.DUPLICATES, False),
 }
 """Kinds of links by name, and whether the outward issue is the source; one of another name just relates its issues."""
+PLAIN_LINKS = frozenset({"relates", "relate", "related"})
+"""Kinds of links that say no more than that."""

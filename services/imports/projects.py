@@ -10,13 +10,13 @@ from core.clock import now
 from db.models import Comment, Membership, Project, Tag, Task
 from db.sessions import Session
 from services import events
-from services.errors import Conflict
 from services.imports import sources
 from services.imports.records import Issue, Place
 from services.projects.models import ProjectKey, Role
 from services.users.commands import INBOX_KEY
 
 MAX_NAME = 100
+KEY_RULE = "a key has 2 to 10 capital letters and digits, a letter first, and INBOX is everybody's own"
 _KEY: TypeAdapter[str] = TypeAdapter(ProjectKey)
 
 
@@ -27,12 +27,15 @@ class KnownProject(NamedTuple):
 
 
 async def find(session: Session, source: str, keys: Iterable[str]) -> dict[str, KnownProject]:
-    """Those that were brought in before, by key."""
+    """Those that were brought in before, by their keys in the source; locked until the transaction ends."""
     found = await sources.find(session, source, "project", keys)
     if not found:
         return {}
     rows = await session.all(
-        select(Project.id, Project.key, Project.archived_at.is_not(None)).where(Project.id.in_(found.values()))
+        select(Project.id, Project.key, Project.archived_at.is_not(None))
+        .where(Project.id.in_(found.values()))
+        .order_by(Project.id)
+        .with_for_update(key_share=True)
     )
     alive = {row[0]: KnownProject._make(row) for row in rows}
     gone = [key for key, project_id in found.items() if project_id not in alive]
@@ -41,29 +44,57 @@ async def find(session: Session, source: str, keys: Iterable[str]) -> dict[str, 
     return {key: alive[project_id] for key, project_id in found.items() if project_id in alive}
 
 
+async def archived(session: Session, project_ids: Collection[int]) -> set[int]:
+    """Those that are archived; all of them are locked until the transaction ends."""
+    rows = await session.all(
+        select(Project.id, Project.archived_at)
+        .where(Project.id.in_(project_ids))
+        .order_by(Project.id)
+        .with_for_update(key_share=True)
+    )
+    return {row[0] for row in rows if row[1] is not None}
+
+
 async def _forget_contents(session: Session, source: str, keys: Collection[str]) -> None:
     """A project that was deleted as a whole comes back as a whole."""
     await sources.forget(session, source, "project", keys)
+    await sources.forget(session, source, "described", keys)
     await sources.forget_missing(session, source, "task", Task)
     await sources.forget_missing(session, source, "comment", Comment)
 
 
-async def create(session: Session, source: str, owner_id: int, place: Place) -> tuple[KnownProject, events.NewEvent]:
-    """A project under the key it has in the source. Raises ``Conflict`` where that cannot be."""
+async def keys_here(session: Session, source: str, keys: Iterable[str]) -> dict[str, str]:
+    """Under which keys projects are here, by their keys in the source."""
+    found = await sources.find(session, source, "project", keys)
+    rows = await session.all(select(Project.id, Project.key).where(Project.id.in_(found.values()))) if found else []
+    here = {row[0]: row[1] for row in rows}
+    return {key: here[project_id] for key, project_id in found.items() if project_id in here}
+
+
+def is_key(key: str) -> bool:
+    """Whether an imported project can have this key, as far as ``KEY_RULE`` goes."""
     try:
-        key = _KEY.validate_python(place.key)
+        return _KEY.validate_python(key) != INBOX_KEY
     except ValidationError:
-        raise Conflict(
-            f"The project {place.key} cannot be imported: a key has 2 to 10 capital letters and digits"
-        ) from None
+        return False
+
+
+async def obstacle(session: Session, source: str, key: str) -> str | None:
+    """Why a new project cannot have this key; None where it can."""
+    if not is_key(key):
+        return f"{KEY_RULE}; --map-key gives it another"
     taken = await session.scalar(select(Project.id).where(Project.key == key, Project.inbox_of_id.is_(None)))
-    if taken is not None or key == INBOX_KEY:
-        raise Conflict(
-            f"The project {key} cannot be imported: a project with this key is there already, "
-            f"and it was not imported from {source}"
-        )
+    if taken is not None:
+        return f"a project with the key {key} is here already, and not from {source}; --map-key gives it another"
+    return None
+
+
+async def create(
+    session: Session, source: str, owner_id: int, place: Place, key: str
+) -> tuple[KnownProject, events.NewEvent]:
+    """A project under a key that was looked at by ``obstacle``."""
     moment = now()
-    values = {"key": key, "name": place.name[:MAX_NAME], "description": place.description}
+    values = {"key": key, "name": place.name or place.key[:MAX_NAME], "description": place.description}
     project_id = int(
         await session.scalar(
             insert(Project).values(**values, created_at=moment, updated_at=moment).returning(Project.id)
@@ -73,27 +104,35 @@ async def create(session: Session, source: str, owner_id: int, place: Place) -> 
         insert(Membership).values(project_id=project_id, user_id=owner_id, role=Role.OWNER.value, created_at=moment)
     )
     await sources.remember(session, source, "project", {place.key: project_id})
-    event = sources.imported(source, "project", project_id, key, version=1, project_id=project_id)
+    event = sources.imported(source, "project", project_id, place.key, version=1, project_id=project_id)
     return KnownProject(project_id, key, archived=False), event
 
 
-async def describe(session: Session, source: str, place: Place) -> bool:
-    """Give an imported project the description that the source tells of later, unless somebody changed the project."""
+async def describe(session: Session, source: str, place: Place) -> bool | None:
+    """Give an imported project the name and description that the source tells later than its issues.
+
+    Once: what the source says of it afterwards, or what somebody changed here, stays. Returns whether that was now,
+    or None where the project is not here (any more).
+    """
     project = (await find(session, source, [place.key])).get(place.key)
-    if project is None or place.description is None:
+    if project is None:
+        return None
+    if project.archived or await sources.find(session, source, "described", [place.key]):
         return False
-    changed = await session.execute(
-        update(Project)
-        .where(Project.id == project.id, Project.version == 1, Project.description.is_(None))
-        .values(description=place.description, version=2, updated_at=now())
+    await sources.remember(session, source, "described", {place.key: project.id})
+    there = await session.one(
+        select(Project.name, Project.description, Project.version).where(Project.id == project.id)
     )
-    if changed:
-        change = {"description": (None, place.description)}
-        event = events.NewEvent(
-            "project.updated", "project", project.id, change, version=2, project_id=project.id, notify=False
-        )
-        await events.record(session, sources.IMPORTER, event)
-    return bool(changed)
+    told = {"name": place.name or there.name, "description": there.description or place.description}
+    change = {name: (getattr(there, name), value) for name, value in told.items() if value != getattr(there, name)}
+    if not change or there.version != 1:
+        return False
+    await session.execute(update(Project).where(Project.id == project.id).values(**told, version=2, updated_at=now()))
+    event = events.NewEvent(
+        "project.updated", "project", project.id, change, version=2, project_id=project.id, notify=False
+    )
+    await events.record(session, sources.IMPORTER, event)
+    return True
 
 
 async def raise_last_number(session: Session, project_id: int, number: int) -> None:
@@ -123,13 +162,18 @@ async def next_numbers(session: Session, project_id: int, count: int) -> range:
     return range(last - count + 1, last + 1)
 
 
-async def add_members(session: Session, project_id: int, user_ids: Collection[int]) -> list[events.NewEvent]:
-    """Make people members who have no role in the project yet. Returns the events, one for each."""
-    there = set(
+async def find_members(session: Session, project_id: int, user_ids: Collection[int]) -> set[int]:
+    """Those of the people who have a role in the project."""
+    return set(
         await session.scalars(
             select(Membership.user_id).where(Membership.project_id == project_id, Membership.user_id.in_(user_ids))
         )
     )
+
+
+async def add_members(session: Session, project_id: int, user_ids: Collection[int]) -> list[events.NewEvent]:
+    """Make people members who have no role in the project yet. Returns the events, one for each."""
+    there = await find_members(session, project_id, user_ids)
     moment, role = now(), Role.MEMBER.value
     joining = sorted(set(user_ids) - there)
     if joining:

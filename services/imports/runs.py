@@ -1,8 +1,9 @@
 """A whole import, from the file to the summary."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
@@ -12,10 +13,11 @@ from db.models import User
 from services.errors import BadUserInput
 from services.imports import links, projects, subtasks
 from services.imports.archives import Archive, ArchiveError
+from services.imports.batches import WriterOptions
 from services.imports.jira import JiraReader
 from services.imports.records import Issue, Place
-from services.imports.summary import Progress, Summary
-from services.imports.writer import Writer
+from services.imports.summary import Progress, Refusal, Summary
+from services.imports.writer import Writer, Written
 from services.text import fold_username
 
 BATCH_CHARACTERS = 8_000_000
@@ -24,12 +26,18 @@ BATCH_CHARACTERS = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What to import, and as what. ``source`` tells several Jira installations apart."""
+    """What to import, and as what. ``source`` tells several Jira installations apart.
+
+    ``keys`` are those that projects get here instead of their own; ``include_restricted`` brings in issues and comments
+    that are not for every member of their project, so that they are.
+    """
 
     source: str = "jira"
     projects: frozenset[str] = frozenset()
     owner: str | None = None
     batch_size: int = 500
+    keys: Mapping[str, str] = field(default_factory=dict)
+    include_restricted: bool = False
 
 
 async def import_jira(
@@ -41,29 +49,33 @@ async def import_jira(
 ) -> Summary:
     """Bring in the issues of a Jira archive. What an earlier run wrote stays as it is.
 
-    Commits batch by batch: after a failure, what was committed stays, and another run continues. Raises
-    ``ArchiveError`` for an archive that cannot be read (to its end) or holds nothing that was asked for,
-    ``BadUserInput`` where there is nobody to own the projects, ``Conflict`` for a project that cannot be imported.
+    Commits batch by batch: after a failure, what was committed stays, and another run continues. Projects
+    that cannot be imported are told by the summary, and the others go on. Raises ``ArchiveError`` for an archive that
+    cannot be read (to its end) or holds nothing that was asked for, ``BadUserInput`` where there is nobody to own the
+    projects, and for keys that projects cannot have.
     """
     started = time.monotonic()
+    check_keys(options.keys)
     owner_id = await find_owner(database, options.owner)
     summary = Summary()
     reader = JiraReader(options.projects)
     summary.notes = reader.notes
-    run = _Run(database, options, Writer(database, source=options.source, owner_id=owner_id), summary)
+    how = WriterOptions(options.source, owner_id, options.keys, options.include_restricted)
+    run = _Run(database, options, Writer(database, how), summary)
     with Archive(path) as archive:
         for file in archive.files():
             record = reader.read(file)
             if isinstance(record, Issue):
                 await run.add(record)
             elif isinstance(record, Place):
-                run.places.append(record)
+                run.describe(record)
             on_progress(Progress(archive.position, archive.size, run.issues, run.comments))
     await run.finish()
     on_progress(Progress(archive.size, archive.size, run.issues, run.comments))
     if not run.found and not options.projects:
         raise ArchiveError(f"{path.name} holds no Jira issues (files such as KEY-1.json)")
     summary.absent = tuple(sorted(options.projects - run.found))
+    summary.unmapped = tuple(sorted(options.keys.keys() - run.found))
     summary.seconds = time.monotonic() - started
     return summary
 
@@ -72,7 +84,6 @@ class _Run:
     def __init__(self, database: Database, options: ImportOptions, writer: Writer, summary: Summary) -> None:
         self.issues = self.comments = 0
         self.found: set[str] = set()
-        self.places: list[Place] = []
         self._database = database
         self._options = options
         self._writer = writer
@@ -90,29 +101,63 @@ class _Run:
         if len(self._batch) >= self._options.batch_size or self._characters >= BATCH_CHARACTERS:
             await self._flush()
 
+    def describe(self, place: Place) -> None:
+        """A project's own record, which may come before its issues or after."""
+        self._writer.places[place.key] = place
+
     async def finish(self) -> None:
         await self._flush()
         # only now is it known which numbers the archive itself needs
         for start in range(0, len(self._left_over), self._options.batch_size):
             some = self._left_over[start : start + self._options.batch_size]
-            counts, _ = await self._writer.write(some, renumber=True)
-            self._summary.counts.add(counts)
-        for place in self.places:
-            async with self._database.writing() as session:
-                self._summary.descriptions += await projects.describe(session, self._options.source, place)
-        self._summary.parents_linked = await subtasks.link(self._database, self._options.source)
-        await links.link(self._database, self._options.source, self._summary)
+            self._take(await self._writer.write(some, renumber=True))
+        await self._describe_projects()
+        summary, source = self._summary, self._options.source
+        summary.parents_linked = await subtasks.link(self._database, source)
+        await links.link(self._database, source, summary)
+        summary.links_known += summary.counts.links_known
+        summary.links_refused += summary.counts.links_refused
         async with self._database.reading() as session:
-            self._summary.parents_missing = await subtasks.missing(session, self._options.source)
-        if self._summary.counts.tasks:
+            summary.parents_missing = await subtasks.missing(session, source)
+            here = await projects.keys_here(session, source, self._options.keys)
+        summary.kept_keys = {
+            key: here[key] for key, wanted in self._options.keys.items() if here.get(key, wanted) != wanted
+        }
+        if summary.counts.tasks:
             await self._database.analyze()
+
+    async def _describe_projects(self) -> None:
+        described = self._writer.described
+        self._summary.descriptions = len(described)
+        for key, place in self._writer.places.items():
+            if key not in described:
+                async with self._database.writing() as session:
+                    now_told = await projects.describe(session, self._options.source, place)
+                self._summary.descriptions += now_told is True
+                self._summary.descriptions_known += now_told is False
 
     async def _flush(self) -> None:
         batch, self._batch, self._characters = self._batch, [], 0
         if batch:
-            counts, left_over = await self._writer.write(batch)
-            self._summary.counts.add(counts)
-            self._left_over += left_over
+            self._take(await self._writer.write(batch))
+
+    def _take(self, written: Written) -> None:
+        self._summary.counts.add(written.counts)
+        self._left_over += written.left_over
+        for key, refusal in written.refused.items():
+            known = self._summary.refused.setdefault(key, Refusal(refusal.reason))
+            known.issues += refusal.issues
+            known.comments += refusal.comments
+
+
+def check_keys(keys: Mapping[str, str]) -> None:
+    """Raises ``BadUserInput`` for keys that no project can have, or two projects at once."""
+    for key in keys.values():
+        if not projects.is_key(key):
+            raise BadUserInput(f"{key} cannot be the key of a project: {projects.KEY_RULE}")
+    doubled = [key for key, count in Counter(keys.values()).items() if count > 1]
+    if doubled:
+        raise BadUserInput(f"{doubled[0]} is given to more than one project")
 
 
 async def find_owner(database: Database, username: str | None) -> int:

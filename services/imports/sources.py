@@ -11,12 +11,15 @@ from typing import Any, Literal, TypeVar
 from sqlalchemy import ColumnElement, cast, column, delete, func, insert, select, table, true
 from sqlalchemy.dialects.postgresql import ARRAY, REGCLASS
 
+from db.engine import insert_or_ignore
 from db.models import Comment, ExternalId, Tag, Task, User
 from db.sessions import AnyRow, AnySelect, Session
 from services import events
 from services.actors import Actor
 
-Kind = Literal["project", "user", "task", "comment", "awaited_parent", "awaited_link"]
+Kind = Literal[
+    "project", "user", "task", "comment", "described", "awaited_parent", "awaited_link", "link", "refused_link"
+]
 
 IMPORTER = Actor("system")
 _MAX_ID = 120
@@ -87,6 +90,18 @@ async def remember(session: Session, source: str, kind: Kind, ids: Mapping[str, 
     if ids:
         await session.execute(
             insert(ExternalId),
+            [
+                {"system": source, "kind": kind, "external_id": external_id, "entity_id": entity_id}
+                for external_id, entity_id in ids.items()
+            ],
+        )
+
+
+async def note(session: Session, source: str, kind: Kind, ids: Mapping[str, int]) -> None:
+    """As ``remember``, where it is no matter whether somebody else did so at the same time."""
+    if ids:
+        await session.execute(
+            insert_or_ignore(session, ExternalId),
             [
                 {"system": source, "kind": kind, "external_id": external_id, "entity_id": entity_id}
                 for external_id, entity_id in ids.items()

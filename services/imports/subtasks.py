@@ -10,7 +10,7 @@ from db.engine import Database
 from db.models import ExternalId, Task
 from db.sessions import Session
 from services import events
-from services.imports import sources, tasks
+from services.imports import projects, sources, tasks
 
 PAGE = 500
 
@@ -57,12 +57,14 @@ async def _link_page(session: Session, source: str, awaited: dict[str, int]) -> 
             select(Task.id, Task.project_id, Task.parent_id, Task.version).where(Task.id.in_(awaited.values()))
         )
     }
+    # what is archived is read-only, also if it was so only a moment ago: its subtasks wait
+    archived = await projects.archived(session, {child.project_id for child in children.values()})
     done, happened = [], []
     for pair, child_id in awaited.items():
         child, parent = children.get(child_id), parents.get(pair.partition("/")[0])
         if child is None or child.parent_id is not None:
             done.append(pair)  # deleted here, or given another parent
-        elif parent is not None and parent.project_id == child.project_id:
+        elif parent is not None and parent.project_id == child.project_id and child.project_id not in archived:
             if await _is_above(session, child_id, parent.id):
                 continue
             done.append(pair)

@@ -14,18 +14,45 @@ class Counts:
     people: int = 0
     people_known: int = 0
     members: int = 0
+    members_known: int = 0
     tags: int = 0
     tags_known: int = 0
     tasks: int = 0
     tasks_known: int = 0
     subtasks: int = 0
+    subtasks_known: int = 0
+    due_dates: int = 0
+    due_dates_known: int = 0
     comments: int = 0
     comments_known: int = 0
+    links_known: int = 0
+    """Links that an earlier run had seen to."""
+    links_refused: int = 0
+    """Links that an earlier run had refused, because a circle would have closed."""
+    links_unmade: int = 0
+    """Links between tasks that were there both, which nobody related: what is there is not touched."""
     renumbered: int = 0
+    restricted_issues: int = 0
+    restricted_comments: int = 0
+    restricted_issues_known: int = 0
+    """Left out, and here all the same: an earlier run brought them in."""
+    restricted_comments_known: int = 0
+    widened_issues: int = 0
+    """Restricted ones that were asked for, and can be read by every member now."""
+    widened_comments: int = 0
 
     def add(self, other: "Counts") -> None:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass(slots=True)
+class Refusal:
+    """What of a project was not imported, and why."""
+
+    reason: str
+    issues: int = 0
+    comments: int = 0
 
 
 @dataclass(slots=True)
@@ -35,6 +62,8 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     notes: Notes = field(default_factory=Notes)
     descriptions: int = 0
+    """Projects whose name and description were taken from their own record."""
+    descriptions_known: int = 0
     parents_linked: int = 0
     parents_missing: int = 0
     """Subtasks in the database whose parent is not (a task of the same project)."""
@@ -43,10 +72,18 @@ class Summary:
     links_known: int = 0
     links_refused: int = 0
     """Links that would have closed a circle of blocking or duplicating."""
+    links_archived: int = 0
+    """Links that wait because a project of theirs is archived here."""
     links_missing: int = 0
     """Links in the database whose other issue is not."""
     absent: tuple[str, ...] = ()
     """Projects that were asked for, of which the archive holds nothing."""
+    unmapped: tuple[str, ...] = ()
+    """Keys that were to be mapped, of which the archive holds nothing."""
+    kept_keys: dict[str, str] = field(default_factory=dict)
+    """Keys that were to be mapped, of projects that are here under another key already."""
+    refused: dict[str, Refusal] = field(default_factory=dict)
+    """Projects that could not be imported, or not any further, by their keys in the source."""
     seconds: float = 0.0
 
 

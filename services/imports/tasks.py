@@ -51,7 +51,7 @@ async def create(
     """Write tasks with their search text, tags and assignees. Returns them by external id, and the events.
 
     A parent among ``parents``, or earlier in the items, is linked at once; one that is not there (yet) is noted for
-    ``subtasks.link``, and links for ``links.link``.
+    ``subtasks.link``.
     """
     ids = await sources.reserve(session, Task, len(items))
     created: dict[str, KnownTask] = {}
@@ -80,10 +80,6 @@ async def create(
     await sources.remember(session, source, "task", {external_id: task.id for external_id, task in created.items()})
     await sources.forget(session, source, "awaited_parent", awaited)
     await sources.remember(session, source, "awaited_parent", awaited)
-    # noted from either side: whichever issue comes last has both
-    noted = {link.key: created[item.issue.external_id].id for item in items for link in item.issue.links}
-    await sources.forget(session, source, "awaited_link", noted)
-    await sources.remember(session, source, "awaited_link", noted)
     return created, [
         sources.imported(source, "task", id_, item.issue.ref, version=1, project_id=item.project_id, task_id=id_)
         for item, id_ in zip(items, ids, strict=True)
@@ -138,6 +134,7 @@ def _row(item: NewTask, task_id: int, parent_id: int | None) -> dict[str, Any]:
         "priority": issue.priority,
         "parent_id": parent_id,
         "created_by_id": item.reporter_id,
+        "due_at": issue.due_at,
         "created_at": issue.created_at,
         "updated_at": issue.updated_at,
         "completed_at": issue.completed_at,
