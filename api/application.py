@@ -47,9 +47,16 @@ class Application(FastAPI):
         return openapi.document(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
         if scope.get("root_path"):
             settle(scope, self._first_segments)
-        await super().__call__(scope, receive, send)
+        # all that FastAPI's and Starlette's come to, without telemetry
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
 
     @cached_property
     def _first_segments(self) -> frozenset[str]:

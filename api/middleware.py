@@ -91,10 +91,11 @@ class RequestMiddleware:
         """Answer by the route's plan, or by FastAPI where there is none or the request does not fit it."""
         if len(scope["path"]) + len(scope["query_string"]) > MAX_ADDRESS:
             raise HTTPException(414, f"The address is longer than {MAX_ADDRESS:,} bytes")
-        try:
-            combine(scope)
-        except RepeatedHeader as repeated:
-            raise HTTPException(400, f"{repeated} is there more than once, with different values") from None
+        if len(headers_of(scope)) != len(scope["headers"]):
+            try:
+                combine(scope)
+            except RepeatedHeader as repeated:
+                raise HTTPException(400, f"{repeated} is there more than once, with different values") from None
         route = self._directory.find(scope)
         plan = route.plan if isinstance(route, PlannedRoute) else None
         if plan is not None and not scope["app"].dependency_overrides:

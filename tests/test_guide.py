@@ -236,7 +236,8 @@ class TestItsTasks:
         ("parameter", "good", "bad"),
         [
             ("skip", [0, 1], [-1, "x"]),
-            ("limit", [1, 100], [0, 101, ""]),
+            # the guide begins at 1; 0 is as GraphQL's first: 0
+            ("limit", [0, 1, 100], [-1, 101, ""]),
             ("search", ["x", "x" * 100], ["", "x" * 101]),
             ("priority", [1, 5], [0, 6]),
             ("sort_by", ["created_at", "priority", "title"], ["colour"]),
