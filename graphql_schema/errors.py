@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLSyntaxError, VariableDefinitionNode
 from strawberry.pydantic import InputValidationError
 from strawberry.utils.str_converters import to_camel_case
 
@@ -119,3 +119,18 @@ def request_error(message: str, code: str) -> GraphQLError:
 def from_service(error: TandemError) -> GraphQLError:
     """A service error outside of any resolver, e.g. of authentication."""
     return GraphQLError(error.message, original_error=error)
+
+
+def without_literal(error: GraphQLError) -> GraphQLError:
+    """The error; one without the text of Python's, where a literal is too much for Python, such as 5,000 digits."""
+    if error.original_error is None or isinstance(error.original_error, GraphQLError):
+        return error
+    return GraphQLError("A value in the document cannot be read", error.nodes)
+
+
+def without_value(error: GraphQLError) -> GraphQLError:
+    """The error; one about a variable without the value that was sent, which may be a password."""
+    about = error.nodes[0] if error.nodes else None
+    if not isinstance(about, VariableDefinitionNode):
+        return error
+    return GraphQLError(f"${about.variable.name.value} is not of its type", about)

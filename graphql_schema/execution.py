@@ -35,7 +35,7 @@ from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, com
 from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.documents import Known, name_of
-from graphql_schema.errors import format_error, request_error
+from graphql_schema.errors import format_error, request_error, without_literal, without_value
 from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.refusals import Refusals
@@ -167,8 +167,11 @@ class Executor:
     ) -> Outcome:
         """Execute a query or mutation that was prepared."""
         variables = self._coerce(request, operation)
+        if isinstance(variables, list):
+            self.executed["ordinary"] += 1
+            return self._not_executed(request, document, operation, variables)
         replay = None
-        if not isinstance(variables, list) and (plan := self._plan(request.query, operation, variables)) is not None:
+        if (plan := self._plan(request.query, operation, variables)) is not None:
             try:
                 data = await plan.run(context, variables)
             except GaveUp as error:
@@ -203,9 +206,18 @@ class Executor:
             result = await result
         # variables that cannot be coerced stop an operation before it is executed: such errors have no path
         if result.data is None and all(error.path is None for error in result.errors or ()):
-            errors = self._refused(request, document, operation, result.errors or ())
-            return Outcome(errors=[*map(format_error, errors)], executed=False)
+            return self._not_executed(request, document, operation, result.errors or ())
         return _outcome(result)
+
+    def _not_executed(
+        self,
+        request: GraphQLRequest,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        errors: Sequence[GraphQLError],
+    ) -> Outcome:
+        refused = self._refused(request, document, operation, errors)
+        return Outcome(errors=[*map(format_error, refused)], executed=False)
 
     def _refused(
         self,
@@ -216,8 +228,7 @@ class Executor:
     ) -> Sequence[GraphQLError]:
         """What is wrong with the arguments of an operation that graphql-core refuses with these errors."""
         refused = self._refusals.of(document, operation, request.variables or {})
-        # its messages repeat what was sent, which may be a password
-        return refused or [GraphQLError("The variables are not of their types", error.nodes) for error in errors]
+        return refused or [*map(without_value, errors)]
 
     async def subscribe(
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
@@ -292,7 +303,7 @@ class Executor:
         if not errors:
             errors = list(islice(find_conflicts(self._schema, document), MAX_VALIDATION_ERRORS))
         if errors:
-            raise RequestError(*map(_readable, errors), code="GRAPHQL_VALIDATION_FAILED")
+            raise RequestError(*map(without_literal, errors), code="GRAPHQL_VALIDATION_FAILED")
 
     def _remember(self, query: str, known: Known) -> None:
         self._documents[query] = known
@@ -300,13 +311,6 @@ class Executor:
         while len(self._documents) > self._cache_size or self._cached_characters > self._cache_characters:
             forgotten, _ = self._documents.popitem(last=False)
             self._cached_characters -= len(forgotten)
-
-
-def _readable(error: GraphQLError) -> GraphQLError:
-    """The error; one without the text of Python's, where a literal is too much for Python, such as 5,000 digits."""
-    if error.original_error is None or isinstance(error.original_error, GraphQLError):
-        return error
-    return GraphQLError("A value in the document cannot be read", error.nodes)
 
 
 def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

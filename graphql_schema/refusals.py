@@ -202,6 +202,8 @@ def _converted(type_: Any, value: Any) -> Any:
 
 
 def _converted_leaf(type_: Any, value: Any) -> Any:
+    if isinstance(value, (dict, list)) and (is_enum_type(type_) or type_.name in SCALARS):
+        return value if is_enum_type(type_) else _NO_VALUE  # GraphQL would write all of it into its sentence
     try:
         coerced = type_.coerce_input_value(value)
     except Exception:
