@@ -91,10 +91,20 @@ async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> M
 async def actors(
     session: Session, actor: Actor, event_ids: Collection[int], *, wanted: Collection[str] | None = None
 ) -> Mapping[int, UserRecord]:
-    """Who did each of the events that the actor may read, in one statement; ``wanted`` as for ``assignees``."""
-    return await _ACTORS.of_each(session, actor, event_ids, wanted)
+    """Who did each of the events that the actor may read, as ``by_ids`` has it; ``wanted`` as for ``assignees``."""
+    found = await _ACTORS.of_each(session, actor, event_ids, wanted)
+    if actor.method == "token" and (others := [id_ for id_ in event_ids if id_ not in found]):
+        return {**found, **await _ACTORS_OF_OWN.of_each(session, actor, others, wanted)}
+    return found
 
 
+_ACTORS_OF_OWN = users.People(
+    lambda columns: (
+        select(Event.id, *columns)
+        .join(User, User.id == Event.actor_id)
+        .where(among(Event.id, "ids"), Event.account_id == CALLER.user_id)
+    )
+)
 _ACTORS = users.People(
     lambda columns: (
         visible(CALLER)

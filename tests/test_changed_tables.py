@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from db.engine import Database
 from db.postgresql_wire import PREPARE_AFTER
+from services.errors import Unavailable
+from services.failures import from_database
 from tests.databases import on_postgresql
 
 pytestmark = on_postgresql
@@ -74,7 +76,7 @@ async def test_a_transaction_fails_once_and_the_next_one_does_not(one: Database,
     with pytest.raises(DBAPIError) as failed:
         async with one.writing() as session:
             await session.scalars(statement)
-    assert getattr(failed.value.orig, "sqlstate", None) == "0A000"
+    assert isinstance(from_database(failed.value), Unavailable)
     for _ in range(OFTEN):
         async with one.writing() as session:
             assert await session.scalars(statement) == [7]

@@ -166,11 +166,13 @@ class TestMediaTypes:
 
     @BOTH
     async def test_media_type_that_is_given_twice_is_none(self, ada: Person, database: Database, accept: str) -> None:
-        headers = [*ada.headers.items(), ("Accept", accept), ("Content-Type", JSON), ("Content-Type", JSON)]
+        twice = [("Content-Type", JSON), ("Content-Type", "application/json; charset=utf-8")]
+        headers = [*ada.headers.items(), ("Accept", accept), *twice]
         async with unchanged(database):
             answer = await ada.client.post("/graphql", content=orjson.dumps({"query": CREATE}), headers=headers)
 
-        assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
+        # before it is known for whom: a problem document, as for a body that is too large
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
 
     @pytest.mark.parametrize(
         "media_type",

@@ -75,6 +75,16 @@ async def _counts(session: Any, actor: Actor, ids: Collection[int]) -> Any:
 LOADERS |= {"tasks.queries.pages": (_pages, "project"), "tasks.queries.counts": (_counts, "project")}
 
 
+HOLDING = {
+    "projects.locks.hold",
+    "tasks.changes.hold_tasks",
+    "tasks.changes.lock",
+    "tasks.removal.lock_for_removal",
+    "tasks.removal.remove",
+}
+"""They read to write: what they answer goes to nobody, and who may do what they are for is tested there."""
+
+
 def _is_loader(function: Any) -> bool:
     """Whether a function takes the caller, and ids."""
     types = [each.annotation for each in inspect.signature(function, eval_str=True).parameters.values()]
@@ -89,7 +99,8 @@ def test_every_loader_has_a_row() -> None:
             if function.__module__ == info.name and not name.startswith("_") and _is_loader(function):
                 found.add(f"{info.name.removeprefix('services.')}.{name}")
 
-    assert found == LOADERS.keys()
+    assert found - HOLDING == LOADERS.keys()
+    assert found >= HOLDING
 
 
 def something(answer: dict[int, Any]) -> bool:

@@ -13,7 +13,6 @@ from sqlalchemy.exc import DBAPIError
 
 from db import postgresql_exchange
 from db.engine import Database
-from db.statements import Prepared
 from services.errors import Unavailable
 from services.failures import from_database
 from tests.conftest import migrate
@@ -201,45 +200,3 @@ class TestCommit:
             assert isinstance(from_database(failed.value), Unavailable)
             await _until_free(database)
             await database.dispose()
-
-
-class TestPreparedStatements:
-    """A migration changes the type of a column under statements that connections have prepared."""
-
-    ALL = Prepared(select(text("*")).select_from(text("notes")), tuple)
-
-    async def _prepare(self, pool: Database) -> None:
-        async with pool.writing() as session:
-            await session.execute(text("CREATE TABLE notes (id int, note int)"))
-            await session.execute(text("INSERT INTO notes VALUES (1, 2)"))
-        for _ in range(4):
-            assert await pool.reads.all(self.ALL()) == [(1, 2)]
-            async with pool.writing() as session:
-                assert await session.all(self.ALL()) == [(1, 2)]
-
-    async def _alter(self, pool: Database) -> None:
-        async with pool.writing() as session:
-            await session.execute(text("ALTER TABLE notes ALTER note TYPE bigint"))
-
-    async def test_read_is_repeated(self, url: str) -> None:
-        pool = Database(url, pool_size=1)
-        await self._prepare(pool)
-        await self._alter(pool)
-
-        for _ in range(4):
-            assert await pool.reads.all(self.ALL()) == [(1, 2)]
-        await pool.dispose()
-
-    async def test_transaction_is_unavailable_once(self, url: str) -> None:
-        pool = Database(url, pool_size=1)
-        await self._prepare(pool)
-        await self._alter(pool)
-
-        with pytest.raises(DBAPIError) as failed:
-            async with pool.writing() as session:
-                await session.all(self.ALL())
-        assert isinstance(from_database(failed.value), Unavailable)
-        for _ in range(4):
-            async with pool.writing() as session:
-                assert await session.all(self.ALL()) == [(1, 2)]
-        await pool.dispose()

@@ -218,14 +218,14 @@ async def test_its_passwords_log_in(
 async def test_what_it_imported_is_known_to_the_next_import(
     sample: dict[str, Any], database: Database, tmp_path: Path
 ) -> None:
+    # what an import remembers besides, such as whose description it took, may grow
+    tables = [table for table in Base.metadata.sorted_tables if table.name != "external_ids"]
     async with database.reading() as session:
-        before = [
-            await session.scalar(select(func.count()).select_from(table)) for table in Base.metadata.sorted_tables
-        ]
+        before = [await session.scalar(select(func.count()).select_from(table)) for table in tables]
     options = ImportOptions(source=tracker().source, owner=sample["credentials"]["username"])
 
     summary = await import_jira(database, tracker().pack(tmp_path), options)
 
     async with database.reading() as session:
-        after = [await session.scalar(select(func.count()).select_from(table)) for table in Base.metadata.sorted_tables]
+        after = [await session.scalar(select(func.count()).select_from(table)) for table in tables]
     assert (summary.counts.tasks, summary.counts.tasks_known, after) == (0, IMPORTED, before)

@@ -3,7 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.dependencies import Caller, ListQuery, Reading, add_links
+from api.dependencies import Caller, ListQuery, Reading, add_links, add_total
 from api.media_types import StrictRoute
 from services import security_events
 from services.events import EventOut, EventRecord
@@ -18,4 +18,5 @@ async def list_security_events(
     """What happened to the security of the caller's account, newest first: logins and refused ones, sessions, keys."""
     page = await security_events.list_(session, actor, query.page)
     add_links(request, response, page)
+    await add_total(response, query, lambda: security_events.count(session, actor))
     return page.items

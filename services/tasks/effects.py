@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
@@ -49,6 +49,12 @@ _UNASSIGN: Prepared[Any] = Prepared(
     )
 )
 _DELETE: Prepared[Any] = Prepared(sql_delete(Task).where(among(Task.id, "task_ids")))
+_HOLD_RELATIONS: Prepared[Any] = Prepared(
+    select(Relation.id)
+    .where(or_(among(Relation.source_id, "task_ids"), among(Relation.target_id, "task_ids")))
+    .order_by(Relation.id)
+    .with_for_update()
+)
 _RELATIONS: tuple[Prepared[Any], ...] = tuple(
     Prepared(
         select(
@@ -101,6 +107,8 @@ async def purge(session: Session, actor: Actor, condition: ColumnElement[bool]) 
         return 0
     projects = {row.id: row.project_id for row in rows}
     task_ids = list(projects)
+    # two that delete the ends of a relation at the same time record its end once
+    await session.execute(_HOLD_RELATIONS(task_ids=task_ids))
     for statement in _RELATIONS:
         related = await session.all(statement(task_ids=task_ids))
         await _record(session, actor, (_unrelated(row, projects) for row in related if row[5] not in projects))

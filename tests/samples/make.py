@@ -30,7 +30,6 @@ from services.imports.runs import ImportOptions, import_jira
 from services.tasks.queries import Direction, TaskSort
 from tests.actors import PASSWORD, Person, make_person
 from tests.conftest import SECRET, migrate, settings_for
-from tests.importing import busy
 from tests.jira_archives import Tracker
 
 YEARS = 50 * 365 * 24 * 3600
@@ -67,7 +66,20 @@ def tracker() -> Tracker:
     made = Tracker()
     made.token, made.key, made.source = "5a5a5a", "T5A5A5A", "jira-5a5a5a"
     made._ids = itertools.count(1_000_000)
-    busy(made, IMPORTED)
+    people = [made.person(f"person{n}") for n in range(7)]
+    issues: list[Any] = []
+    for number in range(1, IMPORTED + 1):
+        issues.append(
+            made.issue(
+                number,
+                reporter=people[number % 7],
+                assignee=people[number % 3] if number % 2 else None,
+                labels=[f"label {number % 4}"],
+                parent=issues[number // 2] if number % 5 == 0 else None,
+                comments=[made.comment(f"{number}.{n}", author=people[n]) for n in range(number % 4)],
+            )
+        )
+    made.project(description="Busy")
     return made
 
 
