@@ -267,7 +267,6 @@ async def end_all(session: Session, actor: Actor, user_id: int) -> int:
 
 async def _end(session: Session, actor: Actor | None, condition: ColumnElement[bool], *, reused: bool = False) -> int:
     """End sessions of one account; returns how many. Without an actor it is done by whoever holds a token of theirs."""
-    announce_change(session)
     moment = now()
     rows = await session.all(
         update(LoginSession)
@@ -275,6 +274,8 @@ async def _end(session: Session, actor: Actor | None, condition: ColumnElement[b
         .values(ended_at=moment)
         .returning(LoginSession.id, LoginSession.user_id, LoginSession.expires_at)
     )
+    if rows:  # or anybody with a made-up token could have every caller looked up anew
+        announce_change(session)
     new = [events.NewEvent("session.token_reused", "session", row.id, {}) for row in rows if reused]
     # one that has expired had ended before
     new += [events.NewEvent("session.ended", "session", row.id, {}) for row in rows if row.expires_at > moment]

@@ -136,7 +136,9 @@ async def create(session: Session, actor: Actor, project_id: int, data: TagCreat
 
 
 async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -> TagRecord:
-    """Change a tag. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    """Change a tag; its name is also that on its tasks, which change with it. Raises ``NotFound``, ``Forbidden``,
+    ``Conflict``."""
+    session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag, project = await _hold(session, actor, tag_id)
     changes = events.differences(tag._asdict(), data.sent())
@@ -148,6 +150,7 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
         others = select(Tag.id).where(Tag.project_id == project.id, Tag.name_folded == values["name_folded"])
         if await session.scalar(others.where(Tag.id != tag_id)) is not None:
             raise _taken()
+        await effects.retag(session, actor, project.id, tag_id, values["name"])
     row = await session.one(sql_update(Tag).where(Tag.id == tag_id).values(values).returning(*COLUMNS))
     tag = TagRecord._make(row)
     await _record(session, actor, "tag.updated", tag, changes, project)

@@ -47,6 +47,35 @@ async def archive(person: Person, project: dict[str, Any]) -> None:
 
 class TestTags:
     @on_both_doors
+    async def test_renamed_tag_is_a_change_of_each_task_that_has_it(
+        self, ada: Person, database: Database, door: Door
+    ) -> None:
+        project = await ada.project()
+        task = await ada.task(project_id=project["id"], tags=["old", "Middle"])
+        without = await ada.task(project_id=project["id"], tags=["Middle"])
+
+        async with new_events(database) as events:
+            await ok(door, "update_tag", ada, {"name": "able"}, tag_id=await tag_of(ada, project, "old"))
+
+        assert ((await stored(database, task["id"])).version, (await stored(database, without["id"])).version) == (2, 1)
+        changed = [event for event in events if event.kind == "task.updated"]
+        assert [(event.task_id, event.changes) for event in changed] == [
+            (task["id"], {"tags": [["Middle", "old"], ["able", "Middle"]]})
+        ]
+        # whoever knows the version of before cannot bring the old name back
+        stale = await ada.patch(f"/tasks/{task['id']}", {"tags": ["old"]}, headers={"If-Match": '"1"'})
+        assert stale.status_code == 412
+
+    @on_both_doors
+    async def test_another_colour_leaves_tasks_alone(self, ada: Person, database: Database, door: Door) -> None:
+        project = await ada.project()
+        task = await ada.task(project_id=project["id"], tags=["old"])
+
+        await ok(door, "update_tag", ada, {"color": "#ff0000"}, tag_id=await tag_of(ada, project, "old"))
+
+        assert (await stored(database, task["id"])).version == 1
+
+    @on_both_doors
     async def test_deleted_tag_is_a_change_of_each_task_that_had_it(
         self, ada: Person, database: Database, door: Door
     ) -> None:

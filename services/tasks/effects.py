@@ -5,7 +5,7 @@ The callers have checked who asks. There may be very many tasks: lists of them g
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -21,9 +21,10 @@ from services import events
 from services.actors import Actor
 from services.events import NewEvent
 from services.prepared import parameter
+from services.text import fold_name
 
 PART = 1_000
-"""How many events are made before they are written."""
+"""How many events are made before they are written, and how many tasks are changed by a statement."""
 
 _TAGS: Prepared[Any] = Prepared(
     select(TaskTag.task_id, TaskTag.tag_id, Tag.name)
@@ -78,6 +79,12 @@ async def untag(session: Session, actor: Actor, project_id: int, tag_id: int) ->
     await _take_off(session, actor, project_id, "tags", tagged, _TAGS, tag_id)
 
 
+async def retag(session: Session, actor: Actor, project_id: int, tag_id: int, name: str) -> None:
+    """Record on each of its tasks that a tag gets another name, which the caller then gives it."""
+    tagged = select(TaskTag.task_id).where(TaskTag.tag_id == tag_id)
+    await _take_off(session, actor, project_id, "tags", tagged, _TAGS, tag_id, becomes=name)
+
+
 async def unassign(session: Session, actor: Actor, project_id: int, user_id: int) -> None:
     """Take a person off every task of a project."""
     assigned = (
@@ -112,7 +119,8 @@ async def purge(session: Session, actor: Actor, condition: ColumnElement[bool]) 
     for statement in _RELATIONS:
         related = await session.all(statement(task_ids=task_ids))
         await _record(session, actor, (_unrelated(row, projects) for row in related if row[5] not in projects))
-    await session.execute(_DELETE(task_ids=task_ids))
+    for part in _parts(task_ids):
+        await session.execute(_DELETE(task_ids=part))
     await _record(
         session,
         actor,
@@ -141,8 +149,11 @@ async def _take_off(
     having: AnySelect,
     links: Prepared[Any],
     gone: int,
+    *,
+    becomes: str | None = None,
 ) -> Sequence[int]:
-    """Give the tasks that have something one more version, and the event that it is gone. Returns which they were.
+    """Give the tasks that have something one more version, and the event that it is gone, or what it becomes. Returns
+    which they were.
 
     ``links`` answers, for tasks, the id and the shown value of each such thing that they have.
     """
@@ -160,10 +171,17 @@ async def _take_off(
         before[task_id].append(shown)
         if id_ != gone:
             after[task_id].append(shown)
+        elif becomes is not None:
+            after[task_id].append(becomes)
+    if becomes is not None:  # by name, as a task's tags are
+        for shown_after in after.values():
+            shown_after.sort(key=fold_name)
     # somebody may have taken it off while we waited for the lock
-    rows = [row for row in rows if len(after[row.id]) < len(before[row.id])]
+    rows = [row for row in rows if after[row.id] != before[row.id]]
     task_ids = [row.id for row in rows]
-    await session.execute(_CHANGE(task_ids=task_ids, moment=now()))
+    moment = now()
+    for part in _parts(task_ids):
+        await session.execute(_CHANGE(task_ids=part, moment=moment))
     await _record(
         session,
         actor,
@@ -181,6 +199,12 @@ async def _take_off(
         ),
     )
     return task_ids
+
+
+def _parts(task_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The ids, some at a time: a statement has a time limit."""
+    for start in range(0, len(task_ids), PART):
+        yield task_ids[start : start + PART]
 
 
 def _unrelated(row: tuple[Any, ...], projects: dict[int, int]) -> NewEvent:

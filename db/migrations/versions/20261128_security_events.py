@@ -19,6 +19,11 @@ _OF_ACCOUNTS = sa.text("account_id IS NOT NULL")
 
 def upgrade() -> None:
     op.add_column("events", sa.Column("account_id", sa.Integer(), nullable=True))
+    # until now only owners ended sessions, or made and deleted keys
+    op.execute(
+        "UPDATE events SET account_id = CASE WHEN entity_type = 'user' THEN entity_id ELSE actor_id END "
+        "WHERE kind IN ('user.claimed', 'user.password_changed', 'session.ended', 'api_key.created', 'api_key.deleted')"
+    )
     op.create_index(
         "ix_events_account_id",
         "events",
