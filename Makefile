@@ -59,7 +59,7 @@ compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through 
 	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 tests/test_compiled_execution.py $(ARGS)
 
-races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times in each order (40 minutes)
+races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times in each order (5 minutes)
 	@TANDEM_RACES=$(ROUNDS) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 tests/test_races.py -k many_times $(ARGS)
 

@@ -292,7 +292,7 @@ class TestGet:
         answer = await anonymous.rest("GET", "//graphql", params=parts, headers={"Accept": accept})
 
         assert (answer.status_code, code(answer)) == (400, "BAD_REQUEST")
-        assert answer.json()["errors"][0]["message"] == f"{part} is given more than once"
+        assert answer.json()["errors"][0]["message"] == f"{part} is there more than once, and takes one value"
 
     async def test_browser_gets_the_playground_and_a_query_its_answer(self, anonymous: Anonymous) -> None:
         html = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

@@ -10,6 +10,7 @@ from db.engine import Database
 from db.models import Membership, Project, Task, TaskAssignee
 from services.node_ids import MAX_DATABASE_ID
 from tests.actors import Person
+from tests.databases import on_postgresql
 from tests.doors import Call, Door, on_both_doors
 from tests.operations import run
 from tests.stored import unchanged
@@ -74,6 +75,7 @@ MANY = 66_000
 """More than the 65,535 parameters of PostgreSQL's protocol."""
 
 
+@on_postgresql
 class TestMany:
     async def _tasks(
         self, ada: Person, database: Database, project: dict[str, Any], parent_id: int | None

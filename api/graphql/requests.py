@@ -62,7 +62,7 @@ def from_query_string(parameters: Any) -> GraphQLRequest:
     for part in ("query", "operationName", "variables", "extensions"):
         values = parameters.getlist(part)
         if len(values) > 1:
-            raise BadRequest(f"{part} is given more than once")
+            raise BadRequest(f"{part} is there more than once, and takes one value")
         if not values:
             continue
         if part in ("query", "operationName"):
