@@ -61,7 +61,7 @@ compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through 
 
 races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times in each order (5 minutes)
 	@TANDEM_RACES=$(ROUNDS) $(PY) -m pytest --numprocesses 2 --quiet -rP \
-	  -o faulthandler_timeout=0 tests/test_races.py -k many_times $(ARGS)
+	  -o faulthandler_timeout=0 tests/test_races.py tests/test_races_at_doors.py -k many_times $(ARGS)
 
 resets: $(VENV)/.dev assets  ## Reset every connection to PostgreSQL under load: ARGS="--runs 10 --resets 20"
 	@$(PY) -m tests.resets $(ARGS)

@@ -10,12 +10,12 @@ from sqlalchemy import insert, select
 
 from core.clock import now
 from core.tokens import fingerprint, new_secret
-from db.models import ApiKey
+from db.models import ApiKey, User
 from db.sessions import AnyRow, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.authentication import announce_change
-from services.errors import BadUserInput, Forbidden, NotFound
+from services.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
 from services.inputs import Input, Line, Timestamp, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
@@ -87,6 +87,10 @@ async def create(session: Session, actor: Actor, data: ApiKeyCreate) -> ApiKeyRe
         raise Forbidden("Only administrators make keys with the scope admin")
     if data.expires_at is not None and data.expires_at <= now():
         raise BadUserInput.at("/expires_at", "must be in the future")
+    # a key outlives what is remembered of its maker: an account that was disabled a moment ago makes none
+    owner = select(User.disabled).where(User.id == user_id).with_for_update(read=True)
+    if await session.scalar(owner) is not False:
+        raise Unauthenticated("The session has ended")
     secret = new_secret("tdk")
     values = {
         "user_id": user_id,

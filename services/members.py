@@ -164,11 +164,13 @@ async def _still_there(session: Session, actor: Actor, member: MemberRecord) -> 
 @repeatable("member.add", scope=Scope.PROJECTS_ADMIN, read=_still_there)
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
     """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
-    project = await _hold(session, actor, project_id, Role.ADMIN)
+    project = await _hold(session, actor, project_id, Role.ADMIN, how=Hold.IN_TURN)
     _refuse_inbox(project)
     _refuse_above(project, data.role)
     user_id = await session.scalar(
-        select(User.id).where(User.username_folded == fold_username(data.username), User.disabled.is_(False))
+        select(User.id)
+        .where(User.username_folded == fold_username(data.username), User.disabled.is_(False))
+        .with_for_update(read=True)  # so that nobody is added who is being disabled
     )
     if user_id is None:
         raise NotFound("User", pointer="/username")
@@ -220,12 +222,16 @@ async def remove(session: Session, actor: Actor, project_id: int, user_id: int) 
 
 
 async def _hold(
-    session: Session, actor: Actor, project_id: int, role: Role, *, archived: bool = False
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    role: Role,
+    *,
+    archived: bool = False,
+    how: Hold = Hold.MEMBERS,
 ) -> ProjectRecord:
     """The project, whose members are changed by one at a time."""
-    return await require(
-        session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=archived, how=Hold.IN_TURN
-    )
+    return await require(session, actor, project_id, role, scope=Scope.PROJECTS_ADMIN, archived=archived, how=how)
 
 
 async def _hold_member(session: Session, actor: Actor, project_id: int, user_id: int) -> MemberRecord:

@@ -191,23 +191,21 @@ async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, se
             raise Unauthenticated(BAD_REFRESH_TOKEN)
         await _end(session, ANONYMOUS, LoginSession.id == reused, reused=True)
         raise Unauthenticated(BAD_REFRESH_TOKEN, keeps_changes=True)
+    enabled = select(User.id).where(User.id == LoginSession.user_id, User.disabled.is_(False))
+    # in one statement: who ends the session, or disables its owner, waits for this or is waited for
     row = await session.first(
-        select(LoginSession.user_id)
-        .join(User, User.id == LoginSession.user_id)
+        update(LoginSession)
         .where(
             LoginSession.id == spent.session_id,
             LoginSession.ended_at.is_(None),
             LoginSession.expires_at > moment,
-            User.disabled.is_(False),
+            enabled.exists(),
         )
+        .values(last_used_at=moment, expires_at=moment + security.refresh_lifetime)
+        .returning(LoginSession.user_id)
     )
     if row is None:
         raise Unauthenticated(BAD_REFRESH_TOKEN)
-    await session.execute(
-        update(LoginSession)
-        .where(LoginSession.id == spent.session_id)
-        .values(last_used_at=moment, expires_at=moment + security.refresh_lifetime)
-    )
     return await _issue(session, security, user_id=row.user_id, session_id=spent.session_id, moment=moment)
 
 

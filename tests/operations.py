@@ -257,7 +257,21 @@ async def run(
     ``key`` is an idempotency key. ``list_tasks`` takes filter, sort_by, order, limit and view beside ids. A lookup that
     finds nothing is NOT_FOUND here on GraphQL, too, where it answers null.
     """
-    operation = OPERATIONS[name]
+    return await call(OPERATIONS[name], door, name, caller, body, expected=expected, key=key, **ids)
+
+
+async def call(
+    operation: Operation,
+    door: Door,
+    name: str,
+    caller: Anonymous,
+    body: Any = None,
+    *,
+    expected: int | None = None,
+    key: Any = None,
+    **ids: Any,
+) -> Result:
+    """As ``run``, for another form of the operation with that name."""
     if door == "rest":
         method, path = operation.rest.split(" ")
         headers = {} if expected is None else {"If-Match": f'"{expected}"'}

@@ -4,6 +4,9 @@ Under READ COMMITTED, which is PostgreSQL's, what a transaction has read may be 
 So whoever writes in a project locks its row and the caller's membership as it reads them, and whoever changes those
 waits. Locks are taken in one order by everybody, so that nobody waits in a circle: projects by id, each with the
 caller's membership; other memberships; tasks by id; what hangs on tasks. SQLite has one writer, and needs none.
+
+Before their rows, projects are queued for (``db.queues``): who changes what others' writes rest on is let by in turn,
+however many of them there are.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,6 +15,7 @@ from enum import Enum
 from sqlalchemy import ColumnElement, select
 
 from db.models import Membership, Project, Task
+from db.queues import alone, shared
 from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
 from services.actors import Actor, Scope
@@ -27,24 +31,34 @@ class Hold(Enum):
     BESIDE = "FOR KEY SHARE"
     """Beside other writers. Not while the project, the names of its tags or the caller's role change."""
     IN_TURN = "FOR NO KEY UPDATE"
-    """One at a time, beside those that are BESIDE: for numbers, for what hangs below what, and for members."""
+    """One at a time, beside those that are BESIDE: for numbers, for what hangs below what, and for new members."""
+    MEMBERS = "FOR NO KEY UPDATE, alone in the queue"
+    """As IN_TURN, for roles that change and members who go: not while they write."""
     ALONE = "FOR UPDATE"
     """With no other writer in the project."""
 
 
-def _locking(statement: AnySelect, hold: Hold) -> AnySelect:
+def _locking(statement: AnySelect, places: AnySelect, hold: Hold) -> AnySelect:
+    """Locks what a statement finds; ``places`` are the ids of the projects that it asks for."""
+    queue = alone if hold in (Hold.MEMBERS, Hold.ALONE) else shared
     # both rows, or the one that is not locked would be as it was before the waiting
-    return statement.order_by(Project.id).with_for_update(
-        of=(Project, Membership), read=hold is Hold.BESIDE, key_share=hold is not Hold.ALONE
+    return (
+        statement.where(queue(places))
+        .order_by(Project.id)
+        .with_for_update(of=(Project, Membership), read=hold is Hold.BESIDE, key_share=hold is not Hold.ALONE)
     )
 
 
-def _prepared(condition: ColumnElement[bool]) -> Mapping[Hold, Prepared[ProjectRecord]]:
-    return {how: Prepared(_locking(visible(CALLER).where(condition), how), ProjectRecord) for how in Hold}
+def _prepared(condition: ColumnElement[bool], places: AnySelect) -> Mapping[Hold, Prepared[ProjectRecord]]:
+    return {how: Prepared(_locking(visible(CALLER).where(condition), places, how), ProjectRecord) for how in Hold}
 
 
-_HELD = _prepared(among(Project.id, "ids"))
-_HELD_OF_TASKS = _prepared(Project.id.in_(select(Task.project_id).where(among(Task.id, "ids"))))
+_HELD = _prepared(
+    among(Project.id, "ids"),
+    select(Membership.project_id).where(Membership.user_id == CALLER.user_id, among(Membership.project_id, "ids")),
+)
+_OF_TASKS = select(Task.project_id).where(among(Task.id, "ids"))
+_HELD_OF_TASKS = _prepared(Project.id.in_(_OF_TASKS), _OF_TASKS.where(among_visible(Task.project_id, CALLER)))
 
 
 async def hold(session: Session, actor: Actor, ids: Collection[int], how: Hold) -> Mapping[int, ProjectRecord]:
@@ -65,7 +79,7 @@ async def hold_of(
         held = await session.all(_HELD_OF_TASKS[how](caller_id=actor.user_id, ids=tasks))
         return {row.id: row for row in held}
     of_tasks = select(Task.project_id).where(tasks, among_visible(Task.project_id, actor))
-    rows = await session.all(_locking(visible(actor).where(Project.id.in_(of_tasks)), how))
+    rows = await session.all(_locking(visible(actor).where(Project.id.in_(of_tasks)), of_tasks, how))
     return {row.id: ProjectRecord._make(row) for row in rows}
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from db.models import Task
 from db.sessions import Session
+from db.statements import one_of
 from services import node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
@@ -258,7 +259,9 @@ async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatchi
         assigning = sent.get("assignee_ids", ())
         locked = await lock(session, actor, condition, trees="parent_id" in sent, assigning=assigning)
         _refuse_too_many(len(locked.tasks))
-        changes = [TaskChange(task_id, sent) for task_id in locked.tasks]
+        # asked again: what hangs on one, such as its tags, may have been changed before it was locked
+        matching = queries.visible(actor).where(condition, one_of(Task.id, locked.tasks)).with_only_columns(Task.id)
+        changes = [TaskChange(task_id, sent) for task_id in sorted(await session.scalars(matching))]
         return await _apply(session, actor, data, locked, changes, show=False)
 
 

@@ -4,6 +4,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, true
 
 from db.models import Comment, ExternalId, Project, Task
+from db.queues import alone, wait_for_all
 from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
@@ -81,7 +82,11 @@ async def clear(session: Session, actor: Actor, *, project_id: int | None = None
     """
     actor.require_admin_key()
     session.takes_long()
-    places = select(Project.id) if project_id is None else select(Project.id).where(Project.id == project_id)
+    places = select(Project.id)
+    if project_id is None:
+        await wait_for_all(session)
+    else:
+        places = places.where(Project.id == project_id, alone(places.where(Project.id == project_id)))
     await session.execute(places.order_by(Project.id).with_for_update())  # nobody else writes there meanwhile
     condition = true() if project_id is None else Task.project_id == project_id
     doomed = select(Task.id).where(condition)
