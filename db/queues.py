@@ -7,7 +7,7 @@ he locks rows is let by in his turn. SQLite has one queue for all who write.
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -27,7 +27,9 @@ class _Queued(FunctionElement[bool]):
     inherit_cache = True
 
     def __init__(self, numbers: AnySelect) -> None:
-        super().__init__(numbers.correlate(None).scalar_subquery())
+        # found before they are ordered (OFFSET 0): for the first few in an order the planner would walk an index of it
+        found = numbers.offset(literal_column("0")).correlate(None)
+        super().__init__(found.scalar_subquery())
 
 
 class shared(_Queued):
@@ -57,20 +59,21 @@ _ALL_ALONE: Prepared[Any] = Prepared(select(func.pg_advisory_xact_lock(_SPACE, A
 
 @compiles(shared, "postgresql")
 def _shared(element: shared, compiler: SQLCompiler, **options: Any) -> str:
-    return _taking(f"pg_advisory_xact_lock_shared({_SPACE}, n)", element, compiler, options)
+    return _taking("pg_advisory_xact_lock_shared", element, compiler, options)
 
 
 @compiles(alone, "postgresql")
 def _alone(element: alone, compiler: SQLCompiler, **options: Any) -> str:
-    first, others = f"pg_advisory_xact_lock_shared({_SPACE}, n)", f"pg_advisory_xact_lock({_SPACE}, n)"
-    return _taking(f"CASE n WHEN {ALL} THEN {first}::text ELSE {others}::text END", element, compiler, options)
+    return _taking("pg_advisory_xact_lock", element, compiler, options)
 
 
-def _taking(locks: str, element: _Queued, compiler: SQLCompiler, options: Any) -> str:
+def _taking(lock: str, element: _Queued, compiler: SQLCompiler, options: Any) -> str:
     [clause] = element.clauses
     found = compiler.process(clause, **options)
-    numbers = f"SELECT {ALL} AS n UNION {found} ORDER BY 1 LIMIT {MOST + 1}"
-    return f"(SELECT count({locks}) FROM ({numbers}) AS queue) > 0"  # noqa: S608
+    # for each number in turn: ALL, which all but the first have then, and the number
+    locks = f"count(pg_advisory_xact_lock_shared({_SPACE}, {ALL})) + count({lock}({_SPACE}, n))"
+    queue = f"SELECT n FROM {found} AS found(n) ORDER BY 1 LIMIT {MOST}"  # noqa: S608 - of what the compiler rendered
+    return f"(SELECT {locks} FROM ({queue}) AS queue) >= 0"  # noqa: S608
 
 
 @compiles(_Queued, "sqlite")

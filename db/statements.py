@@ -272,6 +272,11 @@ class among(ColumnElement[bool]):
         self.column, self.list = column, bindparam(name, type_=_IdList(), required=True)
 
 
+def id_list(name: str) -> BindParameter[Any]:
+    """A parameter of a prepared statement that is a list of ids."""
+    return bindparam(name, type_=_IdList(), required=True)
+
+
 class _IdList(TypeDecorator[Collection[int]]):
     """A list of ids, as one value."""
 

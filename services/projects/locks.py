@@ -12,12 +12,12 @@ however many of them there are.
 from collections.abc import Collection, Mapping
 from enum import Enum
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Integer, cast, func, select
 
 from db.models import Membership, Project, Task
 from db.queues import alone, shared
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared, among, id_list
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.prepared import CALLER
@@ -40,7 +40,7 @@ class Hold(Enum):
 
 def _locking(statement: AnySelect, places: AnySelect, hold: Hold) -> AnySelect:
     """Locks what a statement finds; ``places`` are the ids of the projects that it asks for."""
-    queue = alone if hold in (Hold.MEMBERS, Hold.ALONE) else shared
+    queue = alone if hold in _ALONE else shared
     # both rows, or the one that is not locked would be as it was before the waiting
     return (
         statement.where(queue(places))
@@ -49,16 +49,23 @@ def _locking(statement: AnySelect, places: AnySelect, hold: Hold) -> AnySelect:
     )
 
 
-def _prepared(condition: ColumnElement[bool], places: AnySelect) -> Mapping[Hold, Prepared[ProjectRecord]]:
-    return {how: Prepared(_locking(visible(CALLER).where(condition), places, how), ProjectRecord) for how in Hold}
+def _prepared(
+    condition: ColumnElement[bool], places: AnySelect, mine: AnySelect
+) -> Mapping[Hold, Prepared[ProjectRecord]]:
+    """``mine`` are those of the ``places`` that the caller may read: nobody else has to make way for him."""
+    return {
+        how: Prepared(_locking(visible(CALLER).where(condition), mine if how in _ALONE else places, how), ProjectRecord)
+        for how in Hold
+    }
 
 
-_HELD = _prepared(
-    among(Project.id, "ids"),
-    select(Membership.project_id).where(Membership.user_id == CALLER.user_id, among(Membership.project_id, "ids")),
-)
+_ALONE = (Hold.MEMBERS, Hold.ALONE)
+_IDS = select(cast(func.unnest(id_list("ids")), Integer))
+_MINE = select(Membership.project_id).where(Membership.user_id == CALLER.user_id, among(Membership.project_id, "ids"))
+_HELD = _prepared(among(Project.id, "ids"), _IDS, _MINE)
 _OF_TASKS = select(Task.project_id).where(among(Task.id, "ids"))
-_HELD_OF_TASKS = _prepared(Project.id.in_(_OF_TASKS), _OF_TASKS.where(among_visible(Task.project_id, CALLER)))
+_MINE_OF_TASKS = _OF_TASKS.where(among_visible(Task.project_id, CALLER))
+_HELD_OF_TASKS = _prepared(Project.id.in_(_OF_TASKS), _OF_TASKS, _MINE_OF_TASKS)
 
 
 async def hold(session: Session, actor: Actor, ids: Collection[int], how: Hold) -> Mapping[int, ProjectRecord]:
