@@ -15,7 +15,7 @@ from db.sessions import AnySelect, Session
 from db.statements import among
 from services import events, node_ids
 from services.actors import Actor, Scope
-from services.errors import Expected, Forbidden, NotFound, require_version
+from services.errors import Expected, Forbidden, NotFound, require_next, require_version
 from services.idempotency import repeatable, while_readable
 from services.inputs import Input, ShownText
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
@@ -201,6 +201,7 @@ async def update(
     require_version(comment.version, expected_version)
     if data.body == comment.body:
         return comment
+    require_next(comment.version)
     row = await session.one(
         sql_update(Comment)
         .where(Comment.id == comment_id)

@@ -159,6 +159,16 @@ def require_version(current: int, expected: Expected) -> None:
         raise VersionConflict(current)
 
 
+MAX_VERSION = 2**31 - 1
+"""What both databases and GraphQL's Int can hold."""
+
+
+def require_next(version: int) -> None:
+    """Raises ``Conflict`` where no version can follow; PostgreSQL could not write one, SQLite would."""
+    if version >= MAX_VERSION:
+        raise Conflict(f"It cannot be changed any more: {MAX_VERSION} is the last version that there is")
+
+
 class RateLimited(TandemError):
     code = "RATE_LIMITED"
     title = "Too many requests"

@@ -15,7 +15,7 @@ from db.models import SavedView, User
 from db.sessions import AnySelect, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, Expected, NotFound, require_version
+from services.errors import BadUserInput, Conflict, Expected, NotFound, require_next, require_version
 from services.idempotency import repeatable, while_readable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
@@ -170,6 +170,7 @@ async def update(
     changes = events.differences(view._asdict(), sent)
     if not changes:
         return view
+    require_next(view.version)
     row = await session.one(
         sql_update(SavedView)
         .where(SavedView.id == view_id)

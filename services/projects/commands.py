@@ -13,7 +13,7 @@ from db.models import Membership, Project, Task
 from db.sessions import Session
 from services import events
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, Expected, Problem, require_version
+from services.errors import BadUserInput, Conflict, Expected, Problem, require_next, require_version
 from services.idempotency import repeatable, while_readable
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectCreate, ProjectRecord, ProjectUpdate, Role
@@ -66,6 +66,7 @@ async def update(
     changes = events.differences(before, values)
     if not changes:
         return project
+    require_next(project.version)
     if project.is_inbox:
         raise Conflict("The Inbox cannot be renamed or archived")
     moment = now()

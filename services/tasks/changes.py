@@ -18,7 +18,7 @@ from db.sessions import Session
 from db.statements import Prepared, among, one_of
 from services import events, tags
 from services.actors import Actor, Scope
-from services.errors import BadUserInput, Expected, NotFound, TandemError, require_version
+from services.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version
 from services.prepared import CALLER
 from services.projects.locks import Hold, hold_of
 from services.projects.models import ProjectRecord, Role
@@ -120,6 +120,7 @@ def refusals(locked: Locked, wanted: Iterable[tuple[int, Expected]]) -> dict[int
                 raise NotFound("Task")
             require_writable(locked.projects[locked.tasks[task_id].project_id], Role.MEMBER)
             require_version(locked.tasks[task_id].version, expected)
+            require_next(locked.tasks[task_id].version)
         except TandemError as error:
             refused[task_id] = error
     return refused

@@ -19,6 +19,7 @@ from db.sessions import AnySelect, Session
 from db.statements import Prepared, among
 from services import events
 from services.actors import Actor
+from services.errors import require_next
 from services.events import NewEvent
 from services.prepared import parameter
 from services.text import fold_name
@@ -179,6 +180,7 @@ async def _take_off(
     # somebody may have taken it off while we waited for the lock
     rows = [row for row in rows if after[row.id] != before[row.id]]
     task_ids = [row.id for row in rows]
+    require_next(max((row.version for row in rows), default=0))
     moment = now()
     for part in _parts(task_ids):
         await session.execute(_CHANGE(task_ids=part, moment=moment))

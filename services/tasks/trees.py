@@ -8,7 +8,7 @@ from db.models import Task
 from db.sessions import Session
 from db.statements import one_of
 from services.actors import Actor
-from services.errors import Conflict, NotFound
+from services.errors import Conflict, NotFound, require_next
 from services.tasks.models import MAX_SUBTASK_DEPTH
 from services.tasks.queries import visible
 
@@ -16,12 +16,13 @@ from services.tasks.queries import visible
 async def lock_with_subtasks(session: Session, task_ids: Collection[int]) -> Sequence[int]:
     """The tasks and all that hangs below them, those in the trash included, locked in the order of their ids.
 
-    Their projects are held ``IN_TURN``.
+    Their projects are held ``IN_TURN``. Raises ``Conflict`` where one has no version left for a change.
     """
     below = select(Task.id).where(one_of(Task.id, task_ids)).cte("below", recursive=True)
     below = below.union(select(Task.id).join(below, Task.parent_id == below.c.id))
     ids = await session.scalars(select(below.c.id))
-    await session.execute(select(Task.id).where(one_of(Task.id, ids)).order_by(Task.id).with_for_update(key_share=True))
+    tree = select(Task.version).where(one_of(Task.id, ids)).order_by(Task.id).with_for_update(key_share=True)
+    require_next(max(await session.scalars(tree), default=0))
     return ids
 
 
