@@ -344,10 +344,11 @@ class TestLinks:
         first["fields"]["issuelinks"] = [tracker.link({"id": second["id"]}, "Blocks")]
         tracker.put(f"{tracker.key}-1.json", first)
 
-        summary = await run(batch_size=1)
+        summary, again = await run(batch_size=1), await run(batch_size=1)
 
         assert await relations(database, tracker) == [(1, "blocks", 2)]
         assert (summary.links, summary.links_known) == (1, 0)
+        assert (again.links, again.links_known) == (0, 1)
         ids = [row.id for row in (await stored(database, tracker)).values()]
         async with database.reading() as session:
             written = await session.all(

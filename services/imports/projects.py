@@ -117,7 +117,7 @@ async def describe(session: Session, source: str, place: Place) -> bool | None:
     project = (await find(session, source, [place.key])).get(place.key)
     if project is None:
         return None
-    if project.archived or await sources.find(session, source, "described", [place.key]):
+    if await sources.find(session, source, "described", [place.key]):
         return False
     await sources.remember(session, source, "described", {place.key: project.id})
     there = await session.one(
@@ -125,7 +125,7 @@ async def describe(session: Session, source: str, place: Place) -> bool | None:
     )
     told = {"name": place.name or there.name, "description": there.description or place.description}
     change = {name: (getattr(there, name), value) for name, value in told.items() if value != getattr(there, name)}
-    if not change or there.version != 1:
+    if not change or there.version != 1:  # archiving it is a change, too
         return False
     await session.execute(update(Project).where(Project.id == project.id).values(**told, version=2, updated_at=now()))
     event = events.NewEvent(
