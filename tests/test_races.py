@@ -3,6 +3,7 @@
 ``make races`` runs all the pairs many times, and both at once; see ``tests/races.py``.
 """
 
+import asyncio
 import os
 import time
 
@@ -10,7 +11,8 @@ import pytest
 from typer import echo
 
 from db.engine import Database
-from tests.races import ORDERS, PAIRS, Races, make_people
+from tests.databases import on_postgresql
+from tests.races import CHANGES, ORDERS, PAIRS, WRITES, Races, make_people, make_world
 
 ROUNDS = int(os.environ.get("TANDEM_RACES", "0"))
 """How often all pairs are run; without it a fifth of them is, once."""
@@ -36,6 +38,22 @@ async def test_two_at_once_are_as_one_after_the_other(races: Races, part: int) -
     found = [await races.wrong(*pair, order) for pair in SOME[part::6] for order in ORDERS[:2]]
 
     assert [wrong for wrong in found if wrong] == []
+
+
+@on_postgresql
+async def test_task_goes_to_the_trash_when_what_is_written_beside_it_is_committed(database: Database) -> None:
+    world = await make_world(database, await make_people(database))
+
+    async def trash() -> None:
+        async with database.writing() as session:
+            await CHANGES["task trashed"](session, world)
+
+    async with database.writing() as session:
+        await WRITES["comment"](session, world)
+        going = asyncio.create_task(trash())
+        await asyncio.wait([going], timeout=0.3)
+        assert not going.done()
+    await going
 
 
 if ROUNDS:
