@@ -7,7 +7,6 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends, Header, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.addresses import prefix_of, route_path
@@ -93,9 +92,6 @@ Reading = Annotated[Session, Depends(_reading)]
 Writing = Annotated[Session, Depends(_writing, scope="function")]
 
 
-_ONE_KEY = {"type": "too_many", "loc": ("header", IDEMPOTENCY_KEY), "msg": "given more than once"}
-
-
 class Once:
     """Runs a call, or answers what it answered before, where it carries an ``Idempotency-Key``."""
 
@@ -118,14 +114,11 @@ class Once:
 
 
 async def _once(
-    request: Request,
     actor: Caller,
     session: Writing,
     response: Response,
     key: Annotated[KeyText | None, Header(alias=IDEMPOTENCY_KEY, description=KEY_DESCRIPTION)] = None,
 ) -> Once:
-    if key is not None and [name for name, _ in request.headers.raw].count(IDEMPOTENCY_KEY.lower().encode()) > 1:
-        raise RequestValidationError([_ONE_KEY])
     return Once(actor, session, response, key)
 
 
