@@ -1,0 +1,1 @@
+"""One caller against a server that others use: ``make attack``, or ``python -m tests.attack --help``."""
