@@ -39,6 +39,7 @@ class _Pool:
     ) -> None:
         self._arguments, self.dialect, self._limits = dict(arguments), dialect, limits
         self._idle: list[Wire] = []
+        self.size = size
         self._slots = Slots(size, timeout=timeout, lacking="no connection was free")
         self._settling: set[asyncio.Task[None]] = set()
         self._generation = 0

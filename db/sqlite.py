@@ -70,7 +70,7 @@ class SqliteReader:
         self._path, self._dialect = path, dialect
         self._near: sqlite3.Connection | None = None
         self._budget = Budget()
-        self._threads = SlowReads(self._connect, threads=threads, timeout=timeout)
+        self.slow_reads = SlowReads(self._connect, threads=threads, timeout=timeout)
         self._slow: OrderedDict[str, float] = OrderedDict()
         self._interrupted: set[str] = set()
 
@@ -92,7 +92,7 @@ class SqliteReader:
             except sqlite3.Error as error:
                 raise translated(error, command.sql, self._dialect) from error
         try:
-            return await self._threads.run(command, work)
+            return await self.slow_reads.run(command, work)
         except sqlite3.Error as error:
             raise translated(error, command.sql, self._dialect) from error
 
@@ -101,7 +101,7 @@ class SqliteReader:
         if self._near is not None:
             self._near.close()
             self._near = None
-        self._threads.close()
+        self.slow_reads.close()
 
     def _run_here(self, command: Command) -> Sequence[tuple[Any, ...]]:
         if self._near is None:

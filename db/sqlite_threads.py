@@ -26,7 +26,7 @@ class SlowReads:
         self._idle: list[sqlite3.Connection] = []
         self._slots = Slots(threads, timeout=timeout, lacking="no thread was free to read")
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
-        self._jobs: set[_Job] = set()
+        self.jobs: set[_Job] = set()
         self._closed = False
 
     async def run(self, command: Command, work: Work) -> Rows:
@@ -35,7 +35,7 @@ class SlowReads:
         job = _Job(self, command)
         loop = asyncio.get_running_loop()
         future = self._pool.submit(job.run)
-        self._jobs.add(job)
+        self.jobs.add(job)
         # a slot is free when its thread is, even where nobody waits for the answer any more
         future.add_done_callback(lambda _done: _call(loop, lambda: self._end(job, caller)))
         rows = asyncio.wrap_future(future)
@@ -49,7 +49,7 @@ class SlowReads:
     def close(self) -> None:
         """Close every connection; what still runs is interrupted."""
         self._closed = True
-        for job in self._jobs:
+        for job in self.jobs:
             job.stop()
         self._pool.shutdown(wait=False, cancel_futures=True)
         while self._idle:
@@ -67,7 +67,7 @@ class SlowReads:
             self._idle.append(connection)
 
     def _end(self, job: "_Job", caller: Caller) -> None:
-        self._jobs.discard(job)
+        self.jobs.discard(job)
         self._slots.release(caller)
 
 

@@ -59,7 +59,7 @@ class SqliteWriter:
         self.dialect = dialect
         self._path, self._timeout = path, timeout
         self._connection: WritingConnection | None = None
-        self._taken = False
+        self.taken = False
         """Whether it is somebody's turn, or something is being committed."""
         self._waiting = Queue(self._go_on)
         self._group: _Group | None = None
@@ -128,9 +128,9 @@ class SqliteWriter:
             self._go_on()
 
     async def _take_turn(self, work: Work, long: bool) -> None:
-        if self._taken:
+        if self.taken:
             await self._waiting.wait(work, self._timeout, "no other transaction ended", long=long)
-        self._taken = work.begun = True
+        self.taken = work.begun = True
 
     def _end_turn(self, joined: _Group | None) -> None:
         """Take back what was written in a turn, or before it by others if SQLite has done so, and go on."""
@@ -157,15 +157,15 @@ class SqliteWriter:
         elif following is not None:
             self._waiting.serve(following)
         else:
-            self._taken = False
+            self.taken = False
             if self._timer is None and self._connection is not None and self._connection.unmerged >= MERGE_COMMITS:
                 self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._merge_if_idle)
 
     def _merge_if_idle(self) -> None:
         """Merge segments where nobody writes just now; else after another COMMIT."""
         self._timer = None
-        if self._connection is not None and not self._taken:
-            self._taken = True
+        if self._connection is not None and not self.taken:
+            self.taken = True
             self._connection.merge(self._go_on)
 
     def _committed(self, _none: None) -> None:
