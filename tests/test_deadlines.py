@@ -17,7 +17,7 @@ from tests.databases import on_postgresql
 from tests.doors import Call, Door, another_instance, bearer, calling, nothing_written, on_both_doors
 from tests.slow import ENDLESS, endless, settled
 
-SECONDS = 0.4
+SECONDS = 0.8
 LIST = Call("GET /tasks", "{ result: tasks { edges { node { id databaseId } } } }")
 CREATE = Call(
     "POST /tasks",
