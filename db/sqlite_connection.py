@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from core.deadlines import Work
 from db.sessions import Result
 from db.sqlite import PRAGMAS, STEPS, Budget
-from db.sqlite_threads import in_time
+from db.sqlite_threads import AGAIN_SECONDS, in_time
 from db.sqlite_upkeep import MERGE_SECONDS, Checkpoints, merge_segments
 from db.threads import WorkerThread
 
@@ -37,6 +37,7 @@ CHECKPOINT_PAGES = 2_000
 """The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
 MAX_TEXT = 4_000
 """Characters of an INSERT's or UPDATE's values; a search index has to read them."""
+SPARED_SECONDS = 1.0
 _ONE_ROW = re.compile(
     r"(?:INSERT (?:OR \w+ )?INTO \w+ \([^)]*\) VALUES \([^()]*\)|UPDATE \w+ SET (?:(?!SELECT).)* WHERE \w+\.id = \?)"
     r"(?: ON CONFLICT (?:\([^)]*\) )?DO NOTHING)?(?: RETURNING [\w\s,.\"?]*)?",
@@ -55,7 +56,7 @@ class WritingConnection:
         self._budget = Budget()
         self._thread = WorkerThread("sqlite-writer")
         self._running: asyncio.Future[Any] | None = None
-        self._stopped = False
+        self._stopped = self._reading = False
         self._commit_seconds = self._committed = math.inf
         self._checkpoints = Checkpoints(path)
         self.unmerged = 0
@@ -97,22 +98,34 @@ class WritingConnection:
 
     async def execute(self, work: Work, sql: str, values: Any) -> Result:
         """What a statement comes to that may take long. Raises ``DeadlinePassed``."""
+        self._reading = sql.startswith("SELECT")
         return await self.in_thread(work, self._execute, sql, values)
 
     async def execute_each(self, work: Work, sql: str, rows: Sequence[Any]) -> Result:
         """What a statement comes to with each of the sets of values. Raises ``DeadlinePassed``."""
-        self._stopped = False
+        self._stopped = self._reading = False
         return await self.in_thread(work, self._execute_each, sql, rows)
 
     def stop(self, *, alone: bool) -> None:
         """End what the thread is doing for somebody who waits no more.
 
-        A statement is interrupted only where the transaction holds nothing but his (``alone``): with one that writes,
-        SQLite takes back all of it (https://www.sqlite.org/c3ref/interrupt.html).
+        With a statement that writes, SQLite takes back all of the transaction
+        (https://www.sqlite.org/c3ref/interrupt.html): where it holds more than his (not ``alone``), it has
+        ``SPARED_SECONDS`` to end by itself, before the others have to be told to try again.
         """
         self._stopped = True
-        if alone and self.running is not None:  # nothing else is begun before that has ended
+        running = self.running
+        if running is None:
+            return
+        if alone or self._reading:
+            self._interrupt(running)
+        else:
+            asyncio.get_running_loop().call_later(SPARED_SECONDS, self._interrupt, running)
+
+    def _interrupt(self, running: asyncio.Future[Any]) -> None:
+        if not running.done():  # nothing else is begun before that has ended
             self._connection.interrupt()
+            running.get_loop().call_later(AGAIN_SECONDS, self._interrupt, running)
 
     def commit(self, done: Callable[[None], None], failed: Callable[[Any], None]) -> None:
         """Keep what was written; one of the two is called, at once or later."""

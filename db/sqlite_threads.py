@@ -14,6 +14,8 @@ from db.statements import Command
 T = TypeVar("T")
 Rows = Sequence[tuple[Any, ...]]
 
+AGAIN_SECONDS = 0.1
+"""After which what goes on is interrupted again: SQLite forgets it where a statement is only just to begin."""
 LOOK_SECONDS = 0.25
 """How often is looked whether somebody still waits: work may be ended from outside."""
 
@@ -43,8 +45,8 @@ class SlowReads:
             return await in_time(rows, work)
         finally:
             if not rows.done():
-                job.stop()
                 rows.cancel()
+                self._stop(job)
 
     def close(self) -> None:
         """Close every connection; what still runs is interrupted."""
@@ -65,6 +67,11 @@ class SlowReads:
             connection.close()
         else:
             self._idle.append(connection)
+
+    def _stop(self, job: "_Job") -> None:
+        if job in self.jobs:
+            job.stop()
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._stop, job)
 
     def _end(self, job: "_Job", caller: Caller) -> None:
         self.jobs.discard(job)
