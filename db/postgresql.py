@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from core.deadlines import UNBOUNDED, Caller, DeadlinePassed, Work, current
 from db.postgresql_exchange import ConnectionLost, NotAnswered
+from db.postgresql_locks import SetAside
 from db.postgresql_wire import UNLIMITED, ServerLimits, Wire
 from db.sessions import Result
 from db.slots import Slots
@@ -28,6 +29,9 @@ class _Pool:
     ``DeadlinePassed`` and, where no connection is free for ``timeout`` seconds, SQLAlchemy's ``TimeoutError``.
     """
 
+    writes = False
+    """Whether a turn lasts for several statements, of which the first say nothing of those that follow."""
+
     def __init__(
         self,
         arguments: Mapping[str, Any],
@@ -41,6 +45,7 @@ class _Pool:
         self._idle: list[Wire] = []
         self.size = size
         self._slots = Slots(size, timeout=timeout, lacking="no connection was free")
+        self.set_aside = SetAside(self._slots, self._connect_anew, most=size, seconds=limits.lock, counted=self.writes)
         self._settling: set[asyncio.Task[None]] = set()
         self._generation = 0
 
@@ -53,6 +58,7 @@ class _Pool:
         """Close the connections that are not in use, once what was given up has been cancelled."""
         if self._settling:
             await asyncio.wait(self._settling)
+        await self.set_aside.close()
         idle, self._idle = self._idle, []
         for wire in idle:
             wire.close()
@@ -72,29 +78,50 @@ class _Pool:
         """
         work = current.get()
         work.check()
-        caller = work.caller if self._slots.take(work) else await self._slots.acquire(work)
+        caller = work.caller
+        if self.set_aside.tables or not self._slots.take(work):
+            caller = await self._turn(sql, work)
         wire: Wire | None = None
         try:
             while self._idle:
                 wire = self._idle.pop()
                 wire.work = work
+                self.set_aside.begin(wire, caller)
                 try:
                     return wire, caller, await wire.run(sql, values)
                 except ConnectionLost as error:
                     if isinstance(error, NotAnswered):
                         raise
+                    self.set_aside.forget(wire)
                     wire = None
             wire = await self._connect(work)
+            self.set_aside.begin(wire, caller)
             return wire, caller, await wire.run(sql, values)
         except BaseException:
             self.give_back(wire, caller)
             raise
 
+    async def _turn(self, sql: str, work: Work) -> Caller:
+        """Have a turn, when no table is locked that the statement needs. Returns whom it is held for."""
+        while True:
+            await self.set_aside.wait(sql, work)
+            if not self._slots.take(work):
+                self.set_aside.watch()
+                caller = await self._slots.acquire(work)
+            else:
+                caller = work.caller
+            if not self.set_aside.concerns(sql):
+                return caller
+            self._slots.release(caller)
+
+    async def _connect_anew(self) -> Wire:
+        return await Wire.connect(self._arguments, self._limits)
+
     async def _connect(self, work: Work) -> Wire:
         generation = self._generation
         try:
             async with asyncio.timeout(None if work is UNBOUNDED else work.left):
-                wire = await Wire.connect(self._arguments, self._limits)
+                wire = await self._connect_anew()
         except TimeoutError:
             raise DeadlinePassed(work.seconds) from None
         wire.generation, wire.work = generation, work
@@ -111,8 +138,11 @@ class _Pool:
         if wire is not None and wire.generation != self._generation:
             wire.close()
         elif wire is not None and not wire.closed:
-            self._idle.append(wire)
-        self._slots.release(caller)
+            if len(self._idle) < self.size:
+                self._idle.append(wire)
+            else:  # one more than those of the turns
+                wire.close()
+        self.set_aside.end(wire, caller)
 
     async def _settle(self, wire: Wire, caller: Caller) -> None:
         """Give back a connection on which something is under way that nobody waits for."""
@@ -146,6 +176,8 @@ class PostgresqlReader(_Pool):
 
 class PostgresqlWriter(_Pool):
     """Begins transactions."""
+
+    writes = True
 
     def __init__(
         self,
@@ -188,6 +220,8 @@ class PostgresqlTransaction:
         """What a statement comes to."""
         self._wire.work.check()
         try:
+            if self._writer.set_aside.tables:
+                self._writer.set_aside.go_aside(self._wire, command.sql)
             if self._later:
                 statements, self._later = [*self._later, (command.sql, command.values)], []
                 return await self._wire.run_all(statements)

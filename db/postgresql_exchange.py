@@ -62,6 +62,8 @@ class Exchange:
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
         self._pg = connection.pgconn
+        self.pid = self._pg.backend_pid
+        """The server's process."""
         self._loop = asyncio.get_running_loop()
         self._results: list[PGresult] = []
         self._answer: asyncio.Future[None] | None = None
@@ -86,6 +88,11 @@ class Exchange:
     def busy(self) -> bool:
         """Whether a statement is under way: for somebody who waits for it, or who was cancelled."""
         return self._busy
+
+    @property
+    def lasted(self) -> float:
+        """The seconds for which something has been under way; none where nothing is."""
+        return self._loop.time() - self._begun if self._busy else 0.0
 
     @property
     def in_transaction(self) -> bool:
@@ -254,11 +261,11 @@ class Exchange:
             self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
         if self._busy:
             if (left := self.work.left) <= 0:
-                self._give_up(DeadlinePassed(self.work.seconds))
+                self.give_up(DeadlinePassed(self.work.seconds))
             seconds = min(TICK_SECONDS, left) if left > 0 else TICK_SECONDS
             self._timer = self._loop.call_later(seconds, self._tick)
 
-    def _give_up(self, error: DeadlinePassed) -> None:
+    def give_up(self, error: Exception) -> None:
         """Have nobody wait any longer for what is under way, which is left ``busy``."""
         for waiting in (self._answer, self._room):
             if waiting is not None and not waiting.done():

@@ -111,9 +111,14 @@ class Slots:
         self.free = size
         """How many turns could be taken now."""
         self._timeout, self._lacking = timeout, lacking
-        self._share = max(1, size // 2) if share is None else share
+        self.share = max(1, size // 2) if share is None else share
         self._held: dict[Caller, int] = {}
         self._queue = Queue(self._pass_on)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        return self._queue.length
 
     def take(self, work: Work) -> bool:
         """Have a turn for ``work.caller`` if there is one to be had at once."""
@@ -134,13 +139,19 @@ class Slots:
 
     def release(self, caller: Caller) -> None:
         """Give back a turn that was had for somebody."""
-        held = self._held[caller] - 1
-        if held:
-            self._held[caller] = held
-        else:
-            del self._held[caller]
+        self._forget(caller)
+        self.lend()
+
+    def lend(self) -> None:
+        """Let somebody else have a turn that somebody still has, to whose share it counts until it is settled."""
         self.free += 1
         if self._queue.length:
+            self._go_on()
+
+    def settle(self, caller: Caller) -> None:
+        """End a turn that was lent."""
+        self._forget(caller)
+        if self._queue.length:  # perhaps others of the same caller's
             self._go_on()
 
     def _go_on(self) -> None:
@@ -152,8 +163,15 @@ class Slots:
         self.free -= 1
         self._held[caller] = self._held.get(caller, 0) + 1
 
+    def _forget(self, caller: Caller) -> None:
+        held = self._held[caller] - 1
+        if held:
+            self._held[caller] = held
+        else:
+            del self._held[caller]
+
     def _may(self, caller: Caller) -> bool:
-        return caller is None or self._held.get(caller, 0) < self._share
+        return caller is None or self._held.get(caller, 0) < self.share
 
     def _pass_on(self, place: Place) -> None:
         self.release(place.caller)

@@ -67,6 +67,16 @@ class TestShares:
         assert pool.free == 2
         assert [pool.take(Work(10, caller)), pool.take(work)] == [True, True]
 
+    def test_a_turn_that_was_lent_is_somebodys_until_it_is_settled(self) -> None:
+        pool, one = slots(4), Work(10, 1)
+        pool.take(one)
+        pool.lend()
+
+        assert pool.free == 4
+        assert [pool.take(one), pool.take(one)] == [True, False]
+        pool.settle(1)
+        assert pool.take(one)
+
 
 class TestOrder:
     async def test_callers_take_turns(self) -> None:
