@@ -21,7 +21,7 @@ from api.headers import RepeatedHeader, combine, headers_of
 from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
-from core import context
+from core import context, deadlines
 from services.actors import Actor
 from services.errors import Allowance, RateLimited
 
@@ -49,6 +49,9 @@ class RequestMiddleware:
         inner = {**scope, "method": "GET"} if head else scope
         request_id = _incoming_id(scope) or str(uuid7())
         token = context.request_id.set(request_id)
+        settings = self._state.settings
+        work = deadlines.Work(settings.request_timeout_seconds, address_of(scope))
+        working = deadlines.current.set(work)
         status = 500
         responding = False
 
@@ -69,9 +72,8 @@ class RequestMiddleware:
                 message = {**message, "body": b""}
             await send(message)
 
-        settings = self._state.settings
         try:
-            limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds)
+            limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds, work)
             await self._call(inner, limited, send_with_headers)
         except Exception as error:
             if responding:
@@ -85,6 +87,8 @@ class RequestMiddleware:
             if access.isEnabledFor(logging.INFO):
                 told = {"method": scope["method"], "path": scope["path"], "status": status}
                 access.info("request", extra=told | {"duration_ms": round(seconds * 1000, 2)})
+            work.end()
+            deadlines.current.reset(working)
             context.request_id.reset(token)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,8 +121,11 @@ def _incoming_id(scope: Scope) -> str | None:
     return value.decode() if value is not None and _REQUEST_ID.fullmatch(value) else None
 
 
-def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Receive:
-    """``receive`` that raises once the body is larger than the limit, declared or not, or takes too long."""
+def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float, work: deadlines.Work) -> Receive:
+    """``receive`` that raises once the body is larger than the limit, declared or not, or takes too long.
+
+    What it takes to arrive is none of the time that the work has.
+    """
     length = headers_of(scope).get(b"content-length", b"")
     if length.isdigit() and int(length[:20]) > limit:
 
@@ -142,11 +149,13 @@ def _bounded(scope: Scope, receive: Receive, limit: int, timeout: float) -> Rece
             message: Message = done.value
         else:
             deadline = deadline or asyncio.get_running_loop().time() + timeout
+            began = time.monotonic()
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await _rest(receiving, waiting)
             except TimeoutError:
                 raise HTTPException(408, "The body came too slowly", {"Connection": "close"}) from None
+            work.lengthen(time.monotonic() - began)
         if message["type"] == "http.request":
             size += len(message.get("body", b""))
             if size > limit:
@@ -173,13 +182,18 @@ def _rest(begun: Any, waiting: Any) -> Generator[Any, Any, Any]:
             return done.value
 
 
+def address_of(scope: Scope) -> str:
+    """Who somebody is who has named no account (yet)."""
+    client = scope.get("client")
+    return f"address:{client[0] if client else ''}"
+
+
 async def count_request(scope: Scope, state: State, actor: Actor) -> None:
     """Count the request against the caller's allowance. Raises ``RateLimited``."""
     limits = state.security.limits
     if not limits.enabled:
         return
-    client = scope.get("client")
-    identity = actor.identity or f"address:{client[0] if client else ''}"
+    identity = actor.identity or address_of(scope)
     try:
         scope["tandem.allowance"] = await limits.check(identity)
     except RateLimited as error:

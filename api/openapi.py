@@ -69,6 +69,7 @@ MEANINGS = {
     429: "Too many requests.",
     500: "Something went wrong on the server's side.",
     503: "Temporarily unavailable.",
+    504: "It took longer than a request may.",
 }
 
 
@@ -129,7 +130,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     name = operation["operationId"]
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses = {429, 500, 503}
+    statuses = {429, 500, 503, 504}
     if name in OPEN_TO_ALL:
         operation["security"] = []
         statuses = {500, 503} if name == "get_readiness" else {500}

@@ -18,7 +18,7 @@ from api.addresses import route_path
 from core import context
 from services import errors
 from services.errors import Problem, TandemError
-from services.failures import from_database
+from services.failures import from_database, log_failure
 
 logger = logging.getLogger("tandem.errors")
 
@@ -33,6 +33,7 @@ STATUS: Mapping[str, int] = {
     "IDEMPOTENCY_MISMATCH": 422,
     "RATE_LIMITED": 429,
     "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
     "INTERNAL_SERVER_ERROR": 500,
 }
 # what the framework raises, in the same vocabulary
@@ -159,7 +160,7 @@ async def on_unexpected(_request: Request, error: Exception) -> Response:
     """Whatever else happens says nothing of itself but the request id."""
     known = from_database(error)
     if known is not None:
-        logger.warning("database unavailable", exc_info=error)
+        log_failure(logger, known, error)
         return from_error(known)
     logger.error("unexpected error", exc_info=error)
     return problem(500, "INTERNAL_SERVER_ERROR", GENERIC)

@@ -31,6 +31,7 @@ class State:
             settings.database_url,
             pool_size=settings.database_pool_size,
             pool_timeout=settings.database_pool_timeout,
+            request_timeout=settings.request_timeout_seconds,
         )
         tokens = AccessTokens(
             secret=settings.secret_key.get_secret_value(),

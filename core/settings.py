@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///./tandem.db"
     database_pool_size: int = Field(default=5, ge=1, le=100)
-    database_pool_timeout: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    database_pool_timeout: float = Field(default=5.0, gt=0, allow_inf_nan=False)
     redis_url: str | None = None
 
     secret_key: SecretStr
@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     login_rate_limit: str | None = "20/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    request_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"

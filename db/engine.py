@@ -32,6 +32,10 @@ _ANALYZE_POSTGRESQL = (
 )
 
 
+MAX_LOCK_SECONDS = 5.0
+"""How long work with a deadline waits for one lock in PostgreSQL at most (``lock_timeout``)."""
+
+
 def insert_or_ignore(session: Session, model: type[DeclarativeBase]) -> sqlite.Insert | postgresql.Insert:
     """An INSERT that does nothing where a unique row is already there, even one committed a moment ago."""
     if session.dialect == "sqlite":
@@ -47,7 +51,11 @@ class Database:
     PostgreSQL reads run in autocommit, one round trip a statement.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, pool_timeout: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 5, pool_timeout: float = 10.0, request_timeout: float | None = None
+    ) -> None:
+        """``request_timeout``: the longest that work on it may take, where there is a bound: PostgreSQL then ends by
+        itself what takes longer, and what waits for one lock for half of that, or five seconds."""
         self.url = normalise_url(url)
         self.dialect: DialectName = "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
         self.observers: list[Observe] = []
@@ -69,13 +77,19 @@ class Database:
             self.sql.statement_compiler = _SqliteCompiler
             path = self.url.database or ""
             reader = SqliteReader(path, self.sql, threads=pool_size, timeout=pool_timeout)
-            writer = SqliteWriter(path, self.sql, timeout=max(pool_timeout, 30.0))
+            writer = SqliteWriter(path, self.sql, timeout=pool_timeout)
         else:
             from db.postgresql import PostgresqlReader, PostgresqlWriter  # the driver takes 90 ms and 8 MB to import
+            from db.postgresql_wire import UNLIMITED, ServerLimits
 
             arguments = connect_arguments(self.url, self.sql)
-            reader = PostgresqlReader(arguments, self.sql, size=pool_size, timeout=pool_timeout)
-            writer = PostgresqlWriter(arguments, self.sql, size=pool_size, timeout=pool_timeout, reader=reader)
+            limits = UNLIMITED
+            if request_timeout is not None:
+                # ours comes first: this is for a process that is there no more
+                limits = ServerLimits(request_timeout + 1.0, min(MAX_LOCK_SECONDS, request_timeout / 2))
+            pool: Any = {"size": pool_size, "timeout": pool_timeout, "limits": limits}
+            reader = PostgresqlReader(arguments, self.sql, **pool)
+            writer = PostgresqlWriter(arguments, self.sql, **pool, reader=reader)
         self.reader, self.writer = reader, writer
         self._compiler = Compiler(self.sql)
         self.reads: Session = ReadingSession(self.dialect, reader, self._compiler, self.observers)

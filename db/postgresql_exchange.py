@@ -8,6 +8,7 @@ Whatever happens to the other side, nobody waits for ever, and no descriptor is 
   Where a socket is at its end, everything is read in one go; and what has been waited for longer than ``TICK_SECONDS``
   is looked after, whether or not the loop has told of anything.
 - What has no answer ``MARGIN_SECONDS`` after the server itself should have ended it ends the connection.
+- What is done for a piece of work that has no time left is given up: its statement is then cancelled (``settle``).
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from core.deadlines import UNBOUNDED, DeadlinePassed
+
 logger = logging.getLogger("tandem.database")
 
 STATEMENT_SECONDS = 30.0
@@ -33,6 +36,10 @@ TICK_SECONDS = 0.25
 GRACE_SECONDS = 0.02
 """What is under way when nobody waits for it any more may end by itself for so long, before it is cancelled."""
 CANCEL_SECONDS = 5.0
+COMMIT_SECONDS = 5.0
+"""How long COMMIT may take, whatever is left of the deadline: cut off, nobody could say what came of it."""
+COMMIT_GRACE_SECONDS = 0.5
+"""As ``GRACE_SECONDS``, for COMMIT: most that it is asked for is done."""
 DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY, ExecStatus.PIPELINE_SYNC})
 
 
@@ -55,13 +62,18 @@ class Exchange:
     def __init__(self, connection: AsyncConnection[tuple[Any, ...]]) -> None:
         self._connection = connection
         self._pg = connection.pgconn
+        self.pid = self._pg.backend_pid
+        """The server's process."""
         self._loop = asyncio.get_running_loop()
         self._results: list[PGresult] = []
         self._answer: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._ticks = 0
+        self._begun = 0.0
+        self.work = UNBOUNDED
+        """What is under way is for it, and given up when it has no time left."""
         self._limit = STATEMENT_SECONDS + MARGIN_SECONDS
+        self._grace = GRACE_SECONDS
         self._busy = self._closed = False
         self._socket = socket.socket(fileno=os.dup(self._pg.socket))
         self._events = select.poll()
@@ -78,6 +90,11 @@ class Exchange:
         return self._busy
 
     @property
+    def lasted(self) -> float:
+        """The seconds for which something has been under way; none where nothing is."""
+        return self._loop.time() - self._begun if self._busy else 0.0
+
+    @property
     def in_transaction(self) -> bool:
         return not self._closed and self._pg.transaction_status != TransactionStatus.IDLE
 
@@ -89,8 +106,10 @@ class Exchange:
         """
         if not self._busy:
             return
+        self.work = UNBOUNDED
         try:
-            async with asyncio.timeout(GRACE_SECONDS):
+            grace, self._grace = self._grace, GRACE_SECONDS
+            async with asyncio.timeout(grace):
                 await self._settled()
         except (TimeoutError, psycopg.Error):
             try:
@@ -128,7 +147,7 @@ class Exchange:
         self._refuse_closed()
         self._results = []
         self._busy = True
-        self._ticks = 0
+        self._begun = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
@@ -236,10 +255,18 @@ class Exchange:
     def _tick(self) -> None:
         """Look after what has been waited for: the loop may have missed something, or the server be gone."""
         self._timer = None
-        self._ticks += 1
-        if self._busy and self._ticks * TICK_SECONDS > self._limit:
-            self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
-        elif self._busy:
-            self._take_in()
         if self._busy:
-            self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+            self._take_in()
+        if self._busy and self._loop.time() - self._begun > self._limit:
+            self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
+        if self._busy:
+            if (left := self.work.left) <= 0:
+                self.give_up(DeadlinePassed(self.work.seconds))
+            seconds = min(TICK_SECONDS, left) if left > 0 else TICK_SECONDS
+            self._timer = self._loop.call_later(seconds, self._tick)
+
+    def give_up(self, error: Exception) -> None:
+        """Have nobody wait any longer for what is under way, which is left ``busy``."""
+        for waiting in (self._answer, self._room):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(error)

@@ -5,9 +5,10 @@ psycopg makes a cursor, a query and a generator for every statement, and tells t
 rows come back binary. What is rarer (connecting, cancelling, many sets of values) is psycopg's.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import AsyncConnection, AsyncRawCursor
@@ -16,7 +17,16 @@ from psycopg.errors import InFailedSqlTransaction
 from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from db.postgresql_exchange import MARGIN_SECONDS, STATEMENT_SECONDS, ConnectionLost, Exchange
+from core.deadlines import UNBOUNDED, DeadlinePassed
+from db.postgresql_exchange import (
+    COMMIT_GRACE_SECONDS,
+    COMMIT_SECONDS,
+    GRACE_SECONDS,
+    MARGIN_SECONDS,
+    STATEMENT_SECONDS,
+    ConnectionLost,
+    Exchange,
+)
 from db.sessions import Result
 
 PREPARE_AFTER = 2
@@ -25,10 +35,12 @@ MAX_PREPARED = 200
 MAX_SEEN = 1_000
 MANY = 500
 """Sets of values that are sent in a row; they may take as long together as one statement."""
-# jit: compiling a statement takes longer than what it saves on the longest of ours (0.2 of 0.4 s)
+# jit: compiling a statement takes longer than what it saves on the longest of ours (0.2 of 0.4 s);
+# client_connection_check_interval: a statement of a server that was killed ends, where PostgreSQL can tell (from 14)
 _SET_UP = """
     SELECT set_config(name, value, false)
-    FROM (VALUES ('jit', 'off'), ('statement_timeout', '30s'),
+    FROM (VALUES ('jit', 'off'), ('statement_timeout', $1), ('lock_timeout', $2),
+        ('client_connection_check_interval', '1s'),
         ('idle_in_transaction_session_timeout', '60s'), ('TimeZone', 'UTC')) AS ours (name, value)
     JOIN pg_settings USING (name)
     WHERE name = 'TimeZone' OR source NOT IN ('client', 'user', 'database', 'database user')"""
@@ -36,6 +48,20 @@ _SET_UP = """
 _BINARY = 1
 _STALE = frozenset({"0A000", "26000"})
 """What a prepared statement fails with when a migration has changed its tables, or somebody has forgotten it."""
+
+
+class ServerLimits(NamedTuple):
+    """What the server itself ends, in seconds; 0 for no limit."""
+
+    statement: float = STATEMENT_SECONDS
+    lock: float = 0.0
+
+    def values(self) -> list[str]:
+        """As PostgreSQL's settings."""
+        return [f"{seconds * 1000:.0f}ms" for seconds in self]
+
+
+UNLIMITED = ServerLimits()
 
 
 class StaleStatement(psycopg.OperationalError):
@@ -58,7 +84,7 @@ class Wire(Exchange):
         self._names = 0
 
     @classmethod
-    async def connect(cls, arguments: dict[str, Any]) -> "Wire":
+    async def connect(cls, arguments: dict[str, Any], limits: ServerLimits = UNLIMITED) -> "Wire":
         """A new connection. Raises ``ConnectionLost`` where there is none to be had."""
         try:
             connection = await AsyncConnection.connect(**arguments, autocommit=True)
@@ -70,7 +96,7 @@ class Wire(Exchange):
             connection.pgconn.finish()
             raise
         try:
-            await wire.run(_SET_UP)
+            await wire.run(_SET_UP, limits.values())
             found = await wire.run("SELECT extract(epoch FROM current_setting('statement_timeout')::interval)::float8")
         except BaseException:
             wire.close()
@@ -121,6 +147,17 @@ class Wire(Exchange):
         finally:
             self._leave_pipeline()
 
+    async def commit(self, before: Sequence[tuple[str, Sequence[Any]]]) -> Result:
+        """Commit, once the statements ``before`` have been run. Begun, it is ended, one way or the other, and soon."""
+        self.work, self._grace = UNBOUNDED, COMMIT_GRACE_SECONDS
+        limit, self._limit = self._limit, min(self._limit, COMMIT_SECONDS)
+        try:
+            result = await (self.run_all([*before, ("COMMIT", ())]) if before else self.run("COMMIT"))
+        finally:
+            self._limit = limit
+        self._grace = GRACE_SECONDS
+        return result
+
     async def run_many(self, sql: str, rows: Sequence[Sequence[Any]], *, returning: bool) -> Result:
         """What a statement comes to for each of many sets of values, sent in a row."""
         self._refuse_closed()
@@ -131,8 +168,12 @@ class Wire(Exchange):
             async with AsyncRawCursor(self._connection) as cursor:
                 for start in range(0, len(rows), MANY):
                     timer = self._loop.call_later(self._limit, self._hang_up)
+                    left = self.work.left
                     try:
-                        await cursor.executemany(sql, rows[start : start + MANY], returning=returning)
+                        async with asyncio.timeout(left if left < self._limit else None):
+                            await cursor.executemany(sql, rows[start : start + MANY], returning=returning)
+                    except TimeoutError:
+                        raise DeadlinePassed(self.work.seconds) from None
                     finally:
                         timer.cancel()
                     more = returning

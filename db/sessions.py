@@ -1,5 +1,6 @@
 """The sessions that services are given: statements in, rows out."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -31,7 +32,10 @@ class Result(NamedTuple):
 
 
 class Reader(Protocol):
-    """Runs statements that only read, each for itself. Raises ``DBAPIError``, and ``TimeoutError`` of the pool."""
+    """Runs statements that only read, each for itself.
+
+    Raises ``DBAPIError``, ``TimeoutError`` of the pool, and ``DeadlinePassed`` where the work in hand has no time left.
+    """
 
     async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
         """The rows as the driver makes them."""
@@ -41,7 +45,7 @@ class Reader(Protocol):
 
 
 class Transaction(Protocol):
-    """A transaction that has begun. Raises ``DBAPIError``."""
+    """A transaction that has begun, for the work in hand. Raises ``DBAPIError``, ``DeadlinePassed``."""
 
     async def run(self, command: Command) -> Result: ...
 
@@ -53,7 +57,9 @@ class Transaction(Protocol):
         """One statement for many sets of values; the rows of all of them."""
         ...
 
-    async def commit(self) -> None: ...
+    async def commit(self) -> None:
+        """Keep what was written, if there is still time; once begun, it is not given up for lack of it."""
+        ...
 
     async def end(self) -> None:
         """Take back what was not committed, and give the connection back."""
@@ -61,7 +67,7 @@ class Transaction(Protocol):
 
 
 class Writer(Protocol):
-    """Begins transactions. Raises ``DBAPIError``, and ``TimeoutError`` of the pool."""
+    """Begins transactions. Raises as ``Reader`` does."""
 
     async def begin(self, *, long: bool = False) -> Transaction:
         """A transaction; one that takes ``long`` is kept apart from those that do not, where that matters."""
@@ -136,7 +142,8 @@ class Session:
         """Have something done once the transaction is committed, in order, and before anybody is answered.
 
         Nothing is done after a rollback, nor for what a rehearsal takes back. An exception is logged and undoes
-        nothing. For a transaction.
+        nothing. It is also done where the caller is cancelled during COMMIT, which may be carried out or not. For a
+        transaction.
         """
         raise NotImplementedError
 
@@ -226,7 +233,14 @@ class WritingSession(Session):
     async def commit(self) -> None:
         """Keep what was written. For those who own the unit of work; services never commit."""
         if self._transaction is not None:
-            await self._transaction.commit()
+            try:
+                await self._transaction.commit()
+            except asyncio.CancelledError:
+                self._follow_up()  # nobody waits, and yet it may be kept: who has to know of it is told
+                raise
+        self._follow_up()
+
+    def _follow_up(self) -> None:
         for callback in self._afterwards:
             try:
                 callback()

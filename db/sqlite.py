@@ -2,25 +2,23 @@
 
 A statement runs where it is asked for, on the event loop: most take 10 to 500 µs, a hop to a thread and back 100 µs of
 CPU. One that takes longer is interrupted after ``BUDGET_SECONDS`` and begins again in a thread, where it may take its
-time; after the second time in a row, it is sent there at once for a while. The budget is processor time, and time on
-the clock only with a wide margin: on a busy machine the process is put aside for milliseconds, whatever it is doing.
+time (``db/sqlite_threads.py``); after the second time in a row, it is sent there at once for a while. The budget is
+processor time, and time on the clock only with a wide margin: on a busy machine the process is put aside for
+milliseconds, whatever it is doing.
 """
 
-import asyncio
 import sqlite3
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from core.deadlines import current
+from db.sqlite_threads import SlowReads
 from db.statements import Command
-
-T = TypeVar("T")
 
 BUDGET_SECONDS = 0.003
 """How much processor time a statement may take on the event loop."""
@@ -64,21 +62,22 @@ class Budget:
 class SqliteReader:
     """Reads one database: with a connection of its own on the event loop, and up to ``threads`` in threads.
 
-    Raises SQLAlchemy's ``DBAPIError`` and, where no thread is free for ``timeout`` seconds, ``TimeoutError``.
+    Raises SQLAlchemy's ``DBAPIError``, ``DeadlinePassed`` and, where no thread is free for ``timeout`` seconds,
+    SQLAlchemy's ``TimeoutError``.
     """
 
     def __init__(self, path: str, dialect: Dialect, *, threads: int, timeout: float) -> None:
-        self._path, self._dialect, self._timeout = path, dialect, timeout
+        self._path, self._dialect = path, dialect
         self._near: sqlite3.Connection | None = None
         self._budget = Budget()
-        self._idle: list[sqlite3.Connection] = []
-        self._slots = asyncio.Semaphore(threads)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
+        self.slow_reads = SlowReads(self._connect, threads=threads, timeout=timeout)
         self._slow: OrderedDict[str, float] = OrderedDict()
         self._interrupted: set[str] = set()
 
     async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
         """The rows as SQLite has them."""
+        work = current.get()
+        work.check()
         if not self._is_slow(command.sql):
             try:
                 rows = self._run_here(command)
@@ -92,16 +91,17 @@ class SqliteReader:
                     raise translated(error, command.sql, self._dialect) from error
             except sqlite3.Error as error:
                 raise translated(error, command.sql, self._dialect) from error
-        return await self._run_in_thread(command)
+        try:
+            return await self.slow_reads.run(command, work)
+        except sqlite3.Error as error:
+            raise translated(error, command.sql, self._dialect) from error
 
     async def close(self) -> None:
         """Close every connection; a statement that still runs is interrupted."""
-        for connection in (self._near, *self._idle):
-            if connection is not None:
-                connection.close()
-        self._near = None
-        self._idle.clear()
-        self._pool.shutdown(wait=False)
+        if self._near is not None:
+            self._near.close()
+            self._near = None
+        self.slow_reads.close()
 
     def _run_here(self, command: Command) -> Sequence[tuple[Any, ...]]:
         if self._near is None:
@@ -109,35 +109,6 @@ class SqliteReader:
             self._near.set_progress_handler(self._budget.exceeded, STEPS)
         self._budget.begin()
         return self._near.execute(command.sql, command.values).fetchall()
-
-    async def _run_in_thread(self, command: Command) -> Sequence[tuple[Any, ...]]:
-        try:
-            async with asyncio.timeout(self._timeout):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise PoolTimeout("no thread was free to read") from None
-        used: list[sqlite3.Connection] = []
-
-        def work() -> Sequence[tuple[Any, ...]]:
-            connection = self._idle.pop() if self._idle else self._connect()
-            used.append(connection)
-            try:
-                return connection.execute(command.sql, command.values).fetchall()
-            finally:
-                self._idle.append(connection)
-
-        loop = asyncio.get_running_loop()
-        future = self._pool.submit(work)
-        # a slot is free when its thread is, even where nobody waits for the answer any more
-        future.add_done_callback(lambda _done: _call(loop, self._slots.release))
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            for connection in used:
-                connection.interrupt()
-            raise
-        except sqlite3.Error as error:
-            raise translated(error, command.sql, self._dialect) from error
 
     def _connect(self, *, wait: bool = True) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -174,8 +145,3 @@ class SqliteReader:
 def translated(error: sqlite3.Error, sql: str | None, dialect: Dialect) -> BaseException:
     """The error as one of SQLAlchemy's."""
     return DBAPIError.instance(sql, None, error, sqlite3.Error, hide_parameters=True, dialect=dialect)
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(function)

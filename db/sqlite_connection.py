@@ -16,8 +16,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, ParamSpec, TypeVar
 
+from core.deadlines import Work
 from db.sessions import Result
 from db.sqlite import PRAGMAS, STEPS, Budget
+from db.sqlite_threads import AGAIN_SECONDS, in_time
 from db.sqlite_upkeep import MERGE_SECONDS, Checkpoints, merge_segments
 from db.threads import WorkerThread
 
@@ -35,6 +37,7 @@ CHECKPOINT_PAGES = 2_000
 """The size of the log (8 MB) at which a COMMIT carries over what is left, so that the log can begin anew."""
 MAX_TEXT = 4_000
 """Characters of an INSERT's or UPDATE's values; a search index has to read them."""
+SPARED_SECONDS = 1.0
 _ONE_ROW = re.compile(
     r"(?:INSERT (?:OR \w+ )?INTO \w+ \([^)]*\) VALUES \([^()]*\)|UPDATE \w+ SET (?:(?!SELECT).)* WHERE \w+\.id = \?)"
     r"(?: ON CONFLICT (?:\([^)]*\) )?DO NOTHING)?(?: RETURNING [\w\s,.\"?]*)?",
@@ -53,6 +56,7 @@ class WritingConnection:
         self._budget = Budget()
         self._thread = WorkerThread("sqlite-writer")
         self._running: asyncio.Future[Any] | None = None
+        self._stopped = self._reading = False
         self._commit_seconds = self._committed = math.inf
         self._checkpoints = Checkpoints(path)
         self.unmerged = 0
@@ -68,14 +72,14 @@ class WritingConnection:
         """What the thread is still doing, perhaps for somebody who was cancelled."""
         return None if self._running is None or self._running.done() else self._running
 
-    async def begin(self) -> None:
+    async def begin(self, work: Work) -> None:
         """Begin a transaction that may write, so that reading first and then writing never fails half-way."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
-            await self.in_thread(self._wait_and_begin)
+            await self.in_thread(work, self._wait_and_begin)
 
     def at_once(self, sql: str, values: Any) -> Result | None:
         """What a statement comes to; None for one that may take long, of which nothing was done."""
@@ -92,13 +96,36 @@ class WritingConnection:
                 self._connection.set_progress_handler(None, 0)
         return self._execute(sql, values) if _short(sql, values) else None
 
-    async def execute(self, sql: str, values: Any) -> Result:
-        """What a statement comes to that may take long."""
-        return await self.in_thread(self._execute, sql, values)
+    async def execute(self, work: Work, sql: str, values: Any) -> Result:
+        """What a statement comes to that may take long. Raises ``DeadlinePassed``."""
+        self._reading = sql.startswith("SELECT")
+        return await self.in_thread(work, self._execute, sql, values)
 
-    async def execute_each(self, sql: str, rows: Sequence[Any]) -> Result:
-        """What a statement comes to with each of the sets of values."""
-        return await self.in_thread(self._execute_each, sql, rows)
+    async def execute_each(self, work: Work, sql: str, rows: Sequence[Any]) -> Result:
+        """What a statement comes to with each of the sets of values. Raises ``DeadlinePassed``."""
+        self._stopped = self._reading = False
+        return await self.in_thread(work, self._execute_each, sql, rows)
+
+    def stop(self, *, alone: bool) -> None:
+        """End what the thread is doing for somebody who waits no more.
+
+        With a statement that writes, SQLite takes back all of the transaction
+        (https://www.sqlite.org/c3ref/interrupt.html): where it holds more than his (not ``alone``), it has
+        ``SPARED_SECONDS`` to end by itself, before the others have to be told to try again.
+        """
+        self._stopped = True
+        running = self.running
+        if running is None:
+            return
+        if alone or self._reading:
+            self._interrupt(running)
+        else:
+            asyncio.get_running_loop().call_later(SPARED_SECONDS, self._interrupt, running)
+
+    def _interrupt(self, running: asyncio.Future[Any]) -> None:
+        if not running.done():  # nothing else is begun before that has ended
+            self._connection.interrupt()
+            running.get_loop().call_later(AGAIN_SECONDS, self._interrupt, running)
 
     def commit(self, done: Callable[[None], None], failed: Callable[[Any], None]) -> None:
         """Keep what was written; one of the two is called, at once or later."""
@@ -144,11 +171,11 @@ class WritingConnection:
         self._thread.stop()
         self._checkpoints.stop()
 
-    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do something in the thread."""
-        self._running = future = self._thread.submit(partial(work, *args, **kwargs))
-        # who is cancelled does not wait: see ``running``
-        return await asyncio.shield(future)
+    async def in_thread(self, work: Work, do: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do something in the thread. Raises ``DeadlinePassed``."""
+        self._running = future = self._thread.submit(partial(do, *args, **kwargs))
+        # who is cancelled, or has no time left, does not wait: see ``running``
+        return await in_time(future, work)
 
     def _is_done_in_place(self) -> bool:
         seconds = self._commit_seconds
@@ -172,6 +199,8 @@ class WritingConnection:
         found: list[Any] = []
         count = 0
         for values in rows:
+            if self._stopped:
+                break
             result = self._execute(sql, values)
             found += result.rows
             count += result.touched

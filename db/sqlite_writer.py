@@ -8,14 +8,15 @@ had been committed one after the other, which is what their writing was.
 
 import asyncio
 import sqlite3
-from collections import deque
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Dialect
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from core.deadlines import UNBOUNDED, Work, current
 from db.sessions import Result
+from db.slots import Queue
 from db.sqlite import translated
 from db.sqlite_connection import WritingConnection
 from db.sqlite_upkeep import MERGE_COMMITS, OVERDUE_COMMITS
@@ -37,13 +38,6 @@ class RolledBack(sqlite3.OperationalError):
         super().__init__("SQLite has rolled the transaction back")
 
 
-class _Waiting(NamedTuple):
-    """Somebody who waits for a turn."""
-
-    turn: asyncio.Future[None]
-    long: bool
-
-
 class _Group:
     """Transactions that are done, and are committed together."""
 
@@ -58,15 +52,16 @@ class _Group:
 
 
 class SqliteWriter:
-    """Begins transactions, one at a time. Raises SQLAlchemy's ``TimeoutError`` after ``timeout`` seconds of waiting."""
+    """Begins transactions, one at a time. Raises ``DeadlinePassed``, and SQLAlchemy's ``TimeoutError`` after so many
+    seconds (``timeout``) of waiting."""
 
     def __init__(self, path: str, dialect: Dialect, *, timeout: float) -> None:
         self.dialect = dialect
         self._path, self._timeout = path, timeout
         self._connection: WritingConnection | None = None
-        self._taken = False
+        self.taken = False
         """Whether it is somebody's turn, or something is being committed."""
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting = Queue(self._go_on)
         self._group: _Group | None = None
         """Those that are done in the transaction that is open."""
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +70,9 @@ class SqliteWriter:
     async def begin(self, *, long: bool = False) -> "SqliteTransaction":
         """A transaction that has the database's only lock for writing. Nobody's COMMIT waits for one that takes
         ``long``."""
-        await self._take_turn(long)
+        work = current.get()
+        work.check()
+        await self._take_turn(work, long)
         try:
             if self._connection is None:
                 self._connection = WritingConnection(self._path)
@@ -83,13 +80,13 @@ class SqliteWriter:
             if group is not None:
                 self._connection.savepoint()
             else:
-                await self._connection.begin()
+                await self._connection.begin(work)
         except BaseException as error:
             self.take_back(None)
             if isinstance(error, sqlite3.Error):
                 raise translated(error, "BEGIN IMMEDIATE", self.dialect) from error
             raise
-        return SqliteTransaction(self, self._connection, group)
+        return SqliteTransaction(self, self._connection, group, work)
 
     def keep(self, joined: _Group | None) -> asyncio.Future[None]:
         """End the turn of a transaction that is done: the future says when it is committed. Raises ``sqlite3.Error``,
@@ -105,7 +102,7 @@ class SqliteWriter:
         return group.committed
 
     def take_back(self, joined: _Group | None) -> None:
-        """End the turn of a transaction that failed; what the thread still does for it comes first."""
+        """End the turn of a transaction that failed; what the thread still does for it is ended first."""
 
         def end(running: asyncio.Future[Any] | None = None) -> None:
             if running is not None:
@@ -113,15 +110,16 @@ class SqliteWriter:
             self._end_turn(joined)
 
         running = None if self._connection is None else self._connection.running
-        if running is not None:
+        if running is not None and self._connection is not None:
             running.add_done_callback(end)
+            self._connection.stop(alone=joined is None and self._group is None)
         else:
             end()
 
     async def close(self) -> None:
         """Close the connection when it is nobody's turn any more; leave it to whoever does not end."""
         with suppress(PoolTimeout):
-            await self._take_turn(long=True)
+            await self._take_turn(UNBOUNDED, long=True)
             if self._timer is not None:
                 self._timer.cancel()
             if self._connection is not None:
@@ -129,22 +127,10 @@ class SqliteWriter:
                 self._connection = None
             self._go_on()
 
-    async def _take_turn(self, long: bool) -> None:
-        if not self._taken:
-            self._taken = True
-            return
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._waiting.append(_Waiting(turn, long))
-        timer = loop.call_later(self._timeout, _expire, turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():  # it came at the same moment
-                self._go_on()
-            raise
-        finally:
-            timer.cancel()
+    async def _take_turn(self, work: Work, long: bool) -> None:
+        if self.taken:
+            await self._waiting.wait(work, self._timeout, "no other transaction ended", long=long)
+        self.taken = work.begun = True
 
     def _end_turn(self, joined: _Group | None) -> None:
         """Take back what was written in a turn, or before it by others if SQLite has done so, and go on."""
@@ -164,25 +150,22 @@ class SqliteWriter:
 
     def _go_on(self, _outcome: object = None) -> None:
         """It is the next one's turn; or that of the disk, where nobody follows who may share the COMMIT."""
-        while self._waiting and self._waiting[0].turn.done():  # no longer waiting
-            self._waiting.popleft()
-        following = self._waiting[0] if self._waiting else None
+        following = self._waiting.first()
         if self._group is not None and (following is None or following.long or self._group.size >= MAX_SHARED):
             assert self._connection is not None  # noqa: S101 - there is something to be committed
             self._connection.commit(self._committed, self._failed)
         elif following is not None:
-            self._waiting.popleft()
-            following.turn.set_result(None)
+            self._waiting.serve(following)
         else:
-            self._taken = False
+            self.taken = False
             if self._timer is None and self._connection is not None and self._connection.unmerged >= MERGE_COMMITS:
                 self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._merge_if_idle)
 
     def _merge_if_idle(self) -> None:
         """Merge segments where nobody writes just now; else after another COMMIT."""
         self._timer = None
-        if self._connection is not None and not self._taken:
-            self._taken = True
+        if self._connection is not None and not self.taken:
+            self.taken = True
             self._connection.merge(self._go_on)
 
     def _committed(self, _none: None) -> None:
@@ -207,15 +190,18 @@ class SqliteWriter:
 class SqliteTransaction:
     """A transaction on the writing connection; it may have ``joined`` others that are done."""
 
-    def __init__(self, writer: SqliteWriter, connection: WritingConnection, joined: _Group | None) -> None:
-        self._writer, self._connection, self._joined = writer, connection, joined
+    def __init__(self, writer: SqliteWriter, connection: WritingConnection, joined: _Group | None, work: Work) -> None:
+        self._writer, self._connection, self._joined, self._work = writer, connection, joined, work
         self._open = True
 
     async def run(self, command: Command) -> Result:
         """What a statement comes to."""
+        self._work.check()
         try:
             result = self._connection.at_once(command.sql, command.values)
-            return await self._connection.execute(command.sql, command.values) if result is None else result
+            if result is None:
+                result = await self._connection.execute(self._work, command.sql, command.values)
+            return result
         except sqlite3.Error as error:
             raise self._translated(error, command.sql) from error
 
@@ -225,13 +211,15 @@ class SqliteTransaction:
 
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
+        self._work.check()
         try:
-            return await self._connection.execute_each(commands.sql, commands.values)
+            return await self._connection.execute_each(self._work, commands.sql, commands.values)
         except sqlite3.Error as error:
             raise self._translated(error, commands.sql) from error
 
     async def commit(self) -> None:
         """Keep what was written; it is on the disk then."""
+        self._work.check()
         try:
             committed = self._writer.keep(self._joined)
             self._open = False
@@ -250,8 +238,3 @@ class SqliteTransaction:
 
     def _translated(self, error: sqlite3.Error, sql: str) -> BaseException:
         return translated(error, sql, self._writer.dialect)
-
-
-def _expire(turn: asyncio.Future[None]) -> None:
-    if not turn.done():
-        turn.set_exception(PoolTimeout("no other transaction ended"))

@@ -9,10 +9,11 @@ from strawberry.pydantic import InputValidationError
 from strawberry.utils.str_converters import to_camel_case
 
 from core import context
+from core.deadlines import DeadlinePassed
 from graphql_schema.variables import argument_pointer
 from services import errors
 from services.errors import Problem, TandemError
-from services.failures import from_database
+from services.failures import from_database, log_failure
 
 logger = logging.getLogger("tandem.errors")
 
@@ -72,7 +73,7 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, dict[str, Any
         if known is None:
             logger.error("unexpected error in a resolver", exc_info=original)
             return GENERIC, {"code": "INTERNAL_SERVER_ERROR"}
-        logger.warning("database unavailable", exc_info=original)
+        log_failure(logger, known, original)
         original = known
     if isinstance(original, TandemError):
         return original.message, describe(original)
@@ -119,6 +120,15 @@ def request_error(message: str, code: str) -> GraphQLError:
 def from_service(error: TandemError) -> GraphQLError:
     """A service error outside of any resolver, e.g. of authentication."""
     return GraphQLError(error.message, original_error=error)
+
+
+def too_late(*errors: BaseException | None) -> dict[str, Any] | None:
+    """The one error of a query that has had no time left: it ends as a whole, for part of an answer is none.
+
+    Of a mutation, what came of each field is told: those that were carried out are kept.
+    """
+    passed = next((error for error in errors if isinstance(error, DeadlinePassed)), None)
+    return format_error(GraphQLError("", original_error=passed)) if passed else None
 
 
 def without_literal(error: GraphQLError) -> GraphQLError:

@@ -35,7 +35,7 @@ from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, com
 from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.documents import Known, name_of
-from graphql_schema.errors import format_error, request_error, without_literal, without_value
+from graphql_schema.errors import format_error, request_error, too_late, without_literal, without_value
 from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.refusals import Refusals
@@ -175,6 +175,8 @@ class Executor:
             try:
                 data = await plan.run(context, variables)
             except GaveUp as error:
+                if operation.operation is QUERY and (late := too_late(error.__cause__)):
+                    return Outcome(errors=[late], executed=False)
                 replay = error.replay
                 context.forget()
             else:
@@ -204,6 +206,9 @@ class Executor:
         )
         if not isinstance(result, ExecutionResult):
             result = await result
+        causes = [error.original_error for error in result.errors or ()]
+        if operation.operation is QUERY and (late := too_late(*causes)):
+            return Outcome(errors=[late], executed=False)
         # variables that cannot be coerced stop an operation before it is executed: such errors have no path
         if result.data is None and all(error.path is None for error in result.errors or ()):
             return self._not_executed(request, document, operation, result.errors or ())

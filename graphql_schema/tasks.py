@@ -6,6 +6,7 @@ import strawberry
 from pydantic import ValidationError
 from strawberry import UNSET
 
+from core.deadlines import current
 from db.models import Task as TaskRow
 from graphql_schema.base import Node, attribute, described, shown
 from graphql_schema.comments import Comment
@@ -214,6 +215,7 @@ class TaskSubscriptions:
             if event.kind != "task.created":
                 continue
             context.forget()
+            current.get().renew()
             async with context.reading() as session:
                 try:
                     task = await queries.get(session, context.actor, event.entity_id)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, update
 
 from core.clock import now
+from core.deadlines import name_caller
 from core.tokens import AccessTokens, InvalidToken, fingerprint
 from db.engine import Database
 from db.models import ApiKey, LoginSession, User
@@ -94,6 +95,7 @@ class Authenticator:
             claims = self._tokens.verify(token.strip())
         except InvalidToken:
             raise Unauthenticated("The access token is not valid") from None
+        name_caller(claims.user_id)
         slot: Slot = ("session", claims.session_id)
         known, actor = self._recall(slot)
         if not known:
@@ -123,6 +125,7 @@ class Authenticator:
             self._remember(slot, actor, generation)
         if not actor:
             raise Forbidden("Invalid API key")
+        name_caller(actor.user_id)
         return actor
 
     async def _load_key(self, key_hash: str) -> Actor | None:

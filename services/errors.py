@@ -10,7 +10,8 @@
     ├── IdempotencyConflict    IDEMPOTENCY_CONFLICT
     ├── IdempotencyMismatch    IDEMPOTENCY_MISMATCH
     ├── RateLimited            RATE_LIMITED
-    └── Unavailable            UNAVAILABLE
+    ├── Unavailable            UNAVAILABLE
+    └── DeadlineExceeded       DEADLINE_EXCEEDED
 
 The codes are the words that GraphQL clients know. The doors map them to a status or to ``extensions.code``; anything
 that is not in this tree is INTERNAL_SERVER_ERROR there, and its text is never shown.
@@ -187,6 +188,18 @@ class Unavailable(TandemError):
     retry_after = 1
 
 
+class DeadlineExceeded(TandemError):
+    """It took longer than a request may, and was ended. Its last transaction was not kept; asked for again, it may take
+    as long again."""
+
+    code = "DEADLINE_EXCEEDED"
+    title = "It took too long"
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: how long it may take."""
+        super().__init__(f"It took longer than {seconds:g} s, and was ended: ask for less at a time")
+
+
 RETRYABLE = (RateLimited, Unavailable, IdempotencyConflict)
 """Errors with ``retry_after``: in how many seconds the same call may succeed; None where it will not."""
 CODES: tuple[type[TandemError], ...] = (
@@ -200,6 +213,7 @@ CODES: tuple[type[TandemError], ...] = (
     IdempotencyMismatch,
     RateLimited,
     Unavailable,
+    DeadlineExceeded,
 )
 
 

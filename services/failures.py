@@ -1,12 +1,14 @@
 """What an error of the database means for the caller: it cannot serve now, a name is taken, a thing is gone."""
 
+import logging
 import re
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from services.errors import Conflict, NotFound, Problem, TandemError, Unavailable
+from core.deadlines import DeadlinePassed
+from services.errors import Conflict, DeadlineExceeded, NotFound, Problem, TandemError, Unavailable
 
 _POINTERS = {
     "uq_users_username_folded": "/username",
@@ -75,11 +77,11 @@ _UNAVAILABLE_STATES = frozenset(
         "42703",  # no such column, table or function: not migrated to this version
         "42883",
         "42P01",
-        "55P03",  # a lock could not be had
         "XX001",  # damaged data, or a damaged index
         "XX002",
     }
 )
+_LOCKED = "55P03"
 _UNAVAILABLE_SQLITE = frozenset(
     {
         sqlite3.SQLITE_ABORT,
@@ -109,6 +111,8 @@ def from_database(error: Exception) -> TandemError | None:
     A database that cannot do what it is asked for now, whatever the reason, is no defect: it has been away, full,
     read-only, locked or not migrated, and the same call may succeed later. See PostgreSQL's appendix A for SQLSTATE.
     """
+    if isinstance(error, DeadlinePassed):
+        return DeadlineExceeded(error.seconds)
     if isinstance(error, PoolTimeout):
         return Unavailable("The server is busy: no database connection was free")
     if isinstance(error, IntegrityError):
@@ -116,9 +120,19 @@ def from_database(error: Exception) -> TandemError | None:
     if not isinstance(error, DBAPIError):
         return None
     state = getattr(error.orig, "sqlstate", None) or ""
+    if state == _LOCKED:
+        return Unavailable("Others hold a lock on what this needs: it did not come free in time")
     if state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES:
         return Unavailable()
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is not None and (code & 0xFF in _UNAVAILABLE_SQLITE or _NOT_MIGRATED.search(str(error.orig))):
         return Unavailable()
     return None
+
+
+def log_failure(logger: logging.Logger, known: TandemError, error: Exception) -> None:
+    """Log what ``from_database`` has explained: with where it came from, but for what is only a matter of load."""
+    if isinstance(error, (DeadlinePassed, PoolTimeout)):
+        logger.warning("%s: %s", known.code, known.message)
+    else:
+        logger.warning("database unavailable", exc_info=error)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from contextvars import Context
 
 from sqlalchemy import func, select, update
 
@@ -105,7 +106,8 @@ class Feed:
                 end: int = await session.scalar(select(func.coalesce(func.max(Event.position), 0)))
             if self._reader is None or self._reader.done():
                 self._position = end
-                self._reader = asyncio.create_task(self._read())
+                # it goes on for others when the work that began it has ended
+                self._reader = asyncio.create_task(self._read(), context=Context())
             return end
 
     async def _read(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from core.deadlines import working_for_all
 from db import revisions
 from db.engine import Database
 from services.errors import Unavailable
@@ -31,7 +32,8 @@ class Readiness:
         """
         async with self._lock:
             if time.monotonic() >= self._until:
-                self._reason = await self._look()
+                with working_for_all():
+                    self._reason = await self._look()
                 self._until = time.monotonic() + REMEMBERED_SECONDS
         if self._reason is not None:
             raise Unavailable(self._reason)

@@ -96,7 +96,7 @@ class TestGivingUp:
 
     async def test_slot_is_held_until_the_database_has_confirmed(self, pool: Database) -> None:
         tasks = [asyncio.create_task(pool.reads.scalar(SLEEP)) for _ in range(2)]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)

@@ -36,7 +36,7 @@ router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
-STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503}
+STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
 SHOWN = STATUS.keys() - {"FORBIDDEN"}
 _KEY_HEADER = IDEMPOTENCY_KEY.lower().encode()
 

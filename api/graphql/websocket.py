@@ -5,7 +5,7 @@ operation, and loaders never go stale. Messages that break the protocol close th
 """
 
 import asyncio
-from contextlib import aclosing, suppress
+from contextlib import AbstractContextManager, aclosing, suppress
 from typing import Any
 
 from fastapi import WebSocket
@@ -16,9 +16,10 @@ from uuid_utils import uuid7
 from api.graphql.context import EXECUTOR, make_context
 from api.graphql.requests import BadRequest, is_text, parse_json, to_request
 from api.media_types import IDEMPOTENCY_KEY
-from api.middleware import count_request
+from api.middleware import address_of, count_request
 from api.state import State
 from core import context
+from core.deadlines import Work, working
 from graphql_schema.errors import format_error, from_service
 from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
 from services.actors import Actor
@@ -107,7 +108,8 @@ class _Connection:
             raise Close(4400, "The payload of connection_init must be an object")
         self._credentials = _credentials(payload or {}, self._websocket)
         try:
-            actor = await self._actor()
+            with self._working():
+                actor = await self._actor()
         except TandemError as error:
             raise Close(4403, error.message) from None
         if actor.method == "anonymous":
@@ -146,7 +148,8 @@ class _Connection:
     async def _operate(self, id_: str, request: GraphQLRequest) -> None:
         token = context.request_id.set(str(uuid7()))
         try:
-            final = await self._execute(id_, request)
+            with self._working():
+                final = await self._execute(id_, request)
         except _Gone:
             final = None
         finally:
@@ -187,6 +190,10 @@ class _Connection:
 
     async def _actor(self) -> Actor:
         return await self._state.authenticator.authenticate(self._credentials)
+
+    def _working(self) -> AbstractContextManager[Work]:
+        """An operation has the time that a request has over HTTP; a subscription, each of its events."""
+        return working(self._state.settings.request_timeout_seconds, address_of(self._websocket.scope))
 
     async def _next(self, id_: str, outcome: Outcome) -> None:
         await self._send({"id": id_, "type": "next", "payload": outcome.body()})
