@@ -21,6 +21,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
@@ -305,15 +306,16 @@ def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> 
 
 
 class one_of(FunctionElement[bool]):
-    """As ``among``, with the ids themselves, for a statement that is built for one request.
+    """As ``among``, with the ids themselves, for a statement that is built for one request; or with a parameter.
 
     Of any number: drivers take 65,535 parameters at most (PostgreSQL's protocol has two bytes for their number).
     """
 
     inherit_cache = True
 
-    def __init__(self, column: Any, ids: Collection[int]) -> None:
-        super().__init__(column, bindparam(None, list(ids), type_=_IdList(), unique=True))
+    def __init__(self, column: Any, ids: Collection[int] | BindParameter[Any]) -> None:
+        given = ids if isinstance(ids, BindParameter) else bindparam(None, list(ids), unique=True)
+        super().__init__(column, type_coerce(given, _IdList()))
 
 
 @compiles(one_of, "sqlite")
@@ -326,6 +328,21 @@ def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **options: Any) -> st
 def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
     column, ids = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY({ids})"
+
+
+class in_list(one_of):
+    """As ``one_of``, where rows cannot be looked up by the list, as within OR.
+
+    PostgreSQL makes a table of it; it would go through an array for each row.
+    """
+
+    inherit_cache = True
+
+
+@compiles(in_list, "postgresql")
+def _in_list_postgresql(element: in_list, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT unnest({ids}))"
 
 
 ACTOR: BindParameter[Any] = bindparam("actor_id", required=True)
