@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Integer, and_, func, literal, not_, or_, t
 
 from core.clock import now
 from db.models import Task
-from db.statements import in_list, one_of
+from db.statements import in_list, in_table, one_of
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.tags import fold
@@ -166,7 +166,7 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return _not(parts[0])
     if name in SEARCHES:
         if rest:
-            return Task.id.in_(found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
+            return in_table(Task.id, found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
         return contains_each(Task.id, *values, comments=SEARCHES[name])
     if name == "held":
         return (one_of if rest else in_list)(Task.id, *values)

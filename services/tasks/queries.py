@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select, true
 
 from db.models import Project, Task, TaskAssignee, User
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared, among, taken_for_few
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.grouping import attached
@@ -132,6 +132,8 @@ def _question(query: TaskQuery) -> stretches.Question:
 def _asked(question: stretches.Question) -> AnySelect:
     """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
     tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
+    if question.where is not None and not question.trashed:
+        tasks = tasks.where(taken_for_few(Task.number))
     return tasks.where(*question.conditions())
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, exists, func, literal, not_, or_, select
 from sqlalchemy.orm import aliased
 
 from db.models import Relation, Tag, Task, TaskAssignee, TaskTag
-from db.statements import in_rows
+from db.statements import in_rows, taken_for_few
 from services.actors import Actor
 from services.projects.queries import among_visible
 from services.tasks.models import TaskStatus
@@ -57,7 +57,7 @@ class _Tags:
             return tags
         # looked up once, in the caller's projects: others may have tags by the million
         mine = select(Tag.id).where(among_visible(Tag.project_id, self._actor), Tag.name_folded.in_(names))
-        return tags.where(in_rows(TaskTag.tag_id, mine))
+        return tags.where(in_rows(TaskTag.tag_id, mine), taken_for_few(TaskTag.tag_id))
 
 
 class _Related:

@@ -20,9 +20,9 @@ from sqlalchemy import String, cast, func, literal, select
 from sqlalchemy.util import LRUCache
 
 from db import trigrams
-from db.models import Project, Task
+from db.models import Task
 from db.sessions import AnySelect, Session
-from db.statements import Prepared
+from db.statements import Prepared, taken_for_few
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.pagination import Ordering, PageRequest, SortKey
@@ -81,9 +81,10 @@ async def looked_up(session: Session, actor: Actor, question: Question, walk: Wa
         if walk is None or not all(word in together for word in words):
             raise BadUserInput.at("/search", TOO_SHORT)
         found = await _look_along(session, actor, question, words, walk)
+    alone = len(words) == 1 and words[0] in question.where.together
     for word in words:
         if word not in found:
-            found[word] = await _by_index(session, actor, word, walk if len(words) == 1 else None)
+            found[word] = await _by_index(session, actor, word, walk if alone else None)
     parts = [_replaced(part, found) for part in question.where.together]
     # of what is in question at all, the tasks are looked up by their ids
     parts = [part._replace(kind=HELD_ALL) if part.kind == HELD else part for part in parts]
@@ -127,7 +128,7 @@ _FEW: Prepared[Any] = Prepared(
     select(func.count()).select_from(
         select(literal(1).label("one"))
         .select_from(Task)
-        .where(among_visible(Task.project_id, CALLER))
+        .where(among_visible(Task.project_id, CALLER), taken_for_few(Task.number))
         .limit(parameter("most"))
         .subquery("some")
     )
@@ -159,8 +160,7 @@ async def _look_into(
     def in_question() -> Any:
         since = parameter("trash_begins", Task.deleted_at.type)
         shown = restorable(CALLER, since=since) if question.trashed else readable(CALLER)
-        # the project is joined for the planner's sake: where the task is, it is
-        tasks = select(Task.id).join(Project, Project.id == Task.project_id).where(shown, *beside.conditions())
+        tasks = select(Task.id).where(shown, taken_for_few(Task.number), *beside.conditions())
         return tasks.limit(parameter("most")).subquery("sample")
 
     if counted:
