@@ -21,6 +21,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
@@ -305,15 +306,16 @@ def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> 
 
 
 class one_of(FunctionElement[bool]):
-    """As ``among``, with the ids themselves, for a statement that is built for one request.
+    """As ``among``, with the ids themselves, for a statement that is built for one request; or with a parameter.
 
     Of any number: drivers take 65,535 parameters at most (PostgreSQL's protocol has two bytes for their number).
     """
 
     inherit_cache = True
 
-    def __init__(self, column: Any, ids: Collection[int]) -> None:
-        super().__init__(column, bindparam(None, list(ids), type_=_IdList(), unique=True))
+    def __init__(self, column: Any, ids: Collection[int] | BindParameter[Any]) -> None:
+        given = ids if isinstance(ids, BindParameter) else bindparam(None, list(ids), unique=True)
+        super().__init__(column, type_coerce(given, _IdList()))
 
 
 @compiles(one_of, "sqlite")
@@ -326,6 +328,68 @@ def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **options: Any) -> st
 def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
     column, ids = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} = ANY({ids})"
+
+
+class in_list(one_of):
+    """As ``one_of``, where rows cannot be looked up by the list, as within OR.
+
+    PostgreSQL makes a table of it; it would go through an array for each row.
+    """
+
+    inherit_cache = True
+
+
+@compiles(in_list, "postgresql")
+def _in_list_postgresql(element: in_list, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({column} IN (SELECT unnest({ids}))) IS TRUE"
+
+
+class in_table(FunctionElement[bool]):
+    """``column IN (SELECT …)``, for a SELECT of perhaps many rows that holds for the whole statement.
+
+    PostgreSQL reads them first, into a table with a hash, and joins nothing: it expects few rows, and would go through
+    all of them for each row of the other side.
+    """
+
+    inherit_cache = True
+
+    def __init__(self, column: Any, rows: Any) -> None:
+        super().__init__(column, rows.scalar_subquery())
+
+
+@compiles(in_table)
+def _in_table(element: in_table, compiler: SQLCompiler, **options: Any) -> str:
+    column, rows = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN {rows}"
+
+
+@compiles(in_table, "postgresql")
+def _in_table_postgresql(element: in_table, compiler: SQLCompiler, **options: Any) -> str:
+    # IS TRUE keeps it from becoming a join
+    return f"({_in_table(element, compiler, **options)}) IS TRUE"
+
+
+class taken_for_few(FunctionElement[bool]):
+    """Holds for every row, whose column is a number of 0 or more; PostgreSQL takes the rows for few (1 in 200).
+
+    It does not know whose rows are asked for, and expects an average share of the table: where most of it is a few
+    large projects', it reads all of it, of everybody, rather than those of a small one by an index. Not for what is
+    joined with something that has no index: that it would go through for each row.
+    """
+
+    inherit_cache = True
+
+
+@compiles(taken_for_few)
+def _taken_for_few(_element: taken_for_few, _compiler: SQLCompiler, **_options: Any) -> str:
+    return "1"
+
+
+@compiles(taken_for_few, "postgresql")
+def _taken_for_few_postgresql(element: taken_for_few, compiler: SQLCompiler, **options: Any) -> str:
+    # bounds behind SELECT are not known to the planner
+    return f"{compiler.process(element.clauses, **options)} BETWEEN (SELECT 0) AND (SELECT 2147483647)"
 
 
 ACTOR: BindParameter[Any] = bindparam("actor_id", required=True)

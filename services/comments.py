@@ -34,8 +34,8 @@ from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
 from services.tasks import queries as tasks
 from services.tasks.changes import hold_task
-from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord
+from services.tasks.texts import fold_text
 from services.tasks.visibility import readable
 from services.users import queries as users
 from services.users.models import UserRecord, UserSummary
@@ -180,7 +180,8 @@ async def create(session: Session, actor: Actor, task_id: int, data: CommentCrea
         .returning(*COLUMNS)
     )
     comment = CommentRecord._make(row)
-    await session.execute(insert(CommentText).values(comment_id=comment.id, folded=fold_text(comment.body)))
+    text = {"comment_id": comment.id, "folded": fold_text(comment.body), "project_id": project.id}
+    await session.execute(insert(CommentText).values(text))
     await _record(session, actor, "comment.created", task, comment, {"body": (None, comment.body)})
     return comment
 

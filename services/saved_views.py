@@ -20,7 +20,7 @@ from services.idempotency import repeatable, while_readable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.tasks.conditions import compile_filter
+from services.tasks.conditions import condition
 from services.tasks.filters import TaskFilter
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
@@ -145,7 +145,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
         raise Conflict(f"You have {MAX_VIEWS} saved views, which is as many as there can be")
     values = {
         "name": data.name,
-        "filter": _stored(data.filter, actor),
+        "filter": _stored(data.filter),
         "sort_by": data.sort_by.value,
         "order": data.order.value,
     }
@@ -164,7 +164,7 @@ async def update(
     """Change a view. Raises ``NotFound``, ``VersionConflict``, ``BadUserInput``."""
     view = await _lock(session, actor, view_id, expected_version)
     sent = {
-        name: _stored(value, actor) if name == "filter" else getattr(value, "value", value)
+        name: _stored(value) if name == "filter" else getattr(value, "value", value)
         for name, value in data.sent().items()
     }
     changes = events.differences(view._asdict(), sent)
@@ -197,9 +197,9 @@ async def _lock(session: Session, actor: Actor, view_id: int, expected: Expected
     return SavedViewRecord._make(row)
 
 
-def _stored(data: TaskFilter, actor: Actor) -> dict[str, Any]:
+def _stored(data: TaskFilter) -> dict[str, Any]:
     """The filter in REST's spelling, once it is known to hold."""
-    compile_filter(data, actor)
+    condition(data)
     return data.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

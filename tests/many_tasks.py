@@ -93,8 +93,8 @@ async def _attach(session: Session, last: int) -> None:
     """A text, an assignee, a tag, a comment and an event for each task after the last one that has them."""
     new = Task.id > last
     users = select(func.min(User.id)).where(User.username.like("other%")).scalar_subquery()
-    texts = select(Task.id, func.lower(Task.title)).where(new)
-    await session.execute(insert(TaskText).from_select(["task_id", "folded"], texts))
+    texts = select(Task.id, func.lower(Task.title), Task.project_id).where(new)
+    await session.execute(insert(TaskText).from_select(["task_id", "folded", "project_id"], texts))
     people = select(Task.id, users + Task.id % USERS).where(new)
     await session.execute(insert(TaskAssignee).from_select(["task_id", "user_id"], people))
     labels = select(Task.id, Tag.id).join(Tag, Tag.project_id == Task.project_id)
@@ -103,8 +103,9 @@ async def _attach(session: Session, last: int) -> None:
     remark = {Comment.task_id: Task.id, Comment.body: literal("Done."), Comment.created_at: Task.created_at}
     remark |= {Comment.version: literal(1), Comment.author_id: users}
     await session.execute(insert(Comment).from_select(list(remark), select(*remark.values()).where(new)))
-    said = select(Comment.id, func.lower(Comment.body)).where(Comment.task_id > last)
-    await session.execute(insert(CommentText).from_select(["comment_id", "folded"], said))
+    said = select(Comment.id, func.lower(Comment.body), Task.project_id).join(Task, Task.id == Comment.task_id)
+    columns = ["comment_id", "folded", "project_id"]
+    await session.execute(insert(CommentText).from_select(columns, said.where(Comment.task_id > last)))
     event = {
         Event.event_id: literal("event of ") + cast(Task.id, String),
         Event.occurred_at: Task.created_at,

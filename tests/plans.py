@@ -2,7 +2,8 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -51,6 +52,38 @@ def explainer(database: Database) -> Iterator[Explain]:
         with psycopg.connect(**arguments, autocommit=True, cursor_factory=psycopg.ClientCursor) as other:
             other.execute("SET jit = off")
             yield _Postgresql(other)
+
+
+def reading_cost(database: Database, commands: Sequence[Command], *, times: int = 5) -> float:
+    """What reading takes: on PostgreSQL pages; on SQLite, which does not tell what an index of texts reads, seconds of
+    processor time, the least of some runs."""
+    if database.dialect == "sqlite":
+        took = []
+        with closing(sqlite3.connect(database.url.database or "")) as connection:
+            for pragma in PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+            for _ in range(times):
+                started = time.thread_time()
+                for command in commands:
+                    connection.execute(command.sql, command.values).fetchall()
+                took.append(time.thread_time() - started)
+        return min(took)
+    arguments: Any = database.sql.create_connect_args(database.url)[1]
+    pages = 0
+    with psycopg.connect(**arguments, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection_:
+        connection_.execute("SET jit = off")
+        for command in commands:
+            marks = ", ".join(["%s"] * len(command.values))
+            connection_.execute(f"PREPARE reading AS {command.sql}")
+            found = connection_.execute(
+                f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE reading{f'({marks})' if marks else ''}",
+                command.values,
+            ).fetchone()
+            connection_.execute("DEALLOCATE reading")
+            assert found is not None
+            plan = found[0][0]["Plan"]
+            pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+    return pages
 
 
 class _Sqlite:

@@ -19,7 +19,7 @@ from db.engine import Database
 from db.models.base import Base
 from db.urls import normalise_url
 from services.tags import fold
-from services.tasks.conditions import fold_text
+from services.tasks.texts import fold_text
 from tests.conftest import ROOT, migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database

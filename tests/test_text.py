@@ -15,7 +15,7 @@ from db.engine import Database
 from services import accounts, text
 from services.inputs import Input, Line
 from services.tags import fold
-from services.tasks.conditions import fold_text
+from services.tasks.texts import fold_text
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Call, Door, Result, on_both_doors
 from tests.listings import graphql_ids, rest_ids

@@ -33,3 +33,4 @@ class CommentText(Base):
 
     comment_id: Mapped[int] = mapped_column(ForeignKey("comments.id", ondelete="CASCADE"), primary_key=True)
     folded: Mapped[str] = mapped_column(Text)
+    project_id: Mapped[int | None]

@@ -66,10 +66,12 @@ class TaskAssignee(Base):
 class TaskText(Base):
     """What search reads of a task: title and description, case-folded (Unicode), kept by the service.
 
-    A table of its own keeps the rows that lists read short.
+    A table of its own keeps the rows that lists read short. ``project_id`` is the task's, for the index of texts: the
+    database sets it where it is not given, and changes it with the task's (triggers of migration 0008).
     """
 
     __tablename__ = "task_texts"
 
     task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
     folded: Mapped[str] = mapped_column(Text)
+    project_id: Mapped[int | None]

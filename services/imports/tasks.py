@@ -10,7 +10,7 @@ from db.sessions import Session
 from services import events
 from services.imports import sources
 from services.imports.records import Issue, Remark
-from services.tasks.conditions import fold_text
+from services.tasks.texts import fold_text
 
 
 class KnownTask(NamedTuple):
@@ -68,7 +68,8 @@ async def create(
         created[item.issue.external_id] = KnownTask(task_id, item.project_id)
         rows.append(_row(item, task_id, parent_id))
     await _insert(session, Task, rows)
-    await _insert(session, TaskText, [{"task_id": row["id"], "folded": _folded(row)} for row in rows])
+    texts = [{"task_id": row["id"], "folded": _folded(row), "project_id": row["project_id"]} for row in rows]
+    await _insert(session, TaskText, texts)
     tagged = [{"task_id": id_, "tag_id": tag} for item, id_ in zip(items, ids, strict=True) for tag in item.tag_ids]
     await _insert(session, TaskTag, tagged)
     assigned = [
@@ -104,7 +105,10 @@ async def create_comments(session: Session, source: str, items: Sequence[NewComm
             for (remark, task, author_id), id_ in zip(items, ids, strict=True)
         ],
     )
-    folded = [{"comment_id": id_, "folded": fold_text(item.remark.body)} for item, id_ in zip(items, ids, strict=True)]
+    folded = [
+        {"comment_id": id_, "folded": fold_text(item.remark.body), "project_id": item.task.project_id}
+        for item, id_ in zip(items, ids, strict=True)
+    ]
     await _insert(session, CommentText, folded)
     known = {item.remark.external_id: id_ for item, id_ in zip(items, ids, strict=True)}
     await sources.remember(session, source, "comment", known)

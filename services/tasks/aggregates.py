@@ -52,7 +52,7 @@ async def count_by(session: Session, actor: Actor, grouping: TaskGrouping, query
     Raises ``BadUserInput`` for a filter that does not hold.
     """
     actor.require(Scope.TASKS_READ)
-    tasks = matching(actor, query)
+    tasks = await matching(session, actor, query)
     key: Any
     if grouping is TaskGrouping.ASSIGNEE:
         tasks = tasks.outerjoin(TaskAssignee, TaskAssignee.task_id == Task.id)

@@ -25,7 +25,6 @@ from services.outputs import Output
 from services.projects import queries as projects
 from services.tasks import queries
 from services.tasks.changes import Locked, TaskChange, apply, lock, refusals
-from services.tasks.conditions import compile_filter
 from services.tasks.creation import create_each
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
@@ -252,14 +251,16 @@ async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord
 async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatching) -> BulkRecord:
     """Change all tasks that meet the filter, by id. Raises ``BulkRefused``; ``BadUserInput`` for too many."""
     actor.require(Scope.TASKS_WRITE)
-    condition = compile_filter(data.filter, actor)
+    query = queries.TaskQuery(filter=data.filter)
+    condition = await queries.met(session, actor, query)
     _refuse_too_many(await session.count(queries.visible(actor).where(condition).with_only_columns(Task.id)))
     sent = data.changes.sent()
     async with _rehearsal(session, dry=data.dry_run):
         assigning = sent.get("assignee_ids", ())
         locked = await lock(session, actor, condition, trees="parent_id" in sent, assigning=assigning)
         _refuse_too_many(len(locked.tasks))
-        # asked again: what hangs on one, such as its tags, may have been changed before it was locked
+        # asked again: what hangs on one, such as its tags or words, may have been changed before it was locked
+        condition = await queries.met(session, actor, query)
         matching = queries.visible(actor).where(condition, one_of(Task.id, locked.tasks)).with_only_columns(Task.id)
         changes = [TaskChange(task_id, sent) for task_id in sorted(await session.scalars(matching))]
         return await _apply(session, actor, data, locked, changes, show=False)

@@ -23,9 +23,9 @@ from services.prepared import CALLER
 from services.projects.locks import Hold, hold_of
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
-from services.tasks.conditions import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.queries import by_ids, visible
+from services.tasks.texts import fold_text
 from services.tasks.trees import check_parent
 
 Outcome = TaskRecord | TandemError

@@ -2,31 +2,27 @@
 
 import operator as operators
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, String, and_, exists, func, literal, not_, or_, select, true, type_coerce
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, Integer, and_, func, literal, not_, or_, true, type_coerce
 
 from core.clock import now
-from db import trigrams
-from db.models import Comment, CommentText, Relation, Tag, Task, TaskAssignee, TaskTag, TaskText
-from db.sessions import AnySelect
-from db.statements import in_rows
+from db.models import Task
+from db.statements import in_list, in_table, one_of
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.tags import fold
 from services.tasks.filters import TaskFilter
-from services.tasks.models import TaskStatus
-from services.tasks.visibility import live, readable
-from services.text import fold as fold_case
+from services.tasks.sets import NAMES as SETS
+from services.tasks.sets import OPEN, blocked, of_set
+from services.tasks.texts import contains_each, fold_text, found_by_index
 
 MAX_DEPTH = 8
 MAX_CONDITIONS = 200
 MAX_VALUES, MAX_TEXT = 1_000, 8_000
 """Values that are compared with, and bytes of text among them (UTF-8), in a whole filter. Whatever is within the bounds
 fits into an address (``api.addresses.MAX_ADDRESS``), escaped: one door takes what the other takes."""
-OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
 _LOGIC = ("and_", "or_", "not_")
 
 _COLUMNS: dict[str, Any] = {
@@ -75,26 +71,25 @@ Bind = Callable[[Any], Any]
 """How a value stands in SQL: as itself, or as a parameter."""
 
 
-def compile_filter(data: TaskFilter, actor: Actor, *, trashed: bool = False) -> ColumnElement[bool]:
-    """The condition on ``tasks``, or on those in the trash, whose comments cannot be read and are not searched.
+def condition(data: TaskFilter, *, trashed: bool = False) -> Condition:
+    """The filter, checked and put in order: for tasks, or for those in the trash, whose comments cannot be read and are
+    not searched. What is said twice is in it once.
 
     Raises ``BadUserInput`` for one nested too deeply, or with too much in it.
     """
-    return compile_condition(condition(data, trashed=trashed), actor, lambda value: value)
-
-
-def condition(data: TaskFilter, *, trashed: bool = False) -> Condition:
-    """The filter, checked and put in order. Raises ``BadUserInput`` as ``compile_filter`` does."""
     return _condition(data, _Budget(), "search_task" if trashed else "search", depth=0)
 
 
 class _Budget:
     """What is left of the bounds of a filter."""
 
-    __slots__ = ("conditions", "text", "values")
+    __slots__ = ("conditions", "moment", "text", "values")
+    moment: datetime
+    """The present, for the whole filter."""
 
     def __init__(self) -> None:
         self.conditions, self.values, self.text = MAX_CONDITIONS, MAX_VALUES, MAX_TEXT
+        self.moment = now()
 
     def spend_condition(self) -> None:
         self.conditions -= 1
@@ -120,15 +115,12 @@ def _condition(data: TaskFilter, budget: _Budget, search: str, *, depth: int) ->
         budget.spend_condition()
         if name in _LOGIC:
             inner = value if isinstance(value, list) else [value]
-            parts.append(
-                Condition((name,), (), tuple(_condition(part, budget, search, depth=depth + 1) for part in inner))
-            )
+            parts.append(_joined(name, [_condition(part, budget, search, depth=depth + 1) for part in inner]))
         elif name == "search":
             budget.spend([value])
-            folded = fold_text(value)
-            parts.append(Condition((search, trigrams.is_indexed(folded)), trigrams.patterns(folded)))
+            parts.append(Condition((search,), (fold_text(value),)))
         elif name == "overdue":
-            parts.append(Condition(("overdue", value), (now(),)))
+            parts.append(Condition(("overdue", value), (budget.moment,)))
         elif name == "blocked":
             parts.append(Condition(("blocked", value)))
         else:
@@ -136,12 +128,28 @@ def _condition(data: TaskFilter, budget: _Budget, search: str, *, depth: int) ->
     return parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts))
 
 
+def _joined(name: str, parts: Sequence[Condition]) -> Condition:
+    """The conditions, each of them once."""
+    different = tuple(dict.fromkeys(parts))
+    return different[0] if len(different) == 1 and name != "not_" else Condition((name,), (), different)
+
+
 def _operation(name: str, operator: str, given: Any, budget: _Budget) -> Condition:
     if isinstance(given, bool):
         return Condition((name, operator, given))
     values = given if isinstance(given, list) else [given]
     budget.spend(values)
-    return Condition((name, operator), tuple(map(fold, values) if name == "tags" else values))
+    # each once; as they came, which is all the same to the one who asks, and the same statement for another order
+    return Condition((name, operator), tuple(dict.fromkeys(map(fold, values) if name == "tags" else values)))
+
+
+SEARCHES = {"search": True, "search_task": False}
+"""Words that are looked for, and whether they may stand in a comment. The condition alone looks into each task's texts;
+with a database's name behind it, it asks that one's index, whose question is its second value.
+``services.tasks.words`` chooses.
+
+What it has looked up is ``HELD``, or ``HELD_ALL`` where nothing else is in question."""
+HELD, HELD_ALL = ("held",), ("held", "all")
 
 
 def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnElement[bool]:
@@ -156,89 +164,24 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     if name == "not_":
         # a condition on a missing value is unknown in SQL: for the opposite it counts as false
         return _not(parts[0])
-    if name == "search":
-        return _SEARCHES[rest[0]](*values)
-    if name == "search_task":
-        return Task.id.in_(_tasks_with(*values))
+    if name in SEARCHES:
+        if rest:
+            return in_table(Task.id, found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
+        return contains_each(Task.id, *values, comments=SEARCHES[name])
+    if name == "held":
+        return (one_of if rest else in_list)(Task.id, *values)
     if name == "overdue":
         overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
         return overdue if rest[0] else _not(overdue)
     if name == "blocked":
-        blocked = _related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
-        return blocked if rest[0] else not_(blocked)
-    if name in _SETS:
-        return _of_set(_SETS[name](actor), actor, values, *rest)
+        return blocked(actor) if rest[0] else not_(blocked(actor))
+    if name in SETS:
+        return of_set(name, actor, values, *rest)
     return _of_column(_COLUMNS[name], values, *rest)
 
 
 def _not(condition: ColumnElement[bool]) -> ColumnElement[bool]:
     return not_(func.coalesce(condition, literal(False)))
-
-
-def contains_text(words: str) -> ColumnElement[bool]:
-    """Tasks whose title, description or comment has the words as they stand, whatever the case (Unicode case folding).
-
-    Words of fewer than three characters, folded, have no index: every text is read.
-    """
-    return _contains(*trigrams.patterns(fold_text(words)))
-
-
-def _contains(*patterns: Any) -> ColumnElement[bool]:
-    in_comments = (
-        select(Comment.task_id)
-        .join(CommentText, CommentText.comment_id == Comment.id)
-        .where(trigrams.contains(CommentText, *patterns))
-    )
-    return Task.id.in_(_tasks_with(*patterns).union(in_comments))
-
-
-def _tasks_with(*patterns: Any) -> AnySelect:
-    """The tasks whose title or description has the words."""
-    return select(TaskText.task_id).where(trigrams.contains(TaskText, *patterns))
-
-
-def _contains_rare(like: Any, _phrase: Any, rarest: Any) -> ColumnElement[bool]:
-    """As ``_contains``, of words that few texts hold, all of which hold the ``rarest`` part of them: by a plan of
-    PostgreSQL's that is the same for any words."""
-
-    def holding(text: type[TaskText | CommentText]) -> ColumnElement[bool]:
-        # a pattern that is known to the planner makes it plan anew for each: looking through the statistics of texts
-        # takes 0.4 ms. Behind SELECT it is not known; and what is no column is not looked up in the index
-        part = select(type_coerce(rarest, String)).scalar_subquery()
-        return text.folded.like(part, escape="/") & text.folded.concat("").like(like, escape="/")
-
-    in_tasks = select(TaskText.task_id).where(holding(TaskText))
-    in_comments = select(CommentText.comment_id).where(holding(CommentText))
-    # as arrays, what is found counts as little to the planner
-    return in_rows(Task.id, in_tasks.union(select(Comment.task_id).where(in_rows(Comment.id, in_comments))))
-
-
-def contains_each(task_id: Any, like: Any, _phrase: Any = None) -> ColumnElement[bool]:
-    """As ``contains_text``, by looking into the texts of each task, whatever the index knows."""
-    # a value, not EXISTS: PostgreSQL would rather find all the texts with the words first
-    text = select(TaskText.folded.like(like, escape="/")).where(TaskText.task_id == task_id).scalar_subquery()
-    comment = (
-        select(Comment.id)
-        .join(CommentText, CommentText.comment_id == Comment.id)
-        .where(Comment.task_id == task_id, CommentText.folded.like(like, escape="/"))
-        .limit(1)
-        .scalar_subquery()
-    )
-    return or_(text, comment.is_not(None))
-
-
-_SEARCHES: dict[Any, Callable[..., ColumnElement[bool]]] = {
-    True: _contains,
-    False: _contains,
-    "each": partial(contains_each, Task.id),
-    "rare": _contains_rare,
-}
-"""By whether the words have an index, and by what ``services.tasks.words`` knows of them."""
-
-
-def fold_text(text: str) -> str:
-    """What search compares: case-folded and composed (NFC), so that é is é however it was typed."""
-    return fold_case(text)
 
 
 def _of_column(column: Any, values: list[Any], operator: str, wanted: bool | None = None) -> ColumnElement[bool]:
@@ -258,63 +201,3 @@ _COMPARISONS: dict[str, Any] = {
     "lt": operators.lt,
     "lte": operators.le,
 }
-
-
-def _of_set(
-    some: "Some", actor: Actor, values: list[Any], operator: str, wanted: bool | None = None
-) -> ColumnElement[bool]:
-    """A condition on what hangs on a task: ``some`` says whether there is any, or one of these."""
-    if operator == "any":
-        return some(values)
-    if operator == "all":
-        return and_(*(some([value]) for value in values))
-    if operator == "none":
-        return not_(some(values))
-    if operator == "me":
-        return some([actor.user_id]) if wanted else not_(some([actor.user_id]))
-    return not_(some(None)) if wanted else some(None)
-
-
-Some = Callable[[list[Any] | None], ColumnElement[bool]]
-
-
-def _assigned(_actor: Actor) -> Some:
-    def some(ids: list[Any] | None) -> ColumnElement[bool]:
-        among = [] if ids is None else [TaskAssignee.user_id.in_(ids)]
-        return exists(select(literal(1)).where(TaskAssignee.task_id == Task.id, *among))
-
-    return some
-
-
-def _tagged(_actor: Actor) -> Some:
-    def some(names: list[Any] | None) -> ColumnElement[bool]:
-        among = [] if names is None else [Tag.name_folded.in_(names)]
-        tags = select(literal(1)).select_from(TaskTag).join(Tag, Tag.id == TaskTag.tag_id)
-        return exists(tags.where(TaskTag.task_id == Task.id, *among))
-
-    return some
-
-
-_OTHER = aliased(Task)
-
-
-def _relating(actor: Actor) -> Some:
-    def some(ids: list[Any] | None) -> ColumnElement[bool]:
-        among = [] if ids is None else [_OTHER.id.in_(ids)]
-        return or_(*(_related(actor, near, *among) for near in (Relation.source_id, Relation.target_id)))
-
-    return some
-
-
-_SETS = {"assignees": _assigned, "tags": _tagged, "relations": _relating}
-
-
-def _related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether the task is at that end of a relation to another one, which the actor may read as it may the task."""
-    far = Relation.target_id if near is Relation.source_id else Relation.source_id
-    return exists(
-        select(literal(1))
-        .select_from(Relation)
-        .join(_OTHER, _OTHER.id == far)
-        .where(near == Task.id, live(), readable(actor, _OTHER), *conditions)
-    )

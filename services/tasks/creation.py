@@ -22,8 +22,8 @@ from services.projects import queries as projects
 from services.projects.locks import Hold, hold
 from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
-from services.tasks.conditions import fold_text
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
+from services.tasks.texts import fold_text
 from services.tasks.trees import check_parent
 
 
@@ -138,7 +138,10 @@ async def insert_tasks(
     pairs = [(task.id, item.data) for task, item in zip(tasks, items, strict=True)]
     await session.write(
         _TEXTS,
-        [{"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}")} for id_, data in pairs],
+        [
+            {"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}"), "project_id": project.id}
+            for id_, data in pairs
+        ],
     )
     assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
     if assignments:
@@ -200,7 +203,7 @@ _TASKS = Prepared(
 _RECORDED = tuple(name for name in TaskDraft.model_fields if name != "subtasks")
 """What the event of a task's making tells of it, beside its number and its parent."""
 _number_of = attrgetter("number")
-_TEXTS: Prepared[Any] = Prepared(insert(TaskText), keys=("task_id", "folded"))
+_TEXTS: Prepared[Any] = Prepared(insert(TaskText), keys=("task_id", "folded", "project_id"))
 
 
 def _row(

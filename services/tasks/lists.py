@@ -27,7 +27,7 @@ from services.tasks.stretches import (
     stretch_of,
     stretches,
 )
-from services.tasks.words import as_they_are_used
+from services.tasks.words import Walk, looked_up
 
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are
@@ -50,11 +50,12 @@ async def page(
     """
     size = request.size + 1
     indexed = _has_index(question, ordering, request)
-    if question.where is not None and not _is_dense(question.where):
-        walking = indexed and all(each.kind[0] == "search" or _is_dense(each) for each in question.where.together)
-        question = question._replace(where=await as_they_are_used(session, actor, question.where, walking=walking))
+    walking = indexed and _is_dense(question.where)
+    question = await looked_up(session, actor, question, Walk(ordering, request) if walking else None)
     values = {"caller_id": actor.user_id, "skip": request.skip, **question.values()}
     position = position_of(ordering, request, values)
+    if question.is_never_met:
+        return []
     shape = (session.dialect, question.shape, ordering.signature, request.backward)
 
     def first(rows: int, kind: Hashable, build: Callable[[], AnySelect]) -> Bound[TaskRecord]:
@@ -93,7 +94,8 @@ def _is_dense(condition: Condition | None) -> bool:
         return True
     if condition.parts:
         return all(map(_is_dense, condition.parts))
-    return condition.kind[0] in DENSE or condition.kind in {("and_",), ("search", "each")}
+    # a word that is still there when words have been looked up is a common one
+    return condition.kind[0] in DENSE or condition.kind in {("and_",), ("search",)}
 
 
 def _sorted(asked: Callable[[], AnySelect], ordering: Ordering, backward: bool, position: str) -> AnySelect:

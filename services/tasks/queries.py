@@ -8,11 +8,11 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, true
 
 from db.models import Project, Task, TaskAssignee, User
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared, among, taken_for_few
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.grouping import attached
@@ -28,11 +28,12 @@ from services.pagination import (
 )
 from services.prepared import CALLER, parameter
 from services.tasks import lists, stretches
-from services.tasks.conditions import compile_filter, condition
+from services.tasks.conditions import compile_condition, condition
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import Stretch
 from services.tasks.visibility import listed, readable, restorable, trash_begins
+from services.tasks.words import looked_up
 from services.users import queries as users
 from services.users.models import UserRecord
 
@@ -107,14 +108,19 @@ def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySel
 _BY_ID = Prepared(visible(CALLER).where(Task.id == parameter("task_id")), TaskRecord)
 
 
-def matching(actor: Actor, query: TaskQuery) -> AnySelect:
+async def matching(session: Session, actor: Actor, query: TaskQuery) -> AnySelect:
     """The tasks that the query asks for, in no order. Raises ``BadUserInput`` for a filter that does not hold."""
     statement = visible(actor, trashed=query.trashed)
-    return (
-        statement
-        if query.filter is None
-        else statement.where(compile_filter(query.filter, actor, trashed=query.trashed))
-    )
+    return statement if query.filter is None else statement.where(await met(session, actor, query))
+
+
+async def met(session: Session, actor: Actor, query: TaskQuery) -> ColumnElement[bool]:
+    """The condition on ``tasks`` that the query's filter is. Raises ``BadUserInput`` for one that does not hold.
+
+    It holds for as long as nothing is written: words are looked up for it.
+    """
+    where = (await looked_up(session, actor, _question(query))).where
+    return true() if where is None else compile_condition(where, actor, lambda value: value)
 
 
 def _question(query: TaskQuery) -> stretches.Question:
@@ -126,6 +132,8 @@ def _question(query: TaskQuery) -> stretches.Question:
 def _asked(question: stretches.Question) -> AnySelect:
     """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
     tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
+    if question.where is not None and not question.trashed:
+        tasks = tasks.where(taken_for_few(Task.number))
     return tasks.where(*question.conditions())
 
 
@@ -182,9 +190,11 @@ async def list_(
 
 
 async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
-    """How many tasks match."""
+    """How many tasks match. Raises ``BadUserInput`` for a filter that does not hold."""
     actor.require(Scope.TASKS_READ)
-    question = _question(query)
+    question = await looked_up(session, actor, _question(query))
+    if question.is_never_met:
+        return 0
 
     def build() -> AnySelect:
         return _asked(question).with_only_columns(func.count())
@@ -203,7 +213,7 @@ async def pages(
 ) -> Mapping[int, Page[TaskRecord]]:
     """The same page for each parent (``Task.project_id``, ``Task.parent_id``) in one statement."""
     actor.require(Scope.TASKS_READ)
-    question, ordering = _question(query), query.ordering
+    question, ordering = await looked_up(session, actor, _question(query)), query.ordering
     values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **question.values()}
     position = stretches.position_of(ordering, request, values)
 
@@ -228,7 +238,7 @@ async def counts(
 ) -> Mapping[int, int]:
     """How many tasks match under each parent; a parent without any is left out."""
     actor.require(Scope.TASKS_READ)
-    question = _question(query)
+    question = await looked_up(session, actor, _question(query))
 
     def build() -> AnySelect:
         tasks = _asked(question).where(among(parent, "ids"))

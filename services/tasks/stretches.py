@@ -21,7 +21,7 @@ from db.statements import Prepared, among
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
 from services.prepared import CALLER, parameter
-from services.tasks.conditions import Condition, compile_condition
+from services.tasks.conditions import HELD_ALL, Condition, compile_condition
 from services.tasks.models import TaskRecord
 from services.tasks.visibility import live, trash_begins
 
@@ -54,6 +54,11 @@ class Question(NamedTuple):
     @property
     def shape(self) -> Hashable:
         return None if self.where is None else self.where.shape, self.trashed
+
+    @property
+    def is_never_met(self) -> bool:
+        """Whether it asks for a word that is known to be nowhere."""
+        return self.where is not None and Condition(HELD_ALL, ((),)) in self.where.together
 
     def values(self) -> dict[str, Any]:
         """The values of the conditions, by the names of their parameters."""

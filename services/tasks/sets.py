@@ -1,0 +1,119 @@
+"""Conditions on what hangs on a task, as SQL: people, tags and other tasks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, func, literal, not_, or_, select
+from sqlalchemy.orm import aliased
+
+from db.models import Relation, Tag, Task, TaskAssignee, TaskTag
+from db.statements import in_rows, taken_for_few
+from services.actors import Actor
+from services.projects.queries import among_visible
+from services.tasks.models import TaskStatus
+from services.tasks.visibility import live, readable
+
+OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
+
+_OTHER = aliased(Task)
+
+
+class _People:
+    """Those whom a task is assigned to."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._me = actor.user_id
+
+    def some(self, ids: list[Any] | None) -> ColumnElement[bool]:
+        return exists(self._of_task(ids))
+
+    def every(self, ids: list[Any]) -> ColumnElement[bool]:
+        return _as_many(self._of_task(ids), len(ids))
+
+    def me(self) -> ColumnElement[bool]:
+        return self.some([self._me])
+
+    def _of_task(self, ids: list[Any] | None) -> Any:
+        among = [] if ids is None else [TaskAssignee.user_id.in_(ids)]
+        return select(literal(1)).where(TaskAssignee.task_id == Task.id, *among)
+
+
+class _Tags:
+    """The tags of a task, by their folded names."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def some(self, names: list[Any] | None) -> ColumnElement[bool]:
+        return exists(self._of_task(names))
+
+    def every(self, names: list[Any]) -> ColumnElement[bool]:
+        # a project has one tag of a name, and a task those of its project
+        return _as_many(self._of_task(names), len(names))
+
+    def _of_task(self, names: list[Any] | None) -> Any:
+        tags = select(literal(1)).where(TaskTag.task_id == Task.id)
+        if names is None:
+            return tags
+        # looked up once, in the caller's projects: others may have tags by the million
+        mine = select(Tag.id).where(among_visible(Tag.project_id, self._actor), Tag.name_folded.in_(names))
+        return tags.where(in_rows(TaskTag.tag_id, mine), taken_for_few(TaskTag.tag_id))
+
+
+class _Related:
+    """The tasks at the other ends of a task's relations."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def some(self, ids: list[Any] | None) -> ColumnElement[bool]:
+        among = [] if ids is None else [_OTHER.id.in_(ids)]
+        return or_(*(related(self._actor, near, *among) for near in (Relation.source_id, Relation.target_id)))
+
+
+_SETS: dict[str, Callable[[Actor], Any]] = {"assignees": _People, "tags": _Tags, "relations": _Related}
+NAMES = frozenset(_SETS)
+"""The fields of a filter that are sets."""
+
+
+def of_set(
+    name: str, actor: Actor, values: list[Any], operator: str, wanted: bool | None = None
+) -> ColumnElement[bool]:
+    """Whether there is any in the set, or one, all or none of some values, which are different ones."""
+    found = _SETS[name](actor)
+    result: ColumnElement[bool]
+    if operator == "any":
+        result = found.some(values)
+    elif operator == "all":
+        # the first part may be found by an index
+        result = found.some(values) if len(values) == 1 else found.some(values) & found.every(values)
+    elif operator == "none":
+        result = not_(found.some(values))
+    elif operator == "me":
+        result = found.me() if wanted else not_(found.me())
+    else:
+        result = not_(found.some(None)) if wanted else found.some(None)
+    return result
+
+
+def blocked(actor: Actor) -> ColumnElement[bool]:
+    """Whether a task that is still open blocks it."""
+    return related(actor, Relation.target_id, Relation.kind == "blocks", _OTHER.status.in_(OPEN))
+
+
+def related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether the task is at that end of a relation to another one, which the actor may read as it may the task."""
+    far = Relation.target_id if near is Relation.source_id else Relation.source_id
+    return exists(
+        select(literal(1))
+        .select_from(Relation)
+        .join(_OTHER, _OTHER.id == far)
+        .where(near == Task.id, live(), readable(actor, _OTHER), *conditions)
+    )
+
+
+def _as_many(rows: Any, number: int) -> ColumnElement[bool]:
+    """Whether a SELECT of one column has so many rows."""
+    count = rows.with_only_columns(func.count()).scalar_subquery()
+    found: ColumnElement[bool] = count == literal(number)
+    return found
