@@ -14,11 +14,10 @@ class Bucket:
         self._then = monotonic()
 
     def take(self) -> bool:
-        """Whether it may happen once more; the clock is read only where the bucket looks empty."""
+        """Whether it may happen once more."""
+        then, self._then = self._then, monotonic()
+        self._left = min(self._size, self._left + (self._then - then) * self._rate)
         if self._left < 1:
-            then, self._then = self._then, monotonic()
-            self._left = min(self._size, self._left + (self._then - then) * self._rate)
-            if self._left < 1:
-                return False
+            return False
         self._left -= 1
         return True
