@@ -196,7 +196,8 @@ class TestFrames:
         number = 2_000
         async with raw_socket(server) as raw:
             await initialise(raw, ada)
-            [protocol] = [one for one in server._server.server_state.connections if hasattr(one, "bound_messages")]
+            held: list[Any] = [*server._server.server_state.connections]
+            [protocol] = [one for one in held if hasattr(one, "bound_messages")]
             answered = 0
             handle = protocol.handle_ping
 
@@ -325,7 +326,7 @@ class TestWhoNeverReads:
             await initialise(raw, ada)
             await raw.send(*(subscribe(str(number), query) for number in range(4)))
             await asyncio.sleep(1)
-            kinds = []
+            kinds: list[str] = []
             while len(kinds) < 8:
                 found = await raw.next_frame()
                 assert found is not None
