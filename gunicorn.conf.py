@@ -22,7 +22,7 @@ class Worker(UvicornWorker):
         **UvicornWorker.CONFIG_KWARGS,
         "server_header": False,
         "timeout_graceful_shutdown": 10,  # an open event stream would hold the worker for ever
-        "ws_max_size": 2_097_152,  # MAX_BODY_BYTES may ask for less; uvicorn's default is 16 MiB
+        "ws": "api.server.sockets:SocketProtocol",
     }
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import openapi
 from api.addresses import settle
 from api.refusals import NotExecutedError
+from api.transports import remember
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -52,6 +53,7 @@ class Application(FastAPI):
             return
         if scope.get("root_path"):
             settle(scope, self._first_segments)
+        remember(scope, send)
         # all that FastAPI's and Starlette's come to, without telemetry
         scope["app"] = self
         if self.middleware_stack is None:

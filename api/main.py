@@ -56,13 +56,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     configure_logging(settings)
     state = State.from_settings(settings)
-    metrics = Metrics(version=openapi.VERSION, feed=state.feed, executed=EXECUTOR.executed)
+    metrics = Metrics(
+        version=openapi.VERSION, feed=state.feed, connections=state.connections, executed=EXECUTOR.executed
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with metrics.published():
             yield
         await state.feed.stop()
+        await state.connections.stop()
         await state.security.limits.close()
         await state.database.dispose()
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads at ``GET /metrics``: requests, durations, GraphQL's executors, followers, the process.
+"""What Prometheus reads at ``GET /metrics``: requests, durations, GraphQL's executors, followers, sockets, the process.
 
 Counting adds to plain numbers, which become metrics when somebody asks: 0.5 µs a request, where prometheus-client's own
 counter and histogram take 1.9 µs, and 4.5 µs if they write to the files of several workers.
@@ -40,6 +40,7 @@ from prometheus_client.registry import Collector
 
 from api.compression import STREAM
 from api.media_types import StrictRoute
+from services.connections import Connections
 from services.feed import Feed
 
 logger = logging.getLogger("tandem.metrics")
@@ -78,8 +79,8 @@ class _Tally:
 class Metrics(Collector):
     """The metrics of one application, in a registry of its own."""
 
-    def __init__(self, *, version: str, feed: Feed, executed: Mapping[str, int]) -> None:
-        self._feed, self._executed = feed, executed
+    def __init__(self, *, version: str, feed: Feed, connections: Connections, executed: Mapping[str, int]) -> None:
+        self._feed, self._connections, self._executed = feed, connections, executed
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._doors = {name: _Door() for name in DOORS}
         own = CollectorRegistry()
@@ -129,6 +130,10 @@ class Metrics(Collector):
         yield operations
         yield GaugeMetricFamily(
             "tandem_subscription_followers", "Subscriptions that are followed now.", self._feed.followers
+        )
+        yield GaugeMetricFamily("tandem_sockets", "WebSockets that are open now.", self._connections.sockets)
+        yield GaugeMetricFamily(
+            "tandem_event_streams", "Subscriptions that are followed by event streams now.", self._connections.streams
         )
 
     def text(self) -> bytes:

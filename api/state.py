@@ -8,6 +8,7 @@ from core.settings import Settings
 from core.tokens import AccessTokens
 from db.engine import Database
 from services.authentication import Authenticator
+from services.connections import Bounds, Connections
 from services.feed import Feed
 from services.rate_limits import RateLimits
 from services.readiness import Readiness
@@ -24,6 +25,7 @@ class State:
     authenticator: Authenticator
     feed: Feed
     readiness: Readiness
+    connections: Connections
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "State":
@@ -50,4 +52,17 @@ class State:
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
         authenticator = Authenticator(database, tokens, server_key=key)
-        return cls(settings, database, security, authenticator, Feed(database), Readiness(database))
+        bounds = Bounds(
+            connections=settings.sockets_per_caller,
+            operations=settings.operations_per_caller,
+            strangers=settings.sockets_per_address,
+        )
+        return cls(
+            settings,
+            database,
+            security,
+            authenticator,
+            Feed(database),
+            Readiness(database),
+            Connections(database, bounds),
+        )

@@ -48,6 +48,13 @@ class Settings(BaseSettings):
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     request_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600, allow_inf_nan=False)
 
+    socket_init_seconds: float = Field(default=5.0, gt=0, allow_inf_nan=False)
+    socket_message_bytes: int = Field(default=64 * 1024, ge=1024)
+    socket_send_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    sockets_per_address: int = Field(default=100, ge=1)
+    sockets_per_caller: int = Field(default=100, ge=1)
+    operations_per_caller: int = Field(default=200, ge=1)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 

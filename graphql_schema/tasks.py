@@ -31,6 +31,7 @@ from services.tasks.aggregates import TaskCountOut, TaskGrouping
 from services.tasks.models import TaskOut, TaskRecord, TaskStatus
 from services.tasks.queries import TaskQuery
 
+_CREATED = frozenset({"task.created"})
 SavedViewArgument = Annotated[
     strawberry.ID | None,
     strawberry.argument(description="Only what this saved view shows, and in its order unless orderBy says otherwise."),
@@ -210,10 +211,8 @@ class TaskSubscriptions:
     @strawberry.subscription(description="Tasks as they are created, in projects that the caller may read.")
     async def task_created(self, info: Info) -> AsyncGenerator[Task, None]:
         context = info.context
-        context.actor.require(Scope.TASKS_READ)
-        async for event in context.feed.follow():
-            if event.kind != "task.created":
-                continue
+        reader = context.actor.require(Scope.TASKS_READ)
+        async for event in context.feed.follow(kinds=_CREATED, reader=reader):
             context.forget()
             current.get().renew()
             async with context.reading() as session:

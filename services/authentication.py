@@ -79,6 +79,16 @@ class Authenticator:
             return await self._by_token(credentials.authorization)
         return ANONYMOUS
 
+    def ends_at(self, credentials: Credentials) -> float | None:
+        """When the token of a caller who was authenticated runs out (Unix seconds); None for a key, which the database
+        knows about. Raises ``Unauthenticated`` where it has meanwhile."""
+        if credentials.api_key is not None or credentials.authorization is None:
+            return None
+        try:
+            return self._tokens.verify(credentials.authorization.partition(" ")[2].strip()).expires_at
+        except InvalidToken:
+            raise Unauthenticated("The access token is not valid") from None
+
     def forget(self) -> None:
         """Drop what is remembered, so that a change acts at once on this worker.
 

@@ -180,6 +180,14 @@ class RateLimited(TandemError):
         self.allowance = allowance
 
 
+class TooManyAtOnce(RateLimited):
+    """More at once than one caller may have: there is a place again as soon as one of them ends."""
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(1)
+        self.message = f"Too many {what}: at most {most} at once"
+
+
 class Unavailable(TandemError):
     """The database (or a lock in it) cannot be had right now; the same call may succeed later."""
 

@@ -6,17 +6,20 @@ after commit, by one worker at a time, so what a follower reads next always lies
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, update
 
+from core import turns
 from db.engine import Database
-from db.models import Event
+from db.models import Event, Membership
 from db.sessions import Session
+from db.statements import Prepared, among
 from services.errors import Unavailable
-from services.events import COLUMNS, EventRecord
+from services.prepared import parameter
 
 logger = logging.getLogger("tandem.feed")
 
@@ -25,7 +28,28 @@ BATCH = 500
 QUEUE_LENGTH = 1_000
 LOCK_KEY = 7_264_702
 
-_Positioned = tuple[int, EventRecord]
+
+class Happening(NamedTuple):
+    """What followers are told of an event: a few words, as a thousand of them may wait for each follower."""
+
+    position: int
+    kind: str
+    entity_id: int
+    project_id: int | None
+
+
+_AFTER = Prepared(
+    select(*(getattr(Event, name) for name in Happening._fields))
+    .where(Event.position > parameter("position"))
+    .order_by(Event.position)
+    .limit(BATCH),
+    Happening,
+)
+_READERS: Prepared[Any] = Prepared(
+    select(Membership.project_id, Membership.user_id).where(
+        among(Membership.project_id, "projects"), among(Membership.user_id, "users")
+    )
+)
 
 
 class Behind(Unavailable):
@@ -56,12 +80,43 @@ async def number_events(session: Session, *, wait: bool = False) -> int:
     return await session.execute(update(Event).where(Event.id == ranked.c.id).values(position=ranked.c.position))
 
 
+class _Follower:
+    """Who follows: what it wants to hear of, and what it has not taken yet."""
+
+    __slots__ = ("kinds", "queue", "reader")
+
+    def __init__(self, kinds: Collection[str] | None, reader: int | None) -> None:
+        self.kinds, self.reader = kinds, reader
+        self.queue: asyncio.Queue[Happening | None] = asyncio.Queue(QUEUE_LENGTH)
+
+    def concerns(self, item: Happening, readers: Mapping[int | None, Collection[int]]) -> bool:
+        if self.kinds is not None and item.kind not in self.kinds:
+            return False
+        return self.reader is None or self.reader in readers.get(item.project_id, ())
+
+    def hand(self, item: Happening) -> bool:
+        """Whether there was room for it."""
+        try:
+            self.queue.put_nowait(item)
+        except asyncio.QueueFull:
+            # drop it all and say so, rather than lose one in the middle
+            while not self.queue.empty():
+                self.queue.get_nowait()
+            self.queue.put_nowait(None)
+            return False
+        return True
+
+
 class Feed:
-    """One worker's reader of the feed. It runs while somebody follows, and costs nothing otherwise."""
+    """One worker's reader of the feed. It runs while somebody follows, and costs nothing otherwise.
+
+    What an event means is worked out by each follower for itself. They do so in turns (``core/turns.py``): a thousand
+    of them hold the loop no longer at a time than one does.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queues: set[asyncio.Queue[_Positioned | None]] = set()
+        self._followers: set[_Follower] = set()
         self._starting = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
@@ -69,23 +124,32 @@ class Feed:
     @property
     def followers(self) -> int:
         """How many follow now."""
-        return len(self._queues)
+        return len(self._followers)
 
-    async def follow(self) -> AsyncIterator[EventRecord]:
-        """Events from now on. Raises ``Behind`` when the caller takes them too slowly."""
-        queue: asyncio.Queue[_Positioned | None] = asyncio.Queue(QUEUE_LENGTH)
-        self._queues.add(queue)
+    async def follow(
+        self, *, kinds: Collection[str] | None = None, reader: int | None = None
+    ) -> AsyncIterator[Happening]:
+        """Events from now on: those of some kinds, where they are named, and of projects that an account can read,
+        where there is one. Raises ``Behind`` when the caller takes them too slowly.
+
+        Whether the account may read the thing itself is to be asked when it is told of: memberships are looked up
+        once for all followers, so that nobody pays for what happens in other people's projects.
+        """
+        follower = _Follower(kinds, reader)
+        self._followers.add(follower)
         try:
             start = await self._start()
             while True:
-                item = await queue.get()
+                item = await follower.queue.get()
                 if item is None:
                     raise Behind
-                position, event = item
-                if position > start:
-                    yield event
+                if item.position <= start:
+                    continue
+                if turns.due():
+                    await turns.give()
+                yield item
         finally:
-            self._queues.discard(queue)
+            self._followers.discard(follower)
 
     async def stop(self) -> None:
         """End the reader, at shutdown."""
@@ -102,6 +166,7 @@ class Feed:
             while numbered == BATCH and await self._waiting():
                 async with self._database.writing() as session:
                     numbered = await number_events(session, wait=True)
+                await turns.give()
             async with self._database.reading() as session:
                 end: int = await session.scalar(select(func.coalesce(func.max(Event.position), 0)))
             if self._reader is None or self._reader.done():
@@ -111,13 +176,12 @@ class Feed:
             return end
 
     async def _read(self) -> None:
-        while self._queues:
+        while self._followers:
             found = 0
             try:
-                for item in await self._next():
-                    found += 1
-                    for queue in tuple(self._queues):
-                        self._hand(queue, item)
+                items = await self._next()
+                found = len(items)
+                await self._hand(items)
             except Exception:
                 logger.warning("the feed could not be read; trying again", exc_info=True)
             if found < BATCH:
@@ -127,27 +191,34 @@ class Feed:
         async with self._database.reading() as session:
             return await session.scalar(select(Event.id).where(Event.position.is_(None)).limit(1)) is not None
 
-    async def _next(self) -> list[_Positioned]:
+    async def _next(self) -> Sequence[Happening]:
         if await self._waiting():
             async with self._database.writing() as session:
                 await number_events(session)
-        async with self._database.reading() as session:
-            rows = await session.all(
-                select(*COLUMNS, Event.position)
-                .where(Event.position > self._position)
-                .order_by(Event.position)
-                .limit(BATCH)
-            )
-        if rows:
-            self._position = rows[-1][-1]
-        return [(row[-1], EventRecord._make(row[:-1])) for row in rows]
+        rows: Sequence[Happening] = await self._database.reads.all(_AFTER(position=self._position))
+        return rows
 
-    def _hand(self, queue: asyncio.Queue[_Positioned | None], item: _Positioned) -> None:
-        try:
-            queue.put_nowait(item)
-        except asyncio.QueueFull:
-            # drop it all and say so, rather than lose one in the middle
-            while not queue.empty():
-                queue.get_nowait()
-            queue.put_nowait(None)
-            self._queues.discard(queue)
+    async def _hand(self, items: Sequence[Happening]) -> None:
+        """Give events to those whom they concern. They count as read once that is known."""
+        readers = await self._readers(items)
+        if items:
+            self._position = items[-1].position
+        for item in items:
+            if turns.due():
+                await turns.give()
+            for follower in tuple(self._followers):
+                if follower.concerns(item, readers) and not follower.hand(item):
+                    self._followers.discard(follower)
+
+    async def _readers(self, items: Sequence[Happening]) -> Mapping[int | None, Collection[int]]:
+        """Who of the followers is a member of the projects in which something happened that anybody wants to hear."""
+        wanted = {kind for follower in self._followers for kind in follower.kinds or ()}
+        everything = any(follower.kinds is None for follower in self._followers)
+        projects = {item.project_id for item in items if everything or item.kind in wanted} - {None}
+        users = {follower.reader for follower in self._followers} - {None}
+        readers: dict[int | None, set[int]] = {}
+        if projects and users:
+            rows = await self._database.reads.all(_READERS(projects=[*projects], users=[*users]))
+            for project_id, user_id in rows:
+                readers.setdefault(project_id, set()).add(user_id)
+        return readers

@@ -34,7 +34,8 @@ class LiveServer:
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=2,
-            ws_max_size=2 * 1024 * 1024,
+            ws="api.server.sockets:SocketProtocol",
+            ws_per_message_deflate=False,
             root_path=root_path,
         )
         self._server = uvicorn.Server(config)

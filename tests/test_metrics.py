@@ -207,7 +207,7 @@ class TestDurations:
             assert buckets == sorted(buckets)
 
     def test_every_rest_route_is_of_the_rest_door(self, state: Any) -> None:
-        metrics = Metrics(version="1", feed=state.feed, executed={})
+        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed={})
         routes = [route for router in ROUTERS for route in router.routes]
         for route in routes:
             metrics.count({"route": route}, "GET", 200, 0.1)
@@ -215,7 +215,7 @@ class TestDurations:
         assert value(parse(metrics.text().decode()), f"{DURATION}_count", door="rest") == len(routes)
 
     def test_a_bound_is_within_its_bucket(self, state: Any) -> None:
-        metrics = Metrics(version="1", feed=state.feed, executed={})
+        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed={})
         for seconds in (0.0, 0.0005, 0.00051, 0.25, 10.0, 11.0):
             metrics.count({}, "GET", 200, seconds)
 
@@ -245,7 +245,7 @@ class TestOperations:
 
     def test_those_that_took_both_are_apart(self, state: Any) -> None:
         executed = {"both": 2, "compiled": 5}
-        metrics = Metrics(version="1", feed=state.feed, executed=executed)
+        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed=executed)
         metrics.text()  # to read is not to count
         samples = parse(metrics.text().decode())
 

@@ -175,6 +175,8 @@ class TestRules:
             *(("argon2_rounds", 0), ("max_body_bytes", 10), ("body_timeout_seconds", 0)),
             *(("rate_limit", "often"), ("login_rate_limit", "20 per fortnight"), ("rate_limit", "0/minute")),
             *(("rate_limit", "10/minute;100/hour"), ("login_rate_limit", "10/minute, 100/hour")),
+            *(("socket_init_seconds", 0), ("socket_message_bytes", 1_023), ("socket_send_seconds", "inf")),
+            *(("sockets_per_address", 0), ("sockets_per_caller", 0), ("operations_per_caller", 0)),
             *(("database_pool_timeout", "inf"), ("body_timeout_seconds", "nan")),
             *(("redis_url", "localhost:6379"), ("redis_url", "redis://"), ("redis_url", "http://host/0")),
             *(

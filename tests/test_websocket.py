@@ -31,7 +31,7 @@ NO_PARTS: tuple[dict[str, Any], ...] = (
 )
 BAD_MESSAGES: tuple[str | bytes, ...] = (
     *("null", "[]", '"x"', "1", "true", "{", "", "{}", '{"type": 1}', '{"type": null}', '{"type": "nonsense"}', "NaN"),
-    *('{"type": "start"}', '{"type": "connection_terminate"}', "[" * 100_000, '{"type": "ping", "type": []}'),
+    *('{"type": "start"}', '{"type": "connection_terminate"}', "[" * 60_000, '{"type": "ping", "type": []}'),
     *(b"", b"\xff", b'{"type": "ping"}'),
     *(json.dumps({"type": "subscribe", "payload": REQUEST, "id": id}) for id in NO_IDS),
     *(json.dumps({"type": "subscribe", "id": "1", "payload": payload}) for payload in NO_PAYLOADS),
@@ -105,18 +105,16 @@ class TestHandshake:
 
 
 class TestInitialisation:
-    async def test_silence_is_not_waited_for(self, server: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(websocket, "INIT_TIMEOUT_SECONDS", 0.3)
+    async def test_silence_is_not_waited_for(self, servers: Servers, backend: str) -> None:
+        server = servers(backend, socket_init_seconds=0.3)
         async with opened(server) as silent, opened(server) as chatty:
             for _ in range(3):
                 await chatty.send({"type": "ping"})
             assert await silent.close_code() == (4408, "Connection initialisation timeout")
             assert await chatty.close_code() == (4408, "Connection initialisation timeout")
 
-    async def test_initialised_socket_may_be_silent(
-        self, server: LiveServer, ada: Person, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(websocket, "INIT_TIMEOUT_SECONDS", 0.3)
+    async def test_initialised_socket_may_be_silent(self, servers: Servers, backend: str, ada: Person) -> None:
+        server = servers(backend, socket_init_seconds=0.3)
         async with initialised(server, ada) as socket:
             assert await socket.quiet(0.6)
             assert (await socket.run(ME))["data"]
@@ -192,9 +190,9 @@ class TestMessages:
 
     async def test_large_one_is_refused(self, server: LiveServer, ada: Person) -> None:
         async with initialised(server, ada) as socket:
-            await socket.send({"type": "ping", "payload": {"x": "x" * 2_000_000}})
+            await socket.send({"type": "ping", "payload": {"x": "x" * 65_000}})
             assert await socket.receive() == {"type": "pong"}
-            await socket.send({"type": "ping", "payload": {"x": "x" * 3_000_000}})
+            await socket.send({"type": "ping", "payload": {"x": "x" * 65_536}})
             assert (await socket.close_code())[0] == 1009
 
     async def test_limit_is_that_of_bodies(self, servers: Servers, backend: str, ada: Person) -> None:
@@ -204,7 +202,7 @@ class TestMessages:
                 await socket.send(json.dumps({"type": "ping", "payload": {"x": letter * fit}}, ensure_ascii=False))
                 assert await socket.receive() == {"type": "pong"}
                 await socket.send(json.dumps({"type": "ping", "payload": {"x": letter * fit * 2}}, ensure_ascii=False))
-                assert (await socket.close_code())[0] == 4400
+                assert (await socket.close_code())[0] == 1009
 
     async def test_lone_surrogate_is_refused_where_it_stands(self, server: LiveServer, ada: Person) -> None:
         async with initialised(server, ada) as socket:

@@ -109,7 +109,7 @@ async def _run(
     except RequestError as error:
         if refusal:
             return _refused(refusal, media_type)
-        return sse.refuse(error) if stream else _respond(error.outcome, media_type)
+        return sse.refuse(error, state.settings.socket_send_seconds) if stream else _respond(error.outcome, media_type)
     # as on REST: logging in and the like need no caller, and a stale token is no hindrance there
     if refusal and not needs_no_caller(operation):
         return _refused(refusal, media_type)
@@ -124,7 +124,10 @@ async def _run(
         )
     context = make_context(request, state, actor)
     if stream:
-        return sse.respond(request, state, graphql_request, context, document, operation)
+        try:
+            return sse.respond(request, state, graphql_request, context, document, operation)
+        except TandemError as error:  # too many at once
+            return _refused(error, media_type)
     outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
     response = _respond(outcome, media_type, keep=kind is MUTATION)
     if context.replayed:

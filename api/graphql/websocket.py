@@ -1,10 +1,15 @@
 """graphql-transport-ws (the protocol of npm graphql-ws), and nothing older.
 
-Each operation gets a new context and the caller is looked up anew, so a session that ended stops a socket's next
-operation, and loaders never go stale. Messages that break the protocol close the socket with its own codes.
+Each operation gets a new context and the caller is looked up anew, so loaders never go stale, and a session that ended
+stops a socket's next operation; the socket itself is closed within a second of it (``services/connections.py``).
+Messages that break the protocol close the socket with its own codes, or those of RFC 6455, section 7.4.1.
+
+What is sent waits for what was sent before to be read. Who does not read is not waited for: the connection is broken
+off. Until then nothing new is begun on it, so that a socket holds few answers at a time.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, aclosing, suppress
 from typing import Any
 
@@ -13,22 +18,35 @@ from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
+from api import problems
 from api.graphql.context import EXECUTOR, make_context
+from api.graphql.handshake import refusal
 from api.graphql.requests import BadRequest, is_text, parse_json, to_request
 from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import address_of, count_request
 from api.state import State
+from api.transports import abort, bound_messages, bound_silence
 from core import context
+from core.buckets import Bucket
 from core.deadlines import Work, working
 from graphql_schema.errors import format_error, from_service
 from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
 from services.actors import Actor
 from services.authentication import Credentials
-from services.errors import TandemError
+from services.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
+from services.failures import from_database
 
 PROTOCOL = "graphql-transport-ws"
-INIT_TIMEOUT_SECONDS = 10.0
 MAX_OPERATIONS = 50
+"""On one socket, subscriptions among them."""
+MAX_RUNNING = 5
+"""Queries and mutations of one socket that are executed at the same time; the others wait for them."""
+CHATTER = (1_000, 100)
+"""How many messages that begin nothing a socket may send: at once, and a second from then on."""
+IN_A_ROW = 32
+"""After so many of them, others have a turn."""
+CLOSE_SECONDS = 0.3
+"""How long a socket that is closed has to take the close frame."""
 
 
 class Close(Exception):
@@ -45,26 +63,30 @@ class _Gone(Exception):
 async def handle(websocket: WebSocket) -> None:
     """Serve a socket until either side closes it."""
     state: State = websocket.app.state.tandem
-    if not _origin_allowed(websocket, state):
-        await websocket.close(4403, "Forbidden")
-        return
-    if PROTOCOL not in websocket.scope.get("subprotocols", ()):
-        await websocket.accept()
-        await websocket.close(4406, "Subprotocol not acceptable")
-        return
-    await websocket.accept(subprotocol=PROTOCOL)
-    if IDEMPOTENCY_KEY in websocket.headers:  # as over HTTP
-        await websocket.close(4400, f"{IDEMPOTENCY_KEY} is no header here: send idempotencyKey in the input")
-        return
-    await _Connection(websocket, state).serve()
-
-
-def _origin_allowed(websocket: WebSocket, state: State) -> bool:
-    """Browsers name the page that opens a socket: only our own pages and the allowed origins may."""
-    origin = websocket.headers.get("origin")
-    if origin is None or origin in state.settings.allowed_origins or "*" in state.settings.allowed_origins:
-        return True
-    return origin.partition("://")[2] == websocket.headers.get("host")
+    token = context.request_id.set(str(uuid7()))
+    try:
+        refused = refusal(websocket, state)
+        if refused is not None:
+            await websocket.send_denial_response(refused)
+            return
+        with state.connections.stranger((websocket.scope.get("client") or ("",))[0]) as place:
+            if PROTOCOL not in websocket.scope.get("subprotocols", ()):
+                await websocket.accept()
+                await websocket.close(4406, "Subprotocol not acceptable")
+                return
+            await websocket.accept(subprotocol=PROTOCOL)
+            if IDEMPOTENCY_KEY in websocket.headers:  # as over HTTP
+                reason = f"{IDEMPOTENCY_KEY} is no header here: send idempotencyKey in the input"
+                await websocket.close(4400, reason)
+                return
+            with state.connections.socket():
+                await _Connection(websocket, state).serve(known=place.give)
+    except TooManyAtOnce as error:
+        await websocket.send_denial_response(problems.from_error(error))
+    except WebSocketDisconnect:
+        pass
+    finally:
+        context.request_id.reset(token)
 
 
 class _Connection:
@@ -73,34 +95,61 @@ class _Connection:
         self._state = state
         self._credentials = Credentials()
         self._operations: dict[str, asyncio.Task[None]] = {}
+        self._sending = asyncio.Lock()
+        self._running = asyncio.Semaphore(MAX_RUNNING)
+        self._chatter = Bucket(*CHATTER)
+        self._in_a_row = 0
+        self._ending: asyncio.Task[None] | None = None
+        settings = state.settings
+        self._most = min(settings.socket_message_bytes, settings.max_body_bytes)
 
-    async def serve(self) -> None:
+    async def serve(self, *, known: Callable[[], None]) -> None:
+        """Until either side closes the socket. ``known`` is called when it is known whose it is."""
+        bound_messages(self._websocket.scope, self._most)
+        bound_silence(self._websocket.scope, self._state.settings.socket_send_seconds)
         try:
-            await self._initialise()
-            while True:
-                await self._dispatch(*await self._receive())
+            actor = await self._initialise()
+            ends_at = self._state.authenticator.ends_at(self._credentials)
+            with self._state.connections.connected(actor, ends_at=ends_at, on_end=self._end):
+                known()
+                await self._send({"type": "connection_ack"})
+                while self._ending is None:
+                    await self._dispatch(*await self._receive())
         except Close as close:
             await self._close(close)
+        except TooManyAtOnce as error:
+            await self._close(Close(4429, error.message))
+        except TandemError as error:
+            await self._close(Close(4403, error.message))
         except (WebSocketDisconnect, _Gone):
             pass
         finally:
-            for task in self._operations.values():
-                task.cancel()
+            self._cancel()
             await asyncio.gather(*self._operations.values(), return_exceptions=True)
+            if self._ending is not None:
+                await self._ending
 
-    async def _initialise(self) -> None:
+    def _end(self, error: TandemError) -> None:
+        """The session or key has ended that the socket came by."""
+        self._cancel()
+        self._ending = asyncio.create_task(self._close(Close(4403, error.message)))
+
+    def _cancel(self) -> None:
+        for task in self._operations.values():
+            task.cancel()
+
+    async def _initialise(self) -> Actor:
         try:
-            async with asyncio.timeout(INIT_TIMEOUT_SECONDS):
+            async with asyncio.timeout(self._state.settings.socket_init_seconds):
                 while True:
                     message, strict = await self._receive()
                     if message["type"] == "connection_init":
                         break
-                    if message["type"] == "ping":
-                        await self._send({"type": "pong"})
-                    elif message["type"] == "subscribe":
+                    if message["type"] == "subscribe":
                         raise Close(4401, "Unauthorized")
-                    elif message["type"] not in {"pong", "complete"}:
+                    if message["type"] not in {"ping", "pong", "complete"}:
                         raise Close(4400, "Unknown message type")
+                    await self._chat(message["type"])
         except TimeoutError:
             raise Close(4408, "Connection initialisation timeout") from None
         payload = message.get("payload")
@@ -110,28 +159,43 @@ class _Connection:
         try:
             with self._working():
                 actor = await self._actor()
-        except TandemError as error:
+        except (Unauthenticated, Forbidden) as error:
             raise Close(4403, error.message) from None
+        except Exception as error:
+            known = from_database(error)
+            if known is None:
+                raise
+            raise Close(1013, known.message) from None  # try again later
         if actor.method == "anonymous":
             raise Close(4401, "Unauthorized")
-        await self._send({"type": "connection_ack"})
+        return actor
 
     async def _dispatch(self, message: dict[str, Any], strict: bool) -> None:
         kind = message["type"]
-        if kind == "ping":
-            await self._send({"type": "pong"})
-        elif kind == "pong":
-            pass
+        if kind in {"ping", "pong"}:
+            await self._chat(kind)
         elif kind == "subscribe":
             self._subscribe(_id(message), message.get("payload"), strict=strict)
         elif kind == "complete":
             task = self._operations.pop(_id(message), None)
             if task is not None:
                 task.cancel()
+            else:
+                await self._chat(kind)
         elif kind == "connection_init":
             raise Close(4429, "Too many initialisation requests")
         else:
             raise Close(4400, "Unknown message type")
+
+    async def _chat(self, kind: str) -> None:
+        """Answer a message that begins nothing."""
+        if not self._chatter.take():
+            raise Close(4429, "Too many messages")
+        if kind == "ping":
+            await self._send({"type": "pong"})
+        self._in_a_row = (self._in_a_row + 1) % IN_A_ROW
+        if self._in_a_row == 0:
+            await asyncio.sleep(0)
 
     def _subscribe(self, id_: str, payload: Any, *, strict: bool) -> None:
         if id_ in self._operations:
@@ -163,21 +227,26 @@ class _Connection:
     async def _execute(self, id_: str, request: GraphQLRequest) -> dict[str, Any]:
         """Run an operation and send its results. Returns the message that ends it."""
         try:
+            async with self._sending:  # nothing is begun for whoever does not read what there is
+                pass
             actor = await self._actor()
-            await count_request(self._websocket.scope, self._state, actor)
-            document, operation = EXECUTOR.prepare(request)
-            operation_context = make_context(self._websocket, self._state, actor)
-            if operation.operation is not SUBSCRIPTION:
-                outcome = await EXECUTOR.execute(request, operation_context, document, operation)
-                if not outcome.executed:
-                    return {"type": "error", "payload": outcome.errors}
-                await self._next(id_, outcome)
-            else:
-                outcomes = await EXECUTOR.subscribe(request, operation_context, document, operation)
-                async with aclosing(outcomes):
-                    async for outcome in outcomes:
-                        await self._actor()  # a session that has ended hears nothing more
+            with self._state.connections.operation(actor):
+                await count_request(self._websocket.scope, self._state, actor)
+                document, operation = EXECUTOR.prepare(request)
+                operation_context = make_context(self._websocket, self._state, actor)
+                if operation.operation is not SUBSCRIPTION:
+                    async with self._running:
+                        outcome = await EXECUTOR.execute(request, operation_context, document, operation)
+                        if not outcome.executed:
+                            return {"type": "error", "payload": outcome.errors}
                         await self._next(id_, outcome)
+                else:
+                    outcomes = await EXECUTOR.subscribe(request, operation_context, document, operation)
+                    async with aclosing(outcomes):
+                        async for outcome in outcomes:
+                            # a session that has ended hears nothing more
+                            operation_context.actor = await self._actor()
+                            await self._next(id_, outcome)
         except RequestError as error:
             return {"type": "error", "payload": error.outcome.errors}
         except TandemError as error:
@@ -206,9 +275,9 @@ class _Connection:
         raw = frame.get("text")
         if raw is None:
             raise Close(4400, "Messages must be text")
-        most = self._state.settings.max_body_bytes
+        most = self._most
         if len(raw) > most or (not raw.isascii() and len(raw.encode()) > most):
-            raise Close(4400, "The message is too large")
+            raise Close(1009, f"A message has at most {most} bytes: send what is larger over HTTP")
         try:
             message, strict = parse_json(raw)
         except BadRequest:
@@ -219,14 +288,23 @@ class _Connection:
 
     async def _send(self, message: dict[str, Any]) -> None:
         try:
-            await self._websocket.send_text(encode(message).decode())
+            async with asyncio.timeout(self._state.settings.socket_send_seconds), self._sending:
+                await self._websocket.send_text(encode(message).decode())
+        except TimeoutError:
+            abort(self._websocket.scope)
+            raise _Gone from None
         except (WebSocketDisconnect, RuntimeError):  # Starlette's, for a socket that was closed
             raise _Gone from None
 
     async def _close(self, close: Close) -> None:
         if self._websocket.application_state is not WebSocketState.DISCONNECTED:
-            with suppress(WebSocketDisconnect, RuntimeError):
-                await self._websocket.close(close.code, close.reason[:120])
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._websocket.close(close.code, close.reason[:120])
+            except TimeoutError:
+                abort(self._websocket.scope)
+            except (WebSocketDisconnect, RuntimeError):
+                pass
 
 
 def _id(message: dict[str, Any]) -> str:

@@ -1,0 +1,227 @@
+"""Who is connected to this worker for longer than a request takes: by sockets, and by streams of events.
+
+Each account has so many places, and sockets of which it is not known yet whose they are have so many for each address.
+What a connection came in by may end while nothing happens on it: a session by logging out, by a refresh token that
+comes twice, by another password; a key by being deleted, or by itself; either with its account. So all that are
+connected are looked up together twice a second, in one statement for sessions and one for keys, whatever their number;
+and at once when this worker itself commits such a change (``announce_change``). An access token ends a connection when
+it runs out: whoever has one for a quarter of an hour must not have more by never hanging up.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from core import turns
+from core.clock import now
+from db.engine import Database
+from db.models import ApiKey, LoginSession, User
+from db.statements import Prepared, among
+from services.actors import Actor
+from services.authentication import CALLERS_CHANGED
+from services.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
+from services.prepared import parameter
+
+logger = logging.getLogger("tandem.connections")
+
+WATCH_SECONDS = 0.5
+REST_SECONDS = 0.05
+"""Between two looks: under many logouts, each is seen so much later."""
+PART = 1_000
+
+OnEnd = Callable[[TandemError], None]
+
+_SESSIONS: Prepared[Any] = Prepared(
+    select(LoginSession.id)
+    .join(User, User.id == LoginSession.user_id)
+    .where(among(LoginSession.id, "ids"), LoginSession.ended_at.is_(None), User.disabled.is_(False))
+)
+_KEYS: Prepared[Any] = Prepared(
+    select(ApiKey.id)
+    .join(User, User.id == ApiKey.user_id)
+    .where(
+        among(ApiKey.id, "ids"),
+        or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > parameter("moment")),
+        User.disabled.is_(False),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many at once, on one worker."""
+
+    connections: int
+    """Sockets and streams of an account."""
+    operations: int
+    """Operations of an account, over all of its sockets and streams."""
+    strangers: int
+    """Sockets from one address that nobody has said yet whose they are."""
+
+
+class Place:
+    """A place that is taken until it is given back, at the end of a block at the latest."""
+
+    __slots__ = ("_key", "_taken")
+
+    def __init__(self, taken: dict[str, int], key: str) -> None:
+        self._taken: dict[str, int] | None = taken
+        self._key = key
+
+    def give(self) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            taken[self._key] -= 1
+            if not taken[self._key]:
+                del taken[self._key]
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give()
+
+
+class _Places:
+    """So many places for each key."""
+
+    def __init__(self, what: str, most: int) -> None:
+        self._what, self._most = what, most
+        self._taken: dict[str, int] = {}
+
+    def take(self, key: str) -> Place:
+        """Raises ``TooManyAtOnce`` where there is none."""
+        taken = self._taken.get(key, 0)
+        if taken >= self._most:
+            raise TooManyAtOnce(self._what, self._most)
+        self._taken[key] = taken + 1
+        return Place(self._taken, key)
+
+
+@dataclass(eq=False, slots=True)
+class _Watched:
+    actor: Actor
+    ends_at: float | None
+    on_end: OnEnd
+
+
+class Connections:
+    """One worker's. It looks at the database only while somebody is connected."""
+
+    def __init__(self, database: Database, bounds: Bounds) -> None:
+        self._database = database
+        self._callers = _Places("sockets and event streams", bounds.connections)
+        self._operations = _Places("operations", bounds.operations)
+        self._strangers = _Places("sockets without connection_init from one address", bounds.strangers)
+        self._watched: set[_Watched] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self.sockets = 0
+        """How many sockets are open now, strangers' among them."""
+        self.streams = 0
+        """How many subscriptions are followed by event streams now."""
+        database.listen(CALLERS_CHANGED, self._changed.set)
+
+    def stranger(self, address: str) -> Place:
+        """A socket whose caller is not known yet. Raises ``TooManyAtOnce``."""
+        return self._strangers.take(address)
+
+    def operation(self, actor: Actor) -> Place:
+        """An operation of a caller on a socket or a stream. Raises ``TooManyAtOnce``."""
+        return self._operations.take(_account(actor))
+
+    @contextmanager
+    def socket(self) -> Iterator[None]:
+        """A socket that is open, for the metrics."""
+        self.sockets += 1
+        try:
+            yield
+        finally:
+            self.sockets -= 1
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """A stream that is followed, for the metrics."""
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    @contextmanager
+    def connected(self, actor: Actor, *, ends_at: float | None, on_end: OnEnd) -> Iterator[None]:
+        """A connection of a caller. Raises ``TooManyAtOnce``.
+
+        ``on_end`` is called once, with what the caller is to be told, as soon as the session or the key has ended, or
+        at ``ends_at`` (Unix seconds); it must not raise.
+        """
+        with self._callers.take(_account(actor)):
+            watched = _Watched(actor, ends_at, on_end)
+            self._watched.add(watched)
+            if self._watcher is None or self._watcher.done():
+                self._watcher = asyncio.create_task(self._watch())
+            try:
+                yield
+            finally:
+                self._watched.discard(watched)
+
+    async def stop(self) -> None:
+        """Look no more, at shutdown."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+
+    async def _watch(self) -> None:
+        while self._watched:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._look()
+            except Exception:
+                # who is connected stays so: the database says no more of others who ask
+                logger.warning("those who are connected could not be looked up; trying again", exc_info=True)
+            await asyncio.sleep(REST_SECONDS)
+
+    async def _look(self) -> None:
+        """Tell those whose session, key or token has ended."""
+        looked_at = tuple(self._watched)
+        sessions = {watched.actor.session_id for watched in looked_at} - {None}
+        keys = {watched.actor.api_key_id for watched in looked_at} - {None}
+        live_sessions = await self._live(_SESSIONS, sessions)
+        live_keys = await self._live(_KEYS, keys, moment=now())
+        moment = time.time()
+        async for watched in turns.each(looked_at):
+            error: TandemError | None = None
+            actor = watched.actor
+            if actor.session_id is not None and actor.session_id not in live_sessions:
+                error = Unauthenticated("The session has ended")
+            elif actor.api_key_id is not None and actor.api_key_id not in live_keys:
+                error = Forbidden("Invalid API key")
+            elif watched.ends_at is not None and watched.ends_at <= moment:
+                error = Unauthenticated("The access token is not valid")
+            if error is not None and watched in self._watched:
+                self._watched.discard(watched)
+                watched.on_end(error)
+
+    async def _live(self, statement: Prepared[Any], ids: set[Any], **parameters: Any) -> set[int]:
+        live: set[int] = set()
+        for part in turns.parts(sorted(ids), PART):
+            rows = await self._database.reads.all(statement(ids=part, **parameters))
+            live.update(row[0] for row in rows)
+            if turns.due() and len(ids) > PART:
+                await turns.give()
+        return live
+
+
+def _account(actor: Actor) -> str:
+    """Whose places are taken: the account's, whichever session or key it is."""
+    return actor.method if actor.user_id is None else f"user:{actor.user_id}"
