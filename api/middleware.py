@@ -22,6 +22,7 @@ from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
 from core import context
+from core.networks import network_of
 from services.actors import Actor
 from services.errors import Allowance, RateLimited
 
@@ -174,12 +175,14 @@ def _rest(begun: Any, waiting: Any) -> Generator[Any, Any, Any]:
 
 
 async def count_request(scope: Scope, state: State, actor: Actor) -> None:
-    """Count the request against the caller's allowance. Raises ``RateLimited``."""
+    """Count the request against the account's allowance, or that of the address. Raises ``RateLimited``."""
     limits = state.security.limits
     if not limits.enabled:
         return
-    client = scope.get("client")
-    identity = actor.identity or f"address:{client[0] if client else ''}"
+    identity = actor.allowance
+    if not identity:
+        client = scope.get("client")
+        identity = f"address:{network_of(client[0]) if client else ''}"
     try:
         scope["tandem.allowance"] = await limits.check(identity)
     except RateLimited as error:

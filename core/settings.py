@@ -14,6 +14,16 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core import origins
 
+LIMITS = (
+    "rate_limit",
+    "login_rate_limit",
+    "login_failure_limit",
+    "login_address_failure_limit",
+    "login_account_failure_limit",
+    "registration_rate_limit",
+    "refresh_rate_limit",
+    "probe_rate_limit",
+)
 WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
 
 
@@ -44,18 +54,24 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     rate_limit: str | None = None
     login_rate_limit: str | None = "20/minute"
+    login_failure_limit: str | None = "10/15 minutes"
+    login_address_failure_limit: str | None = "100/hour"
+    login_account_failure_limit: str | None = "100/hour"
+    registration_rate_limit: str | None = "30/hour"
+    refresh_rate_limit: str | None = "60/minute"
+    probe_rate_limit: str | None = "30/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
-    @field_validator("login_rate_limit", "rate_limit", mode="before")
+    @field_validator(*LIMITS, mode="before")
     @classmethod
     def _allow_off(cls, value: object) -> object:
         return None if value in ("", "off") else value
 
-    @field_validator("login_rate_limit", "rate_limit")
+    @field_validator(*LIMITS)
     @classmethod
     def _refuse_unreadable_limit(cls, value: str | None) -> str | None:
         if value is not None:

@@ -2,6 +2,7 @@
 
 from starlette.requests import HTTPConnection
 
+from api.addresses import client_of
 from api.headers import header
 from api.state import State
 from graphql_schema.context import Context
@@ -20,6 +21,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         database=state.database,
         security=state.security,
         feed=state.feed,
-        client=(connection.scope.get("client") or ("",))[0],
+        client=client_of(connection),
         user_agent=header(connection.scope, b"user-agent") or None,
     )
