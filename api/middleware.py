@@ -16,6 +16,7 @@ from uuid_utils import uuid7
 
 from api import problems
 from api.addresses import MAX_ADDRESS
+from api.caching import NO_STORE, UNKNOWN, is_said
 from api.directory import Directory
 from api.headers import RepeatedHeader, combine, headers_of
 from api.metrics import Metrics
@@ -40,6 +41,8 @@ class RequestMiddleware:
         self._state = state
         self._directory = directory
         self._metrics = metrics
+        seconds = state.settings.strict_transport_seconds
+        self._transport = (b"strict-transport-security", b"max-age=%d" % seconds) if seconds else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,7 +65,15 @@ class RequestMiddleware:
                 headers = message["headers"] = list(message.get("headers", ()))
                 headers.append((b"x-request-id", request_id.encode()))
                 headers.append((b"x-process-time", b"%.6f" % elapsed))
-                headers.append((b"x-content-type-options", b"nosniff"))
+                fixed = getattr(inner.get("route"), "fixed_headers", UNKNOWN)
+                if status < 400:
+                    headers += fixed.given
+                else:
+                    headers += fixed.refused
+                    if not is_said(headers):
+                        headers.append(NO_STORE)
+                if self._transport is not None and scope["scheme"] == "https":
+                    headers.append(self._transport)
                 allowance: Allowance | None = inner.get("tandem.allowance")
                 if allowance is not None:
                     headers.extend(_rate_headers(allowance))

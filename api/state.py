@@ -25,6 +25,8 @@ class State:
     authenticator: Authenticator
     feed: Feed
     readiness: Readiness
+    introspection: bool
+    """Whether the schema is shown."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "State":
@@ -61,4 +63,5 @@ class State:
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
         authenticator = Authenticator(database, tokens, server_key=key)
-        return cls(settings, database, security, authenticator, Feed(database), Readiness(database))
+        readiness, shown = Readiness(database), settings.introspection_on
+        return cls(settings, database, security, authenticator, Feed(database), readiness, shown)

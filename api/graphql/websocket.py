@@ -13,7 +13,7 @@ from graphql import GraphQLError
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
-from api.graphql.context import EXECUTOR, make_context
+from api.graphql.context import EXECUTOR, make_context, prepare
 from api.graphql.requests import BadRequest, is_text, parse_json, to_request
 from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
@@ -162,7 +162,7 @@ class _Connection:
         try:
             actor = await self._actor()
             await count_request(self._websocket.scope, self._state, actor)
-            document, operation = EXECUTOR.prepare(request)
+            document, operation = prepare(request, self._state)
             operation_context = make_context(self._websocket, self._state, actor)
             if operation.operation is not SUBSCRIPTION:
                 outcome = await EXECUTOR.execute(request, operation_context, document, operation)

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api.addresses import client_of
+from api.caching import Kind, answers
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import sessions
@@ -34,11 +35,11 @@ class PasswordForm(BaseModel):
 
 
 @router.post("/token", response_model=TokenOut)
+@answers(Kind.CREDENTIAL)
 async def create_token(
-    form: Annotated[PasswordForm, Form()], actor: AnyCaller, state: AppState, request: Request, response: Response
+    form: Annotated[PasswordForm, Form()], actor: AnyCaller, state: AppState, request: Request
 ) -> TokenPair:
     """Log in with username and password: a short access token, and a refresh token for the next one."""
-    response.headers["Cache-Control"] = "no-store"
     return await sessions.login(
         state.database,
         actor,
@@ -50,11 +51,11 @@ async def create_token(
 
 
 @router.post("/token/refresh", response_model=TokenOut)
+@answers(Kind.CREDENTIAL)
 async def refresh_token(
-    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, request: Request, response: Response
+    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, request: Request
 ) -> TokenPair:
     """Exchange a refresh token for new tokens. It works once: using it again ends the session."""
-    response.headers["Cache-Control"] = "no-store"
     return await sessions.refresh(session, actor, body, security=state.security, client=client_of(request))
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.addresses import client_of, locate
+from api.caching import Kind, answers
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import probes
@@ -14,6 +15,7 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
+@answers(Kind.CREDENTIAL)
 async def register_user(
     body: UserCreate, actor: AnyCaller, state: AppState, request: Request, response: Response
 ) -> UserRecord:
