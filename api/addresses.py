@@ -4,6 +4,7 @@ from collections.abc import Collection
 from urllib.parse import quote
 
 from fastapi import Request, Response
+from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 PREFIX = "/api/v1"
@@ -46,6 +47,13 @@ def route_path(scope: Scope) -> str:
     """The path as routes have it."""
     root = scope.get("root_path")
     return _below(root, scope["path"]) if root else scope["path"]
+
+
+def client_of(connection: HTTPConnection) -> str:
+    """The address of the client: of the one that a proxy names, where the server trusts the proxy; empty for a socket
+    of the file system."""
+    client = connection.scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def prefix_of(scope: Scope) -> str:

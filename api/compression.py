@@ -17,9 +17,8 @@ tag, which is what they carry when compressed, does in ``If-None-Match``.
 
 **Secrets.** The length of a compressed answer tells how much of it repeats; who can have a secret answered again and
 again, beside guesses of his own, finds it out by that (BREACH). What nobody may keep (``no-store``: tokens, API keys)
-is never compressed. GraphQL's answers say no such thing, and one that is long enough may hold a token. It stays safe:
-each secret is answered once and is new each time, so that there is no second guess; and no stranger's page can ask,
-since credentials are headers here, and no cookies.
+is never compressed, on either door. What is, is safe from that as well: no stranger's page can ask for it, since
+credentials are headers here, and no cookies.
 """
 
 import asyncio

@@ -13,6 +13,7 @@ from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
 from api.addresses import route_path
+from api.caching import fixed_headers
 from api.refusals import check_router
 
 
@@ -57,6 +58,7 @@ class Directory:
         """Those whose path has no parameters, and is that of no other one before them."""
         for route in app.router.routes:
             if isinstance(route, APIRoute):
+                route.fixed_headers = fixed_headers(route.endpoint)  # type: ignore[attr-defined]  # for the middleware
                 for method in route.methods or ():
                     others = self._routes.setdefault(self._key(method, route.path), [])
                     if not route.param_convertors and not any(each.path_regex.match(route.path) for each in others):

@@ -16,12 +16,14 @@ from uuid_utils import uuid7
 
 from api import problems
 from api.addresses import MAX_ADDRESS
+from api.caching import NO_STORE, UNKNOWN, is_said
 from api.directory import Directory
 from api.headers import RepeatedHeader, combine, headers_of
 from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
 from api.state import State
 from core import context, deadlines
+from core.networks import network_of
 from services.actors import Actor
 from services.errors import Allowance, RateLimited
 
@@ -39,6 +41,8 @@ class RequestMiddleware:
         self._state = state
         self._directory = directory
         self._metrics = metrics
+        seconds = state.settings.strict_transport_seconds
+        self._transport = (b"strict-transport-security", b"max-age=%d" % seconds) if seconds else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -64,7 +68,15 @@ class RequestMiddleware:
                 headers = message["headers"] = list(message.get("headers", ()))
                 headers.append((b"x-request-id", request_id.encode()))
                 headers.append((b"x-process-time", b"%.6f" % elapsed))
-                headers.append((b"x-content-type-options", b"nosniff"))
+                fixed = getattr(inner.get("route"), "fixed_headers", UNKNOWN)
+                if status < 400:
+                    headers += fixed.given
+                else:
+                    headers += fixed.refused
+                    if not is_said(headers):
+                        headers.append(NO_STORE)
+                if self._transport is not None and scope["scheme"] == "https":
+                    headers.append(self._transport)
                 allowance: Allowance | None = inner.get("tandem.allowance")
                 if allowance is not None:
                     headers.extend(_rate_headers(allowance))
@@ -185,15 +197,15 @@ def _rest(begun: Any, waiting: Any) -> Generator[Any, Any, Any]:
 def address_of(scope: Scope) -> str:
     """Who somebody is who has named no account (yet)."""
     client = scope.get("client")
-    return f"address:{client[0] if client else ''}"
+    return f"address:{network_of(client[0]) if client else ''}"
 
 
 async def count_request(scope: Scope, state: State, actor: Actor) -> None:
-    """Count the request against the caller's allowance. Raises ``RateLimited``."""
+    """Count the request against the account's allowance, or that of the address. Raises ``RateLimited``."""
     limits = state.security.limits
     if not limits.enabled:
         return
-    identity = actor.identity or address_of(scope)
+    identity = actor.allowance or address_of(scope)
     try:
         scope["tandem.allowance"] = await limits.check(identity)
     except RateLimited as error:

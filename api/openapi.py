@@ -8,7 +8,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
 from api.addresses import prefix_of
-from api.problems import MEDIA_TYPE, STATUS, ProblemDetails
+from api.problems import MEDIA_TYPE, STATUS, ProblemDetails, SwitchedOff
+from api.state import State
 
 VERSION = "1.0.0"
 DESCRIPTION = """
@@ -116,7 +117,16 @@ def below(schema: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 async def serve(request: Request) -> JSONResponse:
     """``GET /openapi.json``."""
-    return JSONResponse(below(document(request.app), prefix_of(request.scope)))
+    require_api_docs(request)
+    found = below(document(request.app), prefix_of(request.scope))
+    return JSONResponse(found, headers={"Cache-Control": "no-cache"})
+
+
+def require_api_docs(request: Request) -> None:
+    """Raises ``SwitchedOff`` where the server does not show what describes its REST door."""
+    state: State = request.app.state.tandem
+    if not state.settings.api_docs_on:
+        raise SwitchedOff("API_DOCS")
 
 
 def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

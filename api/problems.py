@@ -56,6 +56,13 @@ MEDIA_TYPE = "application/problem+json"
 GENERIC = "Something went wrong on our side. Tell us the request_id if it happens again."
 
 
+class SwitchedOff(HTTPException):
+    """There is something at this address, and the operator has switched it off; the setting is named."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(404, f"This is switched off on this server ({setting})")
+
+
 class FieldProblem(BaseModel):
     """One thing wrong with the request."""
 
@@ -143,7 +150,7 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
             "Allow", ""
         )
         detail = f"{request.method} is not possible here"
-    elif error.status_code == 404:
+    elif error.status_code == 404 and not isinstance(error, SwitchedOff):
         detail = "There is nothing at this address"
     return problem(error.status_code, CODES.get(error.status_code, "BAD_REQUEST"), detail, headers=headers)
 

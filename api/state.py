@@ -10,6 +10,7 @@ from db.engine import Database
 from services.authentication import Authenticator
 from services.connections import Bounds, Connections
 from services.feed import Feed
+from services.login_failures import LoginFailures
 from services.rate_limits import RateLimits
 from services.readiness import Readiness
 from services.sessions import Security
@@ -26,6 +27,8 @@ class State:
     feed: Feed
     readiness: Readiness
     connections: Connections
+    introspection: bool
+    """Whether the schema is shown."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "State":
@@ -47,7 +50,18 @@ class State:
             hasher=PasswordHasher(memory_kib=settings.argon2_memory_kib, rounds=settings.argon2_rounds),
             refresh_lifetime=timedelta(days=settings.refresh_token_days),
             limits=RateLimits(
-                general=settings.rate_limit, login=settings.login_rate_limit, redis_url=settings.redis_url
+                general=settings.rate_limit,
+                login=settings.login_rate_limit,
+                registration=settings.registration_rate_limit,
+                refresh=settings.refresh_rate_limit,
+                probes=settings.probe_rate_limit,
+                redis_url=settings.redis_url,
+            ),
+            failures=LoginFailures(
+                pair=settings.login_failure_limit,
+                address=settings.login_address_failure_limit,
+                account=settings.login_account_failure_limit,
+                secret=settings.secret_key.get_secret_value(),
             ),
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -65,4 +79,5 @@ class State:
             Feed(database),
             Readiness(database),
             Connections(database, bounds),
+            settings.introspection_on,
         )

@@ -72,6 +72,8 @@ class PasswordHasher:
         return str(self._context.hash(prepared(password)))
 
     def _verify_now(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        if self._decoy is None:  # whoever comes first waits for it, whatever his name
+            self._decoy = self.hash_now(secrets.token_urlsafe(16))
         for form in dict.fromkeys((prepared(password), password)):
             fits, replacement = self._try(form, hashed)
             if fits:
@@ -80,8 +82,6 @@ class PasswordHasher:
 
     def _try(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         if hashed is None:
-            if self._decoy is None:
-                self._decoy = self.hash_now(secrets.token_urlsafe(16))
             self._context.verify(password, self._decoy)
             return False, None
         try:

@@ -14,6 +14,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core import origins
 
+LIMITS = (
+    "rate_limit",
+    "login_rate_limit",
+    "login_failure_limit",
+    "login_address_failure_limit",
+    "login_account_failure_limit",
+    "registration_rate_limit",
+    "refresh_rate_limit",
+    "probe_rate_limit",
+)
+YEAR_SECONDS = 365 * 24 * 60 * 60
 WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
 
 
@@ -44,6 +55,12 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ("http://localhost:3000",)
     rate_limit: str | None = None
     login_rate_limit: str | None = "20/minute"
+    login_failure_limit: str | None = "10/15 minutes"
+    login_address_failure_limit: str | None = "100/hour"
+    login_account_failure_limit: str | None = "100/hour"
+    registration_rate_limit: str | None = "30/hour"
+    refresh_rate_limit: str | None = "60/minute"
+    probe_rate_limit: str | None = "30/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     request_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600, allow_inf_nan=False)
@@ -55,15 +72,20 @@ class Settings(BaseSettings):
     sockets_per_caller: int = Field(default=100, ge=1)
     operations_per_caller: int = Field(default=200, ge=1)
 
+    graphql_introspection: bool | None = None
+    graphiql: bool | None = None
+    api_docs: bool | None = None
+    hsts_seconds: int | None = Field(default=None, ge=0, le=2 * YEAR_SECONDS)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
-    @field_validator("login_rate_limit", "rate_limit", mode="before")
+    @field_validator(*LIMITS, mode="before")
     @classmethod
     def _allow_off(cls, value: object) -> object:
         return None if value in ("", "off") else value
 
-    @field_validator("login_rate_limit", "rate_limit")
+    @field_validator(*LIMITS)
     @classmethod
     def _refuse_unreadable_limit(cls, value: str | None) -> str | None:
         if value is not None:
@@ -141,9 +163,41 @@ class Settings(BaseSettings):
                     f"{name} is too weak: use at least 32 random characters, "
                     'e.g. python -c "import secrets; print(secrets.token_urlsafe(48))"'
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_in_production(self) -> Self:
         if self.environment == "production" and "*" in self.allowed_origins:
             raise ValueError("ALLOWED_ORIGINS must name origins in production, not '*'")
+        if self.environment == "production" and self.debug:
+            raise ValueError("DEBUG is not for production: LOG_LEVEL=DEBUG logs as much")
         return self
+
+    # what a server shows of itself: all of it, but in production what its operator says
+    @property
+    def introspection_on(self) -> bool:
+        """Whether GraphQL answers ``__schema`` and ``__type``."""
+        return self._shown(self.graphql_introspection)
+
+    @property
+    def graphiql_on(self) -> bool:
+        """Whether the playground is at /graphql."""
+        return self._shown(self.graphiql)
+
+    @property
+    def api_docs_on(self) -> bool:
+        """Whether /docs, /redoc and /openapi.json are there."""
+        return self._shown(self.api_docs)
+
+    @property
+    def strict_transport_seconds(self) -> int:
+        """How long browsers are to come by TLS alone (RFC 6797) once they have; 0 for not at all."""
+        if self.hsts_seconds is None:
+            return YEAR_SECONDS if self.environment == "production" else 0
+        return self.hsts_seconds
+
+    def _shown(self, switch: bool | None) -> bool:
+        return self.environment != "production" if switch is None else switch
 
 
 @lru_cache

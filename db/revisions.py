@@ -7,7 +7,7 @@ from sqlalchemy import update as sql_update
 from db.models import IdempotencyKey
 from db.sessions import Session
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
 NEWEST = REVISIONS[-1]
 
 _VERSIONS = table("alembic_version", column("version_num"))

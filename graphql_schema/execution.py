@@ -104,6 +104,16 @@ def needs_no_caller(operation: OperationDefinitionNode) -> bool:
     return all(isinstance(node, FieldNode) and node.name.value in PUBLIC for node in operation.selection_set.selections)
 
 
+CREDENTIALS = frozenset({"login", "refreshToken", "register", "createApiKey"})
+"""The mutations whose answers nobody may keep."""
+
+
+def answers_credentials(operation: OperationDefinitionNode) -> bool:
+    """Whether a mutation may answer a credential: it has such a field, or one that stands in a fragment."""
+    nodes = operation.selection_set.selections
+    return any(not isinstance(node, FieldNode) or node.name.value in CREDENTIALS for node in nodes)
+
+
 class Executor:
     """Executes operations of one schema. Documents are parsed and validated once.
 

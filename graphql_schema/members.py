@@ -8,7 +8,7 @@ from graphql_schema.base import Node, attribute, described, enumeration, narrow,
 from graphql_schema.context import Info
 from graphql_schema.loading import loaded
 from graphql_schema.users import User
-from services import members, node_ids
+from services import members, node_ids, probes
 from services.idempotency import KeyText
 from services.inputs import Input, ProjectId, UserId, absent
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
@@ -85,8 +85,9 @@ class MemberMutations:
     @strawberry.mutation(description="Add a person to a project. Admins and owners may.")
     async def add_member(self, info: Info, input: AddMemberInput) -> AddMemberPayload | None:
         data = narrow(MemberAdd, input)
-        async with info.context.writing() as session:
-            member = await info.context.once(session, input.idempotency_key, members.add, input.project_id, data)
+        context = info.context
+        async with probes.bounded(context.security.limits, context.actor), context.writing() as session:
+            member = await context.once(session, input.idempotency_key, members.add, input.project_id, data)
         return AddMemberPayload(member=shown(member))
 
     @strawberry.mutation(description="Change a person's role. Nobody gives a role above their own.")

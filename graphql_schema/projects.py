@@ -14,7 +14,7 @@ from graphql_schema.loading import loaded, paged
 from graphql_schema.members import Member
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import tasks_under
-from services import members, node_ids, tags
+from services import members, node_ids, probes, tags
 from services.errors import NotFound
 from services.idempotency import KeyText
 from services.inputs import ExpectedVersion, Input, ProjectId, absent
@@ -133,8 +133,9 @@ class ProjectMutations:
         input: CreateProjectInput,
     ) -> CreateProjectPayload | None:
         data = narrow(ProjectCreate, input)
-        async with info.context.writing() as session:
-            project = await info.context.once(session, input.idempotency_key, commands.create, data)
+        context = info.context
+        async with probes.bounded(context.security.limits, context.actor), context.writing() as session:
+            project = await context.once(session, input.idempotency_key, commands.create, data)
         return CreateProjectPayload(project=shown(project))
 
     @strawberry.mutation(description="Change a project; fields that are left out stay as they are.")

@@ -85,13 +85,18 @@ class SessionMutations:
 
     @strawberry.mutation(description="Exchange a refresh token for new tokens. It works once.")
     async def refresh_token(self, info: Info, input: RefreshTokenInput) -> TokenPayload | None:
-        async with info.context.writing() as session:
-            return shown(await sessions.refresh(session, info.context.actor, input, security=info.context.security))
+        context = info.context
+        async with context.writing() as session:
+            tokens = await sessions.refresh(
+                session, context.actor, input, security=context.security, client=context.client
+            )
+            return shown(tokens)
 
     @strawberry.mutation(description="Log out: end the session of a refresh token.")
     async def revoke_token(self, info: Info, input: RefreshTokenInput) -> RevokeTokenPayload | None:
-        async with info.context.writing() as session:
-            await sessions.revoke(session, info.context.actor, input)
+        context = info.context
+        async with context.writing() as session:
+            await sessions.revoke(session, context.actor, input, security=context.security, client=context.client)
         return RevokeTokenPayload(revoked=True)
 
     @strawberry.mutation(description="End one of the caller's sessions.")

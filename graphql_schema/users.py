@@ -8,6 +8,7 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from services import probes
 from services.errors import NotFound
 from services.inputs import UserId
 from services.users import commands, queries
@@ -95,13 +96,16 @@ class UserMutations:
     @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
     async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
-        user = await commands.register(context.database, context.actor, input, hasher=context.security.hasher)
+        user = await commands.register(
+            context.database, context.actor, input, security=context.security, client=context.client
+        )
         return RegisterPayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's profile; fields that are left out stay as they are.")
     async def update_me(self, info: Info, input: UpdateMeInput) -> UpdateMePayload | None:  # type: ignore[valid-type]  # an input made at run time
-        async with info.context.writing() as session:
-            user = await commands.update_me(session, info.context.actor, input)
+        context = info.context
+        async with probes.bounded(context.security.limits, context.actor), context.writing() as session:
+            user = await commands.update_me(session, context.actor, input)
         return UpdateMePayload(user=shown(user))
 
     @strawberry.mutation(description="Change the caller's password and end every other session.")

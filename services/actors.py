@@ -43,9 +43,17 @@ class Actor:
 
     @property
     def identity(self) -> str:
-        """Whose allowance a request counts against; empty for an anonymous caller."""
+        """Who a call with an idempotency key belongs to; empty for an anonymous caller."""
         if self.api_key_id is not None:
             return f"key:{self.api_key_id}"
+        return f"user:{self.user_id}" if self.user_id is not None else self.method.replace("anonymous", "")
+
+    @property
+    def allowance(self) -> str:
+        """Whose allowance a request counts against: the account's, whichever of its sessions or keys it comes with.
+
+        Empty for an anonymous caller, who is counted by his address.
+        """
         return f"user:{self.user_id}" if self.user_id is not None else self.method.replace("anonymous", "")
 
     def require(self, scope: Scope) -> int:

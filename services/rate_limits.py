@@ -1,47 +1,37 @@
-"""How often a caller may knock. Counters live in memory, or in Redis where workers and hosts share them."""
+"""How often a caller may knock, by account or by address. Counters live in memory, or in Redis where workers and hosts
+share them; while it does not answer, each worker counts alone.
 
-import logging
-import time
-from typing import Any
+An address is counted with its network (``core.networks``). What is known of failed logins is another thing, and stands
+in the database (``services.login_failures``).
+"""
 
 from limits import RateLimitItem, parse
-from limits.aio.strategies import FixedWindowRateLimiter
-from limits.errors import StorageError
 
+from core.networks import network_of
 from services.errors import Allowance, RateLimited
-
-logger = logging.getLogger("tandem.rate_limits")
-
-REDIS_TIMEOUT_SECONDS = 1.0
+from services.windows import RedisAway, SharedWindows, Windows
 
 
 class RateLimits:
-    """The general limit (per account, key or address) and the stricter one for logins.
+    """The general limit, and the stricter ones of what needs no account, or tells of what one may not see.
 
-    While Redis cannot be reached, each worker counts alone.
+    Each is a text such as ``20/minute``, or None for no limit. Every method that counts raises ``RateLimited``.
     """
 
-    def __init__(self, *, general: str | None, login: str | None, redis_url: str | None) -> None:
-        self._general: RateLimitItem | None = parse(general) if general else None
-        self._login: RateLimitItem | None = parse(login) if login else None
-        self._once = type(self._login)(1, self._login.multiples) if self._login else None
+    def __init__(
+        self,
+        *,
+        general: str | None = None,
+        login: str | None = None,
+        registration: str | None = None,
+        refresh: str | None = None,
+        probes: str | None = None,
+        redis_url: str | None = None,
+    ) -> None:
+        self._general, self._login = _read(general), _read(login)
+        self._registration, self._refresh, self._probes = _read(registration), _read(refresh), _read(probes)
         self._alone = Windows()
-        self._shared: FixedWindowRateLimiter | None = None
-        self._pool: Any = None
-        if redis_url:
-            from limits.aio.storage import RedisStorage  # with the driver, 100 ms to import
-            from redis.asyncio import ConnectionPool
-
-            self._pool = ConnectionPool.from_url(
-                redis_url, socket_connect_timeout=REDIS_TIMEOUT_SECONDS, socket_timeout=REDIS_TIMEOUT_SECONDS
-            )
-            storage = RedisStorage(
-                f"async+{redis_url}",
-                wrap_exceptions=True,
-                implementation="redispy",
-                connection_pool=self._pool,  # handed on to redis-py
-            )
-            self._shared = FixedWindowRateLimiter(storage)
+        self._shared = SharedWindows(redis_url) if redis_url else None
 
     @property
     def enabled(self) -> bool:
@@ -49,83 +39,50 @@ class RateLimits:
         return self._general is not None
 
     async def check(self, identity: str) -> Allowance | None:
-        """Count a request. Raises ``RateLimited``; answers what is left, or None where there is no limit."""
+        """Count a request; answers what is left, or None where there is no limit."""
         if self._general is None:
             return None
         if self._shared is None:
             return self._alone.hit(self._general, "general", identity)
         return await self._count(self._general, "general", identity)
 
-    async def check_login(self, client: str, username: str) -> None:
-        """Count a login attempt against the address and against the name. Raises ``RateLimited``."""
-        if self._login is None:
-            return
-        await self._count(self._login, "login-address", client)
-        await self._count(self._login, "login-name", username)
+    async def check_login(self, client: str) -> None:
+        """Count an attempt to log in against the address, whatever comes of it: each costs a hash."""
+        await self._count(self._login, "login", network_of(client))
 
-    async def first_refusal(self, kind: str, account: str) -> bool:
-        """Whether it is the first one of a kind for an account in a window as long as that of logins."""
-        if self._once is None:
-            return False
-        try:
-            await self._count(self._once, kind, account)
-        except RateLimited:
-            return False
-        return True
+    async def check_password_change(self, user_id: int) -> None:
+        """Count a change of a password, at the limit of logins: it costs up to three hashes."""
+        await self._count(self._login, "password", str(user_id))
+
+    async def check_registration(self, client: str) -> None:
+        """Count a registration against the address, also one that is refused: it tells which names are taken."""
+        await self._count(self._registration, "registration", network_of(client))
+
+    async def check_refresh(self, client: str) -> None:
+        """Count the use of a refresh token, whatever comes of it, against the address."""
+        await self._count(self._refresh, "refresh", network_of(client))
+
+    async def check_probes(self, identity: str, *, made: int) -> None:
+        """Count the probes that somebody has ``made``; with 0, only refuse where he may make no more."""
+        allowance = await self._count(self._probes, "probes", identity, weight=made)
+        if made == 0 and allowance is not None and allowance.remaining == 0:
+            raise RateLimited(allowance.reset)
 
     async def close(self) -> None:
         """Close the connections to Redis, at shutdown."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        if self._shared is not None:
+            await self._shared.close()
 
-    async def _count(self, item: RateLimitItem, *identifiers: str) -> Allowance:
+    async def _count(self, item: RateLimitItem | None, *identifiers: str, weight: int = 1) -> Allowance | None:
+        if item is None:
+            return None
         if self._shared is not None:
             try:
-                return await _hit(self._shared, item, *identifiers)
-            except StorageError as error:
-                logger.warning("Redis cannot be reached, this worker counts alone: %s", error.storage_error)
-        return self._alone.hit(item, *identifiers)
+                return await self._shared.hit(item, *identifiers, weight=weight)
+            except RedisAway:
+                pass
+        return self._alone.hit(item, *identifiers, weight=weight)
 
 
-class Windows:
-    """Fixed windows in this process's memory: what the library would do in 40 µs, on every request, in one.
-
-    Windows that have ended are forgotten when there are more than ``sweep_at``.
-    """
-
-    def __init__(self, sweep_at: int = 10_000) -> None:
-        self._windows: dict[tuple[str, ...], list[float]] = {}
-        self._least = self._sweep_at = sweep_at
-
-    def hit(self, item: RateLimitItem, *identifiers: str) -> Allowance:
-        """Count one. Raises ``RateLimited``; answers what is left."""
-        moment = time.time()
-        window = self._windows.get(identifiers)
-        if window is None or window[0] <= moment:
-            if len(self._windows) >= self._sweep_at:
-                self._sweep(moment)
-            window = self._windows[identifiers] = [moment + item.get_expiry(), 0]
-        window[1] += 1
-        left = item.amount - int(window[1])
-        reset = max(1, round(window[0] - moment))
-        allowance = Allowance(item.amount, item.get_expiry(), max(0, left), reset)
-        if left < 0:
-            raise RateLimited(reset, allowance=allowance)
-        return allowance
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def _sweep(self, moment: float) -> None:
-        self._windows = {key: window for key, window in self._windows.items() if window[0] > moment}
-        self._sweep_at = max(self._least, 2 * len(self._windows))
-
-
-async def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, *identifiers: str) -> Allowance:
-    allowed = await limiter.hit(item, *identifiers)
-    window = await limiter.get_window_stats(item, *identifiers)
-    reset = max(1, round(window.reset_time - time.time()))
-    allowance = Allowance(item.amount, item.get_expiry(), window.remaining, reset)
-    if not allowed:
-        raise RateLimited(reset, allowance=allowance)
-    return allowance
+def _read(limit: str | None) -> RateLimitItem | None:
+    return parse(limit) if limit else None

@@ -5,18 +5,17 @@ They are events like others, which name the account that they concern. None of t
 
 import logging
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import Executable, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import Database
-from db.models import Event, User
+from db.models import Event
 from db.sessions import AnySelect, Session
 from services import events
 from services.actors import ANONYMOUS, Actor
 from services.events import COLUMNS, NEWEST_FIRST, EventRecord, NewEvent
 from services.pagination import Page, PageRequest, make_page, page_statement
-from services.rate_limits import RateLimits
 
 logger = logging.getLogger("tandem.security_events")
 
@@ -32,20 +31,18 @@ async def count(session: Session, actor: Actor) -> int:
     return await session.count(_of(actor.require_login()))
 
 
-async def record_refusal(database: Database, limits: RateLimits, kind: str, account: ColumnElement[bool]) -> None:
-    """Record that the rate limit refused somebody who tried passwords: once in a window for an account and a kind, for
-    whoever tries could fill the log.
+async def record_refusal(database: Database, kind: str, account_id: int | None, mark: Executable) -> None:
+    """Record that somebody was refused who tried passwords: where ``mark`` changes a row, so that whoever tries cannot
+    fill the log. Of a name that is no account's the row alone is changed, which takes as long.
 
     In a transaction of its own, as the call is refused. Where the database cannot take it, the refusal stands all the
     same, and the log of the server has it.
     """
     try:
-        account_id = await database.reads.scalar(select(User.id).where(account))
-        if account_id is None or not await limits.first_refusal(kind, str(account_id)):
-            return
         async with database.writing() as session:
-            event = NewEvent(kind, "user", account_id, {})
-            await events.record_for_account(session, ANONYMOUS, account_id, event)
+            if await session.execute(mark) and account_id is not None:
+                event = NewEvent(kind, "user", account_id, {})
+                await events.record_for_account(session, ANONYMOUS, account_id, event)
     except (DBAPIError, PoolTimeout):
         logger.warning("%s could not be recorded", kind, exc_info=True)
 

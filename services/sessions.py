@@ -18,11 +18,12 @@ from core.tokens import AccessTokens, fingerprint, new_secret
 from db.engine import Database
 from db.models import LoginSession, RefreshToken, User
 from db.sessions import AnySelect, Session
-from services import events, node_ids, security_events
+from services import events, node_ids
 from services.actors import ANONYMOUS, Actor
 from services.authentication import announce_change
-from services.errors import NotFound, RateLimited, Unauthenticated
+from services.errors import NotFound, Unauthenticated
 from services.inputs import Input, Text
+from services.login_failures import LoginFailures
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
 from services.rate_limits import RateLimits
@@ -55,6 +56,7 @@ class Security:
     hasher: PasswordHasher
     refresh_lifetime: timedelta
     limits: RateLimits
+    failures: LoginFailures
 
 
 class Login(Input):
@@ -125,20 +127,25 @@ async def login(
     client: str = "",
     user_agent: str | None = None,
 ) -> TokenPair:
-    """Open a session. Raises ``Unauthenticated`` (the same for an unknown name) and ``RateLimited``.
+    """Open a session. Raises ``Unauthenticated`` (the same for an unknown name) and ``RateLimited``: for attempts of
+    the ``client``, an address, and for those that failed (``services.login_failures``).
 
     Takes the database and not a session: verifying a password takes tens of milliseconds, outside of transactions.
     """
-    name = fold_login(data.username)
+    await security.limits.check_login(client)  # in memory, before anything is read
+    name, place = fold_login(data.username), security.failures.place(client)
     named = (User.username_folded == name) | (User.email == name)
-    try:
-        await security.limits.check_login(client, name)
-    except RateLimited:
-        await security_events.record_refusal(database, security.limits, "login.refused", named)
-        raise
+    begun_here = select(LoginSession.id).where(LoginSession.user_id == User.id, LoginSession.place == place)
+    found = select(User.id, User.password_hash, User.disabled, begun_here.exists().label("known")).where(named)
+    attempt = None
     while True:
         async with database.reading() as session:
-            row = await session.first(select(User.id, User.password_hash, User.disabled).where(named))
+            row = await session.first(found)
+        if attempt is None:
+            account_id, known = (row.id, bool(row.known)) if row else (None, False)
+            attempt = await security.failures.begin(
+                database, account_id=account_id, name=name, place=place, known=known
+            )
         fits, replacement = await security.hasher.verify(data.password, row.password_hash if row else None)
         if row is None or not fits or row.disabled:
             raise Unauthenticated(BAD_LOGIN)
@@ -149,10 +156,11 @@ async def login(
                 continue
             if replacement is not None:
                 await session.execute(update(User).where(User.id == row.id).values(password_hash=replacement))
-            return await _open(session, security, user_id=row.id, user_agent=user_agent)
+            await attempt.forget(session)
+            return await _open(session, security, user_id=row.id, user_agent=user_agent, place=place)
 
 
-async def _open(session: Session, security: Security, *, user_id: int, user_agent: str | None) -> TokenPair:
+async def _open(session: Session, security: Security, *, user_id: int, user_agent: str | None, place: str) -> TokenPair:
     moment = now()
     session_id = await session.scalar(
         insert(LoginSession)
@@ -162,6 +170,7 @@ async def _open(session: Session, security: Security, *, user_id: int, user_agen
             created_at=moment,
             last_used_at=moment,
             expires_at=moment + security.refresh_lifetime,
+            place=place,
         )
         .returning(LoginSession.id)
     )
@@ -171,11 +180,15 @@ async def _open(session: Session, security: Security, *, user_id: int, user_agen
     return await _issue(session, security, user_id=user_id, session_id=session_id, moment=moment)
 
 
-async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, security: Security) -> TokenPair:
-    """New tokens for a refresh token, which is spent by it. Raises ``Unauthenticated``.
+async def refresh(
+    session: Session, actor: Actor, data: RefreshTokenInput, *, security: Security, client: str = ""
+) -> TokenPair:
+    """New tokens for a refresh token, which is spent by it. Raises ``Unauthenticated``, and ``RateLimited`` for the
+    ``client``, an address.
 
     A spent token ends its session; that is committed although the call fails.
     """
+    await security.limits.check_refresh(client)
     moment = now()
     spent = await session.first(
         update(RefreshToken)
@@ -209,8 +222,12 @@ async def refresh(session: Session, actor: Actor, data: RefreshTokenInput, *, se
     return await _issue(session, security, user_id=row.user_id, session_id=spent.session_id, moment=moment)
 
 
-async def revoke(session: Session, actor: Actor, data: RefreshTokenInput) -> None:
-    """End the session of a refresh token (RFC 7009): an unknown token is no error."""
+async def revoke(
+    session: Session, actor: Actor, data: RefreshTokenInput, *, security: Security, client: str = ""
+) -> None:
+    """End the session of a refresh token (RFC 7009): an unknown token is no error. Raises ``RateLimited``, in one count
+    with ``refresh``: it takes no caller and writes."""
+    await security.limits.check_refresh(client)
     family = select(RefreshToken.session_id).where(RefreshToken.token_hash == fingerprint(data.refresh_token))
     await _end(session, None, LoginSession.id.in_(family))
 

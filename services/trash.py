@@ -4,11 +4,12 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from core.clock import now
 from db.engine import Database
 from db.models import Project, Task
 from db.sessions import Session
 from db.statements import one_of
-from services import idempotency
+from services import idempotency, login_failures
 from services.actors import Actor
 from services.tasks import effects
 from services.tasks.visibility import trash_begins
@@ -19,7 +20,7 @@ BATCH = 500
 async def purge(database: Database, actor: Actor) -> int:
     """Delete for good the tasks, with their comments, that are longer in the trash than they can be restored.
 
-    Idempotency keys of more than 24 hours ago go as well.
+    Idempotency keys of more than 24 hours ago go as well, and counts of failed logins whose window has ended.
 
     Takes the database and not a session: a few hundred tasks are a transaction, so that nobody waits for long. What an
     import knows of them stays, so that it does not bring them back. Returns how many. Raises ``Forbidden``.
@@ -35,6 +36,10 @@ async def purge(database: Database, actor: Actor) -> int:
             break
     async with database.writing() as session:
         await idempotency.purge(session)
+    while True:
+        async with database.writing() as session:
+            if await login_failures.purge(session, now()) < login_failures.PURGED:
+                break
     return total
 
 

@@ -140,7 +140,7 @@ async def make_person(client: httpx.AsyncClient, state: State, *, is_admin: bool
     """Register an account with an unused name and log it in, through the services."""
     name = f"u{os.getpid()}_{next(_numbers)}_{secrets.token_hex(3)}"
     data = UserCreate.model_validate({"username": name, "email": f"{name}@example.com", "password": PASSWORD} | fields)
-    user = await users.register(state.database, ANONYMOUS, data, hasher=state.security.hasher)
+    user = await users.register(state.database, ANONYMOUS, data, security=state.security)
     if is_admin:
         async with state.database.writing() as session:
             await session.execute(update(User).where(User.id == user.id).values(is_admin=True))

@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from api.graphql.context import EXECUTOR
 from api.main import create_app
 from api.state import State
-from core.settings import Settings
+from core.settings import LIMITS, Settings
 from db.engine import Database
 from tests.actors import Anonymous, Person, make_person
 from tests.infrastructure import available, require, scratch_database, start_services, stop_services, summary
@@ -83,7 +83,7 @@ def settings_for(url: str, **changes: Any) -> Settings:
         "api_key": SERVER_KEY,
         "argon2_memory_kib": 64,
         "argon2_rounds": 1,
-        "login_rate_limit": "",
+        **dict.fromkeys(LIMITS, "off"),
         "log_level": "ERROR",
         "database_pool_size": 5,
     }

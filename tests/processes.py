@@ -11,6 +11,8 @@ from types import TracebackType
 
 import httpx
 
+from core.settings import LIMITS
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 CRASH = "X-Test-Crash"
@@ -65,8 +67,7 @@ class Processes:
             "ENVIRONMENT": "test",
             "DATABASE_URL": database_url,
             "SECRET_KEY": secret,
-            "LOGIN_RATE_LIMIT": "",
-            "RATE_LIMIT": "",
+            **dict.fromkeys(map(str.upper, LIMITS), "off"),
             "LOG_LEVEL": "ERROR",
         }
         self._process: subprocess.Popen[bytes] | None = None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +21,7 @@ import api.pages.html
 from api.pages import graphiql_page, home_page, router
 from api.pages.assets import Assets
 from api.pages.html import json_data, playground_examples
+from tests.conftest import settings_for
 from tests.infrastructure import lacking, require
 from tools import assets as installer
 
@@ -68,6 +70,7 @@ def installed(folder: Path) -> Path:
 async def browser_client(registry: Assets) -> AsyncClient:
     """A client of an application that has nothing but the pages."""
     app = FastAPI(docs_url=None, redoc_url=None)
+    app.state.tandem = SimpleNamespace(settings=settings_for("sqlite:///./unused.db"))
     app.include_router(router)
     app.add_api_route("/", home_page)
     app.add_api_route("/graphql", graphiql_page)

@@ -37,13 +37,16 @@ NO_FEATURES = {
     "idempotency_v1": "what releases before kept of such calls",
     "imports": "the commands are its door",
     "inputs": "the vocabulary of the features' inputs",
+    "login_failures": "a part of every login, and of no door by itself",
     "node_ids": "the form of global ids",
     "outputs": "the vocabulary of the features' results",
     "pagination": "the pages of every list",
     "prepared": "what statements are built of",
+    "probes": "bounds calls of several features, around them",
     "rate_limits": "counted by the middleware, before any feature",
     "readiness": "for whoever watches the process",
     "text": "what of texts is the same, and what shows nothing",
+    "windows": "how rate limits are counted",
     "trash": "the operators' command is its door",
 }
 # what a feature has under another name, and where

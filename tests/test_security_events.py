@@ -1,6 +1,7 @@
 """Security events: what happened to an account, for its owner to read on either door, and for nobody else."""
 
 import json
+import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -13,9 +14,8 @@ from core.clock import now
 from db.engine import Database
 from db.models import Event, LoginSession, User
 from db.sessions import WritingSession
-from services import accounts, security_events
+from services import accounts, login_failures, security_events
 from services.accounts import OPERATOR, AccountClaim
-from services.rate_limits import RateLimits
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import People
 from tests.doors import Call, Door, another_instance, bearer, calling, log_in, nothing_written, on_both_doors
@@ -193,58 +193,89 @@ class TestKinds:
 class TestRefusals:
     @on_both_doors
     async def test_login_over_the_limit_is_recorded_once_in_a_window(
-        self, ada: Person, bob: Person, database: Database, door: Door
+        self, ada: Person, database: Database, door: Door
     ) -> None:
-        async with another_instance(database, login_rate_limit="2/minute") as app:
+        """Once for the account, however many addresses guess, and on however many workers."""
+        limits = {"login_failure_limit": "2/minute", "login_account_failure_limit": "100/hour"}
+        async with another_instance(database, **limits) as app, another_instance(database, **limits) as other:
             for number in range(6):
                 name = (ada.username, ada.email, ada.username.upper())[number % 3]
-                async with calling(app, address=f"10.0.1.{number}") as anonymous:
-                    for _ in range(3):
+                async with calling((app, other)[number % 2], address=f"10.0.1.{number}") as anonymous:
+                    for _ in range(4):
                         await log_in(door, anonymous, name, "wrong")
-            async with calling(app, address="10.0.1.1") as anonymous:  # refused for the address
-                for _ in range(3):
-                    assert (await log_in(door, anonymous, bob.username, PASSWORD)).code == "RATE_LIMITED"
 
         assert await kinds(door, ada) == [("login.refused", ada.id)]
-        assert await kinds(door, bob) == [("login.refused", bob.id)]
         [event] = (await listed(door, ada))[1:]
         assert event["changes"] == []
         assert event.get("actor_id") is None
         assert event.get("actor") is None
 
     @on_both_doors
-    async def test_next_window_has_its_own(self, ada: Person, database: Database, door: Door) -> None:
-        async with another_instance(database, login_rate_limit="1/minute") as app, calling(app) as anonymous:
-            limits: RateLimits = app.state.tandem.security.limits
+    async def test_next_window_has_its_own(
+        self, ada: Person, database: Database, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with another_instance(database, login_failure_limit="1/minute") as app, calling(app) as anonymous:
             for _ in range(3):
                 await log_in(door, anonymous, ada.username, "wrong")
-            limits._alone._windows.clear()  # what a minute does
+            later = now() + timedelta(seconds=61)
+            monkeypatch.setattr(login_failures, "now", lambda: later)
             for _ in range(3):
                 await log_in(door, anonymous, ada.username, "wrong")
 
         assert await kinds(door, ada) == [("login.refused", ada.id)] * 2
 
     @on_both_doors
-    async def test_unknown_name_records_nothing(self, database: Database, door: Door) -> None:
-        async with (
-            another_instance(database, login_rate_limit="1/minute") as app,
-            calling(app) as anonymous,
-            nothing_written(database),
-        ):
-            answers = [await log_in(door, anonymous, "nobody_of_this_name", "wrong") for _ in range(3)]
+    async def test_attempts_that_an_address_has_too_many_of_write_nothing(
+        self, ada: Person, database: Database, door: Door
+    ) -> None:
+        """Or whoever goes through a list of names would have an event written for each."""
+        limits = {"login_rate_limit": "2/minute", "login_failure_limit": "5/minute"}
+        async with another_instance(database, **limits) as app, calling(app) as anonymous:
+            for _ in range(2):
+                await log_in(door, anonymous, ada.username, "wrong")
+            async with nothing_written(database):
+                assert (await log_in(door, anonymous, ada.username, "wrong")).code == "RATE_LIMITED"
+
+    @on_both_doors
+    async def test_unknown_name_records_no_event(self, database: Database, door: Door) -> None:
+        count = select(func.count()).select_from(Event)
+        async with another_instance(database, login_failure_limit="1/minute") as app, calling(app) as anonymous:
+            before = await database.reads.scalar(count)
+            name = f"nobody_{secrets.token_hex(4)}"
+            answers = [await log_in(door, anonymous, name, "wrong") for _ in range(3)]
+            assert await database.reads.scalar(count) == before
         assert [answer.code for answer in answers] == ["UNAUTHENTICATED", "RATE_LIMITED", "RATE_LIMITED"]
 
     @on_both_doors
     async def test_guesses_at_the_password_of_ones_own_account(
         self, ada: Person, database: Database, door: Door
     ) -> None:
+        """They are counted for a session: whoever has stolen one keeps the owner from nothing."""
         guess = PASSWORDS | {"current_password": "wrong"}
-        async with another_instance(database, login_rate_limit="1/minute") as app, calling(app) as anonymous:
-            caller = bearer(anonymous, ada.access_token)
-            answers = [await CHANGE_PASSWORD.on(door, caller, guess) for _ in range(4)]
+        async with another_instance(database, login_failure_limit="1/minute") as app, calling(app) as anonymous:
+            stolen = bearer(anonymous, (await log_in_again(ada))["access_token"])
+            answers = [await CHANGE_PASSWORD.on(door, stolen, guess) for _ in range(4)]
+            assert [answer.code for answer in answers] == ["BAD_USER_INPUT", *["RATE_LIMITED"] * 3]
 
-        assert [answer.code for answer in answers] == ["BAD_USER_INPUT", *["RATE_LIMITED"] * 3]
-        assert await kinds(door, ada) == [("user.password_change_refused", ada.id)]
+            owner = bearer(anonymous, ada.access_token)
+            assert (await CHANGE_PASSWORD.on(door, owner, PASSWORDS)).code is None
+
+        found = await kinds(door, ada)
+        assert found[1] == ("user.password_change_refused", ada.id)
+        assert [kind for kind, _ in found].count("user.password_change_refused") == 1
+
+    @on_both_doors
+    async def test_changes_of_a_password_are_bounded_too(self, ada: Person, database: Database, door: Door) -> None:
+        """Each costs hashes, also one that is right."""
+        new = [f"{NEW_PASSWORD}{number}" for number in range(4)]
+        async with another_instance(database, login_rate_limit="3/minute") as app, calling(app) as anonymous:
+            caller = bearer(anonymous, ada.access_token)
+            codes = []
+            for before, after in zip([PASSWORD, *new], new, strict=False):
+                values = {"current_password": before, "new_password": after, "confirm_password": after}
+                codes.append((await CHANGE_PASSWORD.on(door, caller, values)).code)
+
+        assert codes == [None, None, None, "RATE_LIMITED"]
 
     @on_both_doors
     async def test_refusal_stands_where_the_database_takes_nothing(
@@ -256,17 +287,13 @@ class TestRefusals:
         async def failing(_: WritingSession) -> None:
             raise OperationalError("COMMIT", None, Exception("disk full"))
 
-        async with another_instance(database, login_rate_limit="1/minute") as app, calling(app) as anonymous:
+        async with another_instance(database, login_failure_limit="1/minute") as app, calling(app) as anonymous:
             await log_in(door, anonymous, ada.username, "wrong")
             monkeypatch.setattr(WritingSession, "commit", failing)
             refused = await log_in(door, anonymous, ada.username, "wrong")
 
         assert (refused.status if door == "rest" else 429, refused.code) == (429, "RATE_LIMITED")
         assert warned == [("%s could not be recorded", "login.refused")]
-
-    async def test_no_limit_has_no_refusals(self) -> None:
-        limits = RateLimits(general=None, login=None, redis_url=None)
-        assert not await limits.first_refusal("login.refused", "1")
 
 
 class TestReading:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from core.settings import Settings
+from core.settings import LIMITS, Settings
 from db.engine import Database
 from tests.conftest import ROOT
 
@@ -76,7 +76,7 @@ class TestSources:
 
         assert Settings().allowed_origins == ("https://a.example.com", "https://b.example.com")
 
-    @pytest.mark.parametrize("name", ["rate_limit", "login_rate_limit"])
+    @pytest.mark.parametrize("name", LIMITS)
     def test_limits_can_be_switched_off(self, name: str) -> None:
         assert getattr(settings(**{name: "off"}), name) is None
         assert getattr(settings(**{name: "5/second"}), name) == "5/second"
@@ -177,6 +177,9 @@ class TestRules:
             *(("rate_limit", "10/minute;100/hour"), ("login_rate_limit", "10/minute, 100/hour")),
             *(("socket_init_seconds", 0), ("socket_message_bytes", 1_023), ("socket_send_seconds", "inf")),
             *(("sockets_per_address", 0), ("sockets_per_caller", 0), ("operations_per_caller", 0)),
+            *((limit, "often") for limit in LIMITS),
+            *(("graphql_introspection", "perhaps"), ("graphiql", "2"), ("api_docs", "x"), ("hsts_seconds", -1)),
+            *(("hsts_seconds", 10**9),),
             *(("database_pool_timeout", "inf"), ("body_timeout_seconds", "nan")),
             *(("redis_url", "localhost:6379"), ("redis_url", "redis://"), ("redis_url", "http://host/0")),
             *(
@@ -191,6 +194,25 @@ class TestRules:
     def test_impossible_value_is_refused_by_name(self, name: str, value: object) -> None:
         with pytest.raises(ValidationError, match=f"1 validation error for Settings\n{name}\n"):
             settings(**{name: value})
+
+    def test_debug_is_refused_in_production(self) -> None:
+        assert settings(debug=True).debug
+        with pytest.raises(ValidationError, match="DEBUG is not for production: LOG_LEVEL=DEBUG logs as much"):
+            settings(debug=True, environment="production")
+
+    @pytest.mark.parametrize("switch", ["graphql_introspection", "graphiql", "api_docs"])
+    def test_what_a_server_shows_of_itself(self, switch: str) -> None:
+        shown = {"graphql_introspection": "introspection_on"}.get(switch, f"{switch}_on")
+        for environment, expected in (("development", True), ("test", True), ("production", False)):
+            assert getattr(settings(environment=environment), shown) is expected
+            assert getattr(settings(environment=environment, **{switch: "true"}), shown) is True
+            assert getattr(settings(environment=environment, **{switch: "false"}), shown) is False
+
+    def test_strict_transport(self) -> None:
+        found = [settings(environment=each).strict_transport_seconds for each in ("development", "production")]
+        assert found == [0, 31_536_000]
+        assert settings(environment="production", hsts_seconds=0).strict_transport_seconds == 0
+        assert settings(hsts_seconds=60).strict_transport_seconds == 60
 
     def test_any_origin_is_refused_in_production(self) -> None:
         assert settings(allowed_origins="*").allowed_origins == ("*",)

@@ -433,7 +433,7 @@ async def seen(door: Door, caller: Anonymous, user_id: int) -> dict[str, Any] | 
 class TestService:
     async def test_events_tell_what_changed_but_no_address(self, state: State) -> None:
         data = UserCreate.model_validate(new_account(full_name="Ada"))
-        user = await users.register(state.database, ANONYMOUS, data, hasher=state.security.hasher)
+        user = await users.register(state.database, ANONYMOUS, data, security=state.security)
         change = UserUpdate.model_validate({"email": f"new_{data.email}", "timezone": "Asia/Tokyo"})
         async with state.database.writing() as session:
             await users.update_me(session, Actor("token", user_id=user.id), change)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -320,6 +321,18 @@ class TestOperations:
         [error] = results[-1]["refused"]
         assert error["extensions"]["code"] == "RATE_LIMITED"
         assert error["extensions"]["retryAfter"] >= 1
+
+    async def test_sockets_and_requests_draw_on_one_allowance(
+        self, servers: Servers, backend: str, ada: Person
+    ) -> None:
+        key = await ada.api_key("tasks:read")
+        server = servers(backend, rate_limit="4/minute")
+        async with httpx.AsyncClient(base_url=server.base_url) as http, initialised(server, ada) as socket:
+            for _ in range(2):
+                assert "data" in await socket.run(ME)
+                assert (await http.get("/users/me", headers=key.headers)).status_code == 200
+            assert "refused" in await socket.run(ME)
+            assert (await http.get("/users/me", headers=ada.headers)).status_code == 429
 
     async def test_key_does_what_its_scopes_allow(self, server: LiveServer, ada: Person) -> None:
         key: Anonymous = await ada.api_key("tasks:read")

@@ -1,16 +1,48 @@
 """The GraphQL context, from the very dependency that gives REST its caller."""
 
+import re
+from typing import Any
+
+from graphql import DocumentNode, FieldNode, OperationDefinitionNode, Visitor, visit
 from starlette.requests import HTTPConnection
 
+from api.addresses import client_of
 from api.headers import header
 from api.state import State
 from graphql_schema.context import Context
-from graphql_schema.execution import Executor
+from graphql_schema.errors import request_error
+from graphql_schema.execution import Executor, GraphQLRequest, RequestError
 from graphql_schema.schema import schema
 from services.actors import Actor
 
 EXECUTOR = Executor(schema)
 """One for the process: documents are parsed and validated once."""
+
+
+_INTROSPECTION = re.compile(r"__(?:schema|type)\b")
+
+
+def prepare(request: GraphQLRequest, state: State) -> tuple[DocumentNode, OperationDefinitionNode]:
+    """The document and the operation to execute. Raises ``RequestError``, also where it asks for the schema, and the
+    server does not show that. ``__typename`` is no such question."""
+    document, operation = EXECUTOR.prepare(request)
+    if not state.introspection and _INTROSPECTION.search(request.query) and _asks_for_schema(document):
+        message = "Introspection is switched off on this server (GRAPHQL_INTROSPECTION)"
+        raise RequestError(request_error(message, "INTROSPECTION_DISABLED"), code="INTROSPECTION_DISABLED")
+    return document, operation
+
+
+def _asks_for_schema(document: DocumentNode) -> bool:
+    """Whether a field is one of introspection (section 4 of the specification), whatever else has it in its text."""
+    asked = False
+
+    class Fields(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            nonlocal asked
+            asked = asked or node.name.value in ("__schema", "__type")
+
+    visit(document, Fields())
+    return asked
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
@@ -20,6 +52,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         database=state.database,
         security=state.security,
         feed=state.feed,
-        client=(connection.scope.get("client") or ("",))[0],
+        client=client_of(connection),
         user_agent=header(connection.scope, b"user-agent") or None,
     )

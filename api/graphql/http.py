@@ -8,14 +8,16 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.caching import CREDENTIALS, NO_STORE, PRIVATE, Kind, answers
 from api.dependencies import AppState, get_actor
 from api.graphql import sse
-from api.graphql.context import EXECUTOR, make_context
+from api.graphql.context import EXECUTOR, make_context, prepare
 from api.graphql.requests import BadRequest, from_query_string, parse_json, to_request
 from api.headers import header, headers_of
 from api.media_types import IDEMPOTENCY_KEY
 from api.pages import graphiql_page
 from api.plans import PlannedRoute, body_of
+from api.problems import SwitchedOff
 from graphql_schema.errors import format_error, from_service, request_error
 from graphql_schema.execution import (
     MUTATION,
@@ -24,6 +26,7 @@ from graphql_schema.execution import (
     GraphQLRequest,
     Outcome,
     RequestError,
+    answers_credentials,
     encode,
     needs_no_caller,
 )
@@ -38,14 +41,19 @@ LEGACY_JSON = "application/json"
 # errors that show in the status: of a request, and some also of an operation that came to nothing
 STATUS = {"UNAUTHENTICATED": 401, "FORBIDDEN": 403, "RATE_LIMITED": 429, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504}
 SHOWN = STATUS.keys() - {"FORBIDDEN"}
+_VARIED = {"Vary": f"Accept, {CREDENTIALS}"}
+_VARY = (b"vary", _VARIED["Vary"].encode())
 _KEY_HEADER = IDEMPOTENCY_KEY.lower().encode()
 
 
 @router.get("/graphql")
+@answers(Kind.OWN)
 async def graphql_get(request: Request, state: AppState) -> Response:
     """A query in the URL; GraphiQL for a browser."""
     accept = header(request.scope, b"accept")
     if "query" not in request.query_params and "text/html" in accept:
+        if not state.settings.graphiql_on:
+            raise SwitchedOff("GRAPHIQL")
         return graphiql_page()
     media_type = _negotiate(accept)
     stream = media_type is None and sse.accepted(accept)
@@ -60,6 +68,7 @@ async def graphql_get(request: Request, state: AppState) -> Response:
 
 
 @router.post("/graphql")
+@answers(Kind.OWN)
 async def graphql_post(request: Request, state: AppState) -> Response:
     """An operation in a JSON body."""
     accept = header(request.scope, b"accept")
@@ -105,7 +114,7 @@ async def _run(
     except TandemError as error:
         return _refused(error, media_type)
     try:
-        document, operation = EXECUTOR.prepare(graphql_request)
+        document, operation = prepare(graphql_request, state)
     except RequestError as error:
         if refusal:
             return _refused(refusal, media_type)
@@ -129,7 +138,8 @@ async def _run(
         except TandemError as error:  # too many at once
             return _refused(error, media_type)
     outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
-    response = _respond(outcome, media_type, keep=kind is MUTATION)
+    mutation = kind is MUTATION
+    response = _respond(outcome, media_type, keep=mutation, secret=mutation and answers_credentials(operation))
     if context.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return response
@@ -150,16 +160,16 @@ def _refuse_key(media_type: str) -> Response:
     detail = "not a header here: send idempotencyKey in the mutation's input"
     error = from_service(BadUserInput.at(f"/{IDEMPOTENCY_KEY}", detail, "extra_forbidden"))
     body = {"errors": [format_error(error)]}
-    return Response(orjson.dumps(body), 400, None, f"{media_type}; charset=utf-8")
+    return Response(orjson.dumps(body), 400, _VARIED, f"{media_type}; charset=utf-8")
 
 
 def _refused(error: TandemError, media_type: str) -> Response:
     return _respond(Outcome(errors=[format_error(from_service(error))], executed=False), media_type)
 
 
-def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Response:
-    """The response; ``keep`` says that what came of an operation matters although a part of it was refused."""
-    headers = [(b"vary", b"Accept")]
+def _respond(outcome: Outcome, media_type: str, *, keep: bool = False, secret: bool = False) -> Response:
+    """The response; ``keep`` says that what came of an operation matters although a part of it was refused, ``secret``
+    that it may hold a credential."""
     status = 200
     codes = outcome.codes if outcome.errors else ()
     code = next((code for code in STATUS if code in codes), None)
@@ -168,6 +178,7 @@ def _respond(outcome: Outcome, media_type: str, *, keep: bool = False) -> Respon
     elif code in SHOWN and not (outcome.data_survived and (keep or code != "UNAUTHENTICATED")):
         # as on REST. A query without a caller ran for an anonymous one: what it read is no loss
         status, outcome.data = STATUS[code], None
+    headers = [NO_STORE if secret or status >= 400 else PRIVATE, _VARY]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     elif status in {429, 503}:
@@ -185,7 +196,7 @@ def _bad_request(
     headers: dict[str, str] | None = None,
 ) -> Response:
     body = {"errors": [format_error(request_error(message, code))]}
-    return Response(orjson.dumps(body), status, headers, f"{media_type}; charset=utf-8")
+    return Response(orjson.dumps(body), status, _VARIED | (headers or {}), f"{media_type}; charset=utf-8")
 
 
 @lru_cache(maxsize=500)
@@ -220,4 +231,4 @@ def _negotiate(accept: str) -> str | None:
 
 def _not_acceptable() -> Response:
     body = {"errors": [format_error(request_error(f"Accept {RESPONSE_JSON} or {LEGACY_JSON}", "NOT_ACCEPTABLE"))]}
-    return Response(orjson.dumps(body), 406, {"Vary": "Accept"}, f"{LEGACY_JSON}; charset=utf-8")
+    return Response(orjson.dumps(body), 406, _VARIED, f"{LEGACY_JSON}; charset=utf-8")

@@ -13,6 +13,7 @@ from graphql import DocumentNode, GraphQLError, OperationDefinitionNode
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from api.caching import CREDENTIALS
 from api.graphql.context import EXECUTOR
 from api.state import State
 from api.transports import abort, bound_silence
@@ -26,7 +27,7 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 12.0
 _COMPLETE = b"event: complete\ndata: \n\n"
 # proxies must neither keep an answer back nor keep it
-_HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
+_HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no", "Vary": f"Accept, {CREDENTIALS}"}
 
 
 def accepted(accept: str) -> bool:

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
 from api import problems
-from api.graphql.context import EXECUTOR, make_context
+from api.graphql.context import EXECUTOR, make_context, prepare
 from api.graphql.handshake import refusal
 from api.graphql.requests import BadRequest, is_text, parse_json, to_request
 from api.media_types import IDEMPOTENCY_KEY
@@ -232,7 +232,7 @@ class _Connection:
             actor = await self._actor()
             with self._state.connections.operation(actor):
                 await count_request(self._websocket.scope, self._state, actor)
-                document, operation = EXECUTOR.prepare(request)
+                document, operation = prepare(request, self._state)
                 operation_context = make_context(self._websocket, self._state, actor)
                 if operation.operation is not SUBSCRIPTION:
                     async with self._running:

@@ -8,6 +8,8 @@ from typing import Final
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from api.caching import Kind, answers
+from api.openapi import require_api_docs
 from api.pages.assets import ASSETS
 from api.pages.html import json_data, page, playground_examples
 
@@ -35,18 +37,23 @@ def graphiql_page() -> HTMLResponse:
 
 
 @router.api_route("/docs", methods=_READ)
-async def swagger_page() -> HTMLResponse:
+@answers(Kind.OWN)
+async def swagger_page(request: Request) -> Response:
     """Swagger UI."""
+    require_api_docs(request)
     return page("docs.html")
 
 
 @router.api_route("/redoc", methods=_READ)
-async def redoc_page() -> HTMLResponse:
+@answers(Kind.OWN)
+async def redoc_page(request: Request) -> Response:
     """ReDoc."""
+    require_api_docs(request)
     return page("redoc.html", policy=_REDOC_POLICY)
 
 
 @router.api_route("/favicon.ico", methods=_READ)
+@answers(Kind.OWN)
 async def favicon(request: Request) -> Response:
     """The icon browsers ask for by themselves, on pages that name none."""
     url = ASSETS.url("icon.svg")
@@ -54,6 +61,7 @@ async def favicon(request: Request) -> Response:
 
 
 @router.api_route("/assets/{file}", methods=_READ)
+@answers(Kind.OWN)
 async def asset(file: str, request: Request) -> Response:
     """A script, style, icon or licence; its name changes with its content."""
     return _asset(request, file, "public, max-age=31536000, immutable")

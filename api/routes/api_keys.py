@@ -3,6 +3,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from api.caching import Kind, answers
 from api.dependencies import Caller, KeyPath, ListQuery, Reading, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import api_keys
@@ -23,9 +24,9 @@ async def list_api_keys(
 
 
 @router.post("", status_code=201, response_model=NewApiKeyOut)
-async def create_api_key(body: ApiKeyCreate, actor: Caller, session: Writing, response: Response) -> ApiKeyRecord:
+@answers(Kind.CREDENTIAL)
+async def create_api_key(body: ApiKeyCreate, actor: Caller, session: Writing) -> ApiKeyRecord:
     """Make an API key. Its secret is in this answer and nowhere else."""
-    response.headers["Cache-Control"] = "no-store"
     return await api_keys.create(session, actor, body)
 
 

@@ -4,9 +4,20 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.addresses import locate
-from api.dependencies import Caller, ListQuery, ProjectPath, Reading, Repeat, UserPath, Writing, add_links, add_total
+from api.dependencies import (
+    AppState,
+    Caller,
+    ListQuery,
+    ProjectPath,
+    Reading,
+    Repeat,
+    UserPath,
+    Writing,
+    add_links,
+    add_total,
+)
 from api.media_types import StrictRoute
-from services import members
+from services import members, probes
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
 
 router = APIRouter(route_class=StrictRoute, prefix="/projects/{project_id}/members", tags=["members"])
@@ -30,10 +41,17 @@ async def list_members(
 
 @router.post("", status_code=201, response_model=MemberOut)
 async def add_member(
-    project_id: ProjectPath, body: MemberAdd, once: Repeat, request: Request, response: Response
+    project_id: ProjectPath,
+    body: MemberAdd,
+    once: Repeat,
+    actor: Caller,
+    state: AppState,
+    request: Request,
+    response: Response,
 ) -> MemberRecord:
     """Add a person by id or username. Admins and owners may."""
-    member = await once(members.add, project_id, body)
+    async with probes.bounded(state.security.limits, actor):
+        member = await once(members.add, project_id, body)
     locate(request, response, f"/projects/{project_id}/members/{member.user.id}")
     return member
 

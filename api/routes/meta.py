@@ -4,6 +4,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from api.addresses import prefix_of
+from api.caching import Kind, answers
 from api.dependencies import AppState, Caller
 from api.media_types import ProbeRoute
 from api.metrics import Metrics
@@ -18,8 +19,8 @@ class Welcome(BaseModel):
     message: str = Field(description="A greeting.")
     version: str = Field(description="The version of the API.")
     graphql: str = Field(description="The GraphQL endpoint and playground.")
-    docs: str = Field(description="The REST reference.")
-    openapi: str = Field(description="The OpenAPI document.")
+    docs: str | None = Field(description="The REST reference; null where the server does not show it.")
+    openapi: str | None = Field(description="The OpenAPI document; null where the server does not show it.")
 
 
 class Health(BaseModel):
@@ -29,28 +30,34 @@ class Health(BaseModel):
 
 
 @router.get("/", response_model=Welcome)
-async def get_root(request: Request) -> Welcome | Response:
+@answers(Kind.OWN)
+async def get_root(request: Request, state: AppState, response: Response) -> Welcome | Response:
     """A greeting and where things are; a browser gets the welcome page instead."""
-    accept = request.headers.get("accept", "")
-    if "text/html" in accept:
+    settings = state.settings
+    # the page leads to the playground and the references
+    if "text/html" in request.headers.get("accept", "") and settings.graphiql_on and settings.api_docs_on:
         return home_page()
     prefix = prefix_of(request.scope)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Vary"] = "Accept"
     return Welcome(
         message="Welcome to the Task Manager API",
         version=request.app.version,
         graphql=f"{prefix}/graphql",
-        docs=f"{prefix}/docs",
-        openapi=f"{prefix}/openapi.json",
+        docs=f"{prefix}/docs" if settings.api_docs_on else None,
+        openapi=f"{prefix}/openapi.json" if settings.api_docs_on else None,
     )
 
 
 @router.get("/health", response_model=Health)
+@answers(Kind.MOMENTS)
 async def get_health() -> Health:
     """Whether the process answers."""
     return Health(status="healthy")
 
 
 @router.get("/health/ready", response_model=Health)
+@answers(Kind.MOMENTS)
 async def get_readiness(state: AppState) -> Health:
     """Whether the server can serve: 503 while its database is away, not migrated, or takes no writes within 2 s."""
     await state.readiness.require()
@@ -70,6 +77,7 @@ async def get_metrics(request: Request, actor: Caller) -> Response:
 
 
 @router.get("/.well-known/jwks.json", response_class=JSONResponse)
+@answers(Kind.ANYBODYS)
 async def get_jwks(state: AppState) -> dict[str, list[dict[str, str]]]:
     """The public keys that access tokens can be verified with (RFC 7517); none while HS256 is used."""
     return state.security.tokens.jwks

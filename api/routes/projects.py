@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.addresses import locate
 from api.dependencies import (
+    AppState,
     Caller,
     ExpectedVersion,
     KnownTags,
@@ -22,6 +23,7 @@ from api.dependencies import (
     unless_known,
 )
 from api.media_types import StrictRoute
+from services import probes
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate
 from services.tasks import commands as task_commands
@@ -46,9 +48,12 @@ async def list_projects(
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(body: ProjectCreate, once: Repeat, request: Request, response: Response) -> ProjectRecord:
+async def create_project(
+    body: ProjectCreate, once: Repeat, actor: Caller, state: AppState, request: Request, response: Response
+) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
-    project = await once(commands.create, body)
+    async with probes.bounded(state.security.limits, actor):
+        project = await once(commands.create, body)
     locate(request, response, f"/projects/{project.id}")
     return tagged(response, project, project.version)
 

@@ -4,6 +4,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from api.addresses import client_of
+from api.caching import Kind, answers
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, SessionPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
 from services import sessions
@@ -33,34 +35,36 @@ class PasswordForm(BaseModel):
 
 
 @router.post("/token", response_model=TokenOut)
+@answers(Kind.CREDENTIAL)
 async def create_token(
-    form: Annotated[PasswordForm, Form()], actor: AnyCaller, state: AppState, request: Request, response: Response
+    form: Annotated[PasswordForm, Form()], actor: AnyCaller, state: AppState, request: Request
 ) -> TokenPair:
     """Log in with username and password: a short access token, and a refresh token for the next one."""
-    response.headers["Cache-Control"] = "no-store"
     return await sessions.login(
         state.database,
         actor,
         Login(username=form.username, password=form.password),
         security=state.security,
-        client=request.client.host if request.client else "",
+        client=client_of(request),
         user_agent=request.headers.get("user-agent"),
     )
 
 
 @router.post("/token/refresh", response_model=TokenOut)
+@answers(Kind.CREDENTIAL)
 async def refresh_token(
-    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, response: Response
+    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, request: Request
 ) -> TokenPair:
     """Exchange a refresh token for new tokens. It works once: using it again ends the session."""
-    response.headers["Cache-Control"] = "no-store"
-    return await sessions.refresh(session, actor, body, security=state.security)
+    return await sessions.refresh(session, actor, body, security=state.security, client=client_of(request))
 
 
 @router.post("/token/revoke", status_code=204)
-async def revoke_token(body: RefreshTokenInput, actor: AnyCaller, session: Writing) -> None:
+async def revoke_token(
+    body: RefreshTokenInput, actor: AnyCaller, session: Writing, state: AppState, request: Request
+) -> None:
     """Log out: end the session of a refresh token (RFC 7009). An unknown token is no error."""
-    await sessions.revoke(session, actor, body)
+    await sessions.revoke(session, actor, body, security=state.security, client=client_of(request))
 
 
 @router.get("/users/me/sessions", response_model=list[SessionOut])

@@ -3,9 +3,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.addresses import locate
+from api.addresses import client_of, locate
+from api.caching import Kind, answers
 from api.dependencies import AnyCaller, AppState, Caller, ListQuery, Reading, UserPath, Writing, add_links, add_total
 from api.media_types import StrictRoute
+from services import probes
 from services.users import commands, queries
 from services.users.models import PasswordChange, UserCreate, UserOut, UserRecord, UserUpdate
 
@@ -13,11 +15,12 @@ router = APIRouter(route_class=StrictRoute, tags=["users"])
 
 
 @router.post("/users", status_code=201, response_model=UserOut)
+@answers(Kind.CREDENTIAL)
 async def register_user(
     body: UserCreate, actor: AnyCaller, state: AppState, request: Request, response: Response
 ) -> UserRecord:
     """Register an account, with its Inbox. No login is needed."""
-    user = await commands.register(state.database, actor, body, hasher=state.security.hasher)
+    user = await commands.register(state.database, actor, body, security=state.security, client=client_of(request))
     locate(request, response, "/users/me")
     return user
 
@@ -29,9 +32,10 @@ async def get_me(actor: Caller, session: Reading) -> UserRecord:
 
 
 @router.patch("/users/me", response_model=UserOut)
-async def update_me(body: UserUpdate, actor: Caller, session: Writing) -> UserRecord:
+async def update_me(body: UserUpdate, actor: Caller, session: Writing, state: AppState) -> UserRecord:
     """Change the caller's profile; fields that are left out stay as they are."""
-    return await commands.update_me(session, actor, body)
+    async with probes.bounded(state.security.limits, actor):
+        return await commands.update_me(session, actor, body)
 
 
 @router.post("/users/me/password", response_model=UserOut)

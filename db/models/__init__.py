@@ -6,6 +6,7 @@ from db.models.comments import Comment, CommentText
 from db.models.events import Event
 from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
+from db.models.login_failures import LoginFailure
 from db.models.projects import Membership, Project
 from db.models.relations import Relation
 from db.models.saved_views import SavedView
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "ExternalId",
     "IdempotencyKey",
+    "LoginFailure",
     "LoginSession",
     "Membership",
     "Project",

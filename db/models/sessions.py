@@ -18,8 +18,10 @@ class LoginSession(Created, Base):
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    place: Mapped[str | None] = mapped_column(String(32))
+    """Where it was begun: a pseudonym of the network, as in ``login_failures``."""
 
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (Index(None, "user_id", "place"), {"sqlite_autoincrement": True})
 
 
 class RefreshToken(Created, Base):

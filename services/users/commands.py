@@ -6,15 +6,15 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
-from core.passwords import PasswordHasher, prepared
+from core.passwords import prepared
 from db.engine import Database
 from db.models import Project, User
 from db.models.projects import Membership
 from db.sessions import Session
-from services import events, security_events, sessions
-from services.actors import Actor
+from services import events, sessions
+from services.actors import Actor, Scope
 from services.authentication import announce_change
-from services.errors import BadUserInput, Conflict, NotFound, Problem, RateLimited
+from services.errors import BadUserInput, Conflict, NotFound, Problem
 from services.failures import explain, taken
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserRecord, UserUpdate
 from services.users.queries import COLUMNS, me
@@ -24,12 +24,17 @@ _OF_SECURITY = frozenset({"disabled", "email", "is_admin"})
 """What is changed here and concerns the security of an account; an address is one that logs in."""
 
 
-async def register(database: Database, actor: Actor, data: UserCreate, *, hasher: PasswordHasher) -> UserRecord:
-    """Create an account and its Inbox. Raises ``Conflict`` when the name or the address is taken.
+async def register(
+    database: Database, actor: Actor, data: UserCreate, *, security: sessions.Security, client: str = ""
+) -> UserRecord:
+    """Create an account and its Inbox. Raises ``Conflict`` when the name or the address is taken, and ``RateLimited``
+    for the ``client``, an address, unless the caller administers the server.
 
     Takes the database and not a session: a password is hashed before the transaction begins, not within.
     """
-    password_hash = await hasher.hash(data.password)
+    if not (actor.is_admin and Scope.ADMIN in actor.scopes):
+        await security.limits.check_registration(client)
+    password_hash = await security.hasher.hash(data.password)
     async with database.writing() as session:
         return await create(session, actor, data, password_hash=password_hash)
 
@@ -129,8 +134,8 @@ async def change_password(
     """Set a new password and end the caller's other sessions.
 
     Raises ``BadUserInput`` where the confirmation differs, the new password is the old one, or the current one is
-    wrong; ``RateLimited``, as guesses count like logins. Takes the database and not a session, as hashing happens
-    outside of transactions.
+    wrong; ``RateLimited``, as guesses count like failed logins, for the session. Takes the database and not a session,
+    as hashing happens outside of transactions.
     """
     user_id = actor.require_login()
     problems = []
@@ -140,13 +145,8 @@ async def change_password(
         problems.append(Problem("/new_password", "must differ from the current password"))
     if problems:
         raise BadUserInput("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)
-    try:
-        await security.limits.check_login(f"user:{user_id}", f"user:{user_id}")
-    except RateLimited:
-        await security_events.record_refusal(
-            database, security.limits, "user.password_change_refused", User.id == user_id
-        )
-        raise
+    await security.limits.check_password_change(user_id)
+    attempt = await security.failures.begin_password_change(database, account_id=user_id, session_id=actor.session_id)
     async with database.reading() as session:
         stored = await session.scalar(select(User.password_hash).where(User.id == user_id))
     fits, _ = await security.hasher.verify(data.current_password, stored)
@@ -161,6 +161,7 @@ async def change_password(
         )
         if not changed:
             raise Conflict("The password was changed by someone else in the meantime")
+        await attempt.forget(session)
         await sessions.end_others(session, actor)
         event = events.NewEvent("user.password_changed", "user", user_id, {})
         await events.record_for_account(session, actor, user_id, event)

@@ -85,7 +85,7 @@ class Twin:
         """Everybody has an account and shares ada's project; dan's account is disabled, cid is a stranger."""
         for name in PEOPLE:
             data = UserCreate(username=name, email=f"{name}@example.com", password=PASSWORD)
-            await users.register(self._state.database, ANONYMOUS, data, hasher=self._state.security.hasher)
+            await users.register(self._state.database, ANONYMOUS, data, security=self._state.security)
             login = Login(username=name, password=PASSWORD)
             tokens = await sessions.login(self._state.database, ANONYMOUS, login, security=self._state.security)
             self.callers[name] = Anonymous(self._client, {"Authorization": f"Bearer {tokens.access_token}"})

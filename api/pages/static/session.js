@@ -79,6 +79,7 @@ Tandem.session = (() => {
   async function register(account) {
     const response = await post("api/v1/users", account);
     if (!response.ok) throw await refusal(response);
+    await response.text(); // one that nobody may keep is given up by the browser where nobody reads it
     await signIn(account.username, account.password);
   }
 
