@@ -72,10 +72,11 @@ class Database:
             writer = SqliteWriter(path, self.sql, timeout=max(pool_timeout, 30.0))
         else:
             from db.postgresql import PostgresqlReader, PostgresqlWriter  # the driver takes 90 ms and 8 MB to import
+            from db.postgresql_hosts import Hosts
 
-            arguments = connect_arguments(self.url, self.sql)
-            reader = PostgresqlReader(arguments, self.sql, size=pool_size, timeout=pool_timeout)
-            writer = PostgresqlWriter(arguments, self.sql, size=pool_size, timeout=pool_timeout, reader=reader)
+            hosts = Hosts(connect_arguments(self.url, self.sql))
+            reader = PostgresqlReader(hosts, self.sql, size=pool_size, timeout=pool_timeout)
+            writer = PostgresqlWriter(hosts, self.sql, size=pool_size, timeout=pool_timeout, reader=reader)
         self.reader, self.writer = reader, writer
         self._compiler = Compiler(self.sql)
         self.reads: Session = ReadingSession(self.dialect, reader, self._compiler, self.observers)

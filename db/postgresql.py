@@ -4,7 +4,7 @@ Pools of our own, for libraries' pools wait for a server that is down where a re
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.postgresql_exchange import ConnectionLost, NotAnswered
+from db.postgresql_hosts import Hosts
 from db.postgresql_wire import Wire
 from db.sessions import Result
 from db.statements import Command, Commands
@@ -27,8 +28,9 @@ class _Pool:
     free for ``timeout`` seconds, ``TimeoutError``.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float) -> None:
-        self._arguments, self.dialect, self._timeout = dict(arguments), dialect, timeout
+    def __init__(self, hosts: Hosts, dialect: Dialect, *, size: int, timeout: float) -> None:
+        self._hosts, self.dialect, self._timeout = hosts, dialect, timeout
+        hosts.when_left(self.renew)
         self._free = size
         self._idle: list[Wire] = []
         self._slots = asyncio.Semaphore(size)
@@ -42,6 +44,7 @@ class _Pool:
 
     async def close(self) -> None:
         """Close the connections that are not in use, once what was given up has been cancelled."""
+        await self._hosts.close()
         if self._settling:
             await asyncio.wait(self._settling)
         idle, self._idle = self._idle, []
@@ -72,7 +75,7 @@ class _Pool:
                         raise
                     wire = None
             generation = self._generation
-            wire = await Wire.connect(self._arguments)
+            wire = await self._hosts.connect()
             wire.generation = generation
             return wire, await wire.run(sql, values)
         except BaseException:
@@ -137,10 +140,8 @@ class PostgresqlReader(_Pool):
 class PostgresqlWriter(_Pool):
     """Begins transactions."""
 
-    def __init__(
-        self, arguments: Mapping[str, Any], dialect: Dialect, *, size: int, timeout: float, reader: PostgresqlReader
-    ) -> None:
-        super().__init__(arguments, dialect, size=size, timeout=timeout)
+    def __init__(self, hosts: Hosts, dialect: Dialect, *, size: int, timeout: float, reader: PostgresqlReader) -> None:
+        super().__init__(hosts, dialect, size=size, timeout=timeout)
         self._reader = reader
 
     def leave(self, wire: Wire) -> None:
@@ -148,7 +149,7 @@ class PostgresqlWriter(_Pool):
         what was the primary is read no more."""
         wire.close()
         self.renew()
-        if "," in str(self._arguments.get("host", "")):
+        if self._hosts.several:
             self._reader.renew()
 
     async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":

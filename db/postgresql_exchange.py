@@ -7,6 +7,7 @@ Whatever happens to the other side, nobody waits for ever, and no descriptor is 
 - uvloop tells of an error (EPOLLERR) once and watches no more, though data and the error itself are still to be read.
   Where a socket is at its end, everything is read in one go; and what has been waited for longer than ``TICK_SECONDS``
   is looked after, whether or not the loop has told of anything.
+- Of what has no answer for ``SILENT_SECONDS`` somebody is told who knows the hosts (``db/postgresql_hosts.py``).
 - What has no answer ``MARGIN_SECONDS`` after the server itself should have ended it ends the connection.
 """
 
@@ -15,6 +16,7 @@ import logging
 import os
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +32,8 @@ STATEMENT_SECONDS = 30.0
 """How long a statement may take where the server has been told to set no limit (``statement_timeout = 0``)."""
 MARGIN_SECONDS = 5.0
 TICK_SECONDS = 0.25
+SILENT_SECONDS = 2.0
+"""What has no answer for so long may be on a host that stands still: ``when_silent``."""
 GRACE_SECONDS = 0.02
 """What is under way when nobody waits for it any more may end by itself for so long, before it is cancelled."""
 CANCEL_SECONDS = 5.0
@@ -62,7 +66,11 @@ class Exchange:
         self._timer: asyncio.TimerHandle | None = None
         self._ticks = 0
         self._limit = STATEMENT_SECONDS + MARGIN_SECONDS
+        self.when_silent: Callable[[], None] | None = None
+        """Called now and then while something has had no answer for ``SILENT_SECONDS``."""
         self._busy = self._closed = False
+        self._lent = False
+        """Whether psycopg waits by itself."""
         self._socket = socket.socket(fileno=os.dup(self._pg.socket))
         self._events = select.poll()
         self._events.register(self._socket, select.POLLIN)
@@ -119,6 +127,13 @@ class Exchange:
                 waiting.set_exception(error or ConnectionLost("the connection was closed"))
                 waiting.exception()  # perhaps nobody asks for it any more
 
+    def give_up(self, error: ConnectionLost) -> None:
+        """End whatever is under way, for the other side stands still; who waits for it is told the error."""
+        if self._busy:
+            self.close(error)
+        elif not self._closed and self._lent:
+            self._hang_up()
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise ConnectionLost("the connection is closed")
@@ -128,6 +143,10 @@ class Exchange:
         self._refuse_closed()
         self._results = []
         self._busy = True
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """Begin to count how long there is no answer."""
         self._ticks = 0
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
@@ -241,5 +260,7 @@ class Exchange:
             self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
         elif self._busy:
             self._take_in()
-        if self._busy:
+        if self._busy or self._lent:
             self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+            if self._ticks * TICK_SECONDS >= SILENT_SECONDS and self.when_silent is not None:
+                self.when_silent()
