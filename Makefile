@@ -29,7 +29,7 @@ CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test differential compiled races resets bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run test differential compiled races resets faults bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets
 
 help:  ## This list
@@ -65,6 +65,9 @@ races: $(VENV)/.dev assets  ## Every write beside every change of what it rests 
 
 resets: $(VENV)/.dev assets  ## Reset every connection to PostgreSQL under load: ARGS="--runs 10 --resets 20"
 	@$(PY) -m tests.resets $(ARGS)
+
+faults: $(VENV)/.dev assets  ## Let hosts, processes, disks and Redis fail under load: ARGS="--list", ARGS="--only frozen" (25 minutes)
+	@$(PY) -m tests.faults $(ARGS)
 
 bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (20 minutes)
 	@$(PY) -m benchmarks $(ARGS)
