@@ -18,6 +18,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from db.sqlite_file import SqliteFile
 from db.statements import Command
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class SqliteReader:
 
     def __init__(self, path: str, dialect: Dialect, *, threads: int, timeout: float) -> None:
         self._path, self._dialect, self._timeout = path, dialect, timeout
+        self._file = SqliteFile(path)
         self._near: sqlite3.Connection | None = None
         self._budget = Budget()
         self._idle: list[sqlite3.Connection] = []
@@ -79,6 +81,8 @@ class SqliteReader:
 
     async def run(self, command: Command) -> Sequence[tuple[Any, ...]]:
         """The rows as SQLite has them."""
+        if time.monotonic() > self._file.due:
+            self._look_for_file(command)
         if not self._is_slow(command.sql):
             try:
                 rows = self._run_here(command)
@@ -94,14 +98,24 @@ class SqliteReader:
                 raise translated(error, command.sql, self._dialect) from error
         return await self._run_in_thread(command)
 
+    def _look_for_file(self, command: Command) -> None:
+        try:
+            if self._file.is_another():
+                self._close_connections()
+        except sqlite3.Error as error:
+            raise translated(error, command.sql, self._dialect) from error
+
     async def close(self) -> None:
         """Close every connection; a statement that still runs is interrupted."""
+        self._close_connections()
+        self._pool.shutdown(wait=False)
+
+    def _close_connections(self) -> None:
         for connection in (self._near, *self._idle):
             if connection is not None:
                 connection.close()
         self._near = None
         self._idle.clear()
-        self._pool.shutdown(wait=False)
 
     def _run_here(self, command: Command) -> Sequence[tuple[Any, ...]]:
         if self._near is None:
