@@ -1,7 +1,9 @@
 """The database: its connections, and units of work on it."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -111,6 +113,16 @@ class Database:
             raise
         finally:
             await session.close()
+
+    def room(self) -> int | None:
+        """How many bytes the disk has left for the database; None where that is not to be known from here."""
+        if self.dialect != "sqlite":
+            return None
+        try:
+            disk = os.statvfs(Path(self.url.database or "").absolute().parent)
+        except OSError:
+            return None
+        return disk.f_bavail * disk.f_frsize
 
     async def analyze(self) -> None:
         """Tidy up after much was written at once: the planner is told what the tables hold, else it may guess wrong by
