@@ -29,6 +29,8 @@ logger = logging.getLogger("tandem.database")
 
 ANSWER_SECONDS = 2.0
 """How long a host may take to answer the small question."""
+FIRST_SECONDS = 0.5
+"""The same before the first connection, where it decides of nothing but the order in which several are tried."""
 AGAIN_SECONDS = 4.0
 """A host that has answered is not asked again for so long: statements may take long."""
 PAUSE_SECONDS = 0.5
@@ -59,6 +61,7 @@ class Hosts:
         self._task: asyncio.Task[None] | None = None
         self._away: str | None = None
         self._timeline = 0
+        self._sorted: asyncio.Task[None] | None = None
 
     @property
     def several(self) -> bool:
@@ -72,6 +75,10 @@ class Hosts:
         """A new connection."""
         if self._away is not None:
             raise NotAnswered(self._away)
+        if self.several:
+            self._sorted = self._sorted or asyncio.create_task(self._sort())
+            if not self._sorted.done():
+                await asyncio.shield(self._sorted)
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -83,9 +90,16 @@ class Hosts:
 
     async def close(self) -> None:
         """Ask nobody any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in (self._task, self._sorted):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _sort(self) -> None:
+        """Put those last that say nothing: trying to connect to one of them takes seconds."""
+        hosts = list(self._order)
+        answers = await asyncio.gather(*(_answers(host, FIRST_SECONDS) for host in hosts))
+        self._order.sort(key=lambda host: not answers[hosts.index(host)])
 
     async def _connect(self, order: list[Host]) -> Wire:
         wire = await Wire.connect(self._arguments | _lists(order) if self._order else self._arguments)
@@ -186,7 +200,7 @@ def _lists(order: list[Host]) -> dict[str, str]:
     return {"host": ",".join(host for host, _ in order), "port": ",".join(port for _, port in order)}
 
 
-async def _answers(host: Host) -> bool:
+async def _answers(host: Host, seconds: float = ANSWER_SECONDS) -> bool:
     """Whether a host says anything at all.
 
     The time is counted in small steps, so that a process that was put aside itself does not take it for silence.
@@ -194,7 +208,7 @@ async def _answers(host: Host) -> bool:
     task = asyncio.ensure_future(_ask(*host))
     steps = 8
     for _ in range(steps):
-        await asyncio.wait([task], timeout=ANSWER_SECONDS / steps)
+        await asyncio.wait([task], timeout=seconds / steps)
         if task.done():
             return task.result()
     task.cancel()

@@ -15,7 +15,8 @@ class Bounds:
 
     longest: float = 12.0
     """That a write or a read may take: the deadline of a request, and a margin."""
-    health: float = 1.0
+    health: float = 2.0
+    """A machine that does everything at once, the callers too, is slow by itself."""
     ready: float = 3.0
     first_write: float | None = None
     """After what the fault names."""

@@ -132,13 +132,14 @@ class Load:
         headers = self._people[number % len(self._people)]
         repeats = number % 2 == 0
         async with self._client(number) as client:
-            title, key = "", ""
+            title, key, description = "", "", ""
             for turn in itertools.count():
                 if self._ended:
                     return
                 if not (repeats and title):
                     title, key = f"{self._run}-{number}-{turn}", uuid4().hex
-                body = {"title": title, "description": self._description(turn)}
+                    description = self._description(turn)
+                body = {"title": title, "description": description}
                 status = await self._call(
                     client, "write", "POST", "/api/v1/tasks", headers | {"Idempotency-Key": key}, body
                 )

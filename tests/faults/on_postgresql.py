@@ -16,7 +16,7 @@ PROMOTED_SECONDS = 15.0
 """The same, once a standby was promoted beside a primary that stands still."""
 
 
-@fault("resets", "postgresql", bounds=Bounds(first_write=1.0, longest=3.0))
+@fault("resets", "postgresql", bounds=Bounds(first_write=2.0, longest=6.0))
 async def reset_connections(world: World, finding: Finding) -> None:
     """Every connection is reset, twenty times."""
     with ResettingProxy(world.url) as proxy:
