@@ -200,7 +200,7 @@ def _lists(order: list[Host]) -> dict[str, str]:
     return {"host": ",".join(host for host, _ in order), "port": ",".join(port for _, port in order)}
 
 
-async def _answers(host: Host, seconds: float = ANSWER_SECONDS) -> bool:
+async def _answers(host: Host, seconds: float | None = None) -> bool:
     """Whether a host says anything at all.
 
     The time is counted in small steps, so that a process that was put aside itself does not take it for silence.
@@ -208,7 +208,7 @@ async def _answers(host: Host, seconds: float = ANSWER_SECONDS) -> bool:
     task = asyncio.ensure_future(_ask(*host))
     steps = 8
     for _ in range(steps):
-        await asyncio.wait([task], timeout=seconds / steps)
+        await asyncio.wait([task], timeout=(seconds or ANSWER_SECONDS) / steps)
         if task.done():
             return task.result()
     task.cancel()

@@ -1,15 +1,23 @@
 """What happens to the servers' processes, and to Redis."""
 
 import asyncio
+import importlib
+import importlib.util
 import os
 import signal
+from typing import Any
 
-from tests.faults.clusters import redis_server
+from tests.faults.clusters import Missing, redis_server
 from tests.faults.findings import Bounds, Finding
-from tests.faults.load import Call, Ledger
+from tests.faults.load import Call, Ledger, sign_up
 from tests.faults.worlds import World, fault, now
 
 CUT_OFF = frozenset({"503", "504", "409", "cut off"})
+GOODPUT = 0.8
+"""Of what a server answers when it is not asked for more, how much it goes on answering when it is asked for more."""
+TIMES = 5
+PROMPT_SECONDS = 0.1
+"""Within which a refusal comes, and an answer of /health, in 99 of 100 cases."""
 REDIS_SECONDS = 0.1
 """What a Redis that stands still may cost a request, besides what the request costs anyway."""
 
@@ -109,3 +117,31 @@ def _cost(finding: Finding, ledger: Ledger, since: float, until: float) -> None:
 def _typical(calls: list[Call]) -> float:
     times = sorted(call.seconds for call in calls)
     return times[int(len(times) * 0.9)] if times else float("inf")
+
+
+@fault("overload", "sqlite", "postgresql")
+async def overload(world: World, finding: Finding) -> None:
+    """Requests come five times as fast as they can be answered, whether or not those before them were."""
+    name = "tests.faults.overload"
+    if importlib.util.find_spec(name) is None:
+        raise Missing("there is no open loop yet")
+    open_loop: Any = importlib.import_module(name)
+    fleet = world.serve()
+    [person] = await sign_up(world.url, 1)
+    target = (fleet.base_url, person["Authorization"].removeprefix("Bearer "), "/api/v1/tasks")
+    async with world.load(fleet, writers=1, readers=0, watched=False) as ledger:
+        await asyncio.sleep(1)
+    rate = await open_loop.sustained(*target)
+    result = await open_loop.overload(*target, rate=TIMES * rate, seconds=8 if world.quick else 15)
+    calm = await open_loop.calm_again(*target, limit=PROMPT_SECONDS)
+    finding.judge(ledger, world.stored())
+    goodput, refused = result.goodput / rate, open_loop.percentile(result.refused, 0.99)
+    finding.health = open_loop.percentile(result.health, 0.99)
+    finding.refused.update({str(status): number for status, number in result.statuses.items() if status != 200})
+    finding.longest = max(result.answered, default=0.0)
+    finding.notes.append(f"{goodput:.0%} of {rate:.0f}/s, refused in {refused * 1000:.0f} ms, calm in {calm:.1f} s")
+    finding.demand(goodput >= GOODPUT, f"{goodput:.0%} was answered")
+    finding.demand(bool(result.refused), "nobody was refused")
+    finding.demand(refused <= PROMPT_SECONDS, f"a refusal took {refused:.1f} s")
+    finding.demand(finding.health <= PROMPT_SECONDS, f"/health took {finding.health:.1f} s")
+    finding.demand(calm <= TIMES, f"it was calm after {calm:.0f} s")
