@@ -65,7 +65,9 @@ class Fleet:
     def start(self) -> None:
         """Start it, and wait until every worker is there and one of them answers."""
         command = ["gunicorn", "-c", "gunicorn.conf.py", "api.main:app"]
-        if self._server == "uvicorn":
+        if self._server == "uvicorn" and (ROOT / "api" / "server" / "__main__.py").exists():
+            command = ["api.server"]
+        elif self._server == "uvicorn":
             workers = ["--port", str(self._port), "--workers", str(self._workers)]
             command = ["uvicorn", "api.main:app", *workers, *_OPTIONS.split()]
         with self._log.open("a") as log:
