@@ -29,7 +29,7 @@ CHECK_ENV = ENVIRONMENT=test SECRET_KEY=this-is-no-secret-for-checks-only
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run test differential compiled races resets attack bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run test differential compiled races resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets
 
 help:  ## This list
@@ -69,6 +69,9 @@ resets: $(VENV)/.dev assets  ## Reset every connection to PostgreSQL under load:
 
 attack: $(VENV)/.dev assets  ## One caller does the worst it can, another one is timed: ARGS="--database sqlite" (15 minutes)
 	@$(PY) -m tests.attack $(ARGS)
+
+faults: $(VENV)/.dev assets  ## Let hosts, processes, disks and Redis fail under load: ARGS="--list", ARGS="--only frozen" (25 minutes)
+	@$(PY) -m tests.faults $(ARGS)
 
 bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (20 minutes)
 	@$(PY) -m benchmarks $(ARGS)

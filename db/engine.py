@@ -1,7 +1,9 @@
 """The database: its connections, and units of work on it."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -80,16 +82,16 @@ class Database:
             writer = SqliteWriter(path, self.sql, timeout=pool_timeout)
         else:
             from db.postgresql import PostgresqlReader, PostgresqlWriter  # the driver takes 90 ms and 8 MB to import
+            from db.postgresql_hosts import Hosts
             from db.postgresql_wire import UNLIMITED, ServerLimits
 
-            arguments = connect_arguments(self.url, self.sql)
             limits = UNLIMITED
             if request_timeout is not None:
                 # ours comes first: this is for a process that is there no more
                 limits = ServerLimits(request_timeout + 1.0, min(MAX_LOCK_SECONDS, request_timeout / 2))
-            pool: Any = {"size": pool_size, "timeout": pool_timeout, "limits": limits}
-            reader = PostgresqlReader(arguments, self.sql, **pool)
-            writer = PostgresqlWriter(arguments, self.sql, **pool, reader=reader)
+            hosts = Hosts(connect_arguments(self.url, self.sql), limits)
+            reader = PostgresqlReader(hosts, self.sql, size=pool_size, timeout=pool_timeout)
+            writer = PostgresqlWriter(hosts, self.sql, size=pool_size, timeout=pool_timeout, reader=reader)
         self.reader, self.writer = reader, writer
         self._compiler = Compiler(self.sql)
         self.reads: Session = ReadingSession(self.dialect, reader, self._compiler, self.observers)
@@ -124,6 +126,16 @@ class Database:
             raise
         finally:
             await session.close()
+
+    def room(self) -> int | None:
+        """How many bytes the disk has left for the database; None where that is not to be known from here."""
+        if self.dialect != "sqlite":
+            return None
+        try:
+            disk = os.statvfs(Path(self.url.database or "").absolute().parent)
+        except OSError:
+            return None
+        return disk.f_bavail * disk.f_frsize
 
     async def analyze(self) -> None:
         """Tidy up after much was written at once: the planner is told what the tables hold, else it may guess wrong by

@@ -4,7 +4,7 @@ Pools of our own, for libraries' pools wait for a server that is down where a re
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -14,8 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from core.deadlines import UNBOUNDED, Caller, DeadlinePassed, Work, current
 from db.postgresql_exchange import ConnectionLost, NotAnswered
+from db.postgresql_hosts import Hosts
 from db.postgresql_locks import SetAside
-from db.postgresql_wire import UNLIMITED, ServerLimits, Wire
+from db.postgresql_wire import Wire
 from db.sessions import Result
 from db.slots import Slots
 from db.statements import Command, Commands
@@ -32,20 +33,15 @@ class _Pool:
     writes = False
     """Whether a turn lasts for several statements, of which the first say nothing of those that follow."""
 
-    def __init__(
-        self,
-        arguments: Mapping[str, Any],
-        dialect: Dialect,
-        *,
-        size: int,
-        timeout: float,
-        limits: ServerLimits = UNLIMITED,
-    ) -> None:
-        self._arguments, self.dialect, self._limits = dict(arguments), dialect, limits
+    def __init__(self, hosts: Hosts, dialect: Dialect, *, size: int, timeout: float) -> None:
+        self._hosts, self.dialect = hosts, dialect
+        hosts.when_left(self.renew)
         self._idle: list[Wire] = []
         self.size = size
         self._slots = Slots(size, timeout=timeout, lacking="no connection was free")
-        self.set_aside = SetAside(self._slots, self._connect_anew, most=size, seconds=limits.lock, counted=self.writes)
+        self.set_aside = SetAside(
+            self._slots, self._connect_anew, most=size, seconds=hosts.limits.lock, counted=self.writes
+        )
         self._settling: set[asyncio.Task[None]] = set()
         self._generation = 0
 
@@ -56,6 +52,7 @@ class _Pool:
 
     async def close(self) -> None:
         """Close the connections that are not in use, once what was given up has been cancelled."""
+        await self._hosts.close()
         if self._settling:
             await asyncio.wait(self._settling)
         await self.set_aside.close()
@@ -115,7 +112,7 @@ class _Pool:
             self._slots.release(caller)
 
     async def _connect_anew(self) -> Wire:
-        return await Wire.connect(self._arguments, self._limits)
+        return await self._hosts.connect()
 
     async def _connect(self, work: Work) -> Wire:
         generation = self._generation
@@ -179,17 +176,8 @@ class PostgresqlWriter(_Pool):
 
     writes = True
 
-    def __init__(
-        self,
-        arguments: Mapping[str, Any],
-        dialect: Dialect,
-        *,
-        size: int,
-        timeout: float,
-        reader: PostgresqlReader,
-        limits: ServerLimits = UNLIMITED,
-    ) -> None:
-        super().__init__(arguments, dialect, size=size, timeout=timeout, limits=limits)
+    def __init__(self, hosts: Hosts, dialect: Dialect, *, size: int, timeout: float, reader: PostgresqlReader) -> None:
+        super().__init__(hosts, dialect, size=size, timeout=timeout)
         self._reader = reader
 
     def leave(self, wire: Wire) -> None:
@@ -197,7 +185,7 @@ class PostgresqlWriter(_Pool):
         what was the primary is read no more."""
         wire.close()
         self.renew()
-        if "," in str(self._arguments.get("host", "")):
+        if self._hosts.several:
             self._reader.renew()
 
     async def begin(self, *, long: bool = False) -> "PostgresqlTransaction":

@@ -7,6 +7,7 @@ Whatever happens to the other side, nobody waits for ever, and no descriptor is 
 - uvloop tells of an error (EPOLLERR) once and watches no more, though data and the error itself are still to be read.
   Where a socket is at its end, everything is read in one go; and what has been waited for longer than ``TICK_SECONDS``
   is looked after, whether or not the loop has told of anything.
+- Of what has no answer for ``SILENT_SECONDS`` somebody is told who knows the hosts (``db/postgresql_hosts.py``).
 - What has no answer ``MARGIN_SECONDS`` after the server itself should have ended it ends the connection.
 - What is done for a piece of work that has no time left is given up: its statement is then cancelled (``settle``).
 """
@@ -16,6 +17,7 @@ import logging
 import os
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +35,8 @@ STATEMENT_SECONDS = 30.0
 """How long a statement may take where the server has been told to set no limit (``statement_timeout = 0``)."""
 MARGIN_SECONDS = 5.0
 TICK_SECONDS = 0.25
+SILENT_SECONDS = 2.0
+"""What has no answer for so long may be on a host that stands still: ``when_silent``."""
 GRACE_SECONDS = 0.02
 """What is under way when nobody waits for it any more may end by itself for so long, before it is cancelled."""
 CANCEL_SECONDS = 5.0
@@ -74,7 +78,11 @@ class Exchange:
         """What is under way is for it, and given up when it has no time left."""
         self._limit = STATEMENT_SECONDS + MARGIN_SECONDS
         self._grace = GRACE_SECONDS
+        self.when_silent: Callable[[], None] | None = None
+        """Called now and then while something has had no answer for ``SILENT_SECONDS``."""
         self._busy = self._closed = False
+        self._lent = False
+        """Whether psycopg waits by itself."""
         self._socket = socket.socket(fileno=os.dup(self._pg.socket))
         self._events = select.poll()
         self._events.register(self._socket, select.POLLIN)
@@ -138,6 +146,13 @@ class Exchange:
                 waiting.set_exception(error or ConnectionLost("the connection was closed"))
                 waiting.exception()  # perhaps nobody asks for it any more
 
+    def abandon(self, error: ConnectionLost) -> None:
+        """End whatever is under way, for the other side stands still; who waits for it is told the error."""
+        if self._busy:
+            self.close(error)
+        elif not self._closed and self._lent:
+            self._hang_up()
+
     def _refuse_closed(self) -> None:
         if self._closed:
             raise ConnectionLost("the connection is closed")
@@ -147,6 +162,10 @@ class Exchange:
         self._refuse_closed()
         self._results = []
         self._busy = True
+        self._look_after()
+
+    def _look_after(self) -> None:
+        """Begin to count how long there is no answer."""
         self._begun = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
@@ -257,13 +276,16 @@ class Exchange:
         self._timer = None
         if self._busy:
             self._take_in()
-        if self._busy and self._loop.time() - self._begun > self._limit:
+        lasted = self._loop.time() - self._begun
+        if self._busy and lasted > self._limit:
             self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
-        if self._busy:
-            if (left := self.work.left) <= 0:
+        if self._busy or self._lent:
+            left = self.work.left if self._busy else TICK_SECONDS
+            if left <= 0:
                 self.give_up(DeadlinePassed(self.work.seconds))
-            seconds = min(TICK_SECONDS, left) if left > 0 else TICK_SECONDS
-            self._timer = self._loop.call_later(seconds, self._tick)
+            self._timer = self._loop.call_later(min(TICK_SECONDS, left) if left > 0 else TICK_SECONDS, self._tick)
+            if lasted >= SILENT_SECONDS and self.when_silent is not None:
+                self.when_silent()
 
     def give_up(self, error: Exception) -> None:
         """Have nobody wait any longer for what is under way, which is left ``busy``."""

@@ -45,6 +45,8 @@ _SET_UP = """
     JOIN pg_settings USING (name)
     WHERE name = 'TimeZone' OR source NOT IN ('client', 'user', 'database', 'database user')"""
 """How a connection begins: the settings that the URL, the role and the database say nothing of."""
+_TIMELINE = """
+    SELECT CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END"""
 _BINARY = 1
 _STALE = frozenset({"0A000", "26000"})
 """What a prepared statement fails with when a migration has changed its tables, or somebody has forgotten it."""
@@ -78,6 +80,10 @@ class Wire(Exchange):
         super().__init__(connection)
         self.generation = 0
         """For the pool: which of its generations the connection is of."""
+        self.host = (connection.pgconn.host.decode(), connection.pgconn.port.decode())
+        """Which of the hosts of the URL it leads to, and the port."""
+        self.address = (connection.pgconn.hostaddr.decode() or self.host[0], self.host[1])
+        """Where that is, as far as is known: of a name, the address; of a Unix socket, the folder."""
         self._adapt = Transformer(connection)
         self._prepared: OrderedDict[str, bytes] = OrderedDict()
         self._seen: dict[str, int] = {}
@@ -103,6 +109,18 @@ class Wire(Exchange):
             raise
         wire._limit = (found.rows[0][0] or STATEMENT_SECONDS) + MARGIN_SECONDS
         return wire
+
+    async def timeline(self) -> int | None:
+        """The timeline that a primary writes on: one more after each promotion. None for a standby, and where it is
+        not told. https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP"""
+        try:
+            found = await self.run(_TIMELINE)
+        except ConnectionLost:
+            raise
+        except psycopg.Error:
+            return None
+        name: str | None = found.rows[0][0]
+        return None if name is None else int(name, 16)
 
     async def run(self, sql: str, values: Sequence[Any] = ()) -> Result:
         """What a statement comes to, with values for ``$1``, ``$2`` and so on."""
@@ -164,10 +182,12 @@ class Wire(Exchange):
         found: list[Any] = []
         touched = 0
         self._loop.remove_reader(self._socket)  # psycopg waits by itself
+        self._lent = True
         try:
             async with AsyncRawCursor(self._connection) as cursor:
                 for start in range(0, len(rows), MANY):
                     timer = self._loop.call_later(self._limit, self._hang_up)
+                    self._look_after()
                     left = self.work.left
                     try:
                         async with asyncio.timeout(left if left < self._limit else None):
@@ -189,6 +209,7 @@ class Wire(Exchange):
                 self.close()  # psycopg has cancelled it; what else it was doing is not known
             raise
         finally:
+            self._lent = False
             if not self._closed:
                 self._loop.add_reader(self._socket, self._on_readable)
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, cast, overload
 
 from sqlalchemy import Executable, Row, Select, func, select
+from sqlalchemy.exc import DBAPIError
 
 from db.statements import Bound, Command, Commands, Compiler, MakeRows, Prepared, Statement
 
@@ -223,12 +224,18 @@ class WritingSession(Session):
     async def rehearsal(self) -> AsyncIterator[None]:
         await self._run_sql("SAVEPOINT rehearsal")
         planned = len(self._afterwards)
+        failed = False
         try:
             yield
+        except DBAPIError:
+            # the transaction is of no use any more, or gone already with its savepoints (SQLite, on a full disk)
+            failed = True
+            raise
         finally:
             del self._afterwards[planned:]
-            await self._run_sql("ROLLBACK TO SAVEPOINT rehearsal")
-            await self._run_sql("RELEASE SAVEPOINT rehearsal")
+            if not failed:
+                await self._run_sql("ROLLBACK TO SAVEPOINT rehearsal")
+                await self._run_sql("RELEASE SAVEPOINT rehearsal")
 
     async def commit(self) -> None:
         """Keep what was written. For those who own the unit of work; services never commit."""

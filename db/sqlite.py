@@ -17,6 +17,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 
 from core.deadlines import current
+from db.sqlite_file import SqliteFile
 from db.sqlite_threads import SlowReads
 from db.statements import Command
 
@@ -68,6 +69,7 @@ class SqliteReader:
 
     def __init__(self, path: str, dialect: Dialect, *, threads: int, timeout: float) -> None:
         self._path, self._dialect = path, dialect
+        self._file = SqliteFile(path)
         self._near: sqlite3.Connection | None = None
         self._budget = Budget()
         self.slow_reads = SlowReads(self._connect, threads=threads, timeout=timeout)
@@ -78,6 +80,8 @@ class SqliteReader:
         """The rows as SQLite has them."""
         work = current.get()
         work.check()
+        if time.monotonic() > self._file.due:
+            self._look_for_file(command)
         if not self._is_slow(command.sql):
             try:
                 rows = self._run_here(command)
@@ -96,12 +100,23 @@ class SqliteReader:
         except sqlite3.Error as error:
             raise translated(error, command.sql, self._dialect) from error
 
+    def _look_for_file(self, command: Command) -> None:
+        try:
+            if self._file.is_another():
+                self._close_near()
+                self.slow_reads.renew()
+        except sqlite3.Error as error:
+            raise translated(error, command.sql, self._dialect) from error
+
     async def close(self) -> None:
         """Close every connection; a statement that still runs is interrupted."""
+        self._close_near()
+        self.slow_reads.close()
+
+    def _close_near(self) -> None:
         if self._near is not None:
             self._near.close()
             self._near = None
-        self.slow_reads.close()
 
     def _run_here(self, command: Command) -> Sequence[tuple[Any, ...]]:
         if self._near is None:

@@ -20,6 +20,7 @@ from core.deadlines import Work
 from db.sessions import Result
 from db.sqlite import PRAGMAS, STEPS, Budget
 from db.sqlite_threads import AGAIN_SECONDS, in_time
+from db.sqlite_turns import Turns
 from db.sqlite_upkeep import MERGE_SECONDS, Checkpoints, merge_segments
 from db.threads import WorkerThread
 
@@ -54,6 +55,7 @@ class WritingConnection:
         for pragma in (*PRAGMAS, "busy_timeout = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}"):
             self._connection.execute(f"PRAGMA {pragma}")
         self._budget = Budget()
+        self._turns = Turns(path)
         self._thread = WorkerThread("sqlite-writer")
         self._running: asyncio.Future[Any] | None = None
         self._stopped = self._reading = False
@@ -74,6 +76,9 @@ class WritingConnection:
 
     async def begin(self, work: Work) -> None:
         """Begin a transaction that may write, so that reading first and then writing never fails half-way."""
+        if not self._turns.take():
+            await self.in_thread(work, self._wait_and_begin)
+            return
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -145,12 +150,15 @@ class WritingConnection:
         """Between two transactions: merge what the last ones left in the full-text indexes."""
         self.unmerged = 0
         # if it cannot be done, nothing is lost but time
-        self._thread.hand_over(partial(merge_segments, self._connection, MERGE_SECONDS), done, done)
+        self._thread.hand_over(self._merge, done, done)
 
     def rollback(self) -> None:
         """Take back all of the transaction."""
-        if self._connection.in_transaction:
-            self._connection.rollback()
+        try:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+        finally:
+            self._turns.end()
 
     def savepoint(self) -> None:
         """Begin a part of the transaction that can be taken back by itself."""
@@ -168,6 +176,7 @@ class WritingConnection:
     def close(self) -> None:
         """Close the connection, which nobody uses."""
         self._connection.close()
+        self._turns.close()
         self._thread.stop()
         self._checkpoints.stop()
 
@@ -186,8 +195,16 @@ class WritingConnection:
     def _commit(self) -> None:
         started = time.perf_counter()
         self._connection.commit()
+        self._turns.end()
         self._committed = time.perf_counter()
         self._commit_seconds = self._committed - started
+
+    def _merge(self) -> None:
+        if self._turns.take():  # else it is for the next time
+            try:
+                merge_segments(self._connection, MERGE_SECONDS)
+            finally:
+                self._turns.end()
 
     def _execute(self, sql: str, values: Any) -> Result:
         cursor = self._connection.execute(sql, values)
@@ -207,6 +224,8 @@ class WritingConnection:
         return Result(found, count)
 
     def _wait_and_begin(self) -> None:
+        if not self._turns.held:
+            self._turns.wait()
         self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         try:
             self._connection.execute("BEGIN IMMEDIATE")

@@ -30,6 +30,7 @@ class SlowReads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="sqlite")
         self.jobs: set[_Job] = set()
         self._closed = False
+        self._generation = 0
 
     async def run(self, command: Command, work: Work) -> Rows:
         """The rows as SQLite has them."""
@@ -57,13 +58,19 @@ class SlowReads:
         while self._idle:
             self._idle.pop().close()
 
-    def take(self) -> sqlite3.Connection:
-        """A connection, for a thread."""
-        return self._idle.pop() if self._idle else self._connect()
+    def renew(self) -> None:
+        """Use no connection again that was made until now: there is another file at the database's path."""
+        self._generation += 1
+        while self._idle:
+            self._idle.pop().close()
 
-    def give_back(self, connection: sqlite3.Connection) -> None:
+    def take(self) -> tuple[sqlite3.Connection, int]:
+        """A connection, for a thread, and which generation it is of."""
+        return self._idle.pop() if self._idle else self._connect(), self._generation
+
+    def give_back(self, connection: sqlite3.Connection, generation: int) -> None:
         """It is used no more."""
-        if self._closed:
+        if self._closed or generation != self._generation:
             connection.close()
         else:
             self._idle.append(connection)
@@ -92,13 +99,14 @@ class _Job:
         with self._lock:
             if self._stopped:
                 return ()
-            self._connection = connection = self._reads.take()
+            connection, generation = self._reads.take()
+            self._connection = connection
         try:
             return connection.execute(self._command.sql, self._command.values).fetchall()
         finally:
             with self._lock:
                 self._connection = None
-            self._reads.give_back(connection)
+            self._reads.give_back(connection, generation)
 
     def stop(self) -> None:
         """Nobody waits for it any more."""

@@ -8,6 +8,7 @@ had been committed one after the other, which is what their writing was.
 
 import asyncio
 import sqlite3
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from db.sessions import Result
 from db.slots import Queue
 from db.sqlite import translated
 from db.sqlite_connection import WritingConnection
+from db.sqlite_file import SqliteFile
 from db.sqlite_upkeep import MERGE_COMMITS, OVERDUE_COMMITS
 from db.statements import Command, Commands
 
@@ -58,6 +60,7 @@ class SqliteWriter:
     def __init__(self, path: str, dialect: Dialect, *, timeout: float) -> None:
         self.dialect = dialect
         self._path, self._timeout = path, timeout
+        self._file = SqliteFile(path)
         self._connection: WritingConnection | None = None
         self.taken = False
         """Whether it is somebody's turn, or something is being committed."""
@@ -74,9 +77,11 @@ class SqliteWriter:
         work.check()
         await self._take_turn(work, long)
         try:
+            group = self._group
+            if group is None and time.monotonic() > self._file.due and self._file.is_another():
+                self._close_connection()
             if self._connection is None:
                 self._connection = WritingConnection(self._path)
-            group = self._group
             if group is not None:
                 self._connection.savepoint()
             else:
@@ -122,10 +127,13 @@ class SqliteWriter:
             await self._take_turn(UNBOUNDED, long=True)
             if self._timer is not None:
                 self._timer.cancel()
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._close_connection()
             self._go_on()
+
+    def _close_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     async def _take_turn(self, work: Work, long: bool) -> None:
         if self.taken:

@@ -11,6 +11,8 @@ from services.failures import from_database
 
 LIMIT_SECONDS = 2.0
 """How long the database may take to answer; a worker that cannot write in that time is not ready."""
+MIN_ROOM_BYTES = 1_000_000
+"""Of a disk that has less, SQLite may still take a row, where the log has room for it, and refuse the next."""
 REMEMBERED_SECONDS = 1.0
 """Anybody may ask: the answer is found once for all who ask within so long."""
 
@@ -46,7 +48,8 @@ class Readiness:
                     return f"The database is at revision {revision or 'none'}: it has to be migrated"
                 async with self._database.writing() as session:
                     await revisions.write(session)
-                return None
+                room = self._database.room()
+                return "The disk of the database is full" if room is not None and room < MIN_ROOM_BYTES else None
         except TimeoutError:
             return f"The database did not take a write within {LIMIT_SECONDS:g} s"
         except Exception as error:

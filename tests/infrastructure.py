@@ -61,7 +61,7 @@ def postgres_server() -> Iterator[str | None]:
     if given:
         yield None if given == "off" else given.replace("postgresql+psycopg://", "postgresql://", 1)
         return
-    binaries = _postgres_binaries()
+    binaries = postgres_binaries()
     if binaries is None:
         yield None
         return
@@ -75,7 +75,7 @@ def tls_postgres_server(certificate: bytes, key: bytes) -> Iterator[str | None]:
 
     None where there is no PostgreSQL on this machine.
     """
-    binaries = _postgres_binaries()
+    binaries = postgres_binaries()
     if binaries is None:
         yield None
         return
@@ -85,8 +85,8 @@ def tls_postgres_server(certificate: bytes, key: bytes) -> Iterator[str | None]:
 
 @contextmanager
 def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None) -> Iterator[str]:
-    with _scratch_directory("tandem-postgres-") as directory:
-        data, port, password = directory / "data", _free_port(), secrets.token_urlsafe(24)
+    with scratch_directory("tandem-postgres-") as directory:
+        data, port, password = directory / "data", free_port(), secrets.token_urlsafe(24)
         password_file = directory / "password"
         password_file.write_text(password)
         password_file.chmod(0o644)  # for the user the server runs as; the folder lets nobody else in
@@ -99,7 +99,7 @@ def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None)
             f"--pwfile={password_file}",
             *INITDB_OPTIONS,
         ]
-        done = subprocess.run(initdb, capture_output=True, text=True, check=False, **_options(directory))
+        done = subprocess.run(initdb, capture_output=True, text=True, check=False, **options(directory))
         if done.returncode:
             raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
         with (data / "postgresql.conf").open("a") as conf:
@@ -115,8 +115,8 @@ def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None)
         dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
         # SIGQUIT: stop at once, without the checkpoint that would write out what is about to be deleted.
-        with _process([binaries / "postgres", "-D", data], directory, stop=signal.SIGQUIT) as process:
-            _wait(process, directory, lambda: psycopg.connect(dsn, connect_timeout=5).close(), psycopg.Error)
+        with serving([binaries / "postgres", "-D", data], directory, stop=signal.SIGQUIT) as process:
+            wait(process, directory, lambda: psycopg.connect(dsn, connect_timeout=5).close(), psycopg.Error)
             yield dsn
 
 
@@ -133,7 +133,7 @@ def scratch_database(dsn: str) -> Iterator[str]:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _postgres_binaries() -> Path | None:
+def postgres_binaries() -> Path | None:
     """The folder with `initdb` and `postgres`: the one on PATH, else the newest that is installed."""
     on_path = shutil.which("initdb")
     folders = [Path(on_path).resolve().parent] if on_path else []  # distributions link initdb alone into PATH
@@ -171,8 +171,8 @@ def redis_server() -> Iterator[str | None]:
     if binary is None:
         yield None
         return
-    with _scratch_directory("tandem-redis-") as directory:
-        port, password = _free_port(), secrets.token_urlsafe(24)
+    with scratch_directory("tandem-redis-") as directory:
+        port, password = free_port(), secrets.token_urlsafe(24)
         url = f"redis://:{password}@127.0.0.1:{port}/0"
 
         def ping() -> None:
@@ -181,8 +181,8 @@ def redis_server() -> Iterator[str | None]:
 
         # "-": its configuration comes from stdin, so that the password is in no list of processes.
         conf = REDIS_CONF.format(port=port, password=password)
-        with _process([binary, "-"], directory, stdin=conf, stop=signal.SIGTERM) as process:
-            _wait(process, directory, ping, redis.RedisError)
+        with serving([binary, "-"], directory, stdin=conf, stop=signal.SIGTERM) as process:
+            wait(process, directory, ping, redis.RedisError)
             yield url
 
 
@@ -283,7 +283,7 @@ def summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @contextmanager
-def _scratch_directory(prefix: str) -> Iterator[Path]:
+def scratch_directory(prefix: str) -> Iterator[Path]:
     user = _ordinary_user()
     # root's TMPDIR may be closed to the user that the server will run as
     directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if user else None))  # noqa: S108
@@ -305,7 +305,7 @@ def _ordinary_user() -> pwd.struct_passwd | None:
         return pwd.getpwnam("nobody")
 
 
-def _options(directory: Path) -> dict[str, Any]:
+def options(directory: Path) -> dict[str, Any]:
     user = _ordinary_user()
     identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
     # PG* variables would redirect the server's own tools; LC_ALL may name a locale that is not installed
@@ -314,7 +314,7 @@ def _options(directory: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _process(
+def serving(
     command: list[str | Path], directory: Path, *, stop: signal.Signals, stdin: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
     """A server, in a session of its own: Ctrl-C in the terminal reaches the tests alone, which then stop it."""
@@ -329,7 +329,7 @@ def _process(
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            **_options(directory),
+            **options(directory),
         ) as process,
     ):
         try:
@@ -345,7 +345,7 @@ def _process(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait(process: subprocess.Popen[str], directory: Path, connect: Callable[[], None], error: type[Exception]) -> None:
+def wait(process: subprocess.Popen[str], directory: Path, connect: Callable[[], None], error: type[Exception]) -> None:
     """Until `connect` succeeds. Raises RuntimeError with the server's log if it ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -358,7 +358,7 @@ def _wait(process: subprocess.Popen[str], directory: Path, connect: Callable[[],
         time.sleep(0.05)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import delete, func, insert, literal, select
+from sqlalchemy import delete, func, insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
@@ -251,6 +251,19 @@ class TestWrite:
                 await session.write(ADDED, [somebody("x")])
             found = select(func.count()).select_from(User).where(User.username_folded == "written-x")
             assert await session.scalar(found) == 0
+
+    @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+    async def test_rehearsal_of_what_sqlite_has_rolled_back_tells_why(self, database: Database) -> None:
+        async def fail() -> None:
+            async with database.writing() as session, session.rehearsal():
+                # as SQLite does where the disk is full: nothing of the transaction is left, the savepoint neither
+                await session.execute(text("CREATE TEMP TABLE once (x UNIQUE)"))
+                await session.execute(text("INSERT OR ROLLBACK INTO once VALUES (1), (1)"))
+
+        with pytest.raises(IntegrityError, match="UNIQUE"):
+            await fail()
+        async with database.writing() as session:
+            assert await session.scalar(select(literal(1))) == 1
 
     async def test_what_is_rolled_back_was_never_there(self, database: Database) -> None:
         async def write_and_fail() -> None:

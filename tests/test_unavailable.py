@@ -171,6 +171,14 @@ class TestReadiness:
 
         assert (answer.status_code, alive.status_code, afterwards.status_code) == (503, 200, 200)
 
+    @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+    async def test_disk_that_is_as_good_as_full_is_not_ready(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with _serving(url) as (_, anonymous, _ada):
+            monkeypatch.setattr(readiness, "MIN_ROOM_BYTES", 2**62)
+            answer = await anonymous.get("//health/ready")
+
+        assert (answer.status_code, answer.json()["detail"]) == (503, "The disk of the database is full")
+
     async def test_is_found_once_for_all_who_ask_at_a_time(
         self, app: FastAPI, anonymous: Anonymous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
