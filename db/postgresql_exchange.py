@@ -127,7 +127,7 @@ class Exchange:
                 waiting.set_exception(error or ConnectionLost("the connection was closed"))
                 waiting.exception()  # perhaps nobody asks for it any more
 
-    def give_up(self, error: ConnectionLost) -> None:
+    def abandon(self, error: ConnectionLost) -> None:
         """End whatever is under way, for the other side stands still; who waits for it is told the error."""
         if self._busy:
             self.close(error)

@@ -154,7 +154,7 @@ class Hosts:
             renew()
         for wire in list(self._wires):
             if wire.host in silent:
-                wire.give_up(NotAnswered(self._away))
+                wire.abandon(NotAnswered(self._away))
         try:
             while not await self._find():  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(PAUSE_SECONDS)
