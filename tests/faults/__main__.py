@@ -1,5 +1,6 @@
 """One fault after the other, under load, and a table at the end: ``python -m tests.faults --help``."""
 
+import signal
 import time
 from typing import Annotated
 
@@ -31,6 +32,7 @@ def main(
         return
     if not chosen:
         raise typer.BadParameter("there is no such fault: --list says what there is")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers are ended as after Ctrl-C
     findings = []
     for fault in chosen:
         started = time.monotonic()
