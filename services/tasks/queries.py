@@ -30,10 +30,10 @@ from services.prepared import CALLER, parameter
 from services.tasks import lists, stretches
 from services.tasks.conditions import compile_condition, condition
 from services.tasks.filters import TaskFilter
+from services.tasks.lookups import looked_up
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import Stretch
 from services.tasks.visibility import listed, readable, restorable, trash_begins
-from services.tasks.words import looked_up
 from services.users import queries as users
 from services.users.models import UserRecord
 
