@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, false, func, literal, not_, or_, select, true
 from sqlalchemy.orm import aliased
 
 from db.models import Relation, Tag, Task, TaskAssignee, TaskTag
@@ -129,8 +129,9 @@ def _any(rows: Any) -> ColumnElement[bool]:
 
     Not EXISTS: of that, PostgreSQL makes a join with what everybody's tasks have, or one without an index.
     """
-    found: ColumnElement[bool] = rows.limit(1).scalar_subquery().is_not(None)
-    return found
+    found = rows.with_only_columns(true()).limit(1).scalar_subquery()
+    # not "IS NOT NULL", whose opposite PostgreSQL takes for rare
+    return func.coalesce(found, false())
 
 
 def _as_many(rows: Any, number: int) -> ColumnElement[bool]:
