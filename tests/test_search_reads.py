@@ -3,6 +3,7 @@
 PostgreSQL tells how many pages a statement reads; on SQLite it is the processor's time.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,8 +22,8 @@ from tests.databases import empty_database
 from tests.infrastructure import require
 from tests.plans import reading_cost
 
-OTHERS = 200_000
-"""Texts of others: tasks, and for every tenth a comment."""
+OTHERS, AT_ONCE = int(os.environ.get("TANDEM_OTHERS", "40000")), 10_000
+"""Texts of others: tasks, and for every tenth a comment; TANDEM_OTHERS makes it more. So many are written at once."""
 OWN = 300
 REQUESTS = {
     "a word that others hold, and the caller": {"search": "titanium 7"},
@@ -110,30 +111,30 @@ async def _costs(state: State, ada: Person) -> Costs:
 
 async def _add_others(state: State, task_id: int) -> None:
     """Very many tasks like one, each with a text, its tag, and now and then a comment."""
+    for first in range(0, OTHERS, AT_ONCE):
+        given = {"id": task_id, "first": first + 1, "last": first + AT_ONCE}
+        async with state.database.writing() as session:
+            session.takes_long()
+            for statement in _OTHERS:
+                values = {name: value for name, value in given.items() if f":{name}" in statement}
+                await session.execute(text(statement).bindparams(**values))
     async with state.database.writing() as session:
         session.takes_long()
-        if session.dialect == "postgresql":
-            await session.execute(text("SET LOCAL statement_timeout = 0"))
-        for statement in _OTHERS:
-            given = {"id": task_id, "others": OTHERS}
-            await session.execute(
-                text(statement).bindparams(**{k: v for k, v in given.items() if f":{k}" in statement})
-            )
+        await session.execute(text(_REMARKS))
 
 
+_NEW = "FROM tasks WHERE number BETWEEN 1 + :first AND 1 + :last AND project_id = (SELECT max(project_id) FROM tasks)"
 _OTHERS = (
     """INSERT INTO tasks (project_id, number, title, status, priority, version, created_at, updated_at)
-    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :others)
+    WITH RECURSIVE n(i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i < :last)
     SELECT project_id, number + i, title, status, priority, version, created_at, updated_at
     FROM tasks JOIN n ON tasks.id = :id""",
-    """INSERT INTO task_texts (task_id, project_id, folded)
-    SELECT id, project_id, 'titanium ' || number || ' mobilesdk titanandroid' FROM tasks WHERE id > :id""",
-    """INSERT INTO task_tags (task_id, tag_id)
-    SELECT id, (SELECT max(tag_id) FROM task_tags) FROM tasks WHERE id > :id""",
-    """INSERT INTO comments (task_id, body, created_at, version)
-    SELECT id, 'Mobilesdk', created_at, 1 FROM tasks WHERE id > :id AND id % 10 = 0""",
-    "INSERT INTO comment_texts (comment_id, folded) SELECT id, 'mobilesdk' FROM comments",
+    "INSERT INTO task_texts (task_id, project_id, folded) "
+    "SELECT id, project_id, 'titanium ' || number || ' mobilesdk titanandroid' " + _NEW,
+    "INSERT INTO task_tags (task_id, tag_id) SELECT id, (SELECT max(tag_id) FROM task_tags) " + _NEW,  # noqa: S608 - ours
+    "INSERT INTO comments (task_id, body, created_at, version) SELECT id, 'Mobilesdk', created_at, 1 " + _NEW,
 )
+_REMARKS = "INSERT INTO comment_texts (comment_id, folded) SELECT id, 'mobilesdk' FROM comments WHERE id % 10 = 0"
 
 
 @pytest.mark.parametrize("way", ["texts", "index"])

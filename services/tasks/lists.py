@@ -14,6 +14,7 @@ from services.actors import Actor
 from services.pagination import Ordering, PageRequest, order_terms
 from services.prepared import parameter
 from services.tasks.conditions import Condition
+from services.tasks.lookups import looked_up
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import (
     INDEXES,
@@ -27,7 +28,7 @@ from services.tasks.stretches import (
     stretch_of,
     stretches,
 )
-from services.tasks.words import Walk, looked_up
+from services.tasks.words import Walk
 
 DENSE = frozenset({"status", "priority", "project", "created_at", "updated_at", "due_at", "start_at", "overdue"})
 """What a filter may be made of, for its first matches to be near the beginning of any order as a rule. The others are

@@ -4,14 +4,14 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, true
 
 from db.models import Project, Task, TaskAssignee, User
-from db.sessions import AnySelect, Session
+from db.sessions import AnySelect, DialectName, Session
 from db.statements import Prepared, among, taken_for_few
 from services.actors import Actor, Scope
 from services.errors import NotFound
@@ -30,10 +30,10 @@ from services.prepared import CALLER, parameter
 from services.tasks import lists, stretches
 from services.tasks.conditions import compile_condition, condition
 from services.tasks.filters import TaskFilter
+from services.tasks.lookups import looked_up
 from services.tasks.models import TaskRecord
 from services.tasks.stretches import Stretch
 from services.tasks.visibility import listed, readable, restorable, trash_begins
-from services.tasks.words import looked_up
 from services.users import queries as users
 from services.users.models import UserRecord
 
@@ -129,12 +129,22 @@ def _question(query: TaskQuery) -> stretches.Question:
     )
 
 
-def _asked(question: stretches.Question) -> AnySelect:
+def _asked(dialect: DialectName, question: stretches.Question) -> AnySelect:
     """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
-    tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
-    if question.where is not None and not question.trashed:
-        tasks = tasks.where(taken_for_few(Task.number))
+    if dialect == "postgresql" and question.where is not None and not question.trashed:
+        # not joined with the projects, which it would go through for each task that it did not expect
+        tasks = select(*_COLUMNS_ALONE).where(readable(CALLER), taken_for_few(Task.number))
+    else:
+        tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
     return tasks.where(*question.conditions())
+
+
+_COLUMNS_ALONE = tuple(
+    select(Project.key).where(Project.id == Task.project_id).scalar_subquery().label(name)
+    if name == "project_key"
+    else getattr(Task, name)
+    for name in TaskRecord._fields
+)
 
 
 async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
@@ -185,7 +195,7 @@ async def list_(
     """
     actor.require(Scope.TASKS_READ)
     question, ordering = _question(query), query.ordering
-    rows = await lists.page(session, actor, question, ordering, request, _asked, wanted)
+    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, session.dialect), wanted)
     return make_page(rows, None, ordering, request)
 
 
@@ -197,7 +207,7 @@ async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
         return 0
 
     def build() -> AnySelect:
-        return _asked(question).with_only_columns(func.count())
+        return _asked(session.dialect, question).with_only_columns(func.count())
 
     statement: Prepared[Any] = stretches.prepared(("count", session.dialect, question.shape), build)
     return int(await session.scalar(statement(caller_id=actor.user_id, **question.values())))
@@ -223,7 +233,9 @@ async def pages(
         if by_project and lists.from_index(question, ordering, request):
             stretch = Stretch(missing=False, since="end" if position == "end" else "cursor")
             return stretches.first_of_projects(session.dialect, question, ordering, request.backward, stretch)
-        tasks = stretches.beyond_position(_asked(question), ordering, position, backward=request.backward)
+        tasks = stretches.beyond_position(
+            _asked(session.dialect, question), ordering, position, backward=request.backward
+        )
         tasks = tasks.where(among(parent, "ids"))
         return first_of_each(tasks, parent, ordering, parameter("rows"), backward=request.backward)
 
@@ -241,7 +253,7 @@ async def counts(
     question = await looked_up(session, actor, _question(query))
 
     def build() -> AnySelect:
-        tasks = _asked(question).where(among(parent, "ids"))
+        tasks = _asked(session.dialect, question).where(among(parent, "ids"))
         return tasks.with_only_columns(parent, func.count()).group_by(parent)
 
     statement: Prepared[Any] = stretches.prepared(("counts", session.dialect, str(parent), question.shape), build)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, false, func, literal, not_, or_, select, true
 from sqlalchemy.orm import aliased
 
 from db.models import Relation, Tag, Task, TaskAssignee, TaskTag
+from db.sessions import AnySelect
 from db.statements import in_rows, taken_for_few
 from services.actors import Actor
 from services.projects.queries import among_visible
@@ -25,7 +26,7 @@ class _People:
         self._me = actor.user_id
 
     def some(self, ids: list[Any] | None) -> ColumnElement[bool]:
-        return exists(self._of_task(ids))
+        return _any(self._of_task(ids))
 
     def every(self, ids: list[Any]) -> ColumnElement[bool]:
         return _as_many(self._of_task(ids), len(ids))
@@ -45,7 +46,7 @@ class _Tags:
         self._actor = actor
 
     def some(self, names: list[Any] | None) -> ColumnElement[bool]:
-        return exists(self._of_task(names))
+        return _any(self._of_task(names))
 
     def every(self, names: list[Any]) -> ColumnElement[bool]:
         # a project has one tag of a name, and a task those of its project
@@ -55,9 +56,7 @@ class _Tags:
         tags = select(literal(1)).where(TaskTag.task_id == Task.id)
         if names is None:
             return tags
-        # looked up once, in the caller's projects: others may have tags by the million
-        mine = select(Tag.id).where(among_visible(Tag.project_id, self._actor), Tag.name_folded.in_(names))
-        return tags.where(in_rows(TaskTag.tag_id, mine), taken_for_few(TaskTag.tag_id))
+        return tags.where(_is_named(self._actor, names))
 
 
 class _Related:
@@ -85,8 +84,7 @@ def of_set(
     if operator == "any":
         result = found.some(values)
     elif operator == "all":
-        # the first part may be found by an index
-        result = found.some(values) if len(values) == 1 else found.some(values) & found.every(values)
+        result = found.some(values) if len(values) == 1 else found.every(values)
     elif operator == "none":
         result = not_(found.some(values))
     elif operator == "me":
@@ -104,12 +102,36 @@ def blocked(actor: Actor) -> ColumnElement[bool]:
 def related(actor: Actor, near: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether the task is at that end of a relation to another one, which the actor may read as it may the task."""
     far = Relation.target_id if near is Relation.source_id else Relation.source_id
-    return exists(
+    return _any(
         select(literal(1))
         .select_from(Relation)
         .join(_OTHER, _OTHER.id == far)
         .where(near == Task.id, live(), readable(actor, _OTHER), *conditions)
     )
+
+
+def _is_named(actor: Actor, names: list[Any]) -> ColumnElement[bool]:
+    # looked up once, in the caller's projects: others may have tags by the million
+    mine = select(Tag.id).where(among_visible(Tag.project_id, actor), Tag.name_folded.in_(names))
+    return in_rows(TaskTag.tag_id, mine)
+
+
+def with_any(name: str, actor: Actor, values: list[Any]) -> AnySelect:
+    """The tasks of which one of some values is in the set, some of them several times: people's, those of others too,
+    which the caller may not read."""
+    if name == "assignees":
+        return select(TaskAssignee.task_id).where(TaskAssignee.user_id.in_(values), taken_for_few(TaskAssignee.user_id))
+    return select(TaskTag.task_id).where(_is_named(actor, values), taken_for_few(TaskTag.tag_id))
+
+
+def _any(rows: Any) -> ColumnElement[bool]:
+    """Whether there is a row, looked up for each task by itself.
+
+    Not EXISTS: of that, PostgreSQL makes a join with what everybody's tasks have, or one without an index.
+    """
+    found = rows.with_only_columns(true()).limit(1).scalar_subquery()
+    # not "IS NOT NULL", whose opposite PostgreSQL takes for rare
+    return func.coalesce(found, false())
 
 
 def _as_many(rows: Any, number: int) -> ColumnElement[bool]:
