@@ -94,6 +94,23 @@ class TestLogins:
                 async with calling(app, address=each) as anonymous:
                     assert (await log_in("rest", anonymous, ada.username, PASSWORD)).code is None
 
+    async def test_header_of_whoever_is_no_proxy_is_no_address(self, ada: Person, database: Database) -> None:
+        """The server alone takes it, from proxies that it trusts: here there is none."""
+        async with another_instance(database, login_rate_limit=THREE) as app, calling(app) as anonymous:
+            codes = [
+                (
+                    await log_in(
+                        "rest",
+                        anonymous,
+                        ada.username,
+                        "wrong",
+                        headers={"X-Forwarded-For": f"192.0.2.{number}", "Forwarded": f"for=192.0.2.{number}"},
+                    )
+                ).code
+                for number in range(4)
+            ]
+        assert codes == ["UNAUTHENTICATED"] * 3 + ["RATE_LIMITED"]
+
     async def test_workers_count_together_through_redis(
         self, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
