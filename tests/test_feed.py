@@ -42,6 +42,13 @@ async def caught_up(database: Database) -> None:
             numbered = await feed.number_events(session, wait=True)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.01)
+
+
 class Follower:
     """Follows a feed in the background, and keeps what it hears of one kind."""
 
@@ -261,9 +268,7 @@ class TestFollowing:
                 project_id = project["id"] if project else None
                 await events.record(session, SYSTEM, events.NewEvent(kind, "test", number, {}, project_id=project_id))
             await events.record(session, SYSTEM, events.NewEvent(f"{kind}.other", "test", 9, {}))
-        async with asyncio.timeout(PATIENCE):
-            while len(heard["all"]) < 4:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(heard["all"]) == 4)
         await asyncio.sleep(0.1)
         for task in tasks:
             task.cancel()
@@ -312,9 +317,7 @@ class TestFollowing:
         await asyncio.sleep(0.5)
         tick()
         await write(database, kind, 1)
-        async with asyncio.timeout(PATIENCE):
-            while done < 50:
-                await asyncio.sleep(0.01)
+        await until(lambda: done == 50)
         for task in tasks:
             task.cancel()
         await shared.stop()
