@@ -118,6 +118,7 @@ class Feed:
         self._database = database
         self._followers: set[_Follower] = set()
         self._starting = asyncio.Lock()
+        self._joining: asyncio.Task[int] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
 
@@ -159,8 +160,15 @@ class Feed:
                 await self._reader
 
     async def _start(self) -> int:
+        """Where the feed ends now. Those who come while others are being told so are told together, after them."""
+        if self._joining is None:
+            self._joining = asyncio.create_task(self._join())
+        return await asyncio.shield(self._joining)
+
+    async def _join(self) -> int:
         """Where the feed ends now; the reader runs from there, if it does not run already."""
         async with self._starting:
+            self._joining = None  # for whoever comes from now on this one began too early
             # what happened while nobody followed has no positions yet, and is not to be told now
             numbered = BATCH
             while numbered == BATCH and await self._waiting():

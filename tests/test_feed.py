@@ -3,12 +3,14 @@
 import asyncio
 import itertools
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 
 import pytest
 from sqlalchemy import func, select
 
+from core import turns
 from db.engine import Database
 from db.models import Event
 from services import events, feed
@@ -38,6 +40,13 @@ async def caught_up(database: Database) -> None:
     while numbered == feed.BATCH:
         async with database.writing() as session:
             numbered = await feed.number_events(session, wait=True)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        await asyncio.sleep(0.01)
 
 
 class Follower:
@@ -240,6 +249,80 @@ class TestFollowing:
         await shared.stop()
 
         assert shared.followers == 0
+
+    async def test_kinds_and_projects_are_chosen(self, database: Database, kind: str, ada: Person, bob: Person) -> None:
+        """Whoever cannot read a project is told nothing of it, and one statement says so for all followers."""
+        mine, theirs = await ada.project(), await bob.project()
+        shared = Feed(database)
+        heard: dict[str, list[int]] = {"ada": [], "bob": [], "all": []}
+
+        async def follow(name: str, reader: int | None) -> None:
+            async for event in shared.follow(kinds={kind}, reader=reader):
+                heard[name].append(event.entity_id)
+
+        tasks = [asyncio.create_task(follow(name, reader)) for name, reader in (("ada", ada.id), ("bob", bob.id))]
+        tasks += [asyncio.create_task(follow("all", None))]
+        await asyncio.sleep(0.5)
+        async with database.writing() as session:
+            for number, project in enumerate((mine, theirs, None, mine)):
+                project_id = project["id"] if project else None
+                await events.record(session, SYSTEM, events.NewEvent(kind, "test", number, {}, project_id=project_id))
+            await events.record(session, SYSTEM, events.NewEvent(f"{kind}.other", "test", 9, {}))
+        await until(lambda: len(heard["all"]) == 4)
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        await shared.stop()
+
+        assert heard == {"ada": [0, 3], "bob": [1], "all": [0, 1, 2, 3]}
+
+    async def test_those_who_come_together_begin_together(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shared, begun = Feed(database), 0
+        waiting = shared._waiting
+
+        async def counted() -> bool:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(0.2)
+            return await waiting()
+
+        monkeypatch.setattr(shared, "_waiting", counted)
+        starts = [asyncio.create_task(shared._start()) for _ in range(50)]
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*starts)
+        await shared.stop()
+
+        assert begun <= 2
+
+    async def test_followers_take_turns(self, database: Database, kind: str) -> None:
+        """What fifty of them do with an event holds the loop no longer at a time than what a few of them do."""
+        shared, done, seen = Feed(database), 0, [0]
+
+        async def follow() -> None:
+            nonlocal done
+            async for _ in shared.follow(kinds={kind}):
+                until = time.perf_counter() + turns.TURN * 1.1
+                while time.perf_counter() < until:
+                    pass
+                done += 1
+
+        def tick() -> None:
+            seen.append(done)
+            if done < 50:
+                asyncio.get_running_loop().call_soon(tick)
+
+        tasks = [asyncio.create_task(follow()) for _ in range(50)]
+        await asyncio.sleep(0.5)
+        tick()
+        await write(database, kind, 1)
+        await until(lambda: done == 50)
+        for task in tasks:
+            task.cancel()
+        await shared.stop()
+
+        assert max(after - before for before, after in itertools.pairwise(seen)) <= 3
 
 
 class TestNumbering:

@@ -26,7 +26,7 @@ from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import address_of, count_request
 from api.state import State
 from api.transports import abort, bound_messages, bound_silence
-from core import context
+from core import context, turns
 from core.buckets import Bucket
 from core.deadlines import Work, working
 from graphql_schema.errors import format_error, from_service
@@ -229,6 +229,8 @@ class _Connection:
         try:
             async with self._sending:  # nothing is begun for whoever does not read what there is
                 pass
+            if turns.due():
+                await turns.give()
             actor = await self._actor()
             with self._state.connections.operation(actor):
                 await count_request(self._websocket.scope, self._state, actor)
