@@ -78,12 +78,16 @@ class _Tally:
 class Metrics(Collector):
     """The metrics of one application, in a registry of its own."""
 
-    def __init__(self, *, version: str, feed: Feed, executed: Mapping[str, int]) -> None:
+    def __init__(
+        self, *, version: str, feed: Feed, executed: Mapping[str, int], others: Iterable[Collector] = ()
+    ) -> None:
         self._feed, self._executed = feed, executed
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._doors = {name: _Door() for name in DOORS}
         own = CollectorRegistry()
         own.register(self)
+        for other in others:
+            own.register(other)
         ProcessCollector(registry=own)
         GCCollector(registry=own)
         self._registry = own

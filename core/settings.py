@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     login_rate_limit: str | None = "20/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    header_timeout_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    write_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    max_connections: int = Field(default=4_000, ge=1)
+    max_requests_in_progress: int = Field(default=32, ge=1)
+    max_requests_waiting: int = Field(default=1_000, ge=0)
+    shutdown_delay_seconds: float = Field(default=0.0, ge=0, le=600, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"

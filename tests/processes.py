@@ -11,6 +11,8 @@ from types import TracebackType
 
 import httpx
 
+from api.server.options import PROTOCOL
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 CRASH = "X-Test-Crash"
@@ -73,7 +75,7 @@ class Processes:
 
     def __enter__(self) -> "Processes":
         command = [sys.executable, "-m", "uvicorn", "--factory", "tests.processes:crashing_app"]
-        options = ["--port", str(self._port), "--workers", str(self._workers), "--no-access-log"]
+        options = ["--port", str(self._port), "--workers", str(self._workers), "--no-access-log", "--http", PROTOCOL]
         self._process = subprocess.Popen(
             [*command, *options], cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
