@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import resource
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from itertools import islice
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ class Connection(Protocol):
     def is_idle(self) -> bool: ...
 
 
+def _nothing() -> None: ...
+
+
 class Door(Collector):
     """One for each application, which a process serves once."""
 
@@ -59,6 +62,8 @@ class Door(Collector):
         self.counts = dict.fromkeys([*(refusal.reason for refusal in refusals.ALL), *CUT_OFF], 0)
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.most = max(1, min(self.bounds.connections, files - SPARE_FILES))
+        self.connected: Callable[[], None] = _nothing
+        """Called for every connection that was made: there may be more to accept."""
         self._told, self._told_at = dict(self.counts), 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -86,6 +86,11 @@ class Places:
         """Whether more comes than can be done."""
         return self._standing_since is not None and self.now - self._standing_since >= STANDING_SECONDS
 
+    @property
+    def packed(self) -> bool:
+        """Whether the queue stands, and takes none of those who have something in it."""
+        return self.waiting >= self._allowed and self.standing
+
     def enter(self, place: Place) -> bool:
         """Let a request run, or wait. False where it has to be refused."""
         if len(self.running) < self._bounds.running:

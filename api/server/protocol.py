@@ -32,6 +32,8 @@ class Protocol(Connection):
             if self._thrown_away > MAX_THROWN_AWAY:
                 self.transport.abort()
             return
+        if self._refused is not None and self.refuse_again(data):
+            return
         if not self._reading_head:
             if self._chunked:
                 self._framing -= len(data)
