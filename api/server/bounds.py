@@ -28,9 +28,9 @@ class Bounds:
     idle_while_draining: float = 5.0
     """How long a connection has to be idle to be closed while the process ends: a request may be on its way."""
     connections: int = 4_000
-    running: int = 32
+    running: int = 16
     """Requests that are worked on at a time."""
-    waiting: int = 1_000
+    waiting: int = 500
     """Requests that may wait for one of these places, in a burst."""
     shutdown_delay: float = 0.0
 

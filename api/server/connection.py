@@ -37,6 +37,8 @@ USED = {
 
 ALWAYS_LET_IN = frozenset({"/health", "/health/ready", "/metrics"})
 """Whoever watches over the server must get to see it when it is busy."""
+_OTHERWISE = (b"GET /health", b"GET /metrics", b"GET /graphql")
+"""Beginnings of requests that are not refused without a look."""
 
 
 class Connection(HttpToolsProtocol):
@@ -176,21 +178,20 @@ class Connection(HttpToolsProtocol):
 
         Refusing has to be cheap where most is refused. It is one GET of nothing that is always let in.
         """
-        caller, signed = self._refused, b"uthorization:" in data or b"-API-Key:" in data
-        if not self.door.places.packed or caller is None:
-            self._refused = None
+        caller = self._refused
+        if caller is None or not self.door.places.packed or data[:4] != b"GET ":
             return False
+        signed = b"uthorization:" in data or b"-API-Key:" in data
         if (
             (caller in data if signed else caller == self.address([]).encode())
-            and data.startswith(b"GET ")
             and data.find(b"\r\n\r\n") == len(data) - 4
-            and not data.startswith((b"GET /health", b"GET /metrics", b"GET /graphql"))
+            and not data.startswith(_OTHERWISE)
             and b"pgrade:" not in data
             and not (self._head or self._place or self.flow.write_paused or self.door.draining)
         ):
             self.door.count(refusals.OVERLOAD)
             self.server_state.total_requests += 1
-            self.transport.write(refusals.OVERLOAD.answer(self.server_state.default_headers, close=False))
+            self.transport.write(self.door.overload_answer(self.server_state.default_headers))
             self.until = self.door.now + self.timeout_keep_alive
             return True
         return False

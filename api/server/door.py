@@ -64,6 +64,7 @@ class Door(Collector):
         self.most = max(1, min(self.bounds.connections, files - SPARE_FILES))
         self.connected: Callable[[], None] = _nothing
         """Called for every connection that was made: there may be more to accept."""
+        self._overload: tuple[list[tuple[bytes, bytes]], bytes] = [], b""
         self._told, self._told_at = dict(self.counts), 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -80,6 +81,12 @@ class Door(Collector):
 
     def count(self, refusal: Refusal) -> None:
         self.counts[refusal.reason] += 1
+
+    def overload_answer(self, defaults: list[tuple[bytes, bytes]]) -> bytes:
+        """That there is no place, on a connection that stays. uvicorn's own headers are new ones every second."""
+        if self._overload[0] is not defaults:
+            self._overload = defaults, refusals.OVERLOAD.answer(defaults, close=False)
+        return self._overload[1]
 
     def is_full(self) -> bool:
         """Whether there is no room for one more connection, once the longest idle ones have made room."""
