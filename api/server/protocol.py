@@ -124,6 +124,8 @@ class Protocol(Connection):
         if len(self.pipeline) >= MAX_PIPELINED:
             self._fail(refusals.PIPELINE)
         super().on_headers_complete()
+        if self.pipeline:
+            self.flow.resume_reading()  # they are few enough; and it would not be noticed when the client leaves
         self._reading_head = self._fresh = False
         self.until = NEVER
         version = self.scope["http_version"]
