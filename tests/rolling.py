@@ -12,7 +12,7 @@ THINK_SECONDS = 0.03
 
 
 class Hosts:
-    """What a proxy does: one host after the other, the next one where a connection is refused. No request is repeated."""
+    """What a proxy does: one of the hosts, another one where a connection is refused. No request is repeated."""
 
     def __init__(self, urls: list[str], token: str, path: str) -> None:
         self._urls, self._token, self._path = urls, token, path

@@ -1,5 +1,7 @@
 """What a connection may ask of the process before the application hears of it (api/server/)."""
 
+import hashlib
+import inspect
 import json
 import os
 import re
@@ -15,8 +17,10 @@ from typing import Any
 
 import httpx
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.server.bounds import MAX_HEAD, MAX_HEADERS, MAX_PIPELINED
+from api.server.connection import USED
 from api.server.door import Door
 from api.server.hosts import is_host
 from api.server.refusals import ALL
@@ -321,3 +325,18 @@ async def test_a_client_may_use_it_as_any_server(server: LiveServer) -> None:
     async with httpx.AsyncClient(base_url=server.base_url) as client:
         for _ in range(3):
             assert (await client.get("/health")).json() == {"status": "healthy"}
+
+
+UVICORN = "70e7393260abf01c"
+"""Of the class that ours is made from, and of its cycle."""
+
+
+def test_uvicorn_is_the_one_that_was_read() -> None:
+    """Another one may do something else with what we use of it: read what has changed, then note its digest here."""
+    source = inspect.getsource(HttpToolsProtocol) + inspect.getsource(RequestResponseCycle)
+    for names, owner in (("methods", HttpToolsProtocol), ("attributes", HttpToolsProtocol)):
+        for name in USED[names]:
+            assert f"self.{name}" in source or hasattr(owner, name), name
+    for name in USED["cycle"]:
+        assert f"self.{name}" in inspect.getsource(RequestResponseCycle) or hasattr(RequestResponseCycle, name), name
+    assert hashlib.sha256(source.encode()).hexdigest()[:16] == UVICORN
