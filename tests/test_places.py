@@ -12,13 +12,13 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from api.server.bounds import Bounds
 from api.server.door import Door
-from api.server.places import LITTLE, STANDING_SECONDS, WAIT_SECONDS, Place, Places
+from api.server.places import LEAST_WAITING, LITTLE, STANDING_SECONDS, WAIT_SECONDS, Place, Places
 from tests.conftest import migrate, settings_for
 from tests.live import LiveServer
 from tests.raw import HEALTH, HOST, connect, listen, send
 from tests.test_http_edges import until
 
-RUNNING, WAITING = 16, 40
+RUNNING, WAITING = 16, 200
 SOME = RUNNING // LITTLE
 """Requests of a caller for whom there is always room."""
 
@@ -48,7 +48,7 @@ class Caller:
     def run(self, place: Place) -> None:
         self.running.append(place)
 
-    def done(self, place: Place) -> None: ...
+    def done(self, place: Place, task: object) -> None: ...
 
     def refuse_place(self, place: Place) -> None:
         self.refused.append(place)
@@ -106,7 +106,7 @@ class TestPlaces:
 
     def test_a_queue_that_stands_takes_little(self, places: Places) -> None:
         busy = Caller(places, "busy")
-        busy.ask(RUNNING + RUNNING + 4)
+        busy.ask(RUNNING + LEAST_WAITING * RUNNING + 4)
         stand(places)
         assert busy.ask() == [False]
         packed = [places.packed]
@@ -118,13 +118,13 @@ class TestPlaces:
     def test_what_it_takes_is_what_is_done_in_a_fifth_of_a_second(self, places: Places) -> None:
         busy = Caller(places, "busy")
         busy.ask(RUNNING)
-        for _ in range(200):
+        for _ in range(900):
             busy.ask(1)
             busy.finish(1)
         busy.ask(1)
         places.sweep(1.0, 1.0)
         places._standing_since = 0.0
-        assert sum(busy.ask(60)) == 39
+        assert sum(busy.ask(199)) == 179
 
     def test_who_waits_too_long_is_refused(self, places: Places, busy: Caller) -> None:
         places.sweep(WAIT_SECONDS, 0.5)

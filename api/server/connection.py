@@ -54,6 +54,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.door = door_of(app_state)
         self.door.open(self.loop)
+        self._places = self.door.places
         self.until = NEVER
         self._place: Place | None = None
         """That of the request which is answered now; those behind it are in ``pipeline``."""
@@ -128,8 +129,11 @@ class Connection(HttpToolsProtocol):
     def enter(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Let a request in, which is next on this connection."""
         place = self._place = Place(self, cycle, app)
-        places = self.door.places
-        if cycle.more_body:
+        places = self._places
+        if not cycle.more_body and len(places.running) < places.most:
+            places.running.add(place)
+            self.run(place)
+        elif cycle.more_body:
             self._uploading = places.upload(place)
             if not self._uploading:
                 self.refuse_place(place)
@@ -142,16 +146,18 @@ class Connection(HttpToolsProtocol):
 
     def run(self, place: Place) -> None:
         """Answer a request that has its place."""
-        context = contextvars.Context() if self.config.reset_contextvars else None
-        place.task = self.loop.create_task(place.cycle.run_asgi(place.app), context=context)
-        place.task.add_done_callback(place.done)
-        self.tasks.add(place.task)
+        if self.config.reset_contextvars:
+            task = self.loop.create_task(place.cycle.run_asgi(place.app), context=contextvars.Context())
+        else:
+            task = self.loop.create_task(place.cycle.run_asgi(place.app))
+        place.task = task
+        task.add_done_callback(place.done)
+        self.tasks.add(task)
 
-    def done(self, place: Place) -> None:
+    def done(self, place: Place, task: asyncio.Task[None]) -> None:
         """A request's task has ended, however it did."""
-        if place.task is not None:
-            self.tasks.discard(place.task)
-        self.door.places.leave(place)
+        self.tasks.discard(task)
+        self._places.leave(place)
         if self._place is place:
             self._place = None
 

@@ -25,6 +25,8 @@ STANDING_SECONDS = 1.0
 """A queue that has not been empty for so long stands."""
 QUEUE_SECONDS = 0.2
 """What a standing queue may hold, as the time that it takes to do it."""
+LEAST_WAITING = 8
+"""For each of the places, a queue may hold as many at least: so many clients, each of which waits, are no overload."""
 WAIT_SECONDS = 5.0
 LITTLE = 8
 """A caller with less than one part in so many of the places has little under way."""
@@ -37,7 +39,7 @@ class Connection(Protocol):
 
     def run(self, place: "Place") -> None: ...
 
-    def done(self, place: "Place") -> None: ...
+    def done(self, place: "Place", task: asyncio.Task[None]) -> None: ...
 
     def refuse_place(self, place: "Place") -> None: ...
 
@@ -53,8 +55,9 @@ class Place:
         self.since = 0.0
         self._caller: bytes | None = None
 
-    def done(self, _task: asyncio.Task[None]) -> None:
-        self.connection.done(self)
+    def done(self, task: asyncio.Task[None]) -> None:
+        """The request's task has ended, however it did."""
+        self.connection.done(self, task)
 
     @property
     def caller(self) -> bytes:
@@ -71,6 +74,7 @@ class Places:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
+        self.most = bounds.running
         self.running: set[Place] = set()
         self.uploading: set[Place] = set()
         """Requests that have begun and whose body is not all there."""
@@ -79,7 +83,7 @@ class Places:
         self._queues: dict[bytes, deque[Place]] = {}
         self._standing_since: float | None = None
         self._done = 0
-        self._allowed = bounds.running
+        self._allowed = LEAST_WAITING * bounds.running
 
     @property
     def standing(self) -> bool:
@@ -93,7 +97,7 @@ class Places:
 
     def enter(self, place: Place) -> bool:
         """Let a request run, or wait. False where it has to be refused."""
-        if len(self.running) < self._bounds.running:
+        if len(self.running) < self.most:
             self.start(place)
             return True
         return self._enter_full_house(place)
@@ -104,13 +108,14 @@ class Places:
 
     def leave(self, place: Place) -> None:
         """A place is free: that of a request that is done, has gone, or needs none any more."""
-        if place in self.running:
-            self.running.discard(place)
-            self._done += 1
-            if self.waiting:
-                self._start_waiting()
-        else:
+        try:
+            self.running.remove(place)
+        except KeyError:
             self.uploading.discard(place)
+            return
+        self._done += 1
+        if self.waiting:
+            self._start_waiting()
 
     def upload(self, place: Place) -> bool:
         """Let a request run whose body is on its way. False where there are too many of them."""
@@ -138,7 +143,7 @@ class Places:
     def sweep(self, now: float, seconds: float) -> None:
         """Twice a second: the clock, how much is done, places of answers that go on, requests that waited too long."""
         self.now = now
-        self._allowed = max(self._bounds.running, int(self._done / seconds * QUEUE_SECONDS))
+        self._allowed = max(LEAST_WAITING * self._bounds.running, int(self._done / seconds * QUEUE_SECONDS))
         self._done = 0
         for place in [place for place in self.running if _goes_on(place.cycle)]:
             self.leave(place)

@@ -97,13 +97,9 @@ class Protocol(Connection):
             self.handle_websocket_upgrade()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._reading_head:
-            return  # a trailer, which nobody here has a use for (RFC 9110, section 6.5.1)
         name = name.lower()
-        if name in _WATCHED:
+        if name in _WATCHED and self._reading_head:
             self._watch(name, value)
-        if len(self.headers) >= MAX_HEADERS:
-            self._fail(refusals.HEADERS)
         self.headers.append((name, value))
 
     def _watch(self, name: bytes, value: bytes) -> None:
@@ -121,16 +117,22 @@ class Protocol(Connection):
     def on_headers_complete(self) -> None:
         if self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
             self._fail(refusals.HOST)
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self._fail(refusals.PIPELINE)
+        if len(self.headers) > MAX_HEADERS:
+            self._fail(refusals.HEADERS)
         super().on_headers_complete()
         if self.pipeline:
+            if len(self.pipeline) > MAX_PIPELINED:
+                self.pipeline.popleft()
+                self._fail(refusals.PIPELINE)
             self.flow.resume_reading()  # they are few enough; and it would not be noticed when the client leaves
         self._reading_head = self._fresh = False
         self.until = NEVER
         version = self.scope["http_version"]
         if version != "1.1" and (version != "1.0" or self._chunked):
             self._fail(refusals.VERSION)
+        if self._chunked:
+            # trailers go into a list of their own, which nobody reads (RFC 9110, section 6.5.1)
+            self.headers = self.headers.copy()
         if self.door.draining and not (self.parser.should_upgrade() and self._should_upgrade()):
             self.cycle.keep_alive = False
 
@@ -145,16 +147,22 @@ class Protocol(Connection):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
+        if self._begun is not None:  # as uvicorn's does
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+        else:
+            super().on_message_complete()
         self._reading_head = True
         self._head = self._hosts = 0
         if self._chunked:
             self._chunked, self._framing = False, MAX_HEAD
+        if self._begun is not None:
+            return
         if self._uploading:
             self._uploading = False
             if self._place is not None:
                 self.door.places.uploaded(self._place)
-        elif self._place is None and self._begun is None:
+        elif self._place is None:
             self.until = self.door.now + self.timeout_keep_alive  # it was answered before it was all there
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
