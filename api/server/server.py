@@ -11,7 +11,7 @@ from api.server.door import door_of
 from api.server.listening import SETTLE_SECONDS, refuse_new
 
 NOTIFY_SECONDS = 5.0
-MOST_AT_ONCE = 24
+MOST_AT_ONCE = 64
 """Connections that are accepted in one turn of the event loop."""
 
 
