@@ -6,6 +6,7 @@ closes connections on which a request may be on its way. What comes in is ``prot
 
 import asyncio
 import contextvars
+import re
 from typing import Any
 
 from uvicorn._types import ASGI3Application
@@ -37,8 +38,8 @@ USED = {
 
 ALWAYS_LET_IN = frozenset({"/health", "/health/ready", "/metrics"})
 """Whoever watches over the server must get to see it when it is busy."""
-_OTHERWISE = (b"GET /health", b"GET /metrics", b"GET /graphql")
-"""Beginnings of requests that are not refused without a look."""
+_OTHERWISE = re.compile(rb"GET [^ ]{0,200}/(?:health|metrics|graphql)")
+"""Requests that are not refused without a look, also below a proxy's prefix."""
 
 
 class Connection(HttpToolsProtocol):
@@ -191,7 +192,7 @@ class Connection(HttpToolsProtocol):
         if (
             (caller in data if signed else caller == self.address([]).encode())
             and data.find(b"\r\n\r\n") == len(data) - 4
-            and not data.startswith(_OTHERWISE)
+            and not _OTHERWISE.match(data)
             and b"pgrade:" not in data
             and not (self._head or self._place or self.flow.write_paused or self.door.draining)
         ):
