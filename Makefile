@@ -40,9 +40,7 @@ help:  ## This list
 setup: $(VENV)/.runtime dotenv assets  ## Virtual environment, dependencies, secrets in .env, page assets
 
 run: setup migrate  ## Serve on HOST:PORT with WORKERS processes; DATABASE_URL and REDIS_URL are honoured
-	@exec $(PY) -m uvicorn api.main:app --host "$(HOST)" --port "$(PORT)" --workers "$(WORKERS)" \
-	  --no-server-header --no-access-log --timeout-graceful-shutdown 10 --timeout-keep-alive 75 \
-	  --ws api.server.sockets:SocketProtocol
+	@HOST="$(HOST)" PORT="$(PORT)" WORKERS="$(WORKERS)" exec $(PY) -m api.server
 
 migrate: $(VENV)/.runtime dotenv  ## Bring the database of DATABASE_URL up to date
 	@$(PY) -m alembic upgrade head

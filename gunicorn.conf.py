@@ -7,41 +7,53 @@ With PROMETHEUS_MULTIPROC_DIR, whichever worker is asked for the metrics answers
 """
 
 import os
+import sys
+import time
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 
 import uuid_utils
+from gunicorn.arbiter import Arbiter
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
+from api.server import options
+from api.server.listening import SETTLE_SECONDS, refuse_new
+from api.server.server import NOTIFY_SECONDS, Server
+from core.settings import get_settings
+
 
 class Worker(UvicornWorker):
-    """The options that `make run` gives to uvicorn on its command line, and gunicorn has no setting for."""
+    """uvicorn's, with our options and our server."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         **UvicornWorker.CONFIG_KWARGS,
-        "server_header": False,
-        "timeout_graceful_shutdown": 10,  # an open event stream would hold the worker for ever
-        "ws": "api.server.sockets:SocketProtocol",
+        **options.OPTIONS,
+        # signs of life, several in the time that is waited for one; uvicorn-worker's way would be two
+        "timeout_notify": NOTIFY_SECONDS,
     }
 
+    async def _serve(self) -> None:
+        """As uvicorn-worker's, but for the class of the server: the socket is that of all workers."""
+        self.config.app = self.wsgi
+        server = Server(self.config, alone=False)
+        self._install_sigquit_handler()
+        await server.serve(sockets=self.sockets)
+        if not server.started:
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
-def _number(name: str, default: int, most: int) -> int:
-    given = os.environ.get(name) or str(default)
-    if not (given.isascii() and given.isdigit() and 1 <= int(given) <= most):
-        raise SystemExit(f"{name} must be a number from 1 to {most}")
-    return int(given)
 
-
-host = os.environ.get("HOST") or "127.0.0.1"
-bind = f"{f'[{host}]' if ':' in host else host}:{_number('PORT', 8000, 65_535)}"
-workers = _number("WORKERS", 1, 1_000)
+host = options.host()
+bind = f"{f'[{host}]' if ':' in host else host}:{options.port()}"
+workers = options.workers()
 worker_class = Worker
 preload_app = True
 
 timeout = 30  # a worker whose event loop stands still for so long is replaced
 graceful_timeout = 15  # longer than the worker's own 10 s, so that it ends by itself
-keepalive = 75  # longer than the idle timeout of the usual proxies (60 s), which must be the ones to hang up
+keepalive = options.KEEP_ALIVE_SECONDS
+backlog = options.BACKLOG
 
 # The file system may be read-only and the user has no home: nothing here writes to either.
 control_socket_disable = True
@@ -57,6 +69,29 @@ def on_starting(server: Any) -> None:
         Path(_metrics).mkdir(parents=True, exist_ok=True)
         for file in Path(_metrics).glob("*.db"):
             file.unlink()
+
+
+def when_ready(server: Any) -> None:
+    """End with care, once there is something to end."""
+    server.stop = _stopping(server)
+
+
+def _stopping(server: Any) -> Any:
+    """gunicorn's way to end, before which the socket takes nobody new: those who were there shall be answered.
+
+    Not where another master goes on with the same socket (USR2), or whoever started this one does.
+    """
+    stop = server.stop
+
+    def stop_gently(graceful: bool = True) -> None:
+        if graceful and not (server.reexec_pid or server.master_pid or server.systemd):
+            refuse_new(listener.sock for listener in server.LISTENERS)
+            time.sleep(SETTLE_SECONDS)
+        # a worker goes on for so long before it ends
+        server.cfg.set("graceful_timeout", graceful_timeout + ceil(get_settings().shutdown_delay_seconds))
+        stop(graceful)
+
+    return stop_gently
 
 
 def post_fork(_server: Any, _worker: Any) -> None:

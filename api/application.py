@@ -1,5 +1,7 @@
 """The application as FastAPI has it, without what is not needed here, and with an address below a proxy's prefix."""
 
+import logging
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
@@ -11,8 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api import openapi
 from api.addresses import settle
 from api.refusals import NotExecutedError
+from api.server.door import STATE_KEY
 from api.transports import remember
 
+logger = logging.getLogger("tandem.server")
+
+DOOR_KEEPER = "api.server.protocol"
+"""The module that a server imports which serves by it, before it starts the application."""
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -49,6 +56,7 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
+            self._open_door(scope)
             await super().__call__(scope, receive, send)
             return
         if scope.get("root_path"):
@@ -59,6 +67,16 @@ class Application(FastAPI):
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
         await self.middleware_stack(scope, receive, send)
+
+    def _open_door(self, scope: Scope) -> None:
+        """Hand the door over to the server's connections, or say what is missing where there are none of ours."""
+        if DOOR_KEEPER in sys.modules and "state" in scope:
+            scope["state"][STATE_KEY] = self.state.door
+        else:
+            logger.warning(
+                "served without --http api.server.protocol:Protocol: no bounds for headers, the time they take, "
+                "connections, requests in progress and unread answers; and a request outlives its client"
+            )
 
     @cached_property
     def _first_segments(self) -> frozenset[str]:

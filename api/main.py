@@ -25,6 +25,8 @@ from api.metrics import Metrics
 from api.middleware import RequestMiddleware
 from api.pages import router as pages_router
 from api.routes import ROUTERS, meta
+from api.server.bounds import Bounds
+from api.server.door import Door
 from api.state import State
 from core.settings import Settings, get_settings
 
@@ -56,8 +58,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     configure_logging(settings)
     state = State.from_settings(settings)
+    door = Door(Bounds.from_settings(settings))
     metrics = Metrics(
-        version=openapi.VERSION, feed=state.feed, connections=state.connections, executed=EXECUTOR.executed
+        version=openapi.VERSION,
+        feed=state.feed,
+        connections=state.connections,
+        executed=EXECUTOR.executed,
+        others=[door],
     )
 
     @asynccontextmanager
@@ -72,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Application(lifespan=lifespan)
     app.state.tandem = state
     app.state.metrics = metrics
+    app.state.door = door
     include(app, [meta.router, pages_router, graphql.router])
     include(app, ROUTERS, prefix=PREFIX)
     # the paths of the source guide, without a version: the newest one

@@ -79,12 +79,22 @@ class _Tally:
 class Metrics(Collector):
     """The metrics of one application, in a registry of its own."""
 
-    def __init__(self, *, version: str, feed: Feed, connections: Connections, executed: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        feed: Feed,
+        connections: Connections,
+        executed: Mapping[str, int],
+        others: Iterable[Collector] = (),
+    ) -> None:
         self._feed, self._connections, self._executed = feed, connections, executed
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._doors = {name: _Door() for name in DOORS}
         own = CollectorRegistry()
         own.register(self)
+        for other in others:
+            own.register(other)
         ProcessCollector(registry=own)
         GCCollector(registry=own)
         self._registry = own

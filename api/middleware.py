@@ -21,6 +21,7 @@ from api.directory import Directory
 from api.headers import RepeatedHeader, combine, headers_of
 from api.metrics import Metrics
 from api.plans import PlannedRoute, from_the_start
+from api.server.door import GONE
 from api.state import State
 from core import context, deadlines
 from core.networks import network_of
@@ -30,6 +31,8 @@ from services.errors import Allowance, RateLimited
 access = logging.getLogger("tandem.access")
 logger = logging.getLogger("tandem.errors")
 
+CLIENT_GONE = 499
+"""In the log and the metrics, as nginx has it: the client left before its answer, which nobody gets."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 
 
@@ -87,6 +90,12 @@ class RequestMiddleware:
         try:
             limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds, work)
             await self._call(inner, limited, send_with_headers)
+        except asyncio.CancelledError:
+            if GONE not in scope:
+                raise
+            # whoever asked has gone, and its server ended what was done for it: nobody's error
+            if not responding:  # a stream is left some day
+                status = CLIENT_GONE
         except Exception as error:
             if responding:
                 logger.exception("failed while responding")

@@ -49,6 +49,7 @@ CODES: Mapping[int, str] = {
     414: "URI_TOO_LONG",
     415: "UNSUPPORTED_MEDIA_TYPE",
     422: "BAD_USER_INPUT",
+    431: "HEADERS_TOO_LARGE",
 }
 # as RFC 9110 has them; older versions of Python have older ones
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from api.server.options import PROTOCOL
 from benchmarks.data import ROOT
 from benchmarks.processes import cpu_ns
 from core.tokens import AccessTokens
@@ -67,7 +68,7 @@ def serve(name: str, url: str, secret: str, log: Path) -> Iterator[Server]:
         "--loop",
         "uvloop",
         "--http",
-        "httptools",
+        PROTOCOL if name == "ours" else "httptools",
         "--no-access-log",
         "--no-server-header",
     ]

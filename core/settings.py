@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     graphiql: bool | None = None
     api_docs: bool | None = None
     hsts_seconds: int | None = Field(default=None, ge=0, le=2 * YEAR_SECONDS)
+    header_timeout_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    write_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
+    max_connections: int = Field(default=4_000, ge=1)
+    max_requests_in_progress: int = Field(default=16, ge=1)
+    max_requests_waiting: int = Field(default=500, ge=0)
+    shutdown_delay_seconds: float = Field(default=0.0, ge=0, le=600, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"

@@ -3,12 +3,15 @@
 import socket
 import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Literal
 
 import uvicorn
 
 from api.main import create_app
+from api.server.door import Door
+from api.server.options import OPTIONS
 from api.state import State
 from core.settings import Settings
 
@@ -23,6 +26,9 @@ class LiveServer:
         self, settings: Settings, *, loop: Literal["auto", "uvloop", "asyncio"] = "auto", root_path: str = ""
     ) -> None:
         self.app = create_app(settings)
+        # a test does not wait for connections that it left open
+        door: Door = self.app.state.door
+        door.bounds = replace(door.bounds, idle_while_draining=0.0)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         host, port = self._socket.getsockname()
@@ -31,12 +37,8 @@ class LiveServer:
             self.app,
             loop=loop,
             log_level="critical",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-            ws="api.server.sockets:SocketProtocol",
-            ws_per_message_deflate=False,
             root_path=root_path,
+            **OPTIONS | {"timeout_graceful_shutdown": 2},
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import httpx
 
+from api.server.options import PROTOCOL, SOCKETS
 from core.settings import LIMITS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,7 +75,17 @@ class Processes:
 
     def __enter__(self) -> "Processes":
         command = [sys.executable, "-m", "uvicorn", "--factory", "tests.processes:crashing_app"]
-        options = ["--port", str(self._port), "--workers", str(self._workers), "--no-access-log"]
+        options = [
+            "--port",
+            str(self._port),
+            "--workers",
+            str(self._workers),
+            "--no-access-log",
+            "--http",
+            PROTOCOL,
+            "--ws",
+            SOCKETS,
+        ]
         self._process = subprocess.Popen(
             [*command, *options], cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

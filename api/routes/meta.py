@@ -9,6 +9,7 @@ from api.dependencies import AppState, Caller
 from api.media_types import ProbeRoute
 from api.metrics import Metrics
 from api.pages import home_page
+from services.errors import Unavailable
 
 router = APIRouter(route_class=ProbeRoute, tags=["meta"])
 
@@ -58,8 +59,11 @@ async def get_health() -> Health:
 
 @router.get("/health/ready", response_model=Health)
 @answers(Kind.MOMENTS)
-async def get_readiness(state: AppState) -> Health:
-    """Whether the server can serve: 503 while its database is away, not migrated, or takes no writes within 2 s."""
+async def get_readiness(request: Request, state: AppState) -> Health:
+    """Whether the server can serve: 503 while its database is away, not migrated, or takes no writes within 2 s; and
+    from when it was told to end."""
+    if request.app.state.door.draining:
+        raise Unavailable("The server is shutting down")
     await state.readiness.require()
     return Health(status="healthy")
 
