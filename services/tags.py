@@ -70,6 +70,10 @@ class TagRecord(NamedTuple):
 COLUMNS = tuple(getattr(Tag, name) for name in TagRecord._fields)
 
 
+MAX_TAGS = 1_000
+"""Of a project. One that has more, from before there was a bound or from an import, keeps them; of the list of its tags
+it shows the first so many by name, and the others as tags are deleted."""
+
 fold = fold_name
 """What makes two names the same tag."""
 

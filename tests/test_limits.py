@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from graphql_schema import execution
 from graphql_schema.execution import Executor, GraphQLRequest, RequestError
-from graphql_schema.limits import INTROSPECTION_LISTS, LIST_FIELDS, PAGED, Limits
+from graphql_schema.limits import Limits
 from graphql_schema.schema import schema
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from services.projects.models import ProjectCreate

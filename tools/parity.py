@@ -22,10 +22,11 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.addresses import MAX_ADDRESS
 from graphql_schema.limits import Limits
+from services import prices
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from services.relations import MAX_RELATIONS
 from services.saved_views import MAX_VIEWS
-from services.tasks import bulk, conditions
+from services.tasks import bulk
 from services.tasks.aggregates import MAX_GROUPS
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH
 
@@ -163,10 +164,11 @@ def _limits() -> list[tuple[str, str, str]]:
     rows = [
         ("rows of a page", f"0 to {MAX_LIMIT}, {DEFAULT_LIMIT} if nothing is said", ""),
         ("rows that are left out", f"{MAX_SKIP:,}", "none are"),
-        ("a filter: depth", f"{conditions.MAX_DEPTH}", ""),
-        ("a filter: conditions", f"{conditions.MAX_CONDITIONS}", ""),
-        ("a filter: values that are compared with", f"{conditions.MAX_VALUES:,}", ""),
-        ("a filter: bytes of text among them", f"{conditions.MAX_TEXT:,}", ""),
+        ("a filter: depth", f"{prices.MAX_DEPTH}", ""),
+        ("a filter: conditions", f"{prices.MAX_CONDITIONS}", ""),
+        ("a filter: values that are compared with", f"{prices.MAX_VALUES:,}", ""),
+        ("a filter: bytes of text among them", f"{prices.MAX_TEXT:,}", ""),
+        ("points of cost of a request", f"{prices.BUDGET:,}", ""),
         ("tasks of a bulk call", f"{bulk.MAX_ITEMS:,}", ""),
         ("tasks that are changed by a filter", f"{bulk.MAX_MATCHING:,}", ""),
         ("groups of a count", f"{MAX_GROUPS:,}", ""),

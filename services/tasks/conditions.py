@@ -15,17 +15,13 @@ from db.sessions import AnySelect
 from db.statements import in_rows
 from services.actors import Actor
 from services.errors import BadUserInput
+from services.prices import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES
 from services.tags import fold
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskStatus
 from services.tasks.visibility import live, readable
 from services.text import fold as fold_case
 
-MAX_DEPTH = 8
-MAX_CONDITIONS = 200
-MAX_VALUES, MAX_TEXT = 1_000, 8_000
-"""Values that are compared with, and bytes of text among them (UTF-8), in a whole filter. Whatever is within the bounds
-fits into an address (``api.addresses.MAX_ADDRESS``), escaped: one door takes what the other takes."""
 OPEN = (TaskStatus.PENDING.value, TaskStatus.IN_PROGRESS.value)
 _LOGIC = ("and_", "or_", "not_")
 
