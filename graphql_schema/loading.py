@@ -22,7 +22,7 @@ from services.errors import NotFound
 from services.pagination import Page, PageRequest
 from services.prices import STATEMENT
 
-PAGED = Price(paged=True, call=STATEMENT, each=2, count=STATEMENT)
+PAGED = Price(paged=True, call=STATEMENT, each=20, count=STATEMENT)
 """What a connection costs whose page is read from an index for each parent."""
 LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
 

@@ -31,7 +31,7 @@ from graphql_schema.prices import Entry, Price, Tariff, tariff
 from services import prices
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT
 
-_VALUES_A_POINT = 10
+_VALUES_A_POINT = 4
 """Values of an answer are written so many in the time of a point."""
 _WORDS = {
     "nodes": "{} requested nodes",
@@ -129,13 +129,20 @@ class Meter:
         """
         fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         check_written(document, operation, fragments, self.limits)
-        worth = _Worth(self.tariff, fragments, operation, variables)
-        cost = worth.of([operation.selection_set], self._roots.get(operation.operation, ""), _ANYWHERE)
+        cost, readings = self.measure(fragments, operation, variables)
         for name, words in _WORDS.items():
             bound(getattr(cost, name), getattr(self.limits, name), f"The operation comes to {words}")
         if cost.points > self.limits.points:
             raise TooExpensive(prices.sentence(cost.points))
-        return tuple(worth.readings)
+        return readings
+
+    def measure(
+        self, fragments: Fragments, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> tuple[Cost, tuple[Reading, ...]]:
+        """What an operation comes to, whose length has been checked, and what that depends on of the variables."""
+        worth = _Worth(self.tariff, fragments, operation, variables)
+        root = self._roots.get(operation.operation, "")
+        return worth.of([operation.selection_set], root, _ANYWHERE), tuple(worth.readings)
 
 
 class _Group:
@@ -213,7 +220,7 @@ class _Worth:
             inside = _ALL_TYPES
         inner = self.of(group.selections, entry.type_name if entry else "", inside)
         cost = Cost(
-            nodes=rows * (inner.nodes + price.node),
+            nodes=rows * (inner.nodes + (price.node and not price.paged)),
             results=rows * inner.results,
             values=rows * (inner.values + 1),
             result_values=rows * inner.result_values,

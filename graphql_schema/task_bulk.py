@@ -54,7 +54,7 @@ class BulkProblem:
 class BulkError:
     code: str
     message: str
-    errors: list[BulkProblem] = listed(bulk.MAX_ERRORS)
+    errors: list[BulkProblem] = listed(bulk.MAX_ERRORS, row=0)
     current_version: int | None
 
 
@@ -67,7 +67,7 @@ class BulkTaskResult:
     )
 
     version: int | None
-    error: BulkError | None
+    error: BulkError | None = strawberry.field(metadata=priced(Price(row=0)))
     task: Task | None
 
 
@@ -76,7 +76,7 @@ class CreateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True)
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -84,7 +84,7 @@ class UpdateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True)
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -92,7 +92,7 @@ class DeleteTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True)
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -100,7 +100,7 @@ class UpdateMatchingTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_MATCHING, bulk=True, without=frozenset({"task"}))
+    results: list[BulkTaskResult] = listed(bulk.MAX_MATCHING, bulk=True, row=0, without=frozenset({"task"}))
 
 
 @service_input()

@@ -92,7 +92,7 @@ TaskOrderArgument = Annotated[TaskOrder | None, strawberry.argument(description=
 TASKS = Price(
     paged=True,
     call=LIST,
-    each=3,
+    each=30,
     count=COUNT,
     arguments={"filter": of_filter, "search": of_search, "query": of_search},
 )
