@@ -1,0 +1,1 @@
+"""What one caller can do to the others, tried against the application."""
