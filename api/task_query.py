@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from api.dependencies import ListQuery
 from api.fields import DESCRIPTION, FieldNames
 from db.sessions import Session
-from services import saved_views
+from services import prices, saved_views
 from services.actors import Actor
 from services.errors import BadUserInput, from_validation
 from services.inputs import TagName, Timestamp, out_of_order
 from services.node_ids import MAX_DATABASE_ID
-from services.tasks.expansions import NEEDS, Expansion
+from services.tasks.expansions import NEEDS, PRICES, Expansion
 from services.tasks.filters import SearchText, TaskFilter
 from services.tasks.models import TaskStatus
 from services.tasks.queries import Direction, TaskQuery, TaskSort
@@ -77,10 +77,18 @@ class TaskFilterQuery(BaseModel):
         return due_before
 
     async def resolve(self, session: Session, actor: Actor) -> TaskQuery:
-        """The query, with the saved view that it names. Raises ``BadUserInput``, ``NotFound``."""
+        """The query, with the saved view that it names. Raises ``BadUserInput``, ``NotFound``, ``TooExpensive``."""
         if self.saved_view_id is None:
-            return self.in_service_terms
-        return await saved_views.apply(session, actor, self.saved_view_id, self.in_service_terms)
+            query = self.in_service_terms
+        else:
+            query = await saved_views.apply(session, actor, self.saved_view_id, self.in_service_terms)
+        if query.filter is not None:  # what else a request may ask for is within the budget
+            prices.demand(self.price(prices.of_filter(query.filter)))
+        return query
+
+    def price(self, filtering: int) -> int:
+        """What the request comes to, in points, with a filter of that price."""
+        return prices.COUNTS + filtering
 
     @cached_property
     def in_service_terms(self) -> TaskQuery:
@@ -128,6 +136,11 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     order: Direction = Field(Direction.DESC, description="asc or desc.")
     expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
     fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
+
+    def price(self, filtering: int) -> int:
+        """As for counts: a page, what is read along with its rows, and with ``total`` a count."""
+        points = prices.LIST + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
+        return points + prices.COUNT + filtering if self.total else points
 
     @property
     def reads(self) -> Collection[str] | None:

@@ -7,6 +7,8 @@ from strawberry import UNSET
 from graphql_schema.base import Node, attribute, described, enumeration, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
+from graphql_schema.loading import PAGED
+from graphql_schema.prices import listed, priced
 from services import api_keys, node_ids
 from services.actors import Scope
 from services.api_keys import ApiKeyCreate, ApiKeyOut, ApiKeyRecord
@@ -27,7 +29,7 @@ class ApiKey(Node):
     database_id: int = attribute("id")
     name: str
     prefix: str
-    scopes: list[Scope]
+    scopes: list[Scope] = listed(len(Scope))
     expires_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
@@ -56,7 +58,7 @@ class DeleteApiKeyPayload:
 
 @strawberry.type
 class ApiKeyQueries:
-    @strawberry.field(description="The caller's API keys, newest first, without their secrets.")
+    @strawberry.field(description="The caller's API keys, newest first, without their secrets.", metadata=priced(PAGED))
     async def api_keys(
         self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[ApiKey]:

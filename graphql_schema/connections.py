@@ -8,6 +8,7 @@ import strawberry
 from strawberry import UNSET
 
 from graphql_compiler import Batch
+from graphql_schema.prices import Price, priced
 from services.pagination import Page, PageRequest
 
 T = TypeVar("T")
@@ -40,10 +41,15 @@ async def _counts(_context: object, connections: Sequence[Any], _arguments: Mapp
 
 @strawberry.type(description="A page of rows, with the way to the others.")
 class Connection(Generic[T]):
-    edges: list[Edge[T]] = strawberry.field(description="The rows with their cursors.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies.")
+    edges: list[Edge[T]] = strawberry.field(
+        description="The rows with their cursors.", metadata=priced(Price(edges=True, row=0, node=False))
+    )
+    page_info: PageInfo = strawberry.field(
+        description="Where the page lies.", metadata=priced(Price(row=0, node=False))
+    )
     total_count: int = strawberry.field(
-        description="How many rows there are in all; counted only when asked for.", metadata={"batch": Batch(_counts)}
+        description="How many rows there are in all; counted only when asked for.",
+        metadata={"batch": Batch(_counts), **priced(Price(counts=True, row=0))},
     )
 
 

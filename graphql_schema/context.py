@@ -15,6 +15,7 @@ from services.actors import Actor
 from services.feed import Feed
 from services.idempotency import Repeatable, RepeatableCommand
 from services.pagination import Page, PageRequest
+from services.prices import demand
 from services.sessions import Security
 
 NO_PAGE: Any = None  # every parent gets a page
@@ -35,6 +36,7 @@ class Context:
     user_agent: str | None = None
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
+    _spent: int = 0
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
     _known: dict[Hashable, dict[Any, Any]] = field(default_factory=dict)
 
@@ -64,6 +66,12 @@ class Context:
         result = await run(call)
         self.replayed |= call.replayed
         return result
+
+    def spend(self, points: int) -> None:
+        """What costs so many points was found in the database, such as a saved view's filter: all of the operation's
+        together may come to as much as a request may. Raises ``TooExpensive``."""
+        self._spent += points
+        demand(self._spent)
 
     def forget(self) -> None:
         """Drop what was loaded: between the events of a subscription."""

@@ -12,15 +12,18 @@ from strawberry.schema.schema import Schema, StrawberryGraphQLCoreExecutionConte
 from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition
 
 from graphql_schema.base import is_any
+from graphql_schema.prices import undeclared
 
 _OPTIONS = ("default_resolver", "batching_config", "enable_experimental_incremental_execution")
 
 
 def check_declarations(schema: Schema) -> None:
-    """Raises ``TypeError`` for what would be ignored, with the name of each."""
+    """Raises ``TypeError`` for what would be ignored, and for lists whose price is not known, with the name of each."""
     found = [*_of_schema(schema), *_of_types(schema)]
     if found:
         raise TypeError(f"The schema declares what is not executed here: {', '.join(found)}")
+    if unbounded := [*undeclared(schema._schema)]:
+        raise TypeError(f"The schema does not say how many there may be: {', '.join(unbounded)}")
 
 
 def _of_schema(schema: Schema) -> Iterator[str]:

@@ -1,17 +1,16 @@
 """What is kept of a document that has been parsed and validated."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphql import DocumentNode, OperationDefinitionNode, Undefined
+from graphql import DocumentNode, OperationDefinitionNode
 
 from graphql_compiler import Variables, shaping_variables
-from graphql_schema.limits import Limits, check_operation
+from graphql_schema.meter import Meter, Reading
 
 MAX_PRICES = 200
 """How many prices of a document's operations are remembered: there are as many as sizes of pages."""
-_SIZES = frozenset({int, type(None), type(Undefined)})
 
 
 @dataclass(slots=True)
@@ -24,30 +23,24 @@ class Known:
     document: DocumentNode
     variables: dict[str | None, Variables] = field(default_factory=dict)
     """How those of each operation are coerced."""
-    _sizes: dict[str | None, frozenset[str]] = field(default_factory=dict)
-    """The variables that the price of each operation depends on."""
-    _affordable: set[tuple[Any, ...]] = field(default_factory=set)
-    """Operations that have been priced, with the values of those variables."""
+    _readings: dict[str | None, tuple[Reading, ...]] = field(default_factory=dict)
+    """What the price of each operation depends on of its variables."""
+    _affordable: set[tuple[Hashable, ...]] = field(default_factory=set)
+    """Operations that have been priced, with what was read of those variables."""
     repeats: int = 0
     """How often it came again."""
     _shaping: dict[str | None, tuple[str, ...]] = field(default_factory=dict)
 
-    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], limits: Limits) -> None:
+    def price(self, operation: OperationDefinitionNode, variables: Mapping[str, Any], meter: Meter) -> None:
         """Bound what an operation asks for. Raises ``TooExpensive``."""
         name = name_of(operation)
-        sizes = self._sizes.get(name)
-        if sizes is not None and self._price_tag(name, sizes, variables) in self._affordable:
+        readings = self._readings.get(name)
+        if readings is not None and (name, *[each.of(variables) for each in readings]) in self._affordable:
             return
-        sizes = self._sizes[name] = check_operation(self.document, operation, variables, limits)
-        if (tag := self._price_tag(name, sizes, variables)) is not None:
-            if len(self._affordable) >= MAX_PRICES:
-                self._affordable.clear()
-            self._affordable.add(tag)
-
-    @staticmethod
-    def _price_tag(name: str | None, sizes: frozenset[str], variables: Mapping[str, Any]) -> tuple[Any, ...] | None:
-        values = [variables.get(size, Undefined) for size in sizes]
-        return (name, *values) if all(type(value) in _SIZES for value in values) else None
+        readings = self._readings[name] = meter.check(self.document, operation, variables)
+        if len(self._affordable) >= MAX_PRICES:
+            self._affordable.clear()
+        self._affordable.add((name, *[each.of(variables) for each in readings]))
 
     def shaping(self, operation: OperationDefinitionNode) -> tuple[str, ...]:
         """The variables that an operation's plans depend on; found out when its first plan is made."""

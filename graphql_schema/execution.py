@@ -38,6 +38,7 @@ from graphql_schema.documents import Known, name_of
 from graphql_schema.errors import format_error, request_error, too_late, without_literal, without_value
 from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
+from graphql_schema.meter import Meter
 from graphql_schema.refusals import Refusals
 
 MAX_VALIDATION_ERRORS = 10
@@ -135,6 +136,7 @@ class Executor:
         self.executed: Counter[str] = Counter()
         """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
         self._binding_of = bindings(schema)
+        self._meter = Meter(self._schema, self.limits)
         self._refusals = Refusals(self._schema)
         self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
         self._cache_plans = cache_plans
@@ -155,7 +157,7 @@ class Executor:
                 too_many = error
             known = found or self._parse(request.query)
             operation = _choose(known.document, request.operation_name)
-            known.price(operation, request.variables or {}, self.limits)
+            known.price(operation, request.variables or {}, self._meter)
         except TooExpensive as error:
             raise _too_expensive(error) from None
         if found:

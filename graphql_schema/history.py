@@ -4,8 +4,9 @@ from strawberry.scalars import JSON
 
 from graphql_schema.base import Node, attribute, described
 from graphql_schema.loading import loaded
+from graphql_schema.prices import listed
 from graphql_schema.users import User
-from services import history
+from services import events, history
 from services.events import ChangeOut, EventOut, EventRecord
 
 
@@ -29,7 +30,7 @@ class Event(Node):
     actor_method: str
     request_id: str | None
     occurred_at: datetime
-    changes: list[Change]
+    changes: list[Change] = listed(events.MAX_CHANGES)
 
     actor: User | None = loaded(
         "event.actor",

@@ -16,10 +16,14 @@ from db.sessions import Session
 from graphql_compiler import Batch, Load, Reads
 from graphql_schema.connections import After, Before, First, Last, connect, page_request
 from graphql_schema.context import BatchLoad, Context, Info
+from graphql_schema.prices import Price, priced
 from services.actors import Actor
 from services.errors import NotFound
 from services.pagination import Page, PageRequest
+from services.prices import STATEMENT
 
+PAGED = Price(paged=True, call=STATEMENT, each=20, count=STATEMENT)
+"""What a connection costs whose page is read from an index for each parent."""
 LoadPages = Callable[[Session, Actor, Collection[int], PageRequest], Awaitable[Mapping[int, Page[Any]]]]
 
 
@@ -31,11 +35,14 @@ def loaded(
     default: Any = None,
     selective: str | None = None,
     description: str,
+    rows: int | None = None,
 ) -> Any:
     """A field that is read with an id of its parent: of the attribute ``by``, ``default`` where that is None.
 
     Fields with the same ``key`` read the same thing, and share what was read. With ``selective``, the name of the
     field's type, ``load`` is told what is ``wanted`` of the things of that type, where that is known.
+
+    A list has at most so many ``rows`` for each parent, which ``load`` sees to.
 
     Where there must be something and the caller may not read it (any more), the field is NOT_FOUND.
     """
@@ -56,11 +63,12 @@ def loaded(
             load_some = partial(load_some, wanted=reads[0].get(selective, ()))
         return await context.load_all(key, load_some, default, [*map(item_of, parents)])
 
-    field: Any = both_ways(resolve, load_batch, description, selective=selective is not None, needs=(by,))
+    price = Price(rows=rows, call=STATEMENT)
+    field: Any = both_ways(resolve, load_batch, description, price, selective=selective is not None, needs=(by,))
     return field
 
 
-def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str) -> Any:
+def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str, price: Price = PAGED) -> Any:
     """A connection that hangs on its parent's id: the same page under every parent, in one statement."""
 
     def connection(context: Context, item: int, page: Page[Any]) -> Any:
@@ -83,7 +91,7 @@ def paged(key: str, load: LoadPages, counts: BatchLoad[int], *, description: str
         pages = await load(context.database.reads, context.actor, ids, request)
         return [connection(context, item, pages[item]) for item in ids]
 
-    return both_ways(resolve, load_batch, description, needs=("id",))
+    return both_ways(resolve, load_batch, description, price, needs=("id",))
 
 
 def requested(arguments: Mapping[str, Any]) -> PageRequest:
@@ -92,11 +100,17 @@ def requested(arguments: Mapping[str, Any]) -> PageRequest:
 
 
 def both_ways(
-    resolve: Callable[..., Any], load: Load, description: str, *, needs: Collection[str], selective: bool = False
+    resolve: Callable[..., Any],
+    load: Load,
+    description: str,
+    price: Price,
+    *,
+    needs: Collection[str],
+    selective: bool = False,
 ) -> Any:
     """A field with a resolver for one parent, and a batch for many; both take the arguments in Python's terms."""
     # the class's own annotation is the field's type
     resolve.__annotations__.pop("return")
     return strawberry.field(
-        resolver=resolve, description=description, metadata={"batch": Batch(load, selective, needs)}
+        resolver=resolve, description=description, metadata={"batch": Batch(load, selective, needs), **priced(price)}
     )

@@ -8,10 +8,12 @@ import strawberry
 from graphql_schema.base import Node, shown
 from graphql_schema.context import BatchLoad, Info
 from graphql_schema.ids import NodeId
+from graphql_schema.prices import Price, items, priced
 from services import api_keys, comments, history, members, node_ids, relations, saved_views, sessions, tags
 from services.actors import Scope
 from services.errors import BadUserInput
 from services.pagination import MAX_LIMIT
+from services.prices import STATEMENT
 from services.projects import queries as projects
 from services.tasks import queries as tasks
 from services.users import queries as users
@@ -55,7 +57,10 @@ class NodeQueries:
     async def node(self, info: Info, id: NodeId) -> Node | None:
         return shown(await _load(info, *_decode(id, pointer="/id")))
 
-    @strawberry.field(description="Several things by their global ids, in the same order, at most 100.")
+    @strawberry.field(
+        description="Several things by their global ids, in the same order, at most 100.",
+        metadata=priced(Price(rows=MAX_LIMIT, call=len(LOADERS) * STATEMENT, sized_by=items("ids", at_most=MAX_LIMIT))),
+    )
     async def nodes(
         self, info: Info, ids: Annotated[list[strawberry.ID], strawberry.argument(description="The global ids.")]
     ) -> list[Node | None]:

@@ -10,14 +10,16 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
-from graphql_schema.loading import loaded, paged
+from graphql_schema.loading import PAGED, loaded, paged
 from graphql_schema.members import Member
+from graphql_schema.prices import Price, inside, priced
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import tasks_under
 from services import members, node_ids, probes, tags
 from services.errors import NotFound
 from services.idempotency import KeyText
 from services.inputs import ExpectedVersion, Input, ProjectId, absent
+from services.prices import WRITE, of_tasks
 from services.projects import commands, queries
 from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate, Role
 from services.tasks.models import TaskDraft
@@ -39,7 +41,9 @@ class Project(Node):
     updated_at: datetime
     archived_at: datetime | None
 
-    tags: list[Tag] = loaded("project.tags", tags.of_projects, default=[], description="All its tags, by name.")
+    tags: list[Tag] = loaded(
+        "project.tags", tags.of_projects, default=[], description="Its tags, by name.", rows=tags.MAX_TAGS
+    )
     members: Connection[Member] = paged(
         "project.members", members.pages, members.counts, description="The people in it, by account id."
     )
@@ -100,7 +104,7 @@ class ProjectQueries:
             except NotFound:
                 return None
 
-    @strawberry.field(description="The caller's projects, oldest first: the Inbox leads.")
+    @strawberry.field(description="The caller's projects, oldest first: the Inbox leads.", metadata=priced(PAGED))
     async def projects(
         self,
         info: Info,
@@ -125,7 +129,8 @@ class ProjectQueries:
 @strawberry.type
 class ProjectMutations:
     @strawberry.mutation(
-        description="Create a project that the caller owns, with its tasks and subtasks if wanted: all or nothing."
+        description="Create a project that the caller owns, with its tasks and subtasks if wanted: all or nothing.",
+        metadata=priced(Price(call=WRITE, arguments={"input": inside("tasks", price=of_tasks)})),
     )
     async def create_project(
         self,

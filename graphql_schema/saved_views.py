@@ -10,6 +10,8 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.loading import PAGED
+from graphql_schema.prices import priced
 from services import node_ids, saved_views
 from services.errors import NotFound
 from services.idempotency import KeyText
@@ -79,7 +81,7 @@ class SavedViewQueries:
             except NotFound:
                 return None
 
-    @strawberry.field(description="The caller's saved views, oldest first.")
+    @strawberry.field(description="The caller's saved views, oldest first.", metadata=priced(PAGED))
     async def saved_views(
         self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[SavedView]:

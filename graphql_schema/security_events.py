@@ -4,6 +4,8 @@ from strawberry import UNSET
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.history import Event
+from graphql_schema.loading import PAGED
+from graphql_schema.prices import priced
 from services import security_events
 
 
@@ -11,7 +13,8 @@ from services import security_events
 class SecurityEventQueries:
     @strawberry.field(
         description="What happened to the security of the caller's account, newest first: logins and refused ones, "
-        "sessions, keys."
+        "sessions, keys.",
+        metadata=priced(PAGED),
     )
     async def security_events(
         self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET

@@ -7,8 +7,11 @@ from strawberry import UNSET
 from graphql_schema.base import Node, attribute, described, service_input, shown
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
+from graphql_schema.loading import PAGED
+from graphql_schema.prices import Price, priced
 from services import node_ids, sessions
 from services.inputs import Input, SessionId
+from services.prices import PASSWORD
 from services.sessions import Login, RefreshTokenInput, SessionOut, SessionRecord, TokenOut
 
 
@@ -53,7 +56,7 @@ class EndSessionPayload:
 
 @strawberry.type
 class SessionQueries:
-    @strawberry.field(description="The caller's live sessions, newest first.")
+    @strawberry.field(description="The caller's live sessions, newest first.", metadata=priced(PAGED))
     async def sessions(
         self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
     ) -> Connection[Session]:
@@ -69,7 +72,7 @@ class SessionQueries:
 
 @strawberry.type
 class SessionMutations:
-    @strawberry.mutation(description="Log in with username and password.")
+    @strawberry.mutation(description="Log in with username and password.", metadata=priced(Price(call=PASSWORD)))
     async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
         return shown(

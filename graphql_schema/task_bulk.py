@@ -8,9 +8,11 @@ from pydantic import Field
 from graphql_schema.base import attribute, described, enumeration, narrow, service_input, shown
 from graphql_schema.context import Info
 from graphql_schema.errors import camel_pointer
+from graphql_schema.prices import Price, inside, items, listed, priced
 from graphql_schema.tasks import Task
 from services.idempotency import KeyText
 from services.inputs import absent
+from services.prices import WRITE, of_matching, of_tasks
 from services.tasks import bulk
 from services.tasks.bulk import (
     BulkCreate,
@@ -52,7 +54,7 @@ class BulkProblem:
 class BulkError:
     code: str
     message: str
-    errors: list[BulkProblem]
+    errors: list[BulkProblem] = listed(bulk.MAX_ERRORS, row=0)
     current_version: int | None
 
 
@@ -65,7 +67,7 @@ class BulkTaskResult:
     )
 
     version: int | None
-    error: BulkError | None
+    error: BulkError | None = strawberry.field(metadata=priced(Price(row=0)))
     task: Task | None
 
 
@@ -74,7 +76,7 @@ class CreateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult]
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -82,7 +84,7 @@ class UpdateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult]
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -90,7 +92,7 @@ class DeleteTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult]
+    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -98,7 +100,7 @@ class UpdateMatchingTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult]
+    results: list[BulkTaskResult] = listed(bulk.MAX_MATCHING, bulk=True, row=0, without=frozenset({"task"}))
 
 
 @service_input()
@@ -135,24 +137,41 @@ async def _run(info: Info, data: BulkCreate | BulkUpdate | BulkDelete | BulkUpda
         return shown(await context.carry_out(key, lambda call: bulk.run(session, context.actor, call, data)))
 
 
+_TASKS = priced(
+    Price(
+        call=WRITE,
+        arguments={"input": inside("tasks", price=of_tasks)},
+        sized_by=items("input", "tasks", at_most=bulk.MAX_ITEMS),
+    )
+)
+_MATCHING = priced(
+    Price(
+        arguments={"input": inside("filter", price=of_matching)},
+        sized_by=("input", lambda _: bulk.MAX_MATCHING),
+    )
+)
+
+
 @strawberry.type
 class TaskBulkMutations:
-    @strawberry.mutation(description="Create up to 1,000 tasks: all or nothing, or each for itself.")
+    @strawberry.mutation(description="Create up to 1,000 tasks: all or nothing, or each for itself.", metadata=_TASKS)
     async def create_tasks(self, info: Info, input: CreateTasksInput) -> CreateTasksPayload | None:
         return await _run(info, narrow(BulkCreate, input), input.idempotency_key)
 
     @strawberry.mutation(
-        description="Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are."
+        description="Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are.",
+        metadata=_TASKS,
     )
     async def update_tasks(self, info: Info, input: UpdateTasksInput) -> UpdateTasksPayload | None:
         return await _run(info, narrow(BulkUpdate, input), input.idempotency_key)
 
-    @strawberry.mutation(description="Move up to 1,000 tasks and their subtasks to the trash.")
+    @strawberry.mutation(description="Move up to 1,000 tasks and their subtasks to the trash.", metadata=_TASKS)
     async def delete_tasks(self, info: Info, input: DeleteTasksInput) -> DeleteTasksPayload | None:
         return await _run(info, narrow(BulkDelete, input), input.idempotency_key)
 
     @strawberry.mutation(
-        description="Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids."
+        description="Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids.",
+        metadata=_MATCHING,
     )
     async def update_matching_tasks(
         self, info: Info, input: UpdateMatchingTasksInput

@@ -12,8 +12,10 @@ from graphql_schema.base import enumeration, service_input
 from graphql_schema.connections import After, Before, First, Last, connect, given, page_request
 from graphql_schema.context import Context, Info
 from graphql_schema.loading import both_ways, requested
+from graphql_schema.prices import Price
 from services.actors import Actor
 from services.pagination import Page, PageRequest
+from services.prices import COUNT, LIST, of_filter, of_search
 from services.tasks import filters, models, queries
 from services.tasks.aggregates import TaskGrouping
 from services.tasks.filters import TaskFilter
@@ -87,6 +89,17 @@ SearchArgument = Annotated[
 TaskOrderArgument = Annotated[TaskOrder | None, strawberry.argument(description="The order; newest first if left out.")]
 
 
+TASKS = Price(
+    paged=True,
+    call=LIST,
+    each=30,
+    count=COUNT,
+    arguments={"filter": of_filter, "search": of_search, "query": of_search},
+)
+"""What a list of tasks costs: no more under a hundred parents than under one, for it is one statement. What a saved
+view has in it is known when it is read (``Context.spend``)."""
+
+
 def task_query(
     filter: TaskFilter | None, order_by: TaskOrder | None, *, search: str | None = None, trashed: bool = False
 ) -> TaskQuery:
@@ -127,7 +140,7 @@ def tasks_under(parent: ColumnElement[Any], *, description: str) -> Any:
         pages = await under.pages(context.database.reads, context.actor, ids, requested(arguments))
         return [under.connection(context, item, pages[item]) for item in ids]
 
-    return both_ways(resolve, load_batch, description, needs=("id",))
+    return both_ways(resolve, load_batch, description, TASKS, needs=("id",))
 
 
 class _Under:

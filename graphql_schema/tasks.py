@@ -1,4 +1,5 @@
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
@@ -16,19 +17,28 @@ from graphql_schema.context import Info
 from graphql_schema.history import Event
 from graphql_schema.ids import NodeId, parse_id
 from graphql_schema.loading import loaded, paged
+from graphql_schema.prices import priced
 from graphql_schema.projects import Project
 from graphql_schema.relations import Relation
 from graphql_schema.tags import Tag
-from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument, task_query, tasks_under
+from graphql_schema.task_lists import (
+    TASKS,
+    SearchArgument,
+    TaskFilterArgument,
+    TaskOrderArgument,
+    task_query,
+    tasks_under,
+)
 from graphql_schema.users import User
 from services import comments, history, relations, saved_views, tags
 from services.actors import Scope
 from services.errors import NotFound, from_error_list
 from services.pagination import PageRequest
+from services.prices import COUNTS, of_filter
 from services.projects import queries as projects
 from services.tasks import aggregates, queries
-from services.tasks.aggregates import TaskCountOut, TaskGrouping
-from services.tasks.models import TaskOut, TaskRecord, TaskStatus
+from services.tasks.aggregates import MAX_GROUPS, TaskCountOut, TaskGrouping
+from services.tasks.models import MAX_ASSIGNEES, MAX_TAGS, TaskOut, TaskRecord, TaskStatus
 from services.tasks.queries import TaskQuery
 
 _CREATED = frozenset({"task.created"})
@@ -72,9 +82,14 @@ class Task(Node):
         "task.created_by", queries.creators, selective="User", description="The user who created it."
     )
     assignees: list[User] = loaded(
-        "task.assignees", queries.assignees, default=[], selective="User", description="Who is to do it."
+        "task.assignees",
+        queries.assignees,
+        default=[],
+        selective="User",
+        description="Who is to do it.",
+        rows=MAX_ASSIGNEES,
     )
-    tags: list[Tag] = loaded("task.tags", tags.of_tasks, default=[], description="Its tags, by name.")
+    tags: list[Tag] = loaded("task.tags", tags.of_tasks, default=[], description="Its tags, by name.", rows=MAX_TAGS)
     comment_count: int = loaded(
         "task.comments.count", comments.counts, default=0, description="How many comments it has."
     )
@@ -125,7 +140,7 @@ class TaskQueries:
             except NotFound:
                 return None
 
-    @strawberry.field(description="The caller's tasks, newest first unless ordered otherwise.")
+    @strawberry.field(description="The caller's tasks, newest first unless ordered otherwise.", metadata=priced(TASKS))
     async def tasks(
         self,
         info: Info,
@@ -143,7 +158,10 @@ class TaskQueries:
         query = _query(filter, order_by, search, trashed=trashed)
         return await _list(info, await _seen(info, saved_view_id, query), request)
 
-    @strawberry.field(description="How many tasks there are in each group, by key; of more than 1,000 the largest.")
+    @strawberry.field(
+        description="How many tasks there are in each group, by key; of more than 1,000 the largest.",
+        metadata=priced(replace(TASKS, paged=False, rows=MAX_GROUPS, call=COUNTS, each=0, count=0)),
+    )
     async def task_counts(
         self,
         info: Info,
@@ -157,7 +175,10 @@ class TaskQueries:
         async with info.context.reading() as session:
             return shown(await aggregates.count_by(session, info.context.actor, group_by, query))
 
-    @strawberry.field(description="The tasks with these words in title, description or a comment, newest first.")
+    @strawberry.field(
+        description="The tasks with these words in title, description or a comment, newest first.",
+        metadata=priced(TASKS),
+    )
     async def search(
         self,
         info: Info,
@@ -186,12 +207,15 @@ def _query(
 
 
 async def _seen(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
-    """The query, with the saved view that it names."""
+    """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
     if (view := given(view)) is None:
         return query
     view_id = parse_id("SavedView", view, pointer="/savedViewId")
     async with info.context.reading() as session:
-        return await saved_views.apply(session, info.context.actor, view_id, query)
+        seen = await saved_views.apply(session, info.context.actor, view_id, query)
+    if seen.filter is not query.filter:
+        info.context.spend(of_filter(seen.filter))
+    return seen
 
 
 async def _list(info: Info, query: TaskQuery, request: PageRequest) -> Connection[Task]:

@@ -8,9 +8,12 @@ from graphql_schema.base import Node, attribute, described, narrow, service_inpu
 from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
 from graphql_schema.context import Info
 from graphql_schema.ids import NodeId, parse_id
+from graphql_schema.loading import PAGED
+from graphql_schema.prices import Price, priced
 from services import probes
 from services.errors import NotFound
 from services.inputs import UserId
+from services.prices import PASSWORD
 from services.users import commands, queries
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserOut, UserRecord, UserUpdate
 
@@ -76,7 +79,8 @@ class UserQueries:
                 return None
 
     @strawberry.field(
-        description="The people the caller shares projects with, oldest account first; all people for administrators."
+        description="The people the caller shares projects with, oldest account first; all people for administrators.",
+        metadata=priced(PAGED),
     )
     async def users(
         self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
@@ -93,7 +97,9 @@ class UserQueries:
 
 @strawberry.type
 class UserMutations:
-    @strawberry.mutation(description="Register an account, with its Inbox. No login is needed.")
+    @strawberry.mutation(
+        description="Register an account, with its Inbox. No login is needed.", metadata=priced(Price(call=PASSWORD))
+    )
     async def register(self, info: Info, input: RegisterInput) -> RegisterPayload | None:  # type: ignore[valid-type]  # an input made at run time
         context = info.context
         user = await commands.register(
@@ -108,7 +114,10 @@ class UserMutations:
             user = await commands.update_me(session, context.actor, input)
         return UpdateMePayload(user=shown(user))
 
-    @strawberry.mutation(description="Change the caller's password and end every other session.")
+    @strawberry.mutation(
+        description="Change the caller's password and end every other session.",
+        metadata=priced(Price(call=2 * PASSWORD)),
+    )
     async def change_password(
         self,
         info: Info,

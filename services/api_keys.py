@@ -15,12 +15,14 @@ from db.sessions import AnyRow, Session
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.authentication import announce_change
-from services.errors import BadUserInput, Forbidden, NotFound, Unauthenticated
+from services.errors import BadUserInput, Conflict, Forbidden, NotFound, Unauthenticated
 from services.inputs import Input, Line, Timestamp, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
 
 PREFIX_LENGTH = 12
+MAX_KEYS = 100
+"""Of an account, expired ones included."""
 
 
 class ApiKeyCreate(Input):
@@ -81,16 +83,23 @@ def _make(row: AnyRow) -> ApiKeyRecord:
 
 
 async def create(session: Session, actor: Actor, data: ApiKeyCreate) -> ApiKeyRecord:
-    """Make a key for the caller. Raises ``Forbidden`` for the scope ``admin`` without being an administrator."""
+    """Make a key for the caller.
+
+    Raises ``Forbidden`` for the scope ``admin`` without being an administrator, ``Conflict`` where there are
+    ``MAX_KEYS``.
+    """
     user_id = actor.require_login()
     if Scope.ADMIN in data.scopes and not actor.is_admin:
         raise Forbidden("Only administrators make keys with the scope admin")
     if data.expires_at is not None and data.expires_at <= now():
         raise BadUserInput.at("/expires_at", "must be in the future")
     # a key outlives what is remembered of its maker: an account that was disabled a moment ago makes none
-    owner = select(User.disabled).where(User.id == user_id).with_for_update(read=True)
+    # (held alone: two calls could pass the bound together)
+    owner = select(User.disabled).where(User.id == user_id).with_for_update(key_share=True)
     if await session.scalar(owner) is not False:
         raise Unauthenticated("The session has ended")
+    if await session.count(select(ApiKey.id).where(ApiKey.user_id == user_id)) >= MAX_KEYS:
+        raise Conflict(f"You have {MAX_KEYS} API keys, which is as many as there can be")
     secret = new_secret("tdk")
     values = {
         "user_id": user_id,

@@ -22,6 +22,9 @@ from services.pagination import Ordering, SortKey
 Changes = Mapping[str, tuple[Any, Any]]
 """For each field: its value before and after."""
 
+MAX_CHANGES = 16
+"""The fields of one event: a task has ten that change."""
+
 BY_ID = SortKey("id", Event.id, Event.id, kind="integer")
 NEWEST_FIRST = Ordering(BY_ID, descending=True)
 
@@ -117,6 +120,8 @@ async def record_for_account(session: Session, actor: Actor, account_id: int, *e
 
 def _rows(actor: Actor, events: Sequence[NewEvent]) -> list[dict[str, Any]]:
     moment, request = now(), context.request_id.get()
+    if any(len(event.changes) > MAX_CHANGES for event in events):
+        raise ValueError(f"an event has at most {MAX_CHANGES} changes")
     return [
         {
             "event_id": str(uuid7()),

@@ -20,6 +20,7 @@ from services.idempotency import repeatable, while_readable
 from services.inputs import Input, Line, absent
 from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
+from services.prices import LIST, demand, of_filter
 from services.tasks.conditions import condition
 from services.tasks.filters import TaskFilter
 from services.tasks.queries import Direction, TaskQuery, TaskSort
@@ -137,7 +138,8 @@ async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) 
 
 @repeatable("saved_view.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, data: SavedViewCreate) -> SavedViewRecord:
-    """Save a view. Raises ``BadUserInput`` for a filter that is too large, ``Conflict`` where there are 200."""
+    """Save a view. Raises ``BadUserInput`` for a filter that is too large, ``TooExpensive`` for one that no list could
+    show, ``Conflict`` where there are 200."""
     user_id = actor.require(Scope.TASKS_WRITE)
     # one at a time for each person, or two could pass the limit together
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
@@ -161,7 +163,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
 async def update(
     session: Session, actor: Actor, view_id: int, data: SavedViewUpdate, *, expected_version: Expected = None
 ) -> SavedViewRecord:
-    """Change a view. Raises ``NotFound``, ``VersionConflict``, ``BadUserInput``."""
+    """Change a view. Raises ``NotFound``, ``VersionConflict``, ``BadUserInput``, ``TooExpensive``."""
     view = await _lock(session, actor, view_id, expected_version)
     sent = {
         name: _stored(value) if name == "filter" else getattr(value, "value", value)
@@ -200,6 +202,7 @@ async def _lock(session: Session, actor: Actor, view_id: int, expected: Expected
 def _stored(data: TaskFilter) -> dict[str, Any]:
     """The filter in REST's spelling, once it is known to hold."""
     condition(data)
+    demand(LIST + of_filter(data))
     return data.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 

@@ -20,6 +20,7 @@ from services.grouping import attached
 from services.idempotency import repeatable, while_readable
 from services.inputs import Input, TagName, absent
 from services.outputs import DatabaseId, NodeId, Output
+from services.pagination import Ordering, SortKey, first_of_each
 from services.prepared import CALLER
 from services.projects import queries as projects
 from services.projects.locks import Hold, require
@@ -68,7 +69,12 @@ class TagRecord(NamedTuple):
 
 
 COLUMNS = tuple(getattr(Tag, name) for name in TagRecord._fields)
+_BY_NAME = Ordering(SortKey("name_folded", Tag.name_folded, Tag.id, kind="text"), descending=False)
 
+
+MAX_TAGS = 1_000
+"""Of a project. One that has more, from before there was a bound or from an import, keeps them, and gets no others; its
+list shows the first so many by name, and the rest as some of those are deleted."""
 
 fold = fold_name
 """What makes two names the same tag."""
@@ -96,7 +102,7 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
 
 
 async def list_(session: Session, actor: Actor, project_id: int) -> Sequence[TagRecord]:
-    """All tags of a project by name. Raises ``NotFound``."""
+    """The tags of a project by name, the first ``MAX_TAGS``. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)
     return (await of_projects(session, actor, [project_id]))[project_id]
 
@@ -104,19 +110,22 @@ async def list_(session: Session, actor: Actor, project_id: int) -> Sequence[Tag
 async def of_projects(
     session: Session, actor: Actor, project_ids: Collection[int]
 ) -> Mapping[int, Sequence[TagRecord]]:
-    """The tags of each project by name, in one statement; none for projects that the actor may not read."""
+    """The first ``MAX_TAGS`` tags of each project by name, in one statement; none where the actor may not read it."""
     actor.require(Scope.TASKS_READ)
-    rows = await session.all(visible(actor).where(Tag.project_id.in_(project_ids)).order_by(Tag.name_folded, Tag.id))
+    tags = visible(actor).where(Tag.project_id.in_(project_ids))
+    rows = await session.all(first_of_each(tags, Tag.project_id.expression, _BY_NAME, MAX_TAGS, backward=False))
     grouped: dict[int, list[TagRecord]] = {project_id: [] for project_id in project_ids}
     for row in rows:
-        grouped[row.project_id].append(TagRecord._make(row))
+        grouped[row[0]].append(TagRecord._make(row[1:]))
     return grouped
 
 
 @repeatable("tag.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, project_id: int, data: TagCreate) -> TagRecord:
-    """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name."""
+    """Create a tag. Raises ``NotFound``, ``Forbidden``; ``Conflict`` when the project has one of that name, or as many
+    as there can be."""
     project = await require(session, actor, project_id, Role.MEMBER)
+    await find(session, project, [data.name], pointer="/name")
     row = await session.first(
         insert_or_ignore(session, Tag)
         .values(
@@ -177,18 +186,41 @@ async def _hold(session: Session, actor: Actor, tag_id: int) -> tuple[TagRecord,
     return await get(session, actor, tag_id), project  # as it is now
 
 
-async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: Collection[str]) -> Mapping[str, int]:
-    """The ids of a project's tags by folded name; those that are missing are created.
+async def find(
+    session: Session, project: ProjectRecord, names: Collection[str], *, pointer: str = "/tags"
+) -> dict[str, int]:
+    """The ids of those of a project's tags that are there, by folded name.
 
-    The project is held, so that none of the tags goes meanwhile.
+    Raises ``Conflict`` where the project has no room for the others: calls that do not hold it in turn may still pass
+    the bound side by side, by no more than they have names.
     """
-    wanted = {fold(name): name for name in reversed(list(names))}
+    wanted = {fold(name) for name in names}
     if not wanted:
         return {}
     rows = await session.all(
         select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(wanted))
     )
-    ids = {row[0]: row[1] for row in rows}
+    known = {row[0]: row[1] for row in rows}
+    if missing := len(wanted) - len(known):
+        there = await session.count(select(Tag.id).where(Tag.project_id == project.id))
+        if there + missing > MAX_TAGS:
+            raise Conflict.at(pointer, f"The project {project.key} would have more than {MAX_TAGS:,} tags", "too_many")
+    return known
+
+
+async def ensure(
+    session: Session,
+    actor: Actor,
+    project: ProjectRecord,
+    names: Collection[str],
+    known: Mapping[str, int] | None = None,
+) -> Mapping[str, int]:
+    """The ids of a project's tags by folded name; those that are not ``known``, as ``find`` answers, are created.
+
+    The project is held, so that none of the tags goes meanwhile. Raises ``Conflict`` as ``find`` does.
+    """
+    ids = dict(await find(session, project, names) if known is None else known)
+    wanted = {fold(name): name for name in reversed(list(names))}
     # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
     for folded, name in sorted(wanted.items()):
         if folded in ids:

@@ -16,6 +16,7 @@ from graphql_compiler import Batch
 from graphql_schema.compiled import bindings
 from graphql_schema.context import CompiledInfo, Info, ResolverInfo
 from graphql_schema.execution import Executor, GraphQLRequest, Outcome
+from graphql_schema.prices import Price, priced
 from graphql_schema.schema import schema
 
 
@@ -87,14 +88,16 @@ class Thing:
     scaled: int | None = declared(scale, permission_classes=[Guard], metadata=DOUBLES)
 
 
+async def two_things(self: Any) -> list[Thing]:
+    return [Thing(number=1), Thing(number=2)]
+
+
 @strawberry.type
 class Query:
     guarded: int | None = declared(answer, permission_classes=[Guard])
     watched: int | None = declared(answer, extensions=[Watch()])
 
-    @strawberry.field
-    async def things(self) -> list[Thing]:
-        return [Thing(number=1), Thing(number=2)]
+    things: list[Thing] = declared(two_things, metadata=priced(Price(rows=2)))
 
     @strawberry.field
     async def named(self, info: strawberry.Info) -> str:
@@ -275,3 +278,26 @@ def test_declaration_that_is_not_executed_is_refused_by_name(name: str) -> None:
         Executor(UNEXECUTED[name]())
 
     assert name in str(refusal.value)
+
+
+@strawberry.type
+class Unbounded:
+    edges: list[int] = strawberry.field(metadata=priced(Price(edges=True)))
+    page_info: int
+    others: list[int] = strawberry.field(metadata=priced(Price(call=1)))
+
+
+@strawberry.type
+class Careless:
+    words: list[str]
+    maybe: list[str] | None
+    connection: Unbounded
+    bounded: list[str] = strawberry.field(metadata=priced(Price(rows=3)))
+
+
+def test_list_that_does_not_say_how_many_there_may_be_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="does not say how many") as refusal:
+        Executor(strawberry.Schema(Careless))
+
+    named = [part.split(":")[0] for part in str(refusal.value).partition(" be: ")[2].split(", ")]
+    assert sorted(named) == ["Careless.connection", "Careless.maybe", "Careless.words", "Unbounded.others"]

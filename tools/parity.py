@@ -22,12 +22,16 @@ from strawberry.utils.str_converters import to_camel_case
 
 from api.addresses import MAX_ADDRESS
 from graphql_schema.limits import Limits
+from services import prices
+from services.api_keys import MAX_KEYS
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from services.relations import MAX_RELATIONS
 from services.saved_views import MAX_VIEWS
-from services.tasks import bulk, conditions
+from services.tags import MAX_TAGS
+from services.tasks import bulk
 from services.tasks.aggregates import MAX_GROUPS
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH
+from services.tasks.models import MAX_TAGS as MAX_TASK_TAGS
 
 PAIRS = {
     "create_token": "Mutation.login",
@@ -163,15 +167,18 @@ def _limits() -> list[tuple[str, str, str]]:
     rows = [
         ("rows of a page", f"0 to {MAX_LIMIT}, {DEFAULT_LIMIT} if nothing is said", ""),
         ("rows that are left out", f"{MAX_SKIP:,}", "none are"),
-        ("a filter: depth", f"{conditions.MAX_DEPTH}", ""),
-        ("a filter: conditions", f"{conditions.MAX_CONDITIONS}", ""),
-        ("a filter: values that are compared with", f"{conditions.MAX_VALUES:,}", ""),
-        ("a filter: bytes of text among them", f"{conditions.MAX_TEXT:,}", ""),
+        ("a filter: depth", f"{prices.MAX_DEPTH}", ""),
+        ("a filter: conditions", f"{prices.MAX_CONDITIONS}", ""),
+        ("a filter: values that are compared with", f"{prices.MAX_VALUES:,}", ""),
+        ("a filter: bytes of text among them", f"{prices.MAX_TEXT:,}", ""),
+        ("points of cost of a request", f"{prices.BUDGET:,}", ""),
         ("tasks of a bulk call", f"{bulk.MAX_ITEMS:,}", ""),
         ("tasks that are changed by a filter", f"{bulk.MAX_MATCHING:,}", ""),
         ("groups of a count", f"{MAX_GROUPS:,}", ""),
         ("tasks in a new project; levels of them", f"{MAX_DRAFTS}; {MAX_SUBTASK_DEPTH}", ""),
         ("relations of a task; saved views of a person", f"{MAX_RELATIONS}; {MAX_VIEWS}", ""),
+        ("tags of a project; API keys of a person", f"{MAX_TAGS:,}; {MAX_KEYS}", ""),
+        ("tags and assignees of a task", f"{MAX_TASK_TAGS} each", ""),
         ("bytes of a body", "`MAX_BODY_BYTES`", ""),
         ("bytes of an address", f"{MAX_ADDRESS:,}", ""),
     ]

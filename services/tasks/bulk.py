@@ -16,7 +16,7 @@ from sqlalchemy import select
 from db.models import Task
 from db.sessions import Session
 from db.statements import one_of
-from services import node_ids
+from services import node_ids, prices
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
 from services.idempotency import Operation, Repeatable, arguments, once
@@ -32,6 +32,8 @@ from services.tasks.removal import lock_for_removal, remove
 
 MAX_ITEMS = 1_000
 MAX_MATCHING = 10_000
+MAX_ERRORS = 10
+"""What is told of a task that was refused: the first of the parts that were wrong."""
 
 
 class BulkMode(StrEnum):
@@ -111,7 +113,7 @@ class BulkErrorOut(Output):
 
     code: str = Field(description="The stable code.", examples=["VERSION_CONFLICT"])
     message: str = Field(description="What happened.")
-    errors: list[BulkProblemOut] = Field(description="The parts that were refused; often empty.")
+    errors: list[BulkProblemOut] = Field(description="The first 10 parts that were refused; often empty.")
     current_version: int | None = Field(description="With VERSION_CONFLICT: the version that the task has.")
 
 
@@ -170,8 +172,12 @@ class BulkRecord(NamedTuple):
 
 
 async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> BulkRecord:
-    """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep."""
+    """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep.
+
+    Raises ``TooExpensive`` where its tasks or its filter come to more than a request may.
+    """
     session.takes_long()
+    prices.demand(price(data))
     operation, carry_out = _OPERATIONS[type(data)]
 
     async def make() -> BulkRecord:
@@ -181,6 +187,13 @@ async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> 
         return await _readable(session, actor, data, record)
 
     return await make() if data.dry_run else await once(session, actor, call, operation, arguments(data), make, read)
+
+
+def price(data: _Bulk) -> int:
+    """What a call comes to, in points."""
+    if isinstance(data, BulkUpdateMatching):
+        return prices.of_matching(data.filter)
+    return prices.of_tasks(data.tasks) if isinstance(data, (BulkCreate, BulkUpdate, BulkDelete)) else 0
 
 
 async def _readable(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> BulkRecord:
@@ -328,7 +341,7 @@ def _demand_all(data: _Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
 
 
 def _refused(index: int, task_id: int | None, error: TandemError) -> BulkResult:
-    problems = [BulkProblem(item.pointer, item.detail, item.type) for item in error.errors]
+    problems = [BulkProblem(item.pointer, item.detail, item.type) for item in error.errors[:MAX_ERRORS]]
     current = error.current_version if isinstance(error, VersionConflict) else None
     return BulkResult(index, task_id, None, BulkError(error.code, error.message, problems, current), None)
 

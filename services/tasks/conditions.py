@@ -12,17 +12,13 @@ from db.models import Task
 from db.statements import in_list, in_table, one_of
 from services.actors import Actor
 from services.errors import BadUserInput
+from services.prices import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES
 from services.tags import fold
 from services.tasks.filters import TaskFilter
 from services.tasks.sets import NAMES as SETS
 from services.tasks.sets import OPEN, blocked, of_set
 from services.tasks.texts import contains_each, fold_text, found_by_index
 
-MAX_DEPTH = 8
-MAX_CONDITIONS = 200
-MAX_VALUES, MAX_TEXT = 1_000, 8_000
-"""Values that are compared with, and bytes of text among them (UTF-8), in a whole filter. Whatever is within the bounds
-fits into an address (``api.addresses.MAX_ADDRESS``), escaped: one door takes what the other takes."""
 _LOGIC = ("and_", "or_", "not_")
 
 _COLUMNS: dict[str, Any] = {

@@ -121,8 +121,10 @@ async def insert_tasks(
 ) -> Sequence[TaskRecord]:
     """Insert checked tasks and what hangs on them. Returns them in order.
 
-    Raises ``Conflict``, before anything is written, where the project has no numbers left for them.
+    Raises ``Conflict``, before anything is written, where the project has no numbers or no tags left for them.
     """
+    names = [name for item in items for name in item.data.tags]
+    known = await tags.find(session, project, names)
     last = await session.scalar(_NUMBERS(place=project.id, new=len(items), most=MAX_DATABASE_ID - len(items)))
     if last is None:
         raise Conflict(f"The project {project.key} has no number left for another task")
@@ -146,7 +148,7 @@ async def insert_tasks(
     assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
     if assignments:
         await session.execute(insert(TaskAssignee), assignments)
-    tag_ids = await tags.ensure(session, actor, project, [name for _, data in pairs for name in data.tags])
+    tag_ids = await tags.ensure(session, actor, project, names, known)
     links = [
         {"task_id": id_, "tag_id": tag_ids[folded]}
         for id_, data in pairs

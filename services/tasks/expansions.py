@@ -11,12 +11,13 @@ from services import comments, relations, tags
 from services.actors import Actor
 from services.comments import CommentWithAuthor
 from services.pagination import PageRequest
+from services.prices import ROW
 from services.projects import queries as projects
 from services.projects.models import ProjectOut
 from services.relations import RelationOut
 from services.tags import TagOut
 from services.tasks import queries
-from services.tasks.models import TaskOut, TaskRecord
+from services.tasks.models import MAX_ASSIGNEES, MAX_TAGS, TaskOut, TaskRecord
 from services.users import queries as users
 from services.users.models import UserSummary
 
@@ -39,6 +40,17 @@ class Expansion(StrEnum):
 
 NEEDS = {Expansion.PROJECT: "project_id", Expansion.PARENT: "parent_id"}
 """The attributes of tasks that relations are found by, beside the id."""
+PRICES = {
+    Expansion.PROJECT: ROW,
+    Expansion.ASSIGNEES: MAX_ASSIGNEES * ROW,
+    Expansion.TAGS: MAX_TAGS * ROW,
+    Expansion.CREATED_BY: ROW,
+    Expansion.PARENT: ROW,
+    Expansion.COMMENT_COUNT: ROW,
+    Expansion.COMMENTS: FIRST_COMMENTS * 2 * ROW,
+    Expansion.RELATIONS: FIRST_RELATIONS * ROW,
+}
+"""What reading each along comes to for a task, in points (``services.prices``): the rows that it may have."""
 
 
 class TaskWithRelations(TaskOut):

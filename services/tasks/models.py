@@ -24,6 +24,8 @@ from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, V
 
 MAX_SUBTASK_DEPTH = 10
 MAX_DRAFTS = 500
+MAX_ASSIGNEES, MAX_TAGS = 50, 50
+"""Of one task; a task that has more, of an import, keeps them."""
 TRASH_DAYS = 30
 
 
@@ -50,10 +52,10 @@ StartAt = Annotated[Timestamp, Field(description="When work on it may begin.", e
 DueAt = Annotated[
     Timestamp, Field(description="When it is due; not before its start.", examples=["2026-01-31T17:00:00Z"])
 ]
-Assignees = Annotated[list[UserId], Field(max_length=50, description="The members who are to do it.")]
+Assignees = Annotated[list[UserId], Field(max_length=MAX_ASSIGNEES, description="The members who are to do it.")]
 Tags = Annotated[
     list[TagName],
-    Field(max_length=50, description="Names of tags; those that the project lacks are created."),
+    Field(max_length=MAX_TAGS, description="Names of tags; those that the project lacks are created."),
 ]
 Status = Annotated[TaskStatus, Field(description="Where it stands.")]
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import httpx
 
+from api.server.options import PROTOCOL, SOCKETS
 from tests.conftest import SECRET, SERVER_KEY
 from tests.faults.clusters import descendants
 from tests.processes import ROOT, end, free_port
@@ -20,7 +21,8 @@ from tests.processes import ROOT, end, free_port
 START_SECONDS = 90
 Server = Literal["gunicorn", "uvicorn"]
 _OPTIONS = (
-    "--no-server-header --no-access-log --timeout-graceful-shutdown 10 --timeout-keep-alive 75 --ws-max-size 2097152"
+    "--no-server-header --no-access-log --timeout-graceful-shutdown 10 --timeout-keep-alive 75"
+    f" --http {PROTOCOL} --ws {SOCKETS}"
 )
 
 
