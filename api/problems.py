@@ -27,6 +27,7 @@ STATUS: Mapping[str, int] = {
     "FORBIDDEN": 403,
     "NOT_FOUND": 404,
     "BAD_USER_INPUT": 422,
+    "TOO_EXPENSIVE": 400,
     "CONFLICT": 409,
     "VERSION_CONFLICT": 412,
     "IDEMPOTENCY_CONFLICT": 409,

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core import origins
 
+DEFAULT_MAX_ANSWER_BYTES = 20 * 1024 * 1024
 WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
 
 
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     rate_limit: str | None = None
     login_rate_limit: str | None = "20/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    max_answer_bytes: int = Field(default=DEFAULT_MAX_ANSWER_BYTES, ge=1024 * 1024, le=1024**3)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

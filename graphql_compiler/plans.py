@@ -22,9 +22,11 @@ from graphql.pyutils import Path, is_awaitable
 from graphql_compiler.bindings import Batch, BindingOf, Load, Reads, Scalars
 from graphql_compiler.completion import Complete
 from graphql_compiler.inputs import Arguments, arguments_of
-from graphql_compiler.runs import GaveUp, Replay, Run
+from graphql_compiler.runs import GaveUp, Replay, Run, TooLarge
 from graphql_compiler.selections import NotCompilable, Selections
 from graphql_compiler.writing import Writer
+
+ROOT_SIZE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,23 @@ class Plan:
         fragments: dict[str, FragmentDefinitionNode],
         parent: GraphQLObjectType,
         roots: Sequence[_Root | tuple[str, str]],
+        size: int,
     ) -> None:
         self._schema, self._operation, self._fragments, self._parent = schema, operation, fragments, parent
         self._roots = roots
+        self.size = size
+        """About how many bytes of memory it takes, without the document."""
 
     async def run(self, context: Any, variables: VariableValues) -> dict[str, Any]:
-        """The operation's data. Raises ``GaveUp``, with the outcomes of the fields that were resolved.
+        """The operation's data. Raises ``GaveUp``, with the outcomes of the fields that were resolved."""
+        return await self.carry_out(Run(context, variables))
 
-        The operation's own fields are executed one after the other.
+    async def carry_out(self, run: Run) -> dict[str, Any]:
+        """As ``run``, which can be told when to pause, how long the texts may be in all, and how much came of it.
+
+        The operation's own fields are executed one after the other. Raises ``TooLarge`` also.
         """
-        run, replay = Run(context, variables), Replay()
+        replay = Replay()
         data: dict[str, Any] = {}
         for root in self._roots:
             if isinstance(root, tuple):  # __typename
@@ -75,6 +84,9 @@ class Plan:
             replay.keep(root.key, value)
             try:
                 [data[root.key]] = await root.complete(run, (value,))
+                await run.rest()
+            except TooLarge:
+                raise
             except Exception as error:
                 raise GaveUp(replay) from error
         return data
@@ -140,4 +152,4 @@ def compile_operation(
         complete = writer.complete(field.type, nodes)
         more = writer.more(binding) if isinstance(binding, Batch) else ()
         roots.append(_Root(key, field, nodes, arguments_of(field, nodes[0]), complete, load, more))
-    return Plan(schema, operation, selections.fragments, parent, roots)
+    return Plan(schema, operation, selections.fragments, parent, roots, writer.size + ROOT_SIZE * len(roots))

@@ -5,6 +5,7 @@
     ├── Forbidden              FORBIDDEN
     ├── NotFound               NOT_FOUND
     ├── BadUserInput           BAD_USER_INPUT
+    ├── TooExpensive           TOO_EXPENSIVE
     ├── Conflict               CONFLICT
     ├── VersionConflict        VERSION_CONFLICT
     ├── IdempotencyConflict    IDEMPOTENCY_CONFLICT
@@ -81,6 +82,13 @@ class BadUserInput(TandemError):
     def at(cls, pointer: str, detail: str, type: str = "rule") -> "BadUserInput":
         """For a rule that a schema cannot express."""
         return cls(detail, errors=[Problem(pointer, detail, type)])
+
+
+class TooExpensive(TandemError):
+    """The request asks for more than one request may (``services.prices``), or writes too much of it down."""
+
+    code = "TOO_EXPENSIVE"
+    title = "Too expensive"
 
 
 class Conflict(TandemError):
@@ -194,6 +202,7 @@ CODES: tuple[type[TandemError], ...] = (
     Forbidden,
     NotFound,
     BadUserInput,
+    TooExpensive,
     Conflict,
     VersionConflict,
     IdempotencyConflict,

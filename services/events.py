@@ -107,9 +107,12 @@ class NewEvent(NamedTuple):
 
 async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
     """Write the events of a change, in order."""
+    if len(events) <= PART:
+        if events:
+            await session.write(_EVENTS, _rows(actor, events))
+        return
     for some in turns.parts(events, PART):
-        if len(events) > PART and turns.due():
-            await turns.give()
+        await turns.pause()
         await session.write(_EVENTS, _rows(actor, some))
 
 

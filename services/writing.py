@@ -17,6 +17,5 @@ async def write_all(session: Session, statement: Written, rows: Sequence[Mapping
             await session.execute(statement, rows)
         return
     for some in turns.parts(rows, PART):
-        if turns.due():
-            await turns.give()
+        await turns.pause()
         await session.execute(statement, some)

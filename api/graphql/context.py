@@ -21,5 +21,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         security=state.security,
         feed=state.feed,
         client=(connection.scope.get("client") or ("",))[0],
+        max_answer_bytes=state.settings.max_answer_bytes,
         user_agent=header(connection.scope, b"user-agent") or None,
     )

@@ -16,17 +16,11 @@ from api.headers import header, headers_of
 from api.media_types import IDEMPOTENCY_KEY
 from api.pages import graphiql_page
 from api.plans import PlannedRoute, body_of
+from core.answers import encode
+from graphql_schema.callers import needs_no_caller
 from graphql_schema.errors import format_error, from_service, request_error
-from graphql_schema.execution import (
-    MUTATION,
-    QUERY,
-    SUBSCRIPTION,
-    GraphQLRequest,
-    Outcome,
-    RequestError,
-    encode,
-    needs_no_caller,
-)
+from graphql_schema.execution import MUTATION, QUERY, SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.actors import ANONYMOUS, Actor
 from services.errors import BadUserInput, Forbidden, TandemError, Unauthenticated
 from services.failures import from_database
@@ -105,7 +99,7 @@ async def _run(
     except TandemError as error:
         return _refused(error, media_type)
     try:
-        document, operation = EXECUTOR.prepare(graphql_request)
+        document, operation = await EXECUTOR.prepare_in_turns(graphql_request, guest=not actor.identity)
     except RequestError as error:
         if refusal:
             return _refused(refusal, media_type)
@@ -126,6 +120,8 @@ async def _run(
     if stream:
         return sse.respond(request, state, graphql_request, context, document, operation)
     outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
+    if outcome.heavy:
+        await outcome.write(context.max_answer_bytes)
     response = _respond(outcome, media_type, keep=kind is MUTATION)
     if context.replayed:
         response.headers["Idempotency-Replayed"] = "true"

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from graphql_schema.execution import GraphQLRequest
+from graphql_schema.outcomes import GraphQLRequest
 
 
 class BadRequest(Exception):

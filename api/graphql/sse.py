@@ -12,9 +12,11 @@ from starlette.responses import Response, StreamingResponse
 
 from api.graphql.context import EXECUTOR
 from api.state import State
+from core.answers import encode
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
+from graphql_schema.execution import SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.authentication import Credentials
 from services.errors import TandemError
 
@@ -42,7 +44,9 @@ def respond(
 
     async def outcomes() -> AsyncIterator[Outcome]:
         if operation.operation is not SUBSCRIPTION:
-            yield await EXECUTOR.execute(graphql_request, context, document, operation)
+            executed = await EXECUTOR.execute(graphql_request, context, document, operation)
+            await executed.write(context.max_answer_bytes)
+            yield executed
             return
         credentials = Credentials(request.headers.get("authorization"), request.headers.get("x-api-key"))
         async for outcome in await EXECUTOR.subscribe(graphql_request, context, document, operation):

@@ -19,8 +19,10 @@ from api.media_types import IDEMPOTENCY_KEY
 from api.middleware import count_request
 from api.state import State
 from core import context
+from core.answers import encode
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
+from graphql_schema.execution import SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.actors import Actor
 from services.authentication import Credentials
 from services.errors import TandemError
@@ -162,10 +164,11 @@ class _Connection:
         try:
             actor = await self._actor()
             await count_request(self._websocket.scope, self._state, actor)
-            document, operation = EXECUTOR.prepare(request)
+            document, operation = await EXECUTOR.prepare_in_turns(request, guest=not actor.identity)
             operation_context = make_context(self._websocket, self._state, actor)
             if operation.operation is not SUBSCRIPTION:
                 outcome = await EXECUTOR.execute(request, operation_context, document, operation)
+                await outcome.write(operation_context.max_answer_bytes)
                 if not outcome.executed:
                     return {"type": "error", "payload": outcome.errors}
                 await self._next(id_, outcome)

@@ -30,8 +30,6 @@ from services.tasks.queries import by_ids, visible
 from services.tasks.trees import check_parent
 from services.writing import write_all
 
-MANY = 100
-"""Tasks. From here on it is looked at the time; a single change has none for that."""
 Outcome = TaskRecord | TandemError
 """The task as it is now, or why it could not be changed."""
 
@@ -224,8 +222,6 @@ async def _stored(
     before: dict[int, dict[str, Any]] = {item.task_id: tasks[item.task_id]._asdict() for item in items}
     assigned = [item.task_id for item in items if "assignee_ids" in item.sent]
     tagged = [item.task_id for item in items if "tags" in item.sent]
-    if len(items) > MANY and turns.due():
-        await turns.give()
     for ids, field in ((assigned, "assignee_ids"), (tagged, "tags")):
         for task_id in ids:
             before[task_id][field] = []
