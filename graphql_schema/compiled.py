@@ -9,6 +9,7 @@ from graphql import GraphQLField, GraphQLObjectType
 from strawberry.schema.schema import Schema
 from strawberry.types.field import StrawberryField
 
+from core.aside import aside
 from graphql_compiler import Attribute, Batch, Binding, BindingOf, Reads
 from graphql_schema.arguments import converter
 from graphql_schema.base import RECORDS
@@ -78,7 +79,7 @@ def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
     convert = converter(definition.arguments, schema)
 
     async def load(context: Any, _parents: Any, arguments: Any, reads: Reads) -> Any:
-        given = convert(arguments)
+        given = await aside(convert, arguments) if context.large else convert(arguments)
         if has_info:
             given["info"] = CompiledInfo(context, reads)
         return [await (function(None, **given) if has_self else function(**given))]

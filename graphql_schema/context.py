@@ -35,6 +35,8 @@ class Context:
     client: str = ""
     user_agent: str | None = None
     max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES
+    large: bool = False
+    """Whether the request is ``large``."""
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)

@@ -6,9 +6,9 @@ and what they send is remembered only where it is for them: they may send anythi
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable
 from itertools import islice
 from typing import Any
@@ -32,27 +32,27 @@ from strawberry.schema.schema import Schema
 
 from core import turns
 from core.answers import encode, is_heavy
-from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Run, TooLarge, Variables, compile_operation
+from core.aside import aside
+from graphql_compiler import GaveUp, Replay, Run, TooLarge, Variables
 from graphql_schema.callers import GUESTS, asks_for_the_schema, needs_no_caller
-from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.documents import Documents, Known, choose, name_of
 from graphql_schema.errors import format_error, request_error, without_literal, without_value
-from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_operation, check_variables
+from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.ordinary import Counted, OrdinaryExecutor
 from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError, oversize
 from graphql_schema.parsing import NameTooLong, parse_document
+from graphql_schema.planning import Planner
 from graphql_schema.refusals import Refusals
 
 MAX_VALIDATION_ERRORS = 10
 # find_conflicts does what the missing one does
 RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule)
+Look = Callable[[], Sequence[GraphQLError]]
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 
-SMALL = {"nodes": 200, "values": 1_500, "results": 100}
-"""What an operation may come to that is not worth compiling before its document comes again."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -75,11 +75,8 @@ class Executor:
         self.limits = limits or Limits()
         self.executed: Counter[str] = Counter()
         """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
-        self._binding_of = bindings(schema)
         self._refusals = Refusals(self._schema)
-        self.compile_after = compile_after
-        """How often a document has to come again to be worth compiling (1 to 20 ms)."""
-        self._small = replace(self.limits, **SMALL)
+        self.planner = Planner(schema, self.limits, compile_after)
         self._guest_limits = replace(
             self.limits, **{name: min(n, getattr(self.limits, name)) for name, n in GUESTS.items()}
         )
@@ -91,9 +88,10 @@ class Executor:
         A ``guest`` is somebody whom nobody knows.
         """
         steps = self._steps(request, guest)
+        look: Look | None = None
         while True:
             try:
-                next(steps)
+                look = steps.send(look and look())
             except StopIteration as done:
                 prepared: tuple[DocumentNode, OperationDefinitionNode] = done.value
                 return prepared
@@ -103,18 +101,21 @@ class Executor:
     ) -> tuple[DocumentNode, OperationDefinitionNode]:
         """As ``prepare``, in turns with others."""
         steps = self._steps(request, guest)
+        found: Sequence[GraphQLError] | None = None
         while True:
             try:
-                next(steps)
+                look = steps.send(found)
             except StopIteration as done:
                 prepared: tuple[DocumentNode, OperationDefinitionNode] = done.value
                 return prepared
+            found = None if look is None else await aside(look)
             await turns.pause()
 
     def _steps(
         self, request: GraphQLRequest, guest: bool
-    ) -> Generator[None, None, tuple[DocumentNode, OperationDefinitionNode]]:
-        """What there is to do before an operation is executed, a few milliseconds at a time."""
+    ) -> Generator["Look | None", Sequence[GraphQLError] | None, tuple[DocumentNode, OperationDefinitionNode]]:
+        """What there is to do before an operation is executed, a few milliseconds at a time; what may take longer is
+        handed out."""
         documents, limits = (self._guests, self._guest_limits) if guest else (self._documents, self.limits)
         found = documents.find(request.query)
         too_many = None
@@ -124,9 +125,9 @@ class Executor:
             except TooManyValues as error:
                 too_many = error
             if found is None:
-                yield
+                yield None
                 known = self._parse(request.query, limits)
-                yield
+                yield None
             else:
                 known = found
             operation = choose(known.document, request.operation_name)
@@ -136,13 +137,13 @@ class Executor:
         if found:
             found.repeats += 1
         else:
-            yield
+            yield None
             self._validate(known.document)
             if not guest or needs_no_caller(operation) or asks_for_the_schema(operation):
                 documents.keep(request.query, known)
         if too_many is not None or not request.strict:
             look = self._refusals.of if too_many is None else self._refusals.of_long_lists
-            if errors := look(known.document, operation, request.variables or {}):
+            if errors := (yield partial(look, known.document, operation, request.variables or {})):
                 raise RequestError(*errors, code="BAD_USER_INPUT")
         if too_many is not None:
             raise _too_expensive(too_many)
@@ -153,16 +154,16 @@ class Executor:
     ) -> Outcome:
         """Execute a query or mutation that was prepared."""
         documents, known = self._remembered(request, document)
-        variables = self._coerce(request, operation, known)
+        variables = await self._coerce(request, operation, known)
         if isinstance(variables, list):
             self.executed["ordinary"] += 1
-            return self._not_executed(request, document, operation, variables)
+            return await self._not_executed(request, document, operation, variables)
         replay = None
         most = context.max_answer_bytes
         plan = None
         if known is not None:
             made = len(known.plans)
-            plan = self._plan(request, operation, known, variables)
+            plan = self.planner.plan(known, request, operation, variables)
             if len(known.plans) > made:
                 documents.keep(request.query, known)
         if plan is not None:
@@ -228,24 +229,24 @@ class Executor:
             result = await result
         # variables that cannot be coerced stop an operation before it is executed: such errors have no path
         if result.data is None and all(error.path is None for error in result.errors or ()):
-            return self._not_executed(request, document, operation, result.errors or ())
+            return await self._not_executed(request, document, operation, result.errors or ())
         if counted.text > most:
             return Outcome(errors=[oversize(most)])
         outcome = _outcome(result)
         outcome.heavy = is_heavy(counted.values, counted.text, most)
         return outcome
 
-    def _not_executed(
+    async def _not_executed(
         self,
         request: GraphQLRequest,
         document: DocumentNode,
         operation: OperationDefinitionNode,
         errors: Sequence[GraphQLError],
     ) -> Outcome:
-        refused = self._refused(request, document, operation, errors)
+        refused = await self._refused(request, document, operation, errors)
         return Outcome(errors=[*map(format_error, refused)], executed=False)
 
-    def _refused(
+    async def _refused(
         self,
         request: GraphQLRequest,
         document: DocumentNode,
@@ -253,7 +254,8 @@ class Executor:
         errors: Sequence[GraphQLError],
     ) -> Sequence[GraphQLError]:
         """What is wrong with the arguments of an operation that graphql-core refuses with these errors."""
-        refused = self._refusals.of(document, operation, request.variables or {})
+        look = partial(self._refusals.of, document, operation, request.variables or {})
+        refused = await aside(look) if request.large else look()
         return refused or [*map(without_value, errors)]
 
     async def subscribe(
@@ -272,11 +274,11 @@ class Executor:
         if isinstance(source, ExecutionResult):
             refused: Sequence[GraphQLError] = source.errors or ()
             if all(error.path is None for error in refused):
-                refused = self._refused(request, document, operation, refused)
+                refused = await self._refused(request, document, operation, refused)
             raise RequestError(*refused, code="BAD_USER_INPUT")
         return _outcomes(source)
 
-    def _coerce(
+    async def _coerce(
         self, request: GraphQLRequest, operation: OperationDefinitionNode, known: Known | None
     ) -> VariableValues | list[GraphQLError]:
         """The values of the operation's variables, or what is wrong with them."""
@@ -286,26 +288,10 @@ class Executor:
             variables = Variables(self._schema, operation)
             if known:
                 known.variables[name] = variables
-        return variables.coerce(request.variables or {}, MAX_VALIDATION_ERRORS)
-
-    def _plan(
-        self, request: GraphQLRequest, operation: OperationDefinitionNode, known: Known, variables: VariableValues
-    ) -> Plan | None:
-        """The operation's plan, made when its document comes again or is worth it at once; None where it has none."""
-        if known.repeats < self.compile_after and self._is_small(known, operation, request.variables or {}):
-            return None
-        shape = {variable: variables.coerced.get(variable) for variable in known.shaping(operation)}
-        key = (name_of(operation), *shape.values())
-        if key in known.plans:
-            known.plans.move_to_end(key)
-            return known.plans[key]
-        plan = None
-        with suppress(NotCompilable):
-            plan = compile_operation(
-                self._schema, known.document, operation, shape, binding_of=self._binding_of, scalars=SCALARS
-            )
-        known.keep_plan(key, plan)
-        return plan
+        given = request.variables or {}
+        if request.large:
+            return await aside(variables.coerce, given, MAX_VALIDATION_ERRORS)
+        return variables.coerce(given, MAX_VALIDATION_ERRORS)
 
     def _remembered(self, request: GraphQLRequest, document: DocumentNode) -> tuple[Documents, Known | None]:
         """What is remembered of a document that was prepared, and among which others."""
@@ -314,13 +300,6 @@ class Executor:
             if known is not None and known.document is document:
                 return documents, known
         return self._documents, None
-
-    def _is_small(self, known: Known, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bool:
-        try:
-            check_operation(known.document, operation, variables, self._small)
-        except TooExpensive:
-            return False
-        return True
 
     def _parse(self, query: str, limits: Limits) -> Known:
         """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""

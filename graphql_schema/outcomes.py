@@ -21,6 +21,8 @@ class GraphQLRequest:
     operation_name: str | None = None
     strict: bool = True
     """Whether the JSON was one of RFC 8259; else there may be lone surrogates and NaN among the variables."""
+    large: bool = False
+    """Whether it is so large that what has to be worked out of its variables is done aside (``core.aside``)."""
 
 
 @dataclass(slots=True)

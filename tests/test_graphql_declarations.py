@@ -28,6 +28,7 @@ class Log:
     open: bool = True
     forgotten: int = 0
     max_answer_bytes: int = 1_000_000
+    large: bool = False
 
     def forget(self) -> None:
         self.forgotten += 1

@@ -25,7 +25,7 @@ from graphql_schema.execution import SUBSCRIPTION
 from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.actors import Actor
 from services.authentication import Credentials
-from services.errors import TandemError
+from services.errors import TandemError, TooExpensive
 
 PROTOCOL = "graphql-transport-ws"
 INIT_TIMEOUT_SECONDS = 10.0
@@ -209,6 +209,8 @@ class _Connection:
             message, strict = parse_json(raw)
         except BadRequest:
             raise Close(4400, "Messages must be JSON") from None
+        except TooExpensive as error:
+            raise Close(4400, error.message) from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Close(4400, "Messages must be objects with a type")
         return message, strict

@@ -1,0 +1,56 @@
+"""When an operation is compiled, and what is kept of that."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from graphql import OperationDefinitionNode
+from graphql.execution.values import VariableValues
+from strawberry.schema.schema import Schema
+
+from graphql_compiler import NotCompilable, Plan, compile_operation
+from graphql_schema.compiled import SCALARS, bindings
+from graphql_schema.documents import Known, name_of
+from graphql_schema.limits import Limits, TooExpensive, check_operation
+from graphql_schema.outcomes import GraphQLRequest
+
+SMALL = {"nodes": 200, "values": 1_500, "results": 100}
+"""What an operation may come to that is not worth compiling before its document comes again."""
+
+
+class Planner:
+    """Compiles operations of one schema."""
+
+    def __init__(self, schema: Schema, limits: Limits, compile_after: int) -> None:
+        self._schema, self._binding_of = schema._schema, bindings(schema)
+        self._small = replace(limits, **SMALL)
+        self.compile_after = compile_after
+        """How often a document has to come again to be worth compiling (1 to 20 ms)."""
+
+    def plan(
+        self, known: Known, request: GraphQLRequest, operation: OperationDefinitionNode, variables: VariableValues
+    ) -> Plan | None:
+        """The operation's plan, made when its document comes again or is worth it at once; None where it has none."""
+        seldom = known.repeats < self.compile_after and not request.large
+        if seldom and self._is_small(known, operation, request.variables or {}):
+            return None
+        shape = {variable: variables.coerced.get(variable) for variable in known.shaping(operation)}
+        key = (name_of(operation), *shape.values())
+        if key in known.plans:
+            known.plans.move_to_end(key)
+            return known.plans[key]
+        plan = None
+        with suppress(NotCompilable):
+            plan = compile_operation(
+                self._schema, known.document, operation, shape, binding_of=self._binding_of, scalars=SCALARS
+            )
+        known.keep_plan(key, plan)
+        return plan
+
+    def _is_small(self, known: Known, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> bool:
+        try:
+            check_operation(known.document, operation, variables, self._small)
+        except TooExpensive:
+            return False
+        return True
