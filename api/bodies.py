@@ -20,8 +20,8 @@ from starlette.requests import ClientDisconnect, Request
 from core.aside import LARGE, aside
 from services.errors import MAX_MISTAKES, TOO_MANY_MISTAKES, TooExpensive
 
-MAX_VALUES = 150_000
-"""Values in a body: a call with a thousand tasks, each with 50 tags and 50 people, has three quarters as many."""
+MAX_VALUES = 200_000
+"""Values in a body: a call with a thousand tasks, each with 50 tags and 50 people, has about half as many."""
 UNREAD = "tandem.unread"
 """Set in the scope of a request whose large body FastAPI is not given, because something else of it is refused."""
 _TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)

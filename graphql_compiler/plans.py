@@ -15,7 +15,9 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    is_non_null_type,
 )
+from graphql.error import located_error
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, is_awaitable
 
@@ -42,6 +44,8 @@ class _Root:
     """Instead of the field's resolver, where the field has a batch."""
     more: tuple[Reads, ...]
     """What a selective batch is given beside the arguments."""
+    required: bool
+    """Whether it may not be null."""
 
 
 class Plan:
@@ -68,7 +72,8 @@ class Plan:
     async def carry_out(self, run: Run) -> dict[str, Any]:
         """As ``run``, which can be told when to pause, how long the texts may be in all, and how much came of it.
 
-        The operation's own fields are executed one after the other. Raises ``TooLarge`` also.
+        The operation's own fields are executed one after the other; what they raise may be gathered in the ``run``.
+        Raises ``TooLarge`` also.
         """
         replay = Replay()
         data: dict[str, Any] = {}
@@ -80,7 +85,11 @@ class Plan:
                 value = await self._resolve(root, run)
             except Exception as error:
                 replay.keep_error(root.key, error)
-                raise GaveUp(replay) from error
+                if run.errors is None or root.required:
+                    raise GaveUp(replay) from error
+                run.errors.append(located_error(error, root.nodes, [root.key]))
+                data[root.key] = None
+                continue
             replay.keep(root.key, value)
             try:
                 [data[root.key]] = await root.complete(run, (value,))
@@ -151,5 +160,7 @@ def compile_operation(
         load = binding.load if isinstance(binding, Batch) else None
         complete = writer.complete(field.type, nodes)
         more = writer.more(binding) if isinstance(binding, Batch) else ()
-        roots.append(_Root(key, field, nodes, arguments_of(field, nodes[0]), complete, load, more))
+        roots.append(
+            _Root(key, field, nodes, arguments_of(field, nodes[0]), complete, load, more, is_non_null_type(field.type))
+        )
     return Plan(schema, operation, selections.fragments, parent, roots, writer.size + ROOT_SIZE * len(roots))

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLError, GraphQLResolveInfo
 from graphql.execution.values import VariableValues
 
 
@@ -31,12 +31,14 @@ Pause = Callable[[], Awaitable[None]]
 class Run:
     """One execution of a plan, and how much has come of it so far."""
 
-    __slots__ = ("_least", "_max_text", "_pause", "_rested", "context", "text", "values", "variables")
+    __slots__ = ("_least", "_max_text", "_pause", "_rested", "context", "errors", "text", "values", "variables")
 
     def __init__(
         self, context: Any, variables: VariableValues, pause: Pause | None = None, max_text: int | None = None
     ) -> None:
         self.context, self.variables = context, variables
+        self.errors: list[GraphQLError] | None = None
+        """What the operation's own fields raised, of those that may be null; None where such an error gives up."""
         self._pause, self._max_text = pause, max_text
         self.values = self.text = 0
         """How many values the answer may hold at most, and how many characters the long texts among them."""

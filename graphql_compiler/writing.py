@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from operator import attrgetter
+from types import CodeType
 from typing import Any, NoReturn
 
 from graphql import (
@@ -53,6 +54,7 @@ class Writer:
         self._schema, self._selections = schema, selections
         self._binding_of, self._scalars = binding_of, scalars
         self._reads: dict[str, set[str]] = {}
+        self._codes: dict[str, CodeType] = {}
         self.size = 0
         """About how many bytes of memory the functions take that were written so far."""
 
@@ -134,8 +136,13 @@ class Writer:
             scope[f"g{index}"] = attrgetter(name)
             texts.append(f"run.weigh(map(g{index}, sources), {times})")
         source = _source(members, read, checked, texts, len(columns))
-        self.size += PLACE_SIZE + SOURCE_SIZE * len(source)
-        return checked_type(type_, _written(source, scope))
+        self.size += PLACE_SIZE
+        code = self._codes.get(source)  # the same is often selected under several names
+        if code is None:
+            # every name in it is made here, or checked to be an identifier; response keys stand in it as literals
+            code = self._codes[source] = compile(source, "<graphql_compiler>", "exec")
+            self.size += SOURCE_SIZE * len(source)
+        return checked_type(type_, _written(code, scope))
 
     def _leaf(
         self, type_: GraphQLLeafType, binding: Attribute, value: str, name: str, scope: dict[str, Any]
@@ -182,9 +189,8 @@ def _source(members: list[str], read: Mapping[str, str], checked: list[str], tex
     return "\n".join(lines)
 
 
-def _written(source: str, scope: dict[str, Any]) -> Complete:
-    # every name in it is made here, or checked to be an identifier; response keys stand in it as literals
-    exec(compile(source, "<graphql_compiler>", "exec"), scope)  # noqa: S102
+def _written(code: CodeType, scope: dict[str, Any]) -> Complete:
+    exec(code, scope)  # noqa: S102 - see _source
     # not one of the globals any more: a function among its own globals is garbage that only the collector finds
     place: Complete = scope.pop("made")()
     return place

@@ -49,10 +49,11 @@ from graphql_schema.refusals import Refusals
 MAX_VALIDATION_ERRORS = 10
 # find_conflicts does what the missing one does
 RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule)
-Look = Callable[[], Sequence[GraphQLError]]
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 
+LONG = 2_048
+"""Characters of a document that takes several milliseconds to read."""
 MEBIBYTE = 1024 * 1024
 
 
@@ -88,46 +89,53 @@ class Executor:
         A ``guest`` is somebody whom nobody knows.
         """
         steps = self._steps(request, guest)
-        look: Look | None = None
-        while True:
-            try:
-                look = steps.send(look and look())
-            except StopIteration as done:
-                prepared: tuple[DocumentNode, OperationDefinitionNode] = done.value
-                return prepared
+        done: Any = None
+        try:
+            while True:
+                work = steps.send(done)
+                try:
+                    done = work()
+                except Exception as error:
+                    steps.throw(error)
+        except StopIteration as end:
+            prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
+            return prepared
 
     async def prepare_in_turns(
         self, request: GraphQLRequest, *, guest: bool
     ) -> tuple[DocumentNode, OperationDefinitionNode]:
-        """As ``prepare``, in turns with others."""
+        """As ``prepare``, in turns with others; what may take long is done aside (``core.aside``)."""
         steps = self._steps(request, guest)
-        found: Sequence[GraphQLError] | None = None
-        while True:
-            try:
-                look = steps.send(found)
-            except StopIteration as done:
-                prepared: tuple[DocumentNode, OperationDefinitionNode] = done.value
-                return prepared
-            found = None if look is None else await aside(look)
-            await turns.pause()
+        is_long = request.large or len(request.query) > LONG
+        done: Any = None
+        try:
+            while True:
+                work = steps.send(done)
+                try:
+                    done = (await aside(work)) if is_long else work()
+                except Exception as error:
+                    steps.throw(error)
+                await turns.pause()
+        except StopIteration as end:
+            prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
+            return prepared
 
     def _steps(
         self, request: GraphQLRequest, guest: bool
-    ) -> Generator["Look | None", Sequence[GraphQLError] | None, tuple[DocumentNode, OperationDefinitionNode]]:
-        """What there is to do before an operation is executed, a few milliseconds at a time; what may take longer is
-        handed out."""
+    ) -> Generator[Callable[[], Any], Any, tuple[DocumentNode, OperationDefinitionNode]]:
+        """What there is to do before an operation is executed; what may take long is handed out, and its outcome
+        expected."""
         documents, limits = (self._guests, self._guest_limits) if guest else (self._documents, self.limits)
         found = documents.find(request.query)
         too_many = None
         try:
+            check = partial(check_variables, request.variables, limits)
             try:
-                check_variables(request.variables, limits)
+                (yield check) if request.large else check()
             except TooManyValues as error:
                 too_many = error
             if found is None:
-                yield None
-                known = self._parse(request.query, limits)
-                yield None
+                known = yield partial(self._parse, request.query, limits)
             else:
                 known = found
             operation = choose(known.document, request.operation_name)
@@ -137,8 +145,7 @@ class Executor:
         if found:
             found.repeats += 1
         else:
-            yield None
-            self._validate(known.document)
+            yield partial(self._validate, known.document)
             if not guest or needs_no_caller(operation) or asks_for_the_schema(operation):
                 documents.keep(request.query, known)
         if too_many is not None or not request.strict:
@@ -163,11 +170,12 @@ class Executor:
         plan = None
         if known is not None:
             made = len(known.plans)
-            plan = self.planner.plan(known, request, operation, variables)
+            plan = await self.planner.plan(known, request, operation, variables)
             if len(known.plans) > made:
                 documents.keep(request.query, known)
         if plan is not None:
             run = Run(context, variables, turns.pause, most)
+            run.errors = []
             try:
                 data = await plan.carry_out(run)
             except GaveUp as error:
@@ -178,7 +186,8 @@ class Executor:
                 return Outcome(errors=[oversize(most)])
             else:
                 self.executed["compiled"] += 1
-                return Outcome(data, heavy=is_heavy(run.values, run.text, most))
+                errors = [format_error(error) for error in run.errors]
+                return Outcome(data, errors, heavy=is_heavy(run.values, run.text, most))
         self.executed["both" if replay else "ordinary"] += 1
         if known is not None and asks_for_the_schema(operation) and not operation.variable_definitions:
             outcome = await self._introspect(request, context, document, operation, known)

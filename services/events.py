@@ -19,7 +19,7 @@ from services.actors import Actor
 from services.outputs import DatabaseId, NodeId, Output
 from services.pagination import Ordering, SortKey
 
-PART = 1_000
+PART = 200
 """How many events are made before they are written."""
 Changes = Mapping[str, tuple[Any, Any]]
 """For each field: its value before and after."""

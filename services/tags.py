@@ -191,9 +191,11 @@ async def ensure(session: Session, actor: Actor, project: ProjectRecord, names: 
         wanted.setdefault(fold(spelling), spelling)
     ids: dict[str, int] = {}
     for some in turns.parts([*wanted], PART):
+        await turns.pause()
         ids |= await _known(session, project, some)
     # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
     for some in turns.parts(sorted(wanted.keys() - ids.keys()), PART):
+        await turns.pause()
         moment = now()
         rows = [
             {"project_id": project.id, "name": wanted[folded], "name_folded": folded, "created_at": moment}

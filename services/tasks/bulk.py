@@ -184,7 +184,7 @@ async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> 
 
     if data.dry_run or call.key is None:
         return await make()
-    return await once(session, actor, call, operation, await aside(arguments, data), make, read)
+    return await once(session, actor, call, operation, await aside(arguments, data), make, read, long=True)
 
 
 async def _readable(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> BulkRecord:
