@@ -89,14 +89,15 @@ class Executor:
         A ``guest`` is somebody whom nobody knows.
         """
         steps = self._steps(request, guest)
-        done: Any = None
         try:
+            work = next(steps)
             while True:
-                work = steps.send(done)
                 try:
                     done = work()
                 except Exception as error:
-                    steps.throw(error)
+                    work = steps.throw(error)
+                else:
+                    work = steps.send(done)
         except StopIteration as end:
             prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
             return prepared
@@ -107,15 +108,16 @@ class Executor:
         """As ``prepare``, in turns with others; what may take long is done aside (``core.aside``)."""
         steps = self._steps(request, guest)
         is_long = request.large or len(request.query) > LONG
-        done: Any = None
         try:
+            work = next(steps)
             while True:
-                work = steps.send(done)
+                await turns.pause()
                 try:
                     done = (await aside(work)) if is_long else work()
                 except Exception as error:
-                    steps.throw(error)
-                await turns.pause()
+                    work = steps.throw(error)
+                else:
+                    work = steps.send(done)
         except StopIteration as end:
             prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
             return prepared
