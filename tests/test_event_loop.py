@@ -44,8 +44,11 @@ class Caller:
     def create(self, task: Any) -> httpx.Response:
         return self.gql(CREATE, {"input": {"tasks": [task] * 1_000}})
 
-    def gql(self, query: str, variables: Any = None, **headers: str) -> httpx.Response:
-        return self._client.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+    def gql(self, query: str, variables: Any = None) -> httpx.Response:
+        return self._client.post("/graphql", json={"query": query, "variables": variables})
+
+    def as_nobody(self, query: str) -> httpx.Response:
+        return httpx.post(str(self._client.base_url.join("/graphql")), json={"query": query}, timeout=120)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +83,7 @@ REQUESTS: dict[str, tuple[int, Callable[[Caller], httpx.Response]]] = {
     "bulk call over GraphQL": (200, lambda c: c.create({"title": "x", "tags": [f"g{n}" for n in range(50)]})),
     "aliases": (200, lambda c: c.gql(f"{{ {' '.join(f'a{n}: {PAGE}' for n in range(60))} }}")),
     "error behind a large page": (200, lambda c: c.gql(f'{{ {PAGE} x: tasks(after: "no cursor") {{ totalCount }} }}')),
-    "introspection": (200, lambda c: c.gql(get_introspection_query(), Authorization="")),
+    "introspection": (200, lambda c: c.as_nobody(get_introspection_query())),
     "long document": (200, lambda c: c.gql("{ me { id } } #" + "x" * 100_000)),
 }
 
