@@ -11,11 +11,13 @@ from functools import wraps
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-import orjson
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from api.refusals import NotExecutedError
+from api.weights import Weigh, weigher
+from core.answers import AnswerTooLarge, encode, encode_in_pieces, is_heavy, too_large
+from services.errors import TooExpensive
 from services.tasks.expansions import Expanded
 
 Memo = dict[int, tuple[Any, Any]]
@@ -23,11 +25,25 @@ Memo = dict[int, tuple[Any, Any]]
 tasks may be of five projects."""
 Convert = Callable[[Any, Memo], Any]
 Endpoint = Callable[..., Awaitable[Any]]
+UNCHECKED = 128 * 1024
+"""Characters of long texts: with so many, no answer is as large as the least that may be set."""
 
 
-def encode(value: Any) -> bytes:
-    """JSON with instants as both doors write them."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+async def written(value: Any, weigh: Weigh | None, request: Request) -> bytes:
+    """What a converter made of an answer, as JSON. Raises ``TooExpensive`` where it is larger than the server's answers
+    may be: that takes back what was written for it in the transaction of the request."""
+    if weigh is None:
+        return encode(value)
+    text = weigh(value)
+    if text <= UNCHECKED:
+        return encode(value)
+    most: int = request.app.state.tandem.settings.max_answer_bytes
+    if not is_heavy(0, text, most):
+        return encode(value)
+    try:
+        return await encode_in_pieces(value, most)
+    except AnswerTooLarge:
+        raise TooExpensive(too_large(most)) from None
 
 
 def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) -> Endpoint:
@@ -38,25 +54,31 @@ def writing(endpoint: Endpoint, response_model: Any, status_code: int | None) ->
     if hasattr(endpoint, "written"):
         return endpoint
     convert = None if response_model is None else converter(response_model)
+    weigh = weigher(response_model)
     parameters = dict(inspect.signature(endpoint).parameters)
     hints = get_type_hints(endpoint, include_extras=True)
     own = next((name for name in parameters if hints.get(name) is Response), None)
     name = own or "_response"
+    asked = next((name for name in parameters if hints.get(name) is Request), None)
 
     @wraps(endpoint)
     async def write(**arguments: Any) -> Response:
         given: Response = arguments[name] if own else arguments.pop(name)
+        request: Request = arguments[asked] if asked else arguments.pop("_request")
         answer = await endpoint(**arguments)
         if isinstance(answer, Response):
             return answer
         if convert is not None:
             status = given.status_code or status_code or 200
-            return json_response(encode(convert(answer)), status, given.raw_headers)
+            body = await written(convert(answer), weigh, request)
+            return json_response(body, status, given.raw_headers)
         response = Response(status_code=given.status_code or status_code or 204)
         response.raw_headers.extend(given.raw_headers)
         return response
 
     parameters |= {} if own else {name: inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Response)}
+    if asked is None:
+        parameters["_request"] = inspect.Parameter("_request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
     ordered = [part.replace(annotation=hints.get(part.name, part.annotation)) for part in parameters.values()]
     write.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]  # what FastAPI reads
     write.written = True  # type: ignore[attr-defined]  # marks it for plan_of

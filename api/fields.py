@@ -1,13 +1,15 @@
 """Sparse fieldsets: ``fields=id,title`` answers these members only."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-from api.answers import converter, encode
+from api.answers import converter, written
+from api.weights import weigher
+from core.answers import encode
 from services.tasks.expansions import Expansion
 from services.tasks.models import TaskOut
 
@@ -37,15 +39,33 @@ Fields = Annotated[FieldNames, Query(description=DESCRIPTION, examples=[["id,tit
 
 
 def sparse(
-    things: Any, model: type[BaseModel], fields: Collection[str], expanded: Collection[Expansion], response: Response
+    thing: Any, model: type[BaseModel], fields: Collection[str], expanded: Collection[Expansion], response: Response
 ) -> Response:
-    """One thing or several, with these members and the relations expanded; the headers of ``response`` are kept."""
+    """A thing with these members and the relations expanded; the headers of ``response`` are kept."""
+    [body] = _trimmed([thing], model, fields, expanded)
+    return _answer(encode(body), response)
+
+
+async def sparse_list(
+    things: Sequence[Any],
+    model: type[BaseModel],
+    fields: Collection[str],
+    expanded: Collection[Expansion],
+    response: Response,
+    request: Request,
+) -> Response:
+    """As ``sparse``, for several. Raises ``TooExpensive``."""
+    body = _trimmed(things, model, fields, expanded)
+    return _answer(await written(body, weigher(list[model]), request), response)  # type: ignore[valid-type]  # made here
+
+
+def _trimmed(
+    things: Sequence[Any], model: type[BaseModel], fields: Collection[str], expanded: Collection[Expansion]
+) -> list[dict[str, Any]]:
     wanted = {*fields, *(name.value for name in expanded)}
+    convert = converter(model)
+    return [{name: value for name, value in convert(thing).items() if name in wanted} for thing in things]
 
-    written = converter(model)
 
-    def trim(thing: Any) -> dict[str, Any]:
-        return {name: value for name, value in written(thing).items() if name in wanted}
-
-    body = [trim(thing) for thing in things] if isinstance(things, list) else trim(things)
-    return Response(encode(body), headers=dict(response.headers), media_type="application/json")
+def _answer(body: bytes, response: Response) -> Response:
+    return Response(body, headers=dict(response.headers), media_type="application/json")

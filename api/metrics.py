@@ -1,4 +1,5 @@
-"""What Prometheus reads at ``GET /metrics``: requests, durations, GraphQL's executors, followers, sockets, the process.
+"""What Prometheus reads at ``GET /metrics``: requests, durations, GraphQL's executors, the event loop, followers,
+sockets, the process.
 
 Counting adds to plain numbers, which become metrics when somebody asks: 0.5 µs a request, where prometheus-client's own
 counter and histogram take 1.9 µs, and 4.5 µs if they write to the files of several workers.
@@ -40,6 +41,7 @@ from prometheus_client.registry import Collector
 
 from api.compression import STREAM
 from api.media_types import StrictRoute
+from core.lag import LoopLag
 from services.connections import Connections
 from services.feed import Feed
 
@@ -89,6 +91,7 @@ class Metrics(Collector):
         others: Iterable[Collector] = (),
     ) -> None:
         self._feed, self._connections, self._executed = feed, connections, executed
+        self._lag = LoopLag()
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._doors = {name: _Door() for name in DOORS}
         own = CollectorRegistry()
@@ -138,6 +141,11 @@ class Metrics(Collector):
         for kind in EXECUTED:
             operations.add_metric([kind], self._executed.get(kind, 0))
         yield operations
+        late = HistogramMetricFamily(
+            "tandem_event_loop_lag_seconds", "How late the event loop came to a timer, twenty times a second."
+        )
+        late.add_metric([], self._lag.buckets, self._lag.seconds)
+        yield late
         yield GaugeMetricFamily(
             "tandem_subscription_followers", "Subscriptions that are followed now.", self._feed.followers
         )
@@ -154,14 +162,19 @@ class Metrics(Collector):
 
     @asynccontextmanager
     async def published(self) -> AsyncIterator[None]:
-        """While the application runs: the other workers can answer for this one."""
+        """While the application runs: its event loop is measured, and the other workers can answer for this one."""
+        self._lag.start()
         if self._files is None:
-            yield
+            try:
+                yield
+            finally:
+                self._lag.stop()
             return
         task = asyncio.create_task(self._files.keep_publishing())
         try:
             yield
         finally:
+            self._lag.stop()
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task

@@ -36,6 +36,7 @@ from pydantic_core import PydanticUndefined
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
+from api.bodies import UNREAD, Invalid, body_of, is_json, is_large, read
 from api.headers import headers_of
 from api.parameters import Parameters, Query, grouped, is_list
 from api.refusals import check_options
@@ -79,6 +80,11 @@ def from_the_start(request: Request, receive: Receive) -> Receive:
     if body is None:
         return receive
 
+    if is_large(body):
+        # it was not read, or it was not the reason: something else is refused, and FastAPI need not look at it
+        request.scope[UNREAD] = True
+        body = b"{}"
+
     async def again() -> Message:
         nonlocal body
         if body is None:
@@ -87,21 +93,6 @@ def from_the_start(request: Request, receive: Receive) -> Receive:
         return message
 
     return again
-
-
-async def body_of(request: Request) -> bytes:
-    """The body, which the request keeps, as with Starlette's own method. Raises ``ClientDisconnect``."""
-    if not hasattr(request, "_body"):
-        parts: list[bytes] = []
-        more = True
-        while more:
-            message = await request.receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        request._body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return request._body
 
 
 def plan_of(route: APIRoute) -> Plan:
@@ -126,6 +117,7 @@ class _Writer:
         self._taken: Parameters | None = getattr(route, "parameters", None)
         self._parameters: list[str] = []
         self._calls: list[str] = []
+        self._reading: list[str] = []
         self._scope: dict[str, Any] = {
             "ValidationError": ValidationError,
             "ClientDisconnect": ClientDisconnect,
@@ -137,6 +129,9 @@ class _Writer:
             "copy": copy,
             "given": _given,
             "loads": orjson.loads,
+            "is_large": is_large,
+            "read": read,
+            "Invalid": Invalid,
         }
         self._known: dict[Any, str] = {}
         self._wants: set[str] = set()
@@ -150,7 +145,7 @@ class _Writer:
         if "body" in self._wants:
             # another media type is refused by those who know which ones there are
             lines += [
-                "    if headers_of(scope).get(b'content-type') != b'application/json': return None",
+                f"    if not {self._keep(is_json)}(headers_of(scope).get(b'content-type')): return None",
                 "    try: body = await body_of(request)",
                 "    except ClientDisconnect: return None",
             ]
@@ -166,11 +161,13 @@ class _Writer:
             )
         if "header" in self._wants:
             lines.append("        headers = headers_of(scope)")
-        lines += [f"        {line}" for line in self._parameters] or ["        pass"]
+        lines += [f"        {line}" for line in [*self._parameters, *self._reading]] or ["        pass"]
         lines += ["    except (ValidationError, JSONDecodeError, Refused): return None"]
         if "response" in self._wants:
             lines.append("    response = given()")
         indent = "    "
+        if "body" in self._wants:
+            self._calls.append("if type(body_) is Invalid: raise body_.error")
         for line in [*self._calls, f"return await {call}"]:
             lines.append(indent + line)
             indent += "    " * line.endswith(":")
@@ -280,7 +277,12 @@ class _Writer:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise NotPlannable("a body that is no model")
         self._wants.add("body")
-        self._parameters.append(f"body_ = {self._keep(_validator(field))}(loads(body))")
+        validate = self._keep(_validator(field))
+        # last: whatever else does not fit is found before
+        self._reading = [
+            f"if is_large(body): body_ = await read({validate}, body)",
+            f"else: body_ = {validate}(loads(body))",
+        ]
         return "body_"
 
 

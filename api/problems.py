@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.addresses import route_path
+from api.bodies import UNREAD
 from core import context
 from services import errors
 from services.errors import Problem, TandemError
@@ -130,9 +131,9 @@ async def on_tandem_error(request: Request, error: TandemError) -> Response:
     return from_error(error, location="query" if request.method == "GET" else "body")
 
 
-async def on_validation_error(_request: Request, error: RequestValidationError) -> Response:
+async def on_validation_error(request: Request, error: RequestValidationError) -> Response:
     """Malformed JSON is a 400; anything the models refuse is a 422 that names each place, and echoes nothing."""
-    details = list(error.errors())
+    details = [detail for detail in error.errors() if detail["loc"][0] != "body" or UNREAD not in request.scope]
     if any(detail["type"] == "json_invalid" for detail in details):
         return problem(400, "BAD_REQUEST", "The body is not valid JSON")
     problems = []

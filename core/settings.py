@@ -25,6 +25,7 @@ LIMITS = (
     "probe_rate_limit",
 )
 YEAR_SECONDS = 365 * 24 * 60 * 60
+DEFAULT_MAX_ANSWER_BYTES = 20 * 1024 * 1024
 WEAK_SECRETS = ("secret", "changeme", "change-me", "your-secret-key", "password", "example")
 
 
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     refresh_rate_limit: str | None = "60/minute"
     probe_rate_limit: str | None = "30/minute"
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
+    max_answer_bytes: int = Field(default=DEFAULT_MAX_ANSWER_BYTES, ge=1024 * 1024, le=1024**3)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     request_timeout_seconds: float = Field(default=10.0, ge=0.1, le=3600, allow_inf_nan=False)
 

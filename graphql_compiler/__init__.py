@@ -27,7 +27,7 @@ as a ``datetime`` (see ``Scalars``), so it is the encoded answers that are the s
 from graphql_compiler.bindings import Attribute, Batch, Binding, BindingOf, Load, Reads, Scalars
 from graphql_compiler.inputs import Variables
 from graphql_compiler.plans import Plan, compile_operation
-from graphql_compiler.runs import GaveUp, Replay
+from graphql_compiler.runs import GaveUp, Replay, Run, TooLarge, size_of
 from graphql_compiler.selections import NotCompilable, mentions_variables, parts_of, shaping_variables
 
 __all__ = [
@@ -41,10 +41,13 @@ __all__ = [
     "Plan",
     "Reads",
     "Replay",
+    "Run",
     "Scalars",
+    "TooLarge",
     "Variables",
     "compile_operation",
     "mentions_variables",
     "parts_of",
     "shaping_variables",
+    "size_of",
 ]

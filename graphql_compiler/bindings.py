@@ -16,12 +16,13 @@ class Attribute:
 
     ``python_type`` is the type that it always has (or None where ``nullable``), as far as that is known: a leaf of a
     type that needs no conversion (see ``Scalars``) is then taken as it stands. ``derived`` promises that the attribute
-    is computed and never None.
+    is computed and never None. ``long`` says that it may hold a text of any length, which counts for the answer's size.
     """
 
     name: str
     python_type: type | None = None
     derived: bool = False
+    long: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():

@@ -94,9 +94,11 @@ def complete_objects(make: Make, *, required: bool) -> Complete:
     """An object for each source, null where that is not ``required``."""
 
     async def complete(run: Run, values: Sequence[Any]) -> Sequence[Any]:
+        before, text = run.values, run.text
         objects, maps = await make(run, values)
         if len(objects) == len(values):
             return maps
+        run.repeat(before, text, len(values) - len(objects))
         return spread(values, dict(zip(objects, maps, strict=True)), required=required)
 
     return complete
@@ -108,8 +110,10 @@ def complete_lists_of_objects(make: Make, *, required: bool) -> Complete:
     async def complete(run: Run, values: Sequence[Any]) -> Sequence[Any]:
         check_lists(values)
         items = flat(values)
+        before, text = run.values, run.text
         objects, maps = await make(run, items)
         if len(objects) != len(items):
+            run.repeat(before, text, len(items) - len(objects))
             maps = spread(items, dict(zip(objects, maps, strict=True)), required=required)
         return regrouped(values, maps)
 

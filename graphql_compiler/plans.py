@@ -15,16 +15,20 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    is_non_null_type,
 )
+from graphql.error import located_error
 from graphql.execution.values import VariableValues
 from graphql.pyutils import Path, is_awaitable
 
 from graphql_compiler.bindings import Batch, BindingOf, Load, Reads, Scalars
 from graphql_compiler.completion import Complete
 from graphql_compiler.inputs import Arguments, arguments_of
-from graphql_compiler.runs import GaveUp, Replay, Run
+from graphql_compiler.runs import GaveUp, Replay, Run, TooLarge
 from graphql_compiler.selections import NotCompilable, Selections
 from graphql_compiler.writing import Writer
+
+ROOT_SIZE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class _Root:
     """Instead of the field's resolver, where the field has a batch."""
     more: tuple[Reads, ...]
     """What a selective batch is given beside the arguments."""
+    required: bool
+    """Whether it may not be null."""
 
 
 class Plan:
@@ -52,16 +58,24 @@ class Plan:
         fragments: dict[str, FragmentDefinitionNode],
         parent: GraphQLObjectType,
         roots: Sequence[_Root | tuple[str, str]],
+        size: int,
     ) -> None:
         self._schema, self._operation, self._fragments, self._parent = schema, operation, fragments, parent
         self._roots = roots
+        self.size = size
+        """About how many bytes of memory it takes, without the document."""
 
     async def run(self, context: Any, variables: VariableValues) -> dict[str, Any]:
-        """The operation's data. Raises ``GaveUp``, with the outcomes of the fields that were resolved.
+        """The operation's data. Raises ``GaveUp``, with the outcomes of the fields that were resolved."""
+        return await self.carry_out(Run(context, variables))
 
-        The operation's own fields are executed one after the other.
+    async def carry_out(self, run: Run) -> dict[str, Any]:
+        """As ``run``, which can be told when to pause, how long the texts may be in all, and how much came of it.
+
+        The operation's own fields are executed one after the other; what they raise may be gathered in the ``run``.
+        Raises ``TooLarge`` also.
         """
-        run, replay = Run(context, variables), Replay()
+        replay = Replay()
         data: dict[str, Any] = {}
         for root in self._roots:
             if isinstance(root, tuple):  # __typename
@@ -71,10 +85,17 @@ class Plan:
                 value = await self._resolve(root, run)
             except Exception as error:
                 replay.keep_error(root.key, error)
-                raise GaveUp(replay) from error
+                if run.errors is None or root.required:
+                    raise GaveUp(replay) from error
+                run.errors.append(located_error(error, root.nodes, [root.key]))
+                data[root.key] = None
+                continue
             replay.keep(root.key, value)
             try:
                 [data[root.key]] = await root.complete(run, (value,))
+                await run.rest()
+            except TooLarge:
+                raise
             except Exception as error:
                 raise GaveUp(replay) from error
         return data
@@ -139,5 +160,7 @@ def compile_operation(
         load = binding.load if isinstance(binding, Batch) else None
         complete = writer.complete(field.type, nodes)
         more = writer.more(binding) if isinstance(binding, Batch) else ()
-        roots.append(_Root(key, field, nodes, arguments_of(field, nodes[0]), complete, load, more))
-    return Plan(schema, operation, selections.fragments, parent, roots)
+        roots.append(
+            _Root(key, field, nodes, arguments_of(field, nodes[0]), complete, load, more, is_non_null_type(field.type))
+        )
+    return Plan(schema, operation, selections.fragments, parent, roots, writer.size + ROOT_SIZE * len(roots))

@@ -1,11 +1,10 @@
 """Running what was compiled."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
-from graphql import GraphQLResolveInfo
+from graphql import GraphQLError, GraphQLResolveInfo
 from graphql.execution.values import VariableValues
 
 
@@ -21,12 +20,59 @@ class GaveUp(Exception):
         self.replay = replay
 
 
-@dataclass(slots=True)
-class Run:
-    """One execution of a plan."""
+class TooLarge(Exception):
+    """The answer would hold more text than it may: whoever runs the operation is told, and nobody runs it again."""
 
-    context: Any
-    variables: VariableValues
+
+Pause = Callable[[], Awaitable[None]]
+"""Called between the pieces of large work, for others to go on."""
+
+
+class Run:
+    """One execution of a plan, and how much has come of it so far."""
+
+    __slots__ = ("_least", "_max_text", "_pause", "_rested", "context", "errors", "text", "values", "variables")
+
+    def __init__(
+        self, context: Any, variables: VariableValues, pause: Pause | None = None, max_text: int | None = None
+    ) -> None:
+        self.context, self.variables = context, variables
+        self.errors: list[GraphQLError] | None = None
+        """What the operation's own fields raised, of those that may be null; None where such an error gives up."""
+        self._pause, self._max_text = pause, max_text
+        self.values = self.text = 0
+        """How many values the answer may hold at most, and how many characters the long texts among them."""
+        self._least = 0
+        """How many characters there are at least."""
+        self._rested = 0
+
+    def weigh(self, texts: Iterable[Any], times: int) -> None:
+        """Count texts, each of which the answer holds so many times. Raises ``TooLarge``."""
+        length = sum(map(size_of, texts)) * times
+        self.text += length
+        self._least += length
+        if self._max_text is not None and self._least > self._max_text:
+            raise TooLarge
+
+    def repeat(self, values: int, text: int, times: int) -> None:
+        """What has come since there were so many ``values`` and so much ``text`` is in the answer more than once."""
+        self.values += (self.values - values) * times
+        self.text += (self.text - text) * times
+
+    async def rest(self, values: int = 0) -> None:
+        """Pause where much has been done since the last pause, or ``values`` are about to be made."""
+        if self._pause is not None and self.values + values - self._rested >= PIECE:
+            self._rested = self.values
+            await self._pause()
+
+
+PIECE = 4_000
+"""How many values are made at once: less than a millisecond of them."""
+
+
+def size_of(value: Any) -> int:
+    """The length of a text; anything else counts for nothing."""
+    return len(value) if type(value) is str else 0
 
 
 class Replay:

@@ -1,6 +1,9 @@
 """Writes the functions of one operation."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from operator import attrgetter
+from types import CodeType
 from typing import Any, NoReturn
 
 from graphql import (
@@ -37,8 +40,11 @@ from graphql_compiler.completion import (
     read_attribute,
 )
 from graphql_compiler.inputs import arguments_of
-from graphql_compiler.runs import Unexpected
+from graphql_compiler.runs import PIECE, Unexpected
 from graphql_compiler.selections import NotCompilable, Selections
+
+PLACE_SIZE, SOURCE_SIZE = 3_000, 12
+"""Bytes of memory: of a place, and of a character of what is written for it."""
 
 
 class Writer:
@@ -48,6 +54,9 @@ class Writer:
         self._schema, self._selections = schema, selections
         self._binding_of, self._scalars = binding_of, scalars
         self._reads: dict[str, set[str]] = {}
+        self._codes: dict[str, CodeType] = {}
+        self.size = 0
+        """About how many bytes of memory the functions take that were written so far."""
 
     def more(self, batch: Batch) -> tuple[Reads, ...]:
         """What a batch is given beside the arguments; what is read will be known when all is written."""
@@ -87,6 +96,7 @@ class Writer:
         members: list[str] = []
         columns: list[Complete] = []
         scope: dict[str, Any] = {"give_up": _give_up, "columns": columns}
+        long: Counter[str] = Counter()
         checked: list[str] = []
         read: dict[str, str] = {}
         for index, (key, fields) in enumerate(self._selections.of(parts, type_).items()):
@@ -102,6 +112,8 @@ class Writer:
                 raise NotCompilable(f"{type_.name}.{name} has no binding")
             needs = (binding.name,) if isinstance(binding, Attribute) else binding.needs
             self._reads.setdefault(type_.name, set()).update(needs)
+            if isinstance(binding, Attribute) and binding.long:
+                long[binding.name] += 1
             nullable_type = get_nullable_type(field.type)
             if isinstance(binding, Attribute) and is_leaf_type(nullable_type):
                 value = read.setdefault(binding.name, f"a{len(read)}")
@@ -119,8 +131,18 @@ class Writer:
                 columns.append(read_attribute(binding.name, complete))
             else:
                 columns.append(load_batch(binding.load, arguments_of(field, fields[0]), self.more(binding), complete))
-        place: Complete = _written(_source(members, read, checked, len(columns)), scope)
-        return checked_type(type_, place)
+        texts = []
+        for index, (name, times) in enumerate(long.items()):
+            scope[f"g{index}"] = attrgetter(name)
+            texts.append(f"run.weigh(map(g{index}, sources), {times})")
+        source = _source(members, read, checked, texts, len(columns))
+        self.size += PLACE_SIZE
+        code = self._codes.get(source)  # the same is often selected under several names
+        if code is None:
+            # every name in it is made here, or checked to be an identifier; response keys stand in it as literals
+            code = self._codes[source] = compile(source, "<graphql_compiler>", "exec")
+            self.size += SOURCE_SIZE * len(source)
+        return checked_type(type_, _written(code, scope))
 
     def _leaf(
         self, type_: GraphQLLeafType, binding: Attribute, value: str, name: str, scope: dict[str, Any]
@@ -135,26 +157,42 @@ class Writer:
         return f"{name}({value})", False
 
 
-def _source(members: list[str], read: Mapping[str, str], checked: list[str], columns: int) -> str:
-    """The text of a place's function."""
-    lines = ["async def place(run, sources):"]
-    values = [f"v{index}" for index in range(columns)]
-    lines += [f"    c{index} = await columns[{index}](run, sources)" for index in range(columns)]
-    loop = "for s in sources:"
-    if columns:
-        loop = f"for s, {', '.join(values)} in zip(sources, {', '.join(f'c{i}' for i in range(columns))}):"
-    lines += ["    done = []", "    add = done.append", f"    {loop}"]
-    lines += [f"        {local} = s.{attribute}" for attribute, local in read.items()]
+def _source(members: list[str], read: Mapping[str, str], checked: list[str], texts: list[str], columns: int) -> str:
+    """The text of a function that makes a place's function, which makes the maps of some of the sources at a time."""
+    names = [f"c{index}" for index in range(columns)]
+    given = "".join(f", {name}" for name in names)
+    values = "".join(f", v{index}" for index in range(columns))
+    lines = ["def made():", f"    def fill(add, sources{given}):"]
+    lines.append(f"        for s{values} in zip(sources{given}):" if columns else "        for s in sources:")
+    lines += [f"            {local} = s.{attribute}" for attribute, local in read.items()]
     if checked:
-        lines.append(f"        if None in ({', '.join(checked)},): give_up()")
-    lines += [f"        add({{{', '.join(members)}}})", "    return done"]
+        lines.append(f"            if None in ({', '.join(checked)},): give_up()")
+    lines.append(f"            add({{{', '.join(members)}}})")
+    rows, width = max(1, PIECE // max(1, len(members))), max(1, len(members))
+    lines.append("    async def place(run, sources):")
+    lines += [f"        {text}" for text in texts]
+    lines += [f"        {name} = await columns[{index}](run, sources)" for index, name in enumerate(names)]
+    slices = "".join(f", {name}[start : start + {rows}]" for name in names)
+    lines += [
+        "        done = []",
+        f"        if len(sources) <= {rows}:",
+        f"            fill(done.append, sources{given})",
+        f"            run.values += len(sources) * {width}",
+        "            return done",
+        f"        for start in range(0, len(sources), {rows}):",
+        f"            await run.rest({PIECE})",
+        f"            fill(done.append, sources[start : start + {rows}]{slices})",
+        f"            run.values += {rows * width}",
+        "        return done",
+        "    return place",
+    ]
     return "\n".join(lines)
 
 
-def _written(source: str, scope: dict[str, Any]) -> Complete:
-    # every name in it is made here, or checked to be an identifier; response keys stand in it as literals
-    exec(compile(source, "<graphql_compiler>", "exec"), scope)  # noqa: S102
-    place: Complete = scope["place"]
+def _written(code: CodeType, scope: dict[str, Any]) -> Complete:
+    exec(code, scope)  # noqa: S102 - see _source
+    # not one of the globals any more: a function among its own globals is garbage that only the collector finds
+    place: Complete = scope.pop("made")()
     return place
 
 

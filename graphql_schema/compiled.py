@@ -9,11 +9,13 @@ from graphql import GraphQLField, GraphQLObjectType
 from strawberry.schema.schema import Schema
 from strawberry.types.field import StrawberryField
 
+from core.aside import aside
 from graphql_compiler import Attribute, Batch, Binding, BindingOf, Reads
 from graphql_schema.arguments import converter
 from graphql_schema.base import RECORDS
 from graphql_schema.context import CompiledInfo, Info
 from graphql_schema.declarations import check_declarations
+from services.outputs import LONG_TEXTS
 
 SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool, "DateTime": datetime}
 """The types whose values the answer's encoder writes as these scalars."""
@@ -27,8 +29,15 @@ def bindings(schema: Schema) -> BindingOf:
     """
     check_declarations(schema)
     roots = {type_.name for type_ in (schema._schema.query_type, schema._schema.mutation_type) if type_ is not None}
+    known: dict[tuple[str, str], Binding | None] = {}
 
-    def binding_of(parent: GraphQLObjectType, _name: str, field: GraphQLField) -> Binding | None:
+    def binding_of(parent: GraphQLObjectType, name: str, field: GraphQLField) -> Binding | None:
+        key = parent.name, name
+        if key not in known:
+            known[key] = made(parent, field)
+        return known[key]
+
+    def made(parent: GraphQLObjectType, field: GraphQLField) -> Binding | None:
         definition: StrawberryField | None = field.extensions.get("strawberry-definition")
         if definition is None or definition.extensions or definition.permission_classes:
             return None  # guards and the like stand in Strawberry's resolver, and run there each time
@@ -40,15 +49,15 @@ def bindings(schema: Schema) -> BindingOf:
         name = definition.metadata.get("attribute") or (definition.python_name if definition.is_basic_field else None)
         if name is None:
             return None
-        record = RECORDS.get(parent.name)
+        record, long = RECORDS.get(parent.name), name in LONG_TEXTS
         if record is None:
             type_ = definition.metadata.get("type")
-            return Attribute(name, type_, derived=type_ is not None)
+            return Attribute(name, type_, derived=type_ is not None, long=long)
         if isinstance(computed := getattr(record, name, None), property):
             hint = get_type_hints(cast(Any, computed.fget))["return"]
             type_ = _without_none(hint)
             return Attribute(name, type_, derived=type_ is hint)
-        return Attribute(name, _without_none(get_type_hints(record).get(name)))
+        return Attribute(name, _without_none(get_type_hints(record).get(name)), long=long)
 
     return binding_of
 
@@ -70,7 +79,7 @@ def _resolving(definition: StrawberryField, schema: Schema) -> Batch | None:
     convert = converter(definition.arguments, schema)
 
     async def load(context: Any, _parents: Any, arguments: Any, reads: Reads) -> Any:
-        given = convert(arguments)
+        given = await aside(convert, arguments) if context.large else convert(arguments)
         if has_info:
             given["info"] = CompiledInfo(context, reads)
         return [await (function(None, **given) if has_self else function(**given))]

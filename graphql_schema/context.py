@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, TypeVar
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
+from core.settings import DEFAULT_MAX_ANSWER_BYTES
 from db.engine import Database
 from db.sessions import Session
 from graphql_compiler import Reads
@@ -34,11 +35,19 @@ class Context:
     feed: Feed
     client: str = ""
     user_agent: str | None = None
+    max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES
+    large: bool = False
+    """Whether the request is ``large``."""
     replayed: bool = False
     """Whether a mutation was answered as it had been before, for the header ``Idempotency-Replayed``."""
     _spent: int = 0
     _loaders: dict[Hashable, DataLoader[int, Any]] = field(default_factory=dict)
     _known: dict[Hashable, dict[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether nobody knows the caller."""
+        return not self.actor.identity
 
     def reading(self) -> AbstractAsyncContextManager[Session]:
         """A short session: sibling fields run at the same time, and a session is for one of them."""

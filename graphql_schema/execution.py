@@ -1,28 +1,27 @@
 """From a request to a result: parse, measure, validate (each document once), then execute.
 
-A document that comes again is compiled, if it can be (``graphql_compiler``), and then executed by its plan.
+A document that comes again is compiled, if it can be (``graphql_compiler``), and then executed by its plan; one that
+may come to much, the first time already. Nothing is compiled for guests, as those are called here whom nobody knows,
+and what they send is remembered only where it is for them: they may send anything for nothing.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from dataclasses import replace
+from functools import partial
 from inspect import isawaitable
 from itertools import islice
 from typing import Any
 
-import orjson
 from graphql import (
     DocumentNode,
     ExecutionResult,
-    FieldNode,
     GraphQLError,
     GraphQLSyntaxError,
     OperationDefinitionNode,
     OperationType,
     OverlappingFieldsCanBeMergedRule,
     execute,
-    parse,
     specified_rules,
     subscribe,
     validate,
@@ -31,14 +30,21 @@ from graphql.execution import MiddlewareManager
 from graphql.execution.values import VariableValues
 from strawberry.schema.schema import Schema
 
-from graphql_compiler import GaveUp, NotCompilable, Plan, Replay, Variables, compile_operation
-from graphql_schema.compiled import SCALARS, bindings
+from core import turns
+from core.answers import encode, is_heavy
+from core.aside import aside
+from graphql_compiler import GaveUp, Replay, Run, TooLarge, Variables
+from graphql_schema.callers import GUESTS, asks_for_the_schema, needs_no_caller
 from graphql_schema.context import Context
-from graphql_schema.documents import Known, name_of
+from graphql_schema.documents import Documents, Known, choose, name_of
 from graphql_schema.errors import format_error, request_error, too_late, without_literal, without_value
 from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.meter import Meter
+from graphql_schema.ordinary import Counted, OrdinaryExecutor
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError, oversize
+from graphql_schema.parsing import NameTooLong, parse_document
+from graphql_schema.planning import Planner
 from graphql_schema.refusals import Refusals
 
 MAX_VALIDATION_ERRORS = 10
@@ -47,78 +53,15 @@ RULES = tuple(rule for rule in specified_rules if rule is not OverlappingFieldsC
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
-    """A GraphQL-over-HTTP request, its parts of the right kinds."""
-
-    query: str
-    variables: Mapping[str, Any] | None = None
-    operation_name: str | None = None
-    strict: bool = True
-    """Whether the JSON was one of RFC 8259; else there may be lone surrogates and NaN among the variables."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """A response: ``executed`` is false for a request error, whose response has no ``data`` at all."""
-
-    data: dict[str, Any] | None = None
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    executed: bool = True
-
-    @property
-    def codes(self) -> set[str]:
-        return {error["extensions"]["code"] for error in self.errors}
-
-    @property
-    def data_survived(self) -> bool:
-        """Whether any of the operation's own fields has a value."""
-        return self.data is not None and any(value is not None for value in self.data.values())
-
-    def body(self) -> dict[str, Any]:
-        """The response as a map (GraphQL specification, section 7), for ``encode``."""
-        body: dict[str, Any] = {"errors": self.errors} if self.errors else {}
-        if self.executed:
-            body["data"] = self.data
-        return body
-
-
-def encode(message: Any) -> bytes:
-    """A response, or a message that holds one, as JSON: the only encoder that knows what a plan leaves as it is."""
-    return orjson.dumps(message, option=orjson.OPT_UTC_Z)
-
-
-class RequestError(Exception):
-    """The operation cannot be executed."""
-
-    def __init__(self, *errors: GraphQLError, code: str) -> None:
-        formatted = [format_error(error, default_code=code) for error in errors]
-        self.outcome = Outcome(errors=formatted, executed=False)
-
-
-PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
-"""The mutations that need no caller."""
-
-
-def needs_no_caller(operation: OperationDefinitionNode) -> bool:
-    """Whether an operation consists of public mutations only, written out."""
-    return all(isinstance(node, FieldNode) and node.name.value in PUBLIC for node in operation.selection_set.selections)
-
-
-CREDENTIALS = frozenset({"login", "refreshToken", "register", "createApiKey"})
-"""The mutations whose answers nobody may keep."""
-
-
-def answers_credentials(operation: OperationDefinitionNode) -> bool:
-    """Whether a mutation may answer a credential: it has such a field, or one that stands in a fragment."""
-    nodes = operation.selection_set.selections
-    return any(not isinstance(node, FieldNode) or node.name.value in CREDENTIALS for node in nodes)
+LONG = 2_048
+"""Characters of a document that takes several milliseconds to read."""
+MEBIBYTE = 1024 * 1024
 
 
 class Executor:
-    """Executes operations of one schema. Documents are parsed and validated once.
+    """Executes operations of one schema. Documents are parsed, validated and compiled once.
 
-    At most ``cache_size`` of them are kept, of ``cache_characters`` together: parsed, one takes 50 to 300 bytes.
+    They are kept with their plans, of ``cache_bytes`` of memory together, and those of guests of ``guest_bytes``.
     """
 
     def __init__(
@@ -126,49 +69,94 @@ class Executor:
         schema: Schema,
         limits: Limits | None = None,
         *,
-        cache_size: int = 500,
-        cache_characters: int = 500_000,
-        cache_plans: int = 200,
+        cache_bytes: int = 48 * MEBIBYTE,
+        guest_bytes: int = 4 * MEBIBYTE,
         compile_after: int = 1,
     ) -> None:
         self._schema = schema._schema  # Strawberry's own executor parses and validates again on every call
         self.limits = limits or Limits()
         self.executed: Counter[str] = Counter()
         """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
-        self._binding_of = bindings(schema)
         self._meter = Meter(self._schema, self.limits)
         self._refusals = Refusals(self._schema)
-        self._plans: OrderedDict[tuple[Any, ...], Plan | None] = OrderedDict()
-        self._cache_plans = cache_plans
-        self.compile_after = compile_after
-        """How often a document has to come again to be worth compiling (1 to 20 ms)."""
-        self._documents: OrderedDict[str, Known] = OrderedDict()
-        self._cache_size, self._cache_characters = cache_size, cache_characters
-        self._cached_characters = 0
+        self.planner = Planner(schema, self.limits, compile_after)
+        self._guest_limits = replace(
+            self.limits, **{name: min(n, getattr(self.limits, name)) for name, n in GUESTS.items()}
+        )
+        self._guest_meter = Meter(self._schema, self._guest_limits)
+        self._documents, self._guests = Documents(cache_bytes), Documents(guest_bytes)
 
-    def prepare(self, request: GraphQLRequest) -> tuple[DocumentNode, OperationDefinitionNode]:
-        """The document and the operation to execute. Raises ``RequestError``."""
-        found = self._documents.get(request.query)
+    def prepare(self, request: GraphQLRequest, *, guest: bool = False) -> tuple[DocumentNode, OperationDefinitionNode]:
+        """The document and the operation to execute. Raises ``RequestError``.
+
+        A ``guest`` is somebody whom nobody knows.
+        """
+        steps = self._steps(request, guest)
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    done = work()
+                except Exception as error:
+                    work = steps.throw(error)
+                else:
+                    work = steps.send(done)
+        except StopIteration as end:
+            prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
+            return prepared
+
+    async def prepare_in_turns(
+        self, request: GraphQLRequest, *, guest: bool
+    ) -> tuple[DocumentNode, OperationDefinitionNode]:
+        """As ``prepare``, in turns with others; what may take long is done aside (``core.aside``)."""
+        steps = self._steps(request, guest)
+        is_long = request.large or len(request.query) > LONG
+        try:
+            work = next(steps)
+            while True:
+                await turns.pause()
+                try:
+                    done = (await aside(work)) if is_long else work()
+                except Exception as error:
+                    work = steps.throw(error)
+                else:
+                    work = steps.send(done)
+        except StopIteration as end:
+            prepared: tuple[DocumentNode, OperationDefinitionNode] = end.value
+            return prepared
+
+    def _steps(
+        self, request: GraphQLRequest, guest: bool
+    ) -> Generator[Callable[[], Any], Any, tuple[DocumentNode, OperationDefinitionNode]]:
+        """What there is to do before an operation is executed; what may take long is handed out, and its outcome
+        expected."""
+        documents, limits = (self._guests, self._guest_limits) if guest else (self._documents, self.limits)
+        meter = self._guest_meter if guest else self._meter
+        found = documents.find(request.query)
         too_many = None
         try:
+            check = partial(check_variables, request.variables, limits)
             try:
-                check_variables(request.variables, self.limits)
+                (yield check) if request.large else check()
             except TooManyValues as error:
                 too_many = error
-            known = found or self._parse(request.query)
-            operation = _choose(known.document, request.operation_name)
-            known.price(operation, request.variables or {}, self._meter)
+            if found is None:
+                known = yield partial(self._parse, request.query, limits)
+            else:
+                known = found
+            operation = choose(known.document, request.operation_name)
+            known.price(operation, request.variables or {}, meter)
         except TooExpensive as error:
             raise _too_expensive(error) from None
         if found:
             found.repeats += 1
-            self._documents.move_to_end(request.query)
         else:
-            self._validate(known.document)
-            self._remember(request.query, known)
+            yield partial(self._validate, known.document)
+            if not guest or needs_no_caller(operation) or asks_for_the_schema(operation):
+                documents.keep(request.query, known)
         if too_many is not None or not request.strict:
             look = self._refusals.of if too_many is None else self._refusals.of_long_lists
-            if errors := look(known.document, operation, request.variables or {}):
+            if errors := (yield partial(look, known.document, operation, request.variables or {})):
                 raise RequestError(*errors, code="BAD_USER_INPUT")
         if too_many is not None:
             raise _too_expensive(too_many)
@@ -178,24 +166,59 @@ class Executor:
         self, request: GraphQLRequest, context: Context, document: DocumentNode, operation: OperationDefinitionNode
     ) -> Outcome:
         """Execute a query or mutation that was prepared."""
-        variables = self._coerce(request, operation)
+        documents, known = self._remembered(request, document)
+        variables = await self._coerce(request, operation, known)
         if isinstance(variables, list):
             self.executed["ordinary"] += 1
-            return self._not_executed(request, document, operation, variables)
+            return await self._not_executed(request, document, operation, variables)
         replay = None
-        if (plan := self._plan(request.query, operation, variables)) is not None:
+        most = context.max_answer_bytes
+        plan = None
+        if known is not None:
+            made = len(known.plans)
+            plan = await self.planner.plan(known, request, operation, variables)
+            if len(known.plans) > made:
+                documents.keep(request.query, known)
+        if plan is not None:
+            run = Run(context, variables, turns.pause, most)
+            run.errors = []
             try:
-                data = await plan.run(context, variables)
+                data = await plan.carry_out(run)
             except GaveUp as error:
                 if operation.operation is QUERY and (late := too_late(error.__cause__)):
                     return Outcome(errors=[late], executed=False)
                 replay = error.replay
                 context.forget()
+            except TooLarge:
+                self.executed["compiled"] += 1
+                return Outcome(errors=[oversize(most)])
             else:
                 self.executed["compiled"] += 1
-                return Outcome(data)
+                errors = [format_error(error) for error in run.errors]
+                return Outcome(data, errors, heavy=is_heavy(run.values, run.text, most))
         self.executed["both" if replay else "ordinary"] += 1
+        if known is not None and asks_for_the_schema(operation) and not operation.variable_definitions:
+            outcome = await self._introspect(request, context, document, operation, known)
+            documents.keep(request.query, known)
+            return outcome
         return await self.execute_ordinarily(request, context, document, operation, replay)
+
+    async def _introspect(
+        self,
+        request: GraphQLRequest,
+        context: Context,
+        document: DocumentNode,
+        operation: OperationDefinitionNode,
+        known: Known,
+    ) -> Outcome:
+        """What an operation says of the schema, which is the same each time (0.2 s for all of it)."""
+        name = name_of(operation)
+        if (written := known.introspected.get(name)) is not None:
+            return Outcome({}, _written=written)
+        outcome = await self.execute_ordinarily(request, context, document, operation)
+        if not outcome.errors:
+            known.introspected[name] = encode(outcome.data)
+        return outcome
 
     async def execute_ordinarily(
         self,
@@ -206,6 +229,7 @@ class Executor:
         replay: Replay | None = None,
     ) -> Outcome:
         """As ``execute``, field by field; with what a plan has resolved before it gave up."""
+        counted, most = Counted(), context.max_answer_bytes
         result = execute(
             self._schema,
             document,
@@ -214,7 +238,9 @@ class Executor:
             operation_name=name_of(operation),
             max_coercion_errors=MAX_VALIDATION_ERRORS,
             middleware=MiddlewareManager(replay) if replay is not None else None,
+            executor_class=OrdinaryExecutor,
             hide_suggestions=True,
+            counted=counted,
         )
         if not isinstance(result, ExecutionResult):
             result = await result
@@ -223,20 +249,24 @@ class Executor:
             return Outcome(errors=[late], executed=False)
         # variables that cannot be coerced stop an operation before it is executed: such errors have no path
         if result.data is None and all(error.path is None for error in result.errors or ()):
-            return self._not_executed(request, document, operation, result.errors or ())
-        return _outcome(result)
+            return await self._not_executed(request, document, operation, result.errors or ())
+        if counted.text > most:
+            return Outcome(errors=[oversize(most)])
+        outcome = _outcome(result)
+        outcome.heavy = is_heavy(counted.values, counted.text, most)
+        return outcome
 
-    def _not_executed(
+    async def _not_executed(
         self,
         request: GraphQLRequest,
         document: DocumentNode,
         operation: OperationDefinitionNode,
         errors: Sequence[GraphQLError],
     ) -> Outcome:
-        refused = self._refused(request, document, operation, errors)
+        refused = await self._refused(request, document, operation, errors)
         return Outcome(errors=[*map(format_error, refused)], executed=False)
 
-    def _refused(
+    async def _refused(
         self,
         request: GraphQLRequest,
         document: DocumentNode,
@@ -244,7 +274,8 @@ class Executor:
         errors: Sequence[GraphQLError],
     ) -> Sequence[GraphQLError]:
         """What is wrong with the arguments of an operation that graphql-core refuses with these errors."""
-        refused = self._refusals.of(document, operation, request.variables or {})
+        look = partial(self._refusals.of, document, operation, request.variables or {})
+        refused = await aside(look) if request.large else look()
         return refused or [*map(without_value, errors)]
 
     async def subscribe(
@@ -263,56 +294,47 @@ class Executor:
         if isinstance(source, ExecutionResult):
             refused: Sequence[GraphQLError] = source.errors or ()
             if all(error.path is None for error in refused):
-                refused = self._refused(request, document, operation, refused)
+                refused = await self._refused(request, document, operation, refused)
             raise RequestError(*refused, code="BAD_USER_INPUT")
         return _outcomes(source)
 
-    def _coerce(
-        self, request: GraphQLRequest, operation: OperationDefinitionNode
+    async def _coerce(
+        self, request: GraphQLRequest, operation: OperationDefinitionNode, known: Known | None
     ) -> VariableValues | list[GraphQLError]:
         """The values of the operation's variables, or what is wrong with them."""
-        known = self._documents.get(request.query)
         name = name_of(operation)
         variables = known.variables.get(name) if known else None
         if variables is None:
             variables = Variables(self._schema, operation)
             if known:
                 known.variables[name] = variables
-        return variables.coerce(request.variables or {}, MAX_VALIDATION_ERRORS)
+        given = request.variables or {}
+        if request.large:
+            return await aside(variables.coerce, given, MAX_VALIDATION_ERRORS)
+        return variables.coerce(given, MAX_VALIDATION_ERRORS)
 
-    def _plan(self, query: str, operation: OperationDefinitionNode, variables: VariableValues) -> Plan | None:
-        """The operation's plan, made when its document comes again; None where it has none."""
-        known = self._documents.get(query)
-        if known is None or known.repeats < self.compile_after:
-            return None
-        name = name_of(operation)
-        shape = {variable: variables.coerced.get(variable) for variable in known.shaping(operation)}
-        key = (query, name, *shape.values())
-        if key in self._plans:
-            self._plans.move_to_end(key)
-            return self._plans[key]
-        plan = None
-        with suppress(NotCompilable):
-            plan = compile_operation(
-                self._schema, known.document, operation, shape, binding_of=self._binding_of, scalars=SCALARS
-            )
-        self._plans[key] = plan
-        if len(self._plans) > self._cache_plans:
-            self._plans.popitem(last=False)
-        return plan
+    def _remembered(self, request: GraphQLRequest, document: DocumentNode) -> tuple[Documents, Known | None]:
+        """What is remembered of a document that was prepared, and among which others."""
+        for documents in (self._documents, self._guests):
+            known = documents.find(request.query)
+            if known is not None and known.document is document:
+                return documents, known
+        return self._documents, None
 
-    def _parse(self, query: str) -> Known:
+    def _parse(self, query: str, limits: Limits) -> Known:
         """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""
-        if len(query) > self.limits.characters:
-            raise TooExpensive(f"The document has more than {self.limits.characters} characters")
+        if len(query) > limits.characters:
+            raise TooExpensive(f"The document has more than {limits.characters} characters")
         try:
-            document = parse(query, max_tokens=self.limits.tokens)
+            document = parse_document(query, limits.tokens)
+        except NameTooLong as error:
+            raise TooExpensive(str(error)) from None
         except GraphQLSyntaxError as error:
             raise RequestError(error, code="GRAPHQL_PARSE_FAILED") from None
         except RecursionError:
             too_deep = request_error("The document is nested too deeply", "GRAPHQL_PARSE_FAILED")
             raise RequestError(too_deep, code="GRAPHQL_PARSE_FAILED") from None
-        check_document(document, self.limits)
+        check_document(document, limits)
         return Known(document)
 
     def _validate(self, document: DocumentNode) -> None:
@@ -321,26 +343,6 @@ class Executor:
             errors = list(islice(find_conflicts(self._schema, document), MAX_VALIDATION_ERRORS))
         if errors:
             raise RequestError(*map(without_literal, errors), code="GRAPHQL_VALIDATION_FAILED")
-
-    def _remember(self, query: str, known: Known) -> None:
-        self._documents[query] = known
-        self._cached_characters += len(query)
-        while len(self._documents) > self._cache_size or self._cached_characters > self._cache_characters:
-            forgotten, _ = self._documents.popitem(last=False)
-            self._cached_characters -= len(forgotten)
-
-
-def _choose(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if name is not None:
-        operations = [node for node in operations if node.name and node.name.value == name]
-    if len(operations) == 1:
-        return operations[0]
-    if name is not None:
-        message = f"The document has {'no' if not operations else 'more than one'} operation of that name"
-    else:
-        message = "Give an operationName: the document has several operations" if operations else "No operation"
-    raise RequestError(request_error(message, "OPERATION_RESOLUTION_FAILURE"), code="OPERATION_RESOLUTION_FAILURE")
 
 
 def _too_expensive(error: TooExpensive) -> RequestError:

@@ -111,24 +111,30 @@ class _Merging:
         """The fields by response name; a fragment that is spread several times counts once."""
         found: dict[str, list[_Selected]] = {}
         spread: set[str] = set()
-
-        def visit(parent: GraphQLNamedType, selection_set: SelectionSetNode) -> None:
-            for item in selection_set.selections:
-                if isinstance(item, FieldNode):
-                    name = item.alias.value if item.alias else item.name.value
-                    definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]  # any composite type
-                    if definition is not None:
-                        found.setdefault(name, []).append(_Selected(parent, item, definition))
-                elif isinstance(item, InlineFragmentNode):
-                    visit(self._narrowed(parent, item), item.selection_set)
-                elif isinstance(item, FragmentSpreadNode) and item.name.value not in spread:
-                    spread.add(item.name.value)
-                    fragment = self._fragments[item.name.value]
-                    visit(self._narrowed(parent, fragment), fragment.selection_set)
-
-        for source in sources:
-            visit(*source)
+        for parent, selection_set in sources:
+            self._visit(parent, selection_set, found, spread)
         return found
+
+    def _visit(
+        self,
+        parent: GraphQLNamedType,
+        selection_set: SelectionSetNode,
+        found: dict[str, list[_Selected]],
+        spread: set[str],
+    ) -> None:
+        # no function inside of another: one that calls itself is garbage that only the collector finds
+        for item in selection_set.selections:
+            if isinstance(item, FieldNode):
+                name = item.alias.value if item.alias else item.name.value
+                definition = self._schema.get_field(parent, item.name.value)  # type: ignore[arg-type]  # any composite type
+                if definition is not None:
+                    found.setdefault(name, []).append(_Selected(parent, item, definition))
+            elif isinstance(item, InlineFragmentNode):
+                self._visit(self._narrowed(parent, item), item.selection_set, found, spread)
+            elif isinstance(item, FragmentSpreadNode) and item.name.value not in spread:
+                spread.add(item.name.value)
+                fragment = self._fragments[item.name.value]
+                self._visit(self._narrowed(parent, fragment), fragment.selection_set, found, spread)
 
     def _narrowed(
         self, parent: GraphQLNamedType, fragment: InlineFragmentNode | FragmentDefinitionNode

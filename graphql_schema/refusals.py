@@ -35,7 +35,7 @@ from strawberry.pydantic.conversion import build_pydantic_model
 
 from graphql_schema.errors import RefusedArguments, reworded
 from graphql_schema.variables import Call, argument_pointer, calls, places, sent, with_defaults
-from services.errors import Problem, to_pointer
+from services.errors import MAX_MISTAKES, TOO_MANY_MISTAKES, Problem, to_pointer
 from services.inputs import Bool, Input, Int, Text, Timestamp, Whole
 from services.pagination import MAX_LIMIT
 
@@ -133,6 +133,9 @@ class Refusals:
         try:
             adapter.validate_python(_converted(type_, value), by_alias=False, by_name=True)
         except ValidationError as error:
+            if error.error_count() > MAX_MISTAKES:
+                yield Problem(pointer, TOO_MANY_MISTAKES.detail, TOO_MANY_MISTAKES.type)
+                return
             for detail in error.errors(include_url=False):
                 path, leaf = _located(type_, detail["loc"])
                 message, kind = reworded(detail["msg"], detail["type"], body=argument == "input")

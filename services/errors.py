@@ -35,6 +35,11 @@ class Problem:
     type: str = "rule"
 
 
+MAX_MISTAKES = 5_000
+TOO_MANY_MISTAKES = Problem("", f"more than {MAX_MISTAKES:,} parts of it are not valid", "too_many")
+"""Instead of them: naming each takes longer than finding it."""
+
+
 class TandemError(Exception):
     """The root. ``message`` is meant for the caller to read."""
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import insert
 from uuid_utils import uuid7
 
-from core import context
+from core import context, turns
 from core.clock import now, wire_format
 from db.models import Event
 from db.sessions import Session
@@ -19,6 +19,8 @@ from services.actors import Actor
 from services.outputs import DatabaseId, NodeId, Output
 from services.pagination import Ordering, SortKey
 
+PART = 200
+"""How many events are made before they are written."""
 Changes = Mapping[str, tuple[Any, Any]]
 """For each field: its value before and after."""
 
@@ -108,8 +110,13 @@ class NewEvent(NamedTuple):
 
 async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
     """Write the events of a change, in order."""
-    if events:
-        await session.write(_EVENTS, _rows(actor, events))
+    if len(events) <= PART:
+        if events:
+            await session.write(_EVENTS, _rows(actor, events))
+        return
+    for some in turns.parts(events, PART):
+        await turns.pause()
+        await session.write(_EVENTS, _rows(actor, some))
 
 
 async def record_for_account(session: Session, actor: Actor, account_id: int, *events: NewEvent) -> None:

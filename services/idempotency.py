@@ -24,6 +24,7 @@ from sqlalchemy import func, select
 from sqlalchemy import update as sql_update
 from sqlalchemy.exc import DBAPIError
 
+from core.aside import LARGE, aside
 from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import IdempotencyKey
@@ -132,8 +133,12 @@ async def once(
     arguments: dict[str, Any],
     make: Callable[[], Awaitable[R]],
     read: Read[R],
+    *,
+    long: bool = False,
 ) -> R:
     """What ``make`` answers, or answered when the caller used the key before. Without a key, ``make`` just runs.
+
+    A ``long`` answer is written aside (``core.aside``).
 
     Raises ``IdempotencyMismatch`` where the key was used for another call, ``IdempotencyConflict`` where that call
     is still running after ``WAIT_SECONDS`` or its answer cannot be read, and what ``read`` raises.
@@ -151,17 +156,22 @@ async def once(
             raise IdempotencyConflict
         if row.fingerprint != operation.fingerprints(arguments).get(row.operation):
             raise IdempotencyMismatch
-        answer = await read(session, actor, operation.restored(row))
+        long = len(row.answer) > LARGE
+        answer = await read(session, actor, await aside(operation.restored, row) if long else operation.restored(row))
         call.replayed = True
         return answer
     result = await make()
-    kept = orjson.dumps({"v": FORMAT, "record": result}, default=_by_names).decode()
+    kept = await aside(_kept, result) if long else _kept(result)
     await session.execute(sql_update(IdempotencyKey).where(*mine).values(answer=kept))
     return result
 
 
 def _fingerprint(operation: str, arguments: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps([operation, arguments], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _kept(result: Any) -> str:
+    return orjson.dumps({"v": FORMAT, "record": result}, default=_by_names).decode()
 
 
 def _by_names(value: Any) -> dict[str, Any]:

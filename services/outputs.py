@@ -14,6 +14,9 @@ Version = Annotated[
     Field(description="Counts changes; the ETag, and what expectedVersion is compared with.", examples=[1]),
 ]
 
+LONG_TEXTS = frozenset({"description", "body", "before", "after"})
+"""The members of answers that may be texts of tens of thousands of characters, on both doors."""
+
 
 class Output(BaseModel):
     """A representation, read from a record's attributes."""

@@ -8,10 +8,11 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
+from core import turns
 from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import Tag, TaskTag
-from db.sessions import AnySelect, Session
+from db.sessions import AnyRow, AnySelect, Session
 from db.statements import Prepared, among
 from services import events, node_ids
 from services.actors import Actor, Scope
@@ -194,13 +195,14 @@ async def find(
     Raises ``Conflict`` where the project has no room for the others: calls that do not hold it in turn may still pass
     the bound side by side, by no more than they have names.
     """
-    wanted = {fold(name) for name in names}
-    if not wanted:
-        return {}
-    rows = await session.all(
-        select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(wanted))
-    )
-    known = {row[0]: row[1] for row in rows}
+    wanted: set[str] = set()
+    for some in turns.parts([*dict.fromkeys(names)], PART):
+        await turns.pause()
+        wanted.update(map(fold, some))
+    known: dict[str, int] = {}
+    for some in turns.parts([*wanted], PART):
+        await turns.pause()
+        known |= await _known(session, project, some)
     if missing := len(wanted) - len(known):
         there = await session.count(select(Tag.id).where(Tag.project_id == project.id))
         if there + missing > MAX_TAGS:
@@ -220,20 +222,57 @@ async def ensure(
     The project is held, so that none of the tags goes meanwhile. Raises ``Conflict`` as ``find`` does.
     """
     ids = dict(await find(session, project, names) if known is None else known)
-    wanted = {fold(name): name for name in reversed(list(names))}
+    wanted: dict[str, str] = {}
+    for some in turns.parts([*dict.fromkeys(names)], PART):
+        await turns.pause()
+        for spelling in some:
+            wanted.setdefault(fold(spelling), spelling)
     # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
-    for folded, name in sorted(wanted.items()):
-        if folded in ids:
-            continue
-        values = {"project_id": project.id, "name": name, "name_folded": folded, "created_at": now()}
-        tag_id = await session.scalar(insert_or_ignore(session, Tag).values(values).returning(Tag.id))
-        if tag_id is None:  # somebody else created it just now
-            tag_id = await session.scalar(select(Tag.id).where(Tag.project_id == project.id, Tag.name_folded == folded))
-        else:
-            tag = TagRecord(tag_id, project.id, name, None)
-            await _record(session, actor, "tag.created", tag, events.created({"name": name}), project)
-        ids[folded] = tag_id
+    for some in turns.parts(sorted(wanted.keys() - ids.keys()), PART):
+        await turns.pause()
+        moment = now()
+        rows = [
+            {"project_id": project.id, "name": wanted[folded], "name_folded": folded, "created_at": moment}
+            for folded in some
+        ]
+        made = {row.name_folded: row.id for row in await session.all(_missing(session), rows)}
+        await events.record(
+            session,
+            actor,
+            *(
+                events.NewEvent(
+                    "tag.created", "tag", tag_id, events.created({"name": wanted[folded]}), project_id=project.id
+                )
+                for folded, tag_id in sorted(made.items())
+            ),
+        )
+        ids |= made
+        if others := [folded for folded in some if folded not in made]:  # somebody else created them just now
+            ids |= await _known(session, project, others)
     return ids
+
+
+async def _known(session: Session, project: ProjectRecord, folded: Collection[str]) -> Mapping[str, int]:
+    """The ids of those of the tags that the project has."""
+    rows = await session.all(
+        select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(folded))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _missing(session: Session) -> Prepared[AnyRow]:
+    """The statement that makes a tag, unless the project has one of that name."""
+    statement = _MISSING.get(session.dialect)
+    if statement is None:
+        insert = insert_or_ignore(session, Tag).returning(Tag.name_folded, Tag.id)
+        keys = ("project_id", "name", "name_folded", "created_at")
+        statement = _MISSING[session.dialect] = Prepared(insert, keys=keys)
+    return statement
+
+
+_MISSING: dict[str, Prepared[AnyRow]] = {}
+PART = 1_000
+"""How many tags are looked up, or made, by a statement."""
 
 
 async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, Sequence[TagRecord]]:

@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 # every document of a test is executed by its plan, where it has one, and not only one that comes again
-EXECUTOR.compile_after = 0
+EXECUTOR.planner.compile_after = 0
 
 
 @pytest.fixture(scope="session")

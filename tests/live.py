@@ -14,6 +14,7 @@ from api.server.door import Door
 from api.server.options import OPTIONS
 from api.state import State
 from core.settings import Settings
+from tests.stalls import Meter
 
 START_SECONDS = 30
 STOP_SECONDS = 10
@@ -33,8 +34,9 @@ class LiveServer:
         self._socket.bind(("127.0.0.1", 0))
         host, port = self._socket.getsockname()
         self.base_url = f"http://{host}:{port}"
+        self.meter = Meter(self.app)
         config = uvicorn.Config(
-            self.app,
+            self.meter,
             loop=loop,
             log_level="critical",
             root_path=root_path,

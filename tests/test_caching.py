@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from api.graphql.http import STATUS
 from db.engine import Database
-from graphql_schema.execution import CREDENTIALS
+from graphql_schema.callers import CREDENTIALS
 from graphql_schema.schema import Mutation
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Door, another_instance, calling, log_in, on_both_doors

@@ -55,10 +55,11 @@ from hypothesis import strategies as st
 from hypothesis_graphql import queries
 
 from api.graphql.context import EXECUTOR
+from core.answers import encode
 from db.engine import Database
 from db.sessions import ReadingSession
 from graphql_schema.context import Context
-from graphql_schema.execution import GraphQLRequest, RequestError, encode
+from graphql_schema.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema, sdl
 from services.users import queries as users
 from tests.actors import Person

@@ -15,7 +15,8 @@ from strawberry.schema.config import StrawberryConfig
 from graphql_compiler import Batch
 from graphql_schema.compiled import bindings
 from graphql_schema.context import CompiledInfo, Info, ResolverInfo
-from graphql_schema.execution import Executor, GraphQLRequest, Outcome
+from graphql_schema.execution import Executor
+from graphql_schema.outcomes import GraphQLRequest, Outcome
 from graphql_schema.prices import Price, priced
 from graphql_schema.schema import schema
 
@@ -27,6 +28,8 @@ class Log:
     ran: list[str] = field(default_factory=list)
     open: bool = True
     forgotten: int = 0
+    max_answer_bytes: int = 1_000_000
+    large: bool = False
 
     def forget(self) -> None:
         self.forgotten += 1

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, parse
 
+from core.answers import encode
 from db.engine import Database
 from graphql_compiler import shaping_variables
 from graphql_schema.context import Context
-from graphql_schema.execution import Executor, GraphQLRequest, encode
+from graphql_schema.execution import Executor
+from graphql_schema.outcomes import GraphQLRequest
 from graphql_schema.schema import schema
 from services.node_ids import encode as node_id
 from tests.actors import Person

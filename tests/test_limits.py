@@ -10,8 +10,11 @@ from graphql import validate
 from pydantic import BaseModel
 
 from graphql_schema import execution
-from graphql_schema.execution import Executor, GraphQLRequest, RequestError
+from graphql_schema.documents import Known
+from graphql_schema.execution import Executor
 from graphql_schema.limits import Limits
+from graphql_schema.outcomes import GraphQLRequest, RequestError
+from graphql_schema.parsing import parse_document
 from graphql_schema.schema import schema
 from services.pagination import DEFAULT_LIMIT
 from services.projects.models import ProjectCreate
@@ -392,24 +395,19 @@ class TestCache:
         assert [refusal(query, name=name) for name in "ABAB"] == ["", "TOO_EXPENSIVE"] * 2
 
     def test_only_the_newest_are_kept(self, validated: list[str]) -> None:
-        executor = Executor(schema, cache_size=3)
-        for name in "abcadab":
+        one = Known(parse_document("{ a: __typename }", 100)).size
+        executor = Executor(schema, cache_bytes=4 * one)
+        for name in "abcdabec":
             executor.prepare(GraphQLRequest(f"{{ {name}: __typename }}"))
 
-        assert [query[2] for query in validated] == list("abcdb")
+        assert [query[2] for query in validated] == list("abcdec")
 
-    def test_their_length_is_bounded_too(self, validated: list[str]) -> None:
-        executor = Executor(schema, cache_characters=1_000)
-        small, large = "{ __typename }", "{ __typename }".ljust(950)
-        for query in (small, large, large, small, "{ me { id } }".ljust(980), large, large):
-            executor.prepare(GraphQLRequest(query))
+    def test_document_too_large_to_keep_is_still_answered(self, validated: list[str]) -> None:
+        tiny = Executor(schema, cache_bytes=4 * Known(parse_document("{ __typename }", 100)).size)
+        for query in ("{ __typename }", "{ __typename }".ljust(1_000)) * 2:
+            assert tiny.prepare(GraphQLRequest(query))
 
-        assert [len(query) for query in validated] == [14, 950, 980, 950]
-
-    def test_document_too_long_to_keep_is_still_answered(self, refusal: Refuse, executor: Executor) -> None:
-        tiny = Executor(schema, cache_characters=10)
-        assert tiny.prepare(GraphQLRequest("{ __typename }"))
-        assert tiny.prepare(GraphQLRequest("{ __typename }"))
+        assert validated == ["{ __typename }", *["{ __typename }".ljust(1_000)] * 2]
 
     def test_document_beyond_the_limit_is_refused_unread(self, refusal: Refuse) -> None:
         assert refusal("{ __typename }" + " " * LIMITS.characters) == "TOO_EXPENSIVE"

@@ -117,7 +117,7 @@ async def world(people: People, database: Database) -> World:
 def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which one answers GraphQL."""
     if request.param == "ordinary":
-        monkeypatch.setattr(EXECUTOR, "compile_after", 1_000_000)
+        monkeypatch.setattr(EXECUTOR.planner, "compile_after", 1_000_000)
 
 
 class TestCallers:

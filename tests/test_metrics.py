@@ -231,7 +231,7 @@ class TestOperations:
         for _ in range(3):
             await visitor.gql("{ me { username } }")
         await visitor.gql("{ nothing }")  # never executed
-        monkeypatch.setattr(EXECUTOR, "compile_after", 1_000)
+        monkeypatch.setattr(EXECUTOR.planner, "compile_after", 1_000)
         await visitor.gql("{ me { fullName } }")
         await visitor.get("/tasks")
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
-from graphql_schema.execution import Executor, GraphQLRequest, RequestError
+from graphql_schema.execution import Executor
 from graphql_schema.meter import Meter
+from graphql_schema.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema
 from services import prices
 from services.errors import TooExpensive

@@ -172,7 +172,7 @@ class TestRules:
             *(("environment", "prod"), ("debug", "perhaps"), ("log_level", "LOUD"), ("log_format", "xml")),
             *(("database_pool_size", 0), ("database_pool_timeout", 0), ("access_token_minutes", 0)),
             *(("access_token_minutes", 1441), ("refresh_token_days", 366), ("argon2_memory_kib", 7)),
-            *(("argon2_rounds", 0), ("max_body_bytes", 10), ("body_timeout_seconds", 0)),
+            *(("argon2_rounds", 0), ("max_body_bytes", 10), ("max_answer_bytes", 10), ("body_timeout_seconds", 0)),
             *(("rate_limit", "often"), ("login_rate_limit", "20 per fortnight"), ("rate_limit", "0/minute")),
             *(("rate_limit", "10/minute;100/hour"), ("login_rate_limit", "10/minute, 100/hour")),
             *(("socket_init_seconds", 0), ("socket_message_bytes", 1_023), ("socket_send_seconds", "inf")),

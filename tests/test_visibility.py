@@ -213,7 +213,7 @@ async def is_shown(world: World, reader: Person, thing: str, way: str) -> bool:
 def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which one answers GraphQL."""
     if request.param == "ordinary":
-        monkeypatch.setattr(EXECUTOR, "compile_after", 1_000_000)
+        monkeypatch.setattr(EXECUTOR.planner, "compile_after", 1_000_000)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from api.headers import header
 from api.state import State
 from graphql_schema.context import Context
 from graphql_schema.errors import request_error
-from graphql_schema.execution import Executor, GraphQLRequest, RequestError
+from graphql_schema.execution import Executor
+from graphql_schema.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema
 from services.actors import Actor
 
@@ -22,10 +23,10 @@ EXECUTOR = Executor(schema)
 _INTROSPECTION = re.compile(r"__(?:schema|type)\b")
 
 
-def prepare(request: GraphQLRequest, state: State) -> tuple[DocumentNode, OperationDefinitionNode]:
+async def prepare(request: GraphQLRequest, state: State, actor: Actor) -> tuple[DocumentNode, OperationDefinitionNode]:
     """The document and the operation to execute. Raises ``RequestError``, also where it asks for the schema, and the
     server does not show that. ``__typename`` is no such question."""
-    document, operation = EXECUTOR.prepare(request)
+    document, operation = await EXECUTOR.prepare_in_turns(request, guest=not actor.identity)
     if not state.introspection and _INTROSPECTION.search(request.query) and _asks_for_schema(document):
         message = "Introspection is switched off on this server (GRAPHQL_INTROSPECTION)"
         raise RequestError(request_error(message, "INTROSPECTION_DISABLED"), code="INTROSPECTION_DISABLED")
@@ -53,5 +54,6 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         security=state.security,
         feed=state.feed,
         client=client_of(connection),
+        max_answer_bytes=state.settings.max_answer_bytes,
         user_agent=header(connection.scope, b"user-agent") or None,
     )

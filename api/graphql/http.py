@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.answers import json_response
+from api.bodies import body_of, is_large
 from api.caching import CREDENTIALS, NO_STORE, PRIVATE, Kind, answers
 from api.dependencies import AppState, get_actor
 from api.graphql import sse
@@ -16,22 +17,15 @@ from api.graphql.requests import BadRequest, from_query_string, parse_json, to_r
 from api.headers import header, headers_of
 from api.media_types import IDEMPOTENCY_KEY
 from api.pages import graphiql_page
-from api.plans import PlannedRoute, body_of
+from api.plans import PlannedRoute
 from api.problems import SwitchedOff
+from core.answers import encode
+from graphql_schema.callers import answers_credentials, needs_no_caller
 from graphql_schema.errors import format_error, from_service, request_error
-from graphql_schema.execution import (
-    MUTATION,
-    QUERY,
-    SUBSCRIPTION,
-    GraphQLRequest,
-    Outcome,
-    RequestError,
-    answers_credentials,
-    encode,
-    needs_no_caller,
-)
+from graphql_schema.execution import MUTATION, QUERY, SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.actors import ANONYMOUS, Actor
-from services.errors import BadUserInput, Forbidden, TandemError, Unauthenticated
+from services.errors import BadUserInput, Forbidden, TandemError, TooExpensive, Unauthenticated
 from services.failures import from_database
 
 router = APIRouter(include_in_schema=False, route_class=PlannedRoute)
@@ -81,10 +75,13 @@ async def graphql_post(request: Request, state: AppState) -> Response:
         message = "The body must be application/json in UTF-8"
         return _bad_request(message, media_type, status=415, code="UNSUPPORTED_MEDIA_TYPE")
     try:
-        payload, strict = parse_json(await body_of(request))
-        graphql_request = to_request(payload, strict=strict)
+        body = await body_of(request)
+        payload, strict = parse_json(body)
+        graphql_request = to_request(payload, strict=strict, large=is_large(body))
     except BadRequest as error:
         return _bad_request(str(error), media_type)
+    except TooExpensive as error:
+        return _refused(error, media_type)
     return await _run(request, state, graphql_request, media_type, stream=stream, allowed={QUERY, MUTATION})
 
 
@@ -114,7 +111,7 @@ async def _run(
     except TandemError as error:
         return _refused(error, media_type)
     try:
-        document, operation = prepare(graphql_request, state)
+        document, operation = await prepare(graphql_request, state, actor)
     except RequestError as error:
         if refusal:
             return _refused(refusal, media_type)
@@ -132,12 +129,15 @@ async def _run(
             "A mutation needs POST", media_type, status=405, code="METHOD_NOT_ALLOWED", headers={"Allow": "POST"}
         )
     context = make_context(request, state, actor)
+    context.large = graphql_request.large
     if stream:
         try:
             return sse.respond(request, state, graphql_request, context, document, operation)
         except TandemError as error:  # too many at once
             return _refused(error, media_type)
     outcome = await EXECUTOR.execute(graphql_request, context, document, operation)
+    if outcome.heavy:
+        await outcome.write(context.max_answer_bytes)
     mutation = kind is MUTATION
     response = _respond(outcome, media_type, keep=mutation, secret=mutation and answers_credentials(operation))
     if context.replayed:

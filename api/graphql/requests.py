@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from graphql_schema.execution import GraphQLRequest
+from api.bodies import MAX_VALUES, check_values
+from graphql_schema.outcomes import GraphQLRequest
 
 
 class BadRequest(Exception):
@@ -13,11 +14,13 @@ class BadRequest(Exception):
 
 
 def parse_json(raw: bytes | str) -> tuple[Any, bool]:
-    """The value, and whether it is JSON in the strict sense. Raises ``BadRequest``.
+    """The value, and whether it is JSON in the strict sense. Raises ``BadRequest``; ``TooExpensive`` for too many.
 
     As on REST, a lone surrogate or a NaN is no reason to refuse all the rest: what they stand for is refused where it
     stands. ``to_request`` and ``is_text`` keep them from where nobody looks.
     """
+    if len(raw) > MAX_VALUES:
+        check_values(raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogatepass"))
     try:
         return orjson.loads(raw), True
     except orjson.JSONDecodeError:
@@ -27,7 +30,7 @@ def parse_json(raw: bytes | str) -> tuple[Any, bool]:
             raise BadRequest("The body is not valid JSON") from None
 
 
-def to_request(payload: Any, *, strict: bool = True) -> GraphQLRequest:
+def to_request(payload: Any, *, strict: bool = True, large: bool = False) -> GraphQLRequest:
     """The request in a map of parameters. Raises ``BadRequest`` for a missing query or parts of the wrong kind."""
     if not isinstance(payload, dict):
         raise BadRequest("The request must be a JSON object (batches are not supported)")
@@ -43,7 +46,7 @@ def to_request(payload: Any, *, strict: bool = True) -> GraphQLRequest:
         raise BadRequest("extensions must be an object")
     if not (strict or (is_text(query) and is_text(name or ""))):
         raise BadRequest("Lone surrogates are not text")
-    return GraphQLRequest(query, variables, name or None, strict)
+    return GraphQLRequest(query, variables, name or None, strict, large)
 
 
 def is_text(value: str) -> bool:

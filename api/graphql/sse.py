@@ -17,9 +17,11 @@ from api.caching import CREDENTIALS
 from api.graphql.context import EXECUTOR
 from api.state import State
 from api.transports import abort, bound_silence
+from core.answers import encode
 from graphql_schema.context import Context
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
+from graphql_schema.execution import SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.authentication import Credentials
 from services.errors import TandemError
 
@@ -51,7 +53,9 @@ def respond(
     if operation.operation is not SUBSCRIPTION:
 
         async def outcome() -> AsyncGenerator[Outcome]:
-            yield await EXECUTOR.execute(graphql_request, context, document, operation)
+            executed = await EXECUTOR.execute(graphql_request, context, document, operation)
+            await executed.write(context.max_answer_bytes)
+            yield executed
 
         return EventStream(_messages(outcome()), seconds)
     credentials = Credentials(request.headers.get("authorization"), request.headers.get("x-api-key"))

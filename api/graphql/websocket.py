@@ -27,13 +27,15 @@ from api.middleware import address_of, count_request
 from api.state import State
 from api.transports import abort, bound_messages, bound_silence
 from core import context, turns
+from core.answers import encode
 from core.buckets import Bucket
 from core.deadlines import Work, working
 from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION, GraphQLRequest, Outcome, RequestError, encode
+from graphql_schema.execution import SUBSCRIPTION
+from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
 from services.actors import Actor
 from services.authentication import Credentials
-from services.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
+from services.errors import Forbidden, TandemError, TooExpensive, TooManyAtOnce, Unauthenticated
 from services.failures import from_database
 
 PROTOCOL = "graphql-transport-ws"
@@ -234,11 +236,12 @@ class _Connection:
             actor = await self._actor()
             with self._state.connections.operation(actor):
                 await count_request(self._websocket.scope, self._state, actor)
-                document, operation = prepare(request, self._state)
+                document, operation = await prepare(request, self._state, actor)
                 operation_context = make_context(self._websocket, self._state, actor)
                 if operation.operation is not SUBSCRIPTION:
                     async with self._running:
                         outcome = await EXECUTOR.execute(request, operation_context, document, operation)
+                        await outcome.write(operation_context.max_answer_bytes)
                         if not outcome.executed:
                             return {"type": "error", "payload": outcome.errors}
                         await self._next(id_, outcome)
@@ -284,6 +287,8 @@ class _Connection:
             message, strict = parse_json(raw)
         except BadRequest:
             raise Close(4400, "Messages must be JSON") from None
+        except TooExpensive as error:
+            raise Close(4400, error.message) from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise Close(4400, "Messages must be objects with a type")
         return message, strict

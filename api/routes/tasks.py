@@ -18,7 +18,7 @@ from api.dependencies import (
     tagged,
     unless_known,
 )
-from api.fields import Fields, sparse
+from api.fields import Fields, sparse, sparse_list
 from api.media_types import StrictRoute
 from api.task_query import TaskFilterQuery, TaskListQuery
 from db.sessions import Session
@@ -46,7 +46,9 @@ async def list_tasks(
     add_links(request, response, page)
     await add_total(response, query, lambda: queries.count(session, actor, wanted))
     tasks = await expand(session, actor, page.items, query.expand)
-    return sparse(tasks, TaskWithRelations, query.fields, query.expand, response) if query.fields else tasks
+    if query.fields:
+        return await sparse_list(tasks, TaskWithRelations, query.fields, query.expand, response, request)
+    return tasks
 
 
 @router.get("/counts/{group_by}", response_model=list[TaskCountOut])

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy import select
 
+from core.aside import aside
 from db.models import Task
 from db.sessions import Session
 from db.statements import one_of
@@ -186,7 +187,9 @@ async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> 
     async def read(session: Session, actor: Actor, record: BulkRecord) -> BulkRecord:
         return await _readable(session, actor, data, record)
 
-    return await make() if data.dry_run else await once(session, actor, call, operation, arguments(data), make, read)
+    if data.dry_run or call.key is None:
+        return await make()
+    return await once(session, actor, call, operation, await aside(arguments, data), make, read, long=True)
 
 
 def price(data: _Bulk) -> int:

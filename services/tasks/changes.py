@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, bindparam, insert, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
+from core import turns
 from core.clock import now
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag, TaskText
 from db.sessions import Session
@@ -19,7 +20,7 @@ from db.statements import Prepared, among, one_of
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version
-from services.prepared import CALLER
+from services.prepared import CALLER, parameter
 from services.projects.locks import Hold, hold_of
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
@@ -27,6 +28,7 @@ from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.queries import by_ids, visible
 from services.tasks.texts import fold_text
 from services.tasks.trees import check_parent
+from services.writing import write_all
 
 Outcome = TaskRecord | TandemError
 """The task as it is now, or why it could not be changed."""
@@ -139,7 +141,10 @@ async def apply(
     open_ = [item for item in changes if item.task_id not in refused]
     before = await _stored(session, tasks, open_)
     planned: dict[int, tuple[dict[str, Any], events.Changes]] = {}
+    pace = turns.Pace()
     for item in open_:
+        if pace.due():
+            await turns.give()
         task, old = tasks[item.task_id], before[item.task_id]
         sent = dict(item.sent)
         if "assignee_ids" in sent:
@@ -161,7 +166,7 @@ async def apply(
             outcomes[task.id] = task
             continue
         if "parent_id" in changed:  # the next check must see it
-            await session.execute(sql_update(Task).where(Task.id == task.id).values(parent_id=sent["parent_id"]))
+            await session.execute(_MOVE(the_id=task.id, new_parent_id=sent["parent_id"]))
         planned[task.id] = (old | sent, changed)
     if planned:
         await _write(session, actor, locked, planned)
@@ -257,17 +262,18 @@ async def _write(
             )
             .values(version=Task.version + 1, updated_at=moment)
         )
-        await session.execute(statement, rows)
+        await write_all(session, statement, rows)
     await _set_assignees(session, planned)
     await _set_tags(session, actor, locked, planned)
-    texts = [
-        {"the_id": task_id, "text": fold_text(f"{values['title']}\n{values['description'] or ''}")}
-        for task_id, (values, changed) in planned.items()
-        if "title" in changed or "description" in changed
-    ]
+    texts = []
+    pace = turns.Pace()
+    for task_id, (values, changed) in planned.items():
+        if "title" in changed or "description" in changed:
+            if pace.due():
+                await turns.give()
+            texts.append({"the_id": task_id, "text": fold_text(f"{values['title']}\n{values['description'] or ''}")})
     if texts:
-        statement = sql_update(TaskText).where(TaskText.task_id == bindparam("the_id")).values(folded=bindparam("text"))
-        await session.execute(statement, texts)
+        await write_all(session, _RETELL, texts)
 
 
 async def _set_assignees(session: Session, planned: Mapping[int, tuple[dict[str, Any], events.Changes]]) -> None:
@@ -277,13 +283,8 @@ async def _set_assignees(session: Session, planned: Mapping[int, tuple[dict[str,
         before, after = changed.get("assignee_ids", ((), ()))
         gone += ({"the_task": task_id, "the_user": user_id} for user_id in set(before) - set(after))
         new += ({"task_id": task_id, "user_id": user_id} for user_id in sorted(set(after) - set(before)))
-    if gone:
-        statement = sql_delete(TaskAssignee).where(
-            TaskAssignee.task_id == bindparam("the_task"), TaskAssignee.user_id == bindparam("the_user")
-        )
-        await session.execute(statement, gone)
-    if new:
-        await session.execute(insert(TaskAssignee), new)
+    await write_all(session, _UNASSIGN, gone)
+    await write_all(session, _ASSIGN, new)
 
 
 async def _set_tags(
@@ -298,11 +299,28 @@ async def _set_tags(
             session, actor, locked.projects[project_id], [name for names in wanted.values() for name in names]
         )
         await session.execute(sql_delete(TaskTag).where(one_of(TaskTag.task_id, wanted)))
-        links = [
-            {"task_id": task_id, "tag_id": ids[tags.fold(name)]} for task_id, names in wanted.items() for name in names
-        ]
-        if links:
-            await session.execute(insert(TaskTag), links)
+        links: list[dict[str, int]] = []
+        pace = turns.Pace()
+        for task_id, names in wanted.items():
+            if pace.due():
+                await turns.give()
+            links += ({"task_id": task_id, "tag_id": ids[tags.fold(name)]} for name in names)
+        await write_all(session, _LABEL, links)
+
+
+_MOVE: Prepared[Any] = Prepared(
+    sql_update(Task).where(Task.id == parameter("the_id")).values(parent_id=parameter("new_parent_id"))
+)
+_RETELL: Prepared[Any] = Prepared(
+    sql_update(TaskText).where(TaskText.task_id == parameter("the_id")).values(folded=parameter("text"))
+)
+_UNASSIGN: Prepared[Any] = Prepared(
+    sql_delete(TaskAssignee).where(
+        TaskAssignee.task_id == parameter("the_task"), TaskAssignee.user_id == parameter("the_user")
+    )
+)
+_ASSIGN: Prepared[Any] = Prepared(insert(TaskAssignee), keys=("task_id", "user_id"))
+_LABEL: Prepared[Any] = Prepared(insert(TaskTag), keys=("task_id", "tag_id"))
 
 
 def _check_dates(values: Mapping[str, Any]) -> None:

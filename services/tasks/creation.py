@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import String, insert
 from sqlalchemy import update as sql_update
 
+from core import turns
 from core.clock import now
 from db.models import Project, Task, TaskAssignee, TaskTag, TaskText
 from db.sessions import Session
@@ -24,7 +25,8 @@ from services.projects.models import ProjectRecord, Role
 from services.tasks.changes import check_assignees, members_among
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
 from services.tasks.texts import fold_text
-from services.tasks.trees import check_parent
+from services.tasks.trees import check_new_parents
+from services.writing import write_all
 
 
 class NewTask(NamedTuple):
@@ -46,14 +48,18 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
     members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
     outcomes: dict[int, TaskRecord | TandemError] = {}
     accepted: dict[int, list[int]] = defaultdict(list)
-    parents: dict[tuple[int, int], TandemError | None] = {}
+    below = {(place, item.parent_id) for item, place in zip(items, places, strict=True) if item.parent_id is not None}
+    refused = await check_new_parents(session, actor, below) if below else {}
+    pace = turns.Pace()
     for index, (item, place) in enumerate(zip(items, places, strict=True)):
+        if pace.due():
+            await turns.give()
         try:
             if place not in found:
                 raise NotFound("Project")
             projects.require_writable(found[place], Role.MEMBER)
-            if item.parent_id is not None:
-                await _check_parent_once(session, actor, place, item.parent_id, parents)
+            if item.parent_id is not None and (refusal := refused.get((place, item.parent_id))) is not None:
+                raise refusal
             check_assignees(members[place], item.assignee_ids)
         except TandemError as error:
             outcomes[index] = error
@@ -66,24 +72,6 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
         except Conflict as error:  # before anything is written
             outcomes |= dict.fromkeys(indexes, error)
     return [outcomes[index] for index in range(len(items))]
-
-
-async def _check_parent_once(
-    session: Session,
-    actor: Actor,
-    project_id: int,
-    parent_id: int,
-    known: dict[tuple[int, int], TandemError | None],
-) -> None:
-    key = (project_id, parent_id)
-    if key not in known:
-        known[key] = None
-        try:
-            await check_parent(session, actor, project_id, parent_id)
-        except TandemError as error:
-            known[key] = error
-    if (refusal := known[key]) is not None:
-        raise refusal
 
 
 async def create_drafts(
@@ -146,18 +134,21 @@ async def insert_tasks(
         ],
     )
     assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
-    if assignments:
-        await session.execute(insert(TaskAssignee), assignments)
+    await write_all(session, _ASSIGN, assignments)
     tag_ids = await tags.ensure(session, actor, project, names, known)
-    links = [
-        {"task_id": id_, "tag_id": tag_ids[folded]}
-        for id_, data in pairs
-        for folded in dict.fromkeys(tags.fold(name) for name in data.tags)
-    ]
-    if links:
-        await session.execute(insert(TaskTag), links)
+    links: list[dict[str, int]] = []
+    pace = turns.Pace()
+    for id_, data in pairs:
+        if pace.due():
+            await turns.give()
+        folded = dict.fromkeys(map(tags.fold, data.tags))
+        links += ({"task_id": id_, "tag_id": tag_ids[name]} for name in folded)
+    await write_all(session, _LABEL, links)
     new = []
+    pace = turns.Pace()
     for offset, (id_, data) in enumerate(pairs):
+        if pace.due():
+            await turns.give()
         values = {name: getattr(data, name) for name in _RECORDED}
         values |= {"number": first + offset, "parent_id": items[offset].parent_id}
         new.append(
@@ -175,6 +166,8 @@ async def insert_tasks(
     return tasks
 
 
+_ASSIGN: Prepared[Any] = Prepared(insert(TaskAssignee), keys=("task_id", "user_id"))
+_LABEL: Prepared[Any] = Prepared(insert(TaskTag), keys=("task_id", "tag_id"))
 _NUMBERS: Prepared[Any] = Prepared(
     sql_update(Project)
     .where(Project.id == parameter("place"), Project.last_number <= parameter("most"))

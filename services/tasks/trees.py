@@ -1,6 +1,6 @@
 """What hangs below what: subtasks, locked and checked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import func, literal, select
 
@@ -8,7 +8,7 @@ from db.models import Task
 from db.sessions import Session
 from db.statements import one_of
 from services.actors import Actor
-from services.errors import Conflict, NotFound, require_next
+from services.errors import Conflict, NotFound, TandemError, require_next
 from services.tasks.models import MAX_SUBTASK_DEPTH
 from services.tasks.queries import visible
 
@@ -35,7 +35,7 @@ async def check_parent(
     """
     parent = await session.first(visible(actor).where(Task.id == parent_id, Task.project_id == project_id))
     if parent is None:
-        raise NotFound("Task in the project", pointer="/parent_id")
+        raise _no_parent()
     above = (
         select(Task.id, Task.parent_id, literal(1).label("depth"))
         .where(Task.id == parent_id)
@@ -51,7 +51,46 @@ async def check_parent(
         raise Conflict.at("/parent_id", "a task cannot be below itself", "cycle")
     height = 0 if moving is None else await _height(session, moving)
     if len(ancestors) + height > MAX_SUBTASK_DEPTH:
-        raise Conflict.at("/parent_id", f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep", "too_deep")
+        raise _too_deep()
+
+
+async def check_new_parents(
+    session: Session, actor: Actor, places: Collection[tuple[int, int]]
+) -> Mapping[tuple[int, int], TandemError]:
+    """As ``check_parent`` for new tasks, of any number of projects with parents in them, in two statements.
+
+    Returns why some of them may have no subtask.
+    """
+    parents = {parent_id for _, parent_id in places}
+    rows = await session.all(visible(actor).where(one_of(Task.id, parents)).with_only_columns(Task.id, Task.project_id))
+    found = {(row.project_id, row.id) for row in rows}
+    above = (
+        select(Task.id.label("root"), Task.parent_id, literal(1).label("depth"))
+        .where(one_of(Task.id, [parent_id for _, parent_id in found.intersection(places)]))
+        .cte("above", recursive=True)
+    )
+    above = above.union_all(
+        select(above.c.root, Task.parent_id, above.c.depth + 1)
+        .join(above, Task.id == above.c.parent_id)
+        .where(above.c.depth <= MAX_SUBTASK_DEPTH)
+    )
+    counted = select(above.c.root, func.max(above.c.depth)).group_by(above.c.root)
+    depths = {row[0]: row[1] for row in await session.all(counted)}
+    refused: dict[tuple[int, int], TandemError] = {}
+    for place in places:
+        if place not in found:
+            refused[place] = _no_parent()
+        elif depths[place[1]] > MAX_SUBTASK_DEPTH:
+            refused[place] = _too_deep()
+    return refused
+
+
+def _no_parent() -> NotFound:
+    return NotFound("Task in the project", pointer="/parent_id")
+
+
+def _too_deep() -> Conflict:
+    return Conflict.at("/parent_id", f"subtasks nest at most {MAX_SUBTASK_DEPTH} deep", "too_deep")
 
 
 async def _height(session: Session, task_id: int) -> int:

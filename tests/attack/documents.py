@@ -28,7 +28,8 @@ from sqlalchemy import select, text
 from db.engine import Database
 from db.models import User
 from graphql_schema.context import Context
-from graphql_schema.execution import Executor, GraphQLRequest, RequestError
+from graphql_schema.execution import Executor
+from graphql_schema.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema
 from services.actors import ALL_SCOPES, Actor
 from tests.attack.writers import Writer, Written

@@ -1,0 +1,44 @@
+"""What may be asked without being known: operations that are for everybody, and how much a guest may write."""
+
+from graphql import FieldNode, OperationDefinitionNode, OperationType
+
+PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
+"""The mutations that need no caller."""
+CREDENTIALS = frozenset({"login", "refreshToken", "register", "createApiKey"})
+"""The mutations whose answers nobody may keep."""
+META = frozenset({"__schema", "__type", "__typename"})
+"""The fields that tell of the schema."""
+
+
+def needs_no_caller(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation consists of public mutations only, written out."""
+    return _consists_of(PUBLIC, operation)
+
+
+def asks_for_the_schema(operation: OperationDefinitionNode) -> bool:
+    """Whether an operation consists of questions about the schema only, written out: everybody is answered the same."""
+    return operation.operation is OperationType.QUERY and not operation.directives and _consists_of(META, operation)
+
+
+def answers_credentials(operation: OperationDefinitionNode) -> bool:
+    """Whether a mutation may answer a credential: it has such a field, or one that stands in a fragment."""
+    nodes = operation.selection_set.selections
+    return any(not isinstance(node, FieldNode) or node.name.value in CREDENTIALS for node in nodes)
+
+
+def _consists_of(fields: frozenset[str], operation: OperationDefinitionNode) -> bool:
+    return all(isinstance(node, FieldNode) and node.name.value in fields for node in operation.selection_set.selections)
+
+
+GUESTS = {
+    "characters": 16_384,
+    "tokens": 1_000,
+    "operations": 5,
+    "literals": 100,
+    "fields": 500,
+    "aliases": 20,
+    "variable_items": 500,
+    "variable_list": 100,
+}
+"""What a request of somebody may hold whom nobody knows: enough to log in, and for tools that ask for the
+schema."""

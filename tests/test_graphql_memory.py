@@ -1,0 +1,140 @@
+"""What documents and plans keep of a worker's memory, and when they give it back."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, OperationDefinitionNode, get_introspection_query, get_location, print_ast
+from graphql.language.parser import parse
+
+from graphql_compiler import Plan, compile_operation
+from graphql_schema.compiled import SCALARS, bindings
+from graphql_schema.documents import Documents, Known
+from graphql_schema.execution import Executor
+from graphql_schema.outcomes import GraphQLRequest, RequestError
+from graphql_schema.parsing import MAX_NAME, NameTooLong, parse_document
+from graphql_schema.schema import schema
+
+BINDINGS = bindings(schema)
+TASK = "id ref title description project { id name key } assignees { username } tags { id name }"
+
+
+def large(number: int) -> str:
+    """A document of about 4 kB that no other number has."""
+    page = "tasks(first: 2) {{ edges {{ node {{ {} }} }} }}".format(TASK)  # noqa: UP032 - braces
+    return f"query Q{number} {{ {' '.join(f'n{number}x{each}: {page}' for each in range(28))} }}"
+
+
+def plan_of(document: Any) -> Plan:
+    [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    return compile_operation(schema._schema, document, operation, {}, binding_of=BINDINGS, scalars=SCALARS)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: what is freed now is freed by the last reference to it."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+class TestFreed:
+    def test_plan_is_freed_with_its_last_reference(self, uncollected: None) -> None:
+        plan = plan_of(parse_document(large(1), 2_500))
+        root: Any = plan._roots[0]
+        held: list[weakref.ref[Any]] = [weakref.ref(plan), weakref.ref(root.complete)]
+        del plan, root
+        assert [ref() for ref in held] == [None, None]
+        assert gc.collect() == 0, "there were cycles"
+
+    def test_document_is_freed_with_its_last_reference(self, uncollected: None) -> None:
+        document = parse_document(large(2), 2_500)
+        del document
+        assert gc.collect() < 20, "there were cycles"  # of the parser's own: it is one object for each document
+
+
+class TestParsing:
+    def test_nodes_know_where_they_stand(self) -> None:
+        text = "{\n  me { id }\n}"
+        document, ordinary = parse_document(text, 100), parse(text)
+        assert print_ast(document) == print_ast(ordinary)
+        assert document == ordinary
+        assert document.token_count == ordinary.token_count
+        field = document.definitions[0].selection_set.selections[0]  # type: ignore[attr-defined]  # an operation
+        assert get_location(field.loc.source, field.loc.start) == (2, 3)
+        assert GraphQLError("x", field).locations == [(2, 3)]
+
+    def test_name_longer_than_any_need_be_is_refused(self) -> None:
+        assert parse_document(f"{{ {'a' * MAX_NAME}: me {{ id }} }}", 100).definitions
+        with pytest.raises(NameTooLong):
+            parse_document(f"{{ {'a' * (MAX_NAME + 1)}: me {{ id }} }}", 100)
+
+
+class TestKept:
+    def test_documents_and_plans_are_bounded_by_bytes(self) -> None:
+        documents = Documents(8_000_000)
+        for number in range(40):
+            known = Known(parse_document(large(number), 2_500))
+            documents.keep(large(number), known)
+            known.keep_plan((number,), plan_of(known.document))
+            documents.keep(large(number), known)
+            assert documents.size <= 8_000_000
+            assert documents.find(large(number)) is known
+        assert 2 <= len(documents) < 20
+        assert documents.find(large(0)) is None
+
+    def test_size_is_about_what_is_taken(self) -> None:
+        import tracemalloc
+
+        gc.collect()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        known = [Known(parse_document(large(number), 2_500)) for number in range(100, 105)]
+        for each in known:
+            each.keep_plan((), plan_of(each.document))
+        taken = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert 0.7 < sum(each.size for each in known) / taken < 2
+
+    def test_conditions_make_only_so_many_plans(self) -> None:
+        known = Known(parse_document("{ me { id } }", 100))
+        for number in range(100):
+            known.keep_plan((number,), None)
+        assert len(known.plans) == 32
+
+
+class TestGuests:
+    def test_nothing_is_kept_of_what_they_may_not_do(self) -> None:
+        executor = Executor(schema)
+        for number in range(50):
+            executor.prepare(GraphQLRequest(f"query Q{number} {{ tasks {{ totalCount }} }}"), guest=True)
+        assert (len(executor._guests), len(executor._documents)) == (0, 0)
+
+    @pytest.mark.parametrize(
+        "query", ["{ __typename }", 'mutation { logout: revokeToken(input: {refreshToken: "x"}) { revoked } }']
+    )
+    def test_what_is_for_them_is_kept_apart(self, query: str) -> None:
+        executor = Executor(schema)
+        try:
+            first = executor.prepare(GraphQLRequest(query), guest=True)
+        except RequestError as error:
+            pytest.fail(str(error.outcome.errors))
+        assert executor.prepare(GraphQLRequest(query), guest=True)[0] is first[0]
+        assert (len(executor._guests), len(executor._documents)) == (1, 0)
+
+    def test_they_may_write_less(self) -> None:
+        executor = Executor(schema)
+        for query in (f"{{ {' '.join(f'a{n}: __typename' for n in range(50))} }}", "{ __typename }".ljust(20_000)):
+            assert executor.prepare(GraphQLRequest(query))
+            with pytest.raises(RequestError) as refused:
+                executor.prepare(GraphQLRequest(query), guest=True)
+            assert refused.value.outcome.codes == {"TOO_EXPENSIVE"}
+
+    def test_tools_may_ask_for_the_schema(self) -> None:
+        query = get_introspection_query(
+            specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+        )
+        assert Executor(schema).prepare(GraphQLRequest(query), guest=True)
