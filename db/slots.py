@@ -107,11 +107,11 @@ class Slots:
     """So many turns at a time, of which a caller has at most a share; the server's own work has no such bound."""
 
     def __init__(self, size: int, *, timeout: float, lacking: str, share: int | None = None) -> None:
-        """``timeout``: the seconds that somebody waits. ``share``: half of them, but one, where none is given."""
+        """``timeout``: the seconds that somebody waits. ``share``: half of them, rounded up, where none is given."""
         self.free = size
         """How many turns could be taken now."""
         self._timeout, self._lacking = timeout, lacking
-        self.share = max(1, size // 2) if share is None else share
+        self.share = (size + 1) // 2 if share is None else share
         self._held: dict[Caller, int] = {}
         self._queue = Queue(self._pass_on)
 

@@ -152,6 +152,14 @@ class TestEvents:
                 task = (await socket.receive())["payload"]["data"]["taskCreated"]
                 assert (task["project"]["name"], task["tags"]) == (name, [{"name": name}])
 
+    async def test_it_outlasts_the_deadline_of_a_request(self, servers: Servers, backend: str, ada: Person) -> None:
+        hurried = servers(backend, request_timeout_seconds=2)
+        async with following(hurried, ada, ada) as socket:
+            await anyio.sleep(2.5)
+            await created(ada, "late")
+
+            assert (await socket.receive())["payload"]["data"] == {"taskCreated": {"title": "late"}}
+
     async def test_key_may_follow(self, server: LiveServer, ada: Person) -> None:
         key = await ada.api_key("tasks:read")
         async with following(server, key, ada) as socket:
