@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
@@ -10,8 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 class Cors(CORSMiddleware):
     """Starlette's, with a shorter way where no page asks: it makes objects of every request's and answer's headers.
 
-    Such an answer only says that it would be another one for a page (``Vary``). So does the answer to a page that may
-    not read it, which Starlette's says nothing in: a cache would give it to one that may.
+    Such an answer only says that it would be another one for a page (``Vary``).
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -30,16 +28,3 @@ class Cors(CORSMiddleware):
             return send(message)
 
         await self.app(scope, receive, send_with_vary)
-
-    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        if message["type"] != "http.response.start":
-            await send(message)
-            return
-
-        async def send_with_vary(message: Message) -> None:
-            headers = MutableHeaders(scope=message)
-            if "origin" not in headers.get("vary", "").lower():
-                headers.add_vary_header("Origin")
-            await send(message)
-
-        await super().send(message, send_with_vary, request_headers)

@@ -17,7 +17,7 @@ from services.errors import Allowance, RateLimited
 logger = logging.getLogger("tandem.rate_limits")
 
 MAX_WINDOWS = 50_000
-"""Windows that a process remembers, about 350 bytes each; of more, those that began first are forgotten."""
+"""Windows that a process remembers, about 250 bytes each; of more, those that began first are forgotten."""
 ANSWER_SECONDS = 0.08
 """How long a request waits for Redis."""
 AWAY_SECONDS = 5.0
