@@ -54,7 +54,7 @@ INSERT_TASK = (
     "INSERT INTO tasks (project_id, number, title, description, status, priority, due_at, created_by_id, version, "
     "created_at, updated_at) VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, 1, $8, $8) RETURNING id"
 )
-INSERT_TEXT = "INSERT INTO task_texts (task_id, folded) VALUES ($1, $2)"
+INSERT_TEXT = "INSERT INTO task_texts (task_id, folded, project_id) VALUES ($1, $2, $3)"
 INSERT_EVENT = (
     "INSERT INTO events (event_id, occurred_at, kind, entity_type, entity_id, entity_version, project_id, task_id, "
     "actor_id, actor_method, request_id, notify, changes) "
@@ -123,7 +123,7 @@ class PostgresqlStore:
                 raise PermissionError
             values = (new.project_id, number, new.title, new.description, new.priority, due_at, user_id, moment)
             task_id = await connection.fetchval(INSERT_TASK, *values)
-            await connection.execute(INSERT_TEXT, task_id, new.folded)
+            await connection.execute(INSERT_TEXT, task_id, new.folded, new.project_id)
             changes = orjson.dumps(new.changes(number)).decode()
             event = (str(uuid7()), moment, task_id, new.project_id, user_id, str(uuid7()), changes)
             await connection.execute(INSERT_EVENT, *event)

@@ -67,7 +67,7 @@ INSERT_TASK = (
     "INSERT INTO tasks (project_id, number, title, description, status, priority, due_at, created_by_id, version, "
     "created_at, updated_at) VALUES (?, ?, ?, ?, 'pending', ?, ?, ?, 1, ?, ?) RETURNING id"
 )
-INSERT_TEXT = "INSERT INTO task_texts (task_id, folded) VALUES (?, ?)"
+INSERT_TEXT = "INSERT INTO task_texts (task_id, folded, project_id) VALUES (?, ?, ?)"
 INSERT_EVENT = (
     "INSERT INTO events (event_id, occurred_at, kind, entity_type, entity_id, entity_version, project_id, task_id, "
     "actor_id, actor_method, request_id, notify, changes) "
@@ -138,7 +138,7 @@ class SqliteStore:
             (number,) = run(NEXT_NUMBER, (new.project_id, user_id)).fetchone()
             values = (new.project_id, number, new.title, new.description, new.priority, due_at, user_id, moment, moment)
             (task_id,) = run(INSERT_TASK, values).fetchone()
-            run(INSERT_TEXT, (task_id, new.folded))
+            run(INSERT_TEXT, (task_id, new.folded, new.project_id))
             changes = orjson.dumps(new.changes(number)).decode()
             event = (str(uuid7()), moment, task_id, new.project_id, task_id, user_id, str(uuid7()), changes)
             run(INSERT_EVENT, event)

@@ -207,7 +207,8 @@ def attached(random_: random.Random, task: Row, first_comment_id: int) -> Attach
 
 def task_text(task: Row) -> Row:
     """What search reads of a task."""
-    return {"task_id": task["id"], "folded": _fold(f"{task['title']}\n{task['description'] or ''}")}
+    words = _fold(f"{task['title']}\n{task['description'] or ''}")
+    return {"task_id": task["id"], "folded": words, "project_id": task["project_id"]}
 
 
 def comment_text(comment: Row) -> Row:

@@ -160,8 +160,9 @@ async def many_comments(ada: Person, database: Database, backend: str) -> AsyncI
         await session.execute(insert(Comment), [row] * 25_000)
         # a connection may hold a plan for checking the key that it made when there were few: one scan for each row
         await session.execute(sql("ANALYZE"))
-        folded = select(Comment.id, literal("short row ") + cast(Comment.id, String)).where(on_task)
-        await session.execute(insert(CommentText).from_select(["comment_id", "folded"], folded))
+        words = literal("short row ") + cast(Comment.id, String)
+        folded = select(Comment.id, words, literal(task["project_id"])).where(on_task)
+        await session.execute(insert(CommentText).from_select(["comment_id", "folded", "project_id"], folded))
         if backend == "postgresql":  # as autovacuum does: until then new rows wait in a list that costs a scan
             await session.execute(sql("SELECT gin_clean_pending_list('ix_comment_texts_project_id_folded_trgm')"))
         await session.execute(sql("ANALYZE"))
