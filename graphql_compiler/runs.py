@@ -46,9 +46,9 @@ class Run:
         """How many characters there are at least."""
         self._rested = 0
 
-    def weigh(self, texts: Iterable[Any], times: int) -> None:
-        """Count texts, each of which the answer holds so many times. Raises ``TooLarge``."""
-        length = sum(map(size_of, texts)) * times
+    def weigh(self, lengths: Iterable[int], times: int) -> None:
+        """Count texts of these lengths, each of which the answer holds so many times. Raises ``TooLarge``."""
+        length = sum(lengths) * times
         self.text += length
         self._least += length
         if self._max_text is not None and self._least > self._max_text:

@@ -40,7 +40,7 @@ from graphql_compiler.completion import (
     read_attribute,
 )
 from graphql_compiler.inputs import arguments_of
-from graphql_compiler.runs import PIECE, Unexpected
+from graphql_compiler.runs import PIECE, Unexpected, size_of
 from graphql_compiler.selections import NotCompilable, Selections
 
 PLACE_SIZE, SOURCE_SIZE = 3_000, 12
@@ -96,7 +96,7 @@ class Writer:
         members: list[str] = []
         columns: list[Complete] = []
         scope: dict[str, Any] = {"give_up": _give_up, "columns": columns}
-        long: Counter[str] = Counter()
+        long: Counter[tuple[str, bool]] = Counter()
         checked: list[str] = []
         read: dict[str, str] = {}
         for index, (key, fields) in enumerate(self._selections.of(parts, type_).items()):
@@ -113,7 +113,7 @@ class Writer:
             needs = (binding.name,) if isinstance(binding, Attribute) else binding.needs
             self._reads.setdefault(type_.name, set()).update(needs)
             if isinstance(binding, Attribute) and binding.long:
-                long[binding.name] += 1
+                long[binding.name, binding.python_type is str] += 1
             nullable_type = get_nullable_type(field.type)
             if isinstance(binding, Attribute) and is_leaf_type(nullable_type):
                 value = read.setdefault(binding.name, f"a{len(read)}")
@@ -132,9 +132,11 @@ class Writer:
             else:
                 columns.append(load_batch(binding.load, arguments_of(field, fields[0]), self.more(binding), complete))
         texts = []
-        for index, (name, times) in enumerate(long.items()):
-            scope[f"g{index}"] = attrgetter(name)
-            texts.append(f"run.weigh(map(g{index}, sources), {times})")
+        for index, ((name, is_text), times) in enumerate(long.items()):
+            scope[f"g{index}"], scope["size_of"] = attrgetter(name), size_of
+            found = f"map(g{index}, sources)"
+            lengths = f"map(len, filter(None, {found}))" if is_text else f"map(size_of, {found})"
+            texts.append(f"run.weigh({lengths}, {times})")
         source = _source(members, read, checked, texts, len(columns))
         self.size += PLACE_SIZE
         code = self._codes.get(source)  # the same is often selected under several names

@@ -82,7 +82,7 @@ REQUESTS: dict[str, tuple[int, Callable[[Caller], httpx.Response]]] = {
         lambda c: c.gql(CREATE, {"input": {"tasks": [{"title": "", "tags": ["\n"] * 50}] * 1_000}}),
     ),
     "wrong types in variables": (
-        400,
+        200,
         lambda c: c.gql(CREATE, {"input": {"tasks": [{"title": 1, "tags": [1] * 50}] * 1_000}}),
     ),
     "bulk call over GraphQL": (200, lambda c: c.create({"title": "x", "tags": [f"g{n}" for n in range(50)]})),
