@@ -79,13 +79,16 @@ def condition(data: TaskFilter, *, trashed: bool = False) -> Condition:
 class _Budget:
     """What is left of the bounds of a filter."""
 
-    __slots__ = ("conditions", "moment", "text", "values")
-    moment: datetime
-    """The present, for the whole filter."""
+    __slots__ = ("_moment", "conditions", "text", "values")
 
     def __init__(self) -> None:
         self.conditions, self.values, self.text = MAX_CONDITIONS, MAX_VALUES, MAX_TEXT
-        self.moment = now()
+        self._moment: datetime | None = None
+
+    def moment(self) -> datetime:
+        """The present, the same for the whole filter."""
+        self._moment = self._moment or now()
+        return self._moment
 
     def spend_condition(self) -> None:
         self.conditions -= 1
@@ -116,7 +119,7 @@ def _condition(data: TaskFilter, budget: _Budget, search: str, *, depth: int) ->
             budget.spend([value])
             parts.append(Condition((search,), (fold_text(value),)))
         elif name == "overdue":
-            parts.append(Condition(("overdue", value), (budget.moment,)))
+            parts.append(Condition(("overdue", value), (budget.moment(),)))
         elif name == "blocked":
             parts.append(Condition(("blocked", value)))
         else:
@@ -135,8 +138,10 @@ def _operation(name: str, operator: str, given: Any, budget: _Budget) -> Conditi
         return Condition((name, operator, given))
     values = given if isinstance(given, list) else [given]
     budget.spend(values)
-    # each once; as they came, which is all the same to the one who asks, and the same statement for another order
-    return Condition((name, operator), tuple(dict.fromkeys(map(fold, values) if name == "tags" else values)))
+    if name == "tags":
+        values = [fold(value) for value in values]
+    # each once
+    return Condition((name, operator), tuple(dict.fromkeys(values) if len(values) > 1 else values))
 
 
 SEARCHES = {"search": True, "search_task": False}

@@ -65,8 +65,10 @@ async def looked_up(session: Session, actor: Actor, question: Question, walk: Wa
 
     ``walk`` is the page that is asked for, where the rest of the question is met early in its order as a rule.
     """
-    words = [] if question.where is None else list(dict.fromkeys(_words(question.where)))
-    if question.where is None or not words:
+    if question.where is None:
+        return question
+    words = list(dict.fromkeys(_words(question.where)))
+    if not words:
         return question
     short = [word for word in words if trigrams.is_short(session.dialect, word.values[0])]
     found: dict[Condition, Condition] = {}
