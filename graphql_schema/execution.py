@@ -36,7 +36,7 @@ from graphql_schema.compiled import SCALARS, bindings
 from graphql_schema.context import Context
 from graphql_schema.documents import Known, name_of
 from graphql_schema.errors import format_error, request_error, without_literal, without_value
-from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
+from graphql_schema.limits import Limits, TooExpensive, TooManyPoints, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.meter import Meter
 from graphql_schema.refusals import Refusals
@@ -139,15 +139,19 @@ class Executor:
     def prepare(self, request: GraphQLRequest) -> tuple[DocumentNode, OperationDefinitionNode]:
         """The document and the operation to execute. Raises ``RequestError``."""
         found = self._documents.get(request.query)
-        too_many = None
+        too_many: TooExpensive | None = None
+        look = self._refusals.of
         try:
             try:
                 check_variables(request.variables, self.limits)
             except TooManyValues as error:
-                too_many = error
+                too_many, look = error, self._refusals.of_long_lists
             known = found or self._parse(request.query)
             operation = _choose(known.document, request.operation_name)
-            known.price(operation, request.variables or {}, self._meter)
+            try:
+                known.price(operation, request.variables or {}, self._meter)
+            except TooManyPoints as error:
+                too_many = too_many or error
         except TooExpensive as error:
             raise _too_expensive(error) from None
         if found:
@@ -156,10 +160,9 @@ class Executor:
         else:
             self._validate(known.document)
             self._remember(request.query, known)
-        if too_many is not None or not request.strict:
-            look = self._refusals.of if too_many is None else self._refusals.of_long_lists
-            if errors := look(known.document, operation, request.variables or {}):
-                raise RequestError(*errors, code="BAD_USER_INPUT")
+        doubtful = too_many is not None or not request.strict
+        if doubtful and (errors := look(known.document, operation, request.variables or {})):
+            raise RequestError(*errors, code="BAD_USER_INPUT")
         if too_many is not None:
             raise _too_expensive(too_many)
         return known.document, operation
