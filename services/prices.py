@@ -2,8 +2,8 @@
 
 The unit is the **point**: about a microsecond of processor time, of the server and of the database together. The
 figures were measured for a caller who may read 10,000 tasks among 60,000, on PostgreSQL and SQLite, and rounded:
-whichever is dearer. A request may come to ``BUDGET``, about a second; where a caller may read a hundred times as much, it takes
-longer than that, and the deadline of the request is the bound.
+whichever is dearer. A request may come to ``BUDGET``, about a second; where a caller may read a hundred times as much,
+it takes longer than that, and the deadline of the request is the bound.
 
 Prices are what things may come to: of a word nobody knows beforehand whether a thousand texts hold it.
 """
