@@ -25,10 +25,15 @@ class DeadlinePassed(Exception):
         self.seconds = seconds
 
 
+LONG = 6
+"""How many times as long as others those may take that change as many rows as there are: a member who leaves is taken off
+all of his tasks, a tag that is renamed changes each task that has it."""
+
+
 class Work:
     """A piece of work. Everything that is done for it, in whatever task, shares the object."""
 
-    __slots__ = ("begun", "caller", "deadline", "number", "seconds")
+    __slots__ = ("_long", "begun", "caller", "deadline", "number", "seconds")
 
     def __init__(self, seconds: float, caller: Caller) -> None:
         self.seconds = seconds
@@ -38,6 +43,7 @@ class Work:
         self.caller = caller
         self.begun = False
         """Whether it has had a turn at the database: then it is worth more to end it than to begin another."""
+        self._long = False
         self.number = next(_numbers)
         """The order in which work came in."""
 
@@ -54,6 +60,13 @@ class Work:
     def lengthen(self, seconds: float) -> None:
         """Give back time that was not its own, such as what a client took that sends slowly."""
         self.deadline += seconds
+
+    def takes_long(self) -> None:
+        """Give it ``LONG`` times its time, once."""
+        if not self._long:
+            self._long = True
+            self.deadline += (LONG - 1) * self.seconds
+            self.seconds *= LONG
 
     def renew(self) -> None:
         """Give it all of its time again: a subscription has no end of its own, each of its events has."""
@@ -97,3 +110,8 @@ def name_caller(caller: Caller) -> None:
     work = current.get()
     if work is not UNBOUNDED:
         work.caller = caller
+
+
+def takes_long() -> None:
+    """Say that the work in hand changes as many rows as there are (``LONG``)."""
+    current.get().takes_long()

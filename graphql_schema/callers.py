@@ -1,5 +1,7 @@
 """What may be asked without being known: operations that are for everybody, and how much a guest may write."""
 
+import re
+
 from graphql import FieldNode, OperationDefinitionNode, OperationType
 
 PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
@@ -8,6 +10,9 @@ CREDENTIALS = frozenset({"login", "refreshToken", "register", "createApiKey"})
 """The mutations whose answers nobody may keep."""
 META = frozenset({"__schema", "__type", "__typename"})
 """The fields that tell of the schema."""
+
+
+_FOR_EVERYBODY = re.compile(r"\b(?:" + "|".join(sorted(PUBLIC | META - {"__typename"})) + r")\b")
 
 
 def needs_no_caller(operation: OperationDefinitionNode) -> bool:
@@ -24,6 +29,11 @@ def answers_credentials(operation: OperationDefinitionNode) -> bool:
     """Whether a mutation may answer a credential: it has such a field, or one that stands in a fragment."""
     nodes = operation.selection_set.selections
     return any(not isinstance(node, FieldNode) or node.name.value in CREDENTIALS for node in nodes)
+
+
+def may_be_for_everybody(document: str) -> bool:
+    """Whether a document may hold something that needs no caller, by its text: it may be too long to be parsed."""
+    return _FOR_EVERYBODY.search(document) is not None
 
 
 def _consists_of(fields: frozenset[str], operation: OperationDefinitionNode) -> bool:

@@ -34,11 +34,11 @@ from core import turns
 from core.answers import encode, is_heavy
 from core.aside import aside
 from graphql_compiler import GaveUp, Replay, Run, TooLarge, Variables
-from graphql_schema.callers import GUESTS, asks_for_the_schema, needs_no_caller
+from graphql_schema.callers import GUESTS, asks_for_the_schema, may_be_for_everybody, needs_no_caller
 from graphql_schema.context import Context
 from graphql_schema.documents import Documents, Known, choose, name_of
 from graphql_schema.errors import format_error, request_error, too_late, without_literal, without_value
-from graphql_schema.limits import Limits, TooExpensive, TooManyValues, check_document, check_variables
+from graphql_schema.limits import Limits, TooExpensive, TooManyPoints, TooManyValues, check_document, check_variables
 from graphql_schema.merging import find_conflicts
 from graphql_schema.meter import Meter
 from graphql_schema.ordinary import Counted, OrdinaryExecutor
@@ -133,33 +133,36 @@ class Executor:
         documents, limits = (self._guests, self._guest_limits) if guest else (self._documents, self.limits)
         meter = self._guest_meter if guest else self._meter
         found = documents.find(request.query)
-        too_many = None
+        too_many: TooExpensive | None = None
+        look = self._refusals.of
         try:
             check = partial(check_variables, request.variables, limits)
             try:
                 (yield check) if request.large else check()
             except TooManyValues as error:
-                too_many = error
+                too_many, look = error, self._refusals.of_long_lists
             if found is None:
                 known = yield partial(self._parse, request.query, limits)
             else:
                 known = found
             operation = choose(known.document, request.operation_name)
-            known.price(operation, request.variables or {}, meter)
+            try:
+                known.price(operation, request.variables or {}, meter)
+            except TooManyPoints as error:
+                too_many = too_many or error
         except TooExpensive as error:
-            raise _too_expensive(error) from None
+            raise _too_expensive(error, request if guest else None) from None
         if found:
             found.repeats += 1
         else:
             yield partial(self._validate, known.document)
             if not guest or needs_no_caller(operation) or asks_for_the_schema(operation):
                 documents.keep(request.query, known)
-        if too_many is not None or not request.strict:
-            look = self._refusals.of if too_many is None else self._refusals.of_long_lists
-            if errors := (yield partial(look, known.document, operation, request.variables or {})):
-                raise RequestError(*errors, code="BAD_USER_INPUT")
+        doubtful = too_many is not None or not request.strict
+        if doubtful and (errors := (yield partial(look, known.document, operation, request.variables or {}))):
+            raise RequestError(*errors, code="BAD_USER_INPUT")
         if too_many is not None:
-            raise _too_expensive(too_many)
+            raise _too_expensive(too_many, request if guest else None)
         return known.document, operation
 
     async def execute(
@@ -345,7 +348,10 @@ class Executor:
             raise RequestError(*map(without_literal, errors), code="GRAPHQL_VALIDATION_FAILED")
 
 
-def _too_expensive(error: TooExpensive) -> RequestError:
+def _too_expensive(error: TooExpensive, guest: GraphQLRequest | None = None) -> RequestError:
+    """What is told of it. Whoever asks without credentials for what needs some is told that first, as on REST."""
+    if guest is not None and not may_be_for_everybody(guest.query):
+        return RequestError(request_error("Authentication required", "UNAUTHENTICATED"), code="UNAUTHENTICATED")
     return RequestError(request_error(str(error), "TOO_EXPENSIVE"), code="TOO_EXPENSIVE")
 
 

@@ -72,6 +72,10 @@ class TooExpensive(Exception):
     """The request exceeds a limit; the message says which."""
 
 
+class TooManyPoints(TooExpensive):
+    """The operation costs more than a request may; where its arguments do not hold either, that is said, as on REST."""
+
+
 class TooManyValues(TooExpensive):
     """The variables hold too many values; where that is a list that the service bounds, it has its own words for it."""
 

@@ -26,7 +26,7 @@ from graphql import (
     VariableNode,
 )
 
-from graphql_schema.limits import Fragments, Limits, TooExpensive, bound, check_written
+from graphql_schema.limits import Fragments, Limits, TooManyPoints, bound, check_written
 from graphql_schema.prices import Entry, Price, Tariff, tariff
 from services import prices
 from services.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -133,7 +133,7 @@ class Meter:
         for name, words in _WORDS.items():
             bound(getattr(cost, name), getattr(self.limits, name), f"The operation comes to {words}")
         if cost.points > self.limits.points:
-            raise TooExpensive(prices.sentence(cost.points))
+            raise TooManyPoints(prices.sentence(cost.points))
         return readings
 
     def measure(

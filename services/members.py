@@ -9,6 +9,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
 
+from core import deadlines
 from core.clock import now
 from db.models import Membership, User
 from db.sessions import AnySelect, Session
@@ -207,6 +208,7 @@ async def update(session: Session, actor: Actor, project_id: int, user_id: int, 
 
 async def remove(session: Session, actor: Actor, project_id: int, user_id: int) -> None:
     """Remove a member, who loses its assignments there; anybody may leave. Raises ``Forbidden``, ``Conflict``."""
+    deadlines.takes_long()
     role = Role.VIEWER if user_id == actor.user_id else Role.ADMIN
     project = await _hold(session, actor, project_id, role, archived=True)
     _refuse_inbox(project)

@@ -1,9 +1,9 @@
 """What a request may cost, for both doors: filters, lists and bulk calls, and the bounds of a single filter.
 
 The unit is the **point**: about a microsecond of processor time, of the server and of the database together. The
-figures are those of ``python -m tests.attack.prices``: a caller who may read 10,000 tasks among 60,000, on PostgreSQL
-and SQLite, whichever is dearer, rounded. A request may come to ``BUDGET``, about a second; where a caller may read a
-hundred times as much, it takes longer than that, and the deadline of the request is the bound.
+figures were measured for a caller who may read 10,000 tasks among 60,000, on PostgreSQL and SQLite, and rounded:
+whichever is dearer. A request may come to ``BUDGET``, about a second; where a caller may read a hundred times as much,
+it takes longer than that, and the deadline of the request is the bound.
 
 Prices are what things may come to: of a word nobody knows beforehand whether a thousand texts hold it.
 """

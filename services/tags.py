@@ -8,7 +8,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
-from core import turns
+from core import deadlines, turns
 from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import Tag, TaskTag
@@ -148,6 +148,7 @@ async def create(session: Session, actor: Actor, project_id: int, data: TagCreat
 async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -> TagRecord:
     """Change a tag; its name is also that on its tasks, which change with it. Raises ``NotFound``, ``Forbidden``,
     ``Conflict``."""
+    deadlines.takes_long()
     session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag, project = await _hold(session, actor, tag_id)
@@ -169,6 +170,7 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
 
 async def delete(session: Session, actor: Actor, tag_id: int) -> None:
     """Delete a tag and take it off its tasks. Raises ``NotFound``, ``Forbidden``."""
+    deadlines.takes_long()
     session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag, project = await _hold(session, actor, tag_id)

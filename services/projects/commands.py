@@ -7,6 +7,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
+from core import deadlines
 from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import Membership, Project, Task
@@ -87,6 +88,7 @@ async def update(
 
 async def delete(session: Session, actor: Actor, project_id: int, *, expected_version: Expected = None) -> None:
     """Delete a project with all it holds, for good: for its owner. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
+    deadlines.takes_long()
     session.takes_long()
     project = await _lock(session, actor, project_id, Role.OWNER, expected_version)
     if project.is_inbox:

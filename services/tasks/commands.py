@@ -3,6 +3,7 @@
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, true
 
+from core import deadlines
 from db.models import Comment, ExternalId, Project, Task
 from db.queues import alone, wait_for_all
 from db.sessions import Session
@@ -80,6 +81,7 @@ async def clear(session: Session, actor: Actor, *, project_id: int | None = None
 
     For an API key with the scope ``admin``: raises ``Forbidden`` for anybody else.
     """
+    deadlines.takes_long()
     actor.require_admin_key()
     session.takes_long()
     places = select(Project.id)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
+from core import deadlines
 from core.clock import now
 from db.models import Task
 from db.sessions import Session
@@ -26,6 +27,7 @@ from services.tasks.visibility import live
 
 async def lock_for_removal(session: Session, actor: Actor, task_ids: Collection[int]) -> Locked:
     """As ``changes.lock``, with all that hangs below the tasks. Raises ``Forbidden`` for a key that must not write."""
+    deadlines.takes_long()
     actor.require(Scope.TASKS_WRITE)
     projects = await hold_of(session, actor, task_ids, Hold.IN_TURN)
     held = visible(actor).where(one_of(Task.id, task_ids), one_of(Task.project_id, projects.keys()))
@@ -51,6 +53,7 @@ async def remove(session: Session, actor: Actor, task_ids: Collection[int]) -> M
 @repeatable("task.restore", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     """Bring a task back from the trash, with the subtasks that went with it. Raises ``NotFound``, ``Forbidden``."""
+    deadlines.takes_long()
     actor.require(Scope.TASKS_WRITE)
     projects = await hold_of(session, actor, [task_id], Hold.IN_TURN)
     below = await lock_with_subtasks(session, [task_id]) if projects else ()
