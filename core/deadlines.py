@@ -26,8 +26,8 @@ class DeadlinePassed(Exception):
 
 
 LONG = 6
-"""How many times as long as others those may take that change as many rows as there are: a member who leaves is taken off
-all of his tasks, a tag that is renamed changes each task that has it."""
+"""How many times as long as others those may take that change as many rows as there are: a member who leaves is taken
+off all of his tasks, a tag that is renamed changes each task that has it."""
 
 
 class Work:
