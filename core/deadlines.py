@@ -33,7 +33,7 @@ off all of his tasks, a tag that is renamed changes each task that has it."""
 class Work:
     """A piece of work. Everything that is done for it, in whatever task, shares the object."""
 
-    __slots__ = ("_long", "begun", "caller", "deadline", "number", "seconds")
+    __slots__ = ("begun", "caller", "deadline", "long", "number", "seconds")
 
     def __init__(self, seconds: float, caller: Caller) -> None:
         self.seconds = seconds
@@ -43,7 +43,8 @@ class Work:
         self.caller = caller
         self.begun = False
         """Whether it has had a turn at the database: then it is worth more to end it than to begin another."""
-        self._long = False
+        self.long = False
+        """Whether it has ``LONG`` times the time of others."""
         self.number = next(_numbers)
         """The order in which work came in."""
 
@@ -63,8 +64,8 @@ class Work:
 
     def takes_long(self) -> None:
         """Give it ``LONG`` times its time, once."""
-        if not self._long:
-            self._long = True
+        if not self.long:
+            self.long = True
             self.deadline += (LONG - 1) * self.seconds
             self.seconds *= LONG
 
@@ -114,4 +115,6 @@ def name_caller(caller: Caller) -> None:
 
 def takes_long() -> None:
     """Say that the work in hand changes as many rows as there are (``LONG``)."""
-    current.get().takes_long()
+    work = current.get()
+    if work is not UNBOUNDED:
+        work.takes_long()

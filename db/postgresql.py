@@ -12,7 +12,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 
-from core.deadlines import UNBOUNDED, Caller, DeadlinePassed, Work, current
+from core.deadlines import LONG, UNBOUNDED, Caller, DeadlinePassed, Work, current
 from db.postgresql_exchange import ConnectionLost, NotAnswered
 from db.postgresql_hosts import Hosts
 from db.postgresql_locks import SetAside
@@ -20,6 +20,10 @@ from db.postgresql_wire import Wire
 from db.sessions import Result
 from db.slots import Slots
 from db.statements import Command, Commands
+
+_ALLOW_LONG = """
+    SELECT set_config(name, $1, true) FROM pg_settings WHERE name = 'statement_timeout' AND source = 'session'"""
+"""For a transaction; unless an operator has said how long a statement may take."""
 
 
 class _Pool:
@@ -34,13 +38,13 @@ class _Pool:
     """Whether a turn lasts for several statements, of which the first say nothing of those that follow."""
 
     def __init__(self, hosts: Hosts, dialect: Dialect, *, size: int, timeout: float) -> None:
-        self._hosts, self.dialect = hosts, dialect
+        self._hosts, self.dialect, self.limits = hosts, dialect, hosts.limits
         hosts.when_left(self.renew)
         self._idle: list[Wire] = []
         self.size = size
         self._slots = Slots(size, timeout=timeout, lacking="no connection was free")
         self.set_aside = SetAside(
-            self._slots, self._connect_anew, most=size, seconds=hosts.limits.lock, counted=self.writes
+            self._slots, self._connect_anew, most=size, seconds=self.limits.lock, counted=self.writes
         )
         self._settling: set[asyncio.Task[None]] = set()
         self._generation = 0
@@ -203,10 +207,11 @@ class PostgresqlTransaction:
     def __init__(self, wire: Wire, writer: PostgresqlWriter, caller: Caller) -> None:
         self._wire, self._writer, self._caller = wire, writer, caller
         self._later: list[tuple[str, Sequence[Any]]] = []
+        self._long = False
 
     async def run(self, command: Command) -> Result:
         """What a statement comes to."""
-        self._wire.work.check()
+        self._begin_statement()
         try:
             if self._writer.set_aside.tables:
                 self._writer.set_aside.go_aside(self._wire, command.sql)
@@ -223,7 +228,7 @@ class PostgresqlTransaction:
 
     async def run_many(self, commands: Commands) -> Result:
         """What a statement comes to for each of many sets of values."""
-        self._wire.work.check()
+        self._begin_statement()
         try:
             if self._later:
                 statements, self._later = self._later, []
@@ -232,6 +237,14 @@ class PostgresqlTransaction:
             return await self._wire.run_many(commands.sql, commands.values, returning=returning)
         except psycopg.Error as error:
             raise self._failed(error, commands.sql) from error
+
+    def _begin_statement(self) -> None:
+        """Raises ``DeadlinePassed``. Of work that takes long the server is told, which would end its statements."""
+        work = self._wire.work
+        work.check()
+        if work.long and not self._long:
+            self._long = True
+            self._later.append((_ALLOW_LONG, [f"{self._writer.limits.statement * LONG * 1000:.0f}ms"]))
 
     async def commit(self) -> None:
         """Keep what was written. Raises where nothing is kept, for a statement has failed before, or it is too late."""

@@ -27,7 +27,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, PipelineStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from core.deadlines import UNBOUNDED, DeadlinePassed
+from core.deadlines import LONG, UNBOUNDED, DeadlinePassed
 
 logger = logging.getLogger("tandem.database")
 
@@ -277,8 +277,9 @@ class Exchange:
         if self._busy:
             self._take_in()
         lasted = self._loop.time() - self._begun
-        if self._busy and lasted > self._limit:
-            self.close(NotAnswered(f"the database did not answer in {self._limit:g} s"))
+        limit = self._limit * LONG if self.work.long else self._limit
+        if self._busy and lasted > limit:
+            self.close(NotAnswered(f"the database did not answer in {limit:g} s"))
         if self._busy or self._lent:
             left = self.work.left if self._busy else TICK_SECONDS
             if left <= 0:

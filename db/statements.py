@@ -330,6 +330,21 @@ def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -
     return f"{column} = ANY({ids})"
 
 
+class one_of_many(one_of):
+    """As ``one_of``, for as many ids as there may be rows: PostgreSQL looks each up, and none twice.
+
+    It would go through an array of which it knows nothing for each row, which takes minutes for 67,000 of them.
+    """
+
+    inherit_cache = True
+
+
+@compiles(one_of_many, "postgresql")
+def _one_of_many_postgresql(element: one_of_many, compiler: SQLCompiler, **options: Any) -> str:
+    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT unnest({ids}))"
+
+
 class in_list(one_of):
     """As ``one_of``, where rows cannot be looked up by the list, as within OR.
 

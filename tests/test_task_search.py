@@ -339,7 +339,8 @@ class TestCommonWords:
             ("search=pu", "held"),
             ("search=valve 14", "held"),
             ("search=pump&sort_by=title", "asked"),
-            ("search=pump&tag=x", "asked"),
+            # on PostgreSQL the few tasks with the tag are known by then, and with them those that have the word as well
+            ("search=pump&tag=x", "held" if database.dialect == "postgresql" else "asked"),
             ("search=pump&trashed=true", "asked"),
             ('filter={"not": {"search": "pump"}}', "asked"),
             ('filter={"and": [{"search": "pump"}, {"search": "valve"}]}', "asked"),
