@@ -305,6 +305,9 @@ def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> 
     return f"{column} = ANY({ids})"
 
 
+MANY_IDS = 1_000
+
+
 class one_of(FunctionElement[bool]):
     """As ``among``, with the ids themselves, for a statement that is built for one request; or with a parameter.
 
@@ -312,6 +315,10 @@ class one_of(FunctionElement[bool]):
     """
 
     inherit_cache = True
+
+    def __new__(cls, _column: Any = None, ids: Collection[int] | BindParameter[Any] = ()) -> "one_of":
+        is_many = cls is one_of and not isinstance(ids, BindParameter) and len(ids) > MANY_IDS
+        return super().__new__(one_of_many if is_many else cls)
 
     def __init__(self, column: Any, ids: Collection[int] | BindParameter[Any]) -> None:
         given = ids if isinstance(ids, BindParameter) else bindparam(None, list(ids), unique=True)
@@ -331,7 +338,7 @@ def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -
 
 
 class one_of_many(one_of):
-    """As ``one_of``, for as many ids as there may be rows: PostgreSQL looks each up, and none twice.
+    """As ``one_of``, for as many ids as there may be rows (it becomes this where there are): PostgreSQL looks each up.
 
     It would go through an array of which it knows nothing for each row, which takes minutes for 67,000 of them.
     """

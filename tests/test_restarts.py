@@ -105,6 +105,7 @@ async def under_load(urls: list[str], change: Callable[[], None]) -> Hosts:
     return hosts
 
 
+@pytest.mark.skipif("TANDEM_ROLLING" not in os.environ, reason="takes a minute; TANDEM_ROLLING=10000 runs it")
 async def test_two_hosts_are_restarted_in_turn(start: Start) -> None:
     one, other = await start(), await start()
 
