@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from tests.live import LiveServer
 
 TEXT, CONTINUATION, CLOSE, PING, PONG = 1, 0, 8, 9, 10
-PATIENCE = 10
+PATIENCE = 30
 Headers = Sequence[tuple[str, str]]
 
 
