@@ -25,6 +25,9 @@ from tools.parity import GRAPHQL_ALONE, PAIRS, REST_ALONE
 
 # modules of the services that are no feature of their own, and why
 NO_FEATURES = {
+    "connections": "what callers hold open",
+    "prices": "what requests cost",
+    "writing": "rows in the thousands",
     "accounts": "what operators do with accounts: the commands are its door",
     "actors": "who asks: part of every call",
     "authentication": "from credentials to an actor: both doors ask it before anything else",

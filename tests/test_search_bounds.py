@@ -153,7 +153,7 @@ class TestWordsInAnyPlace:
         tags = {"tags": {"all": ["a", "b"], "none": ["c", "d"]}}
         for condition in ({"search": "pump"}, {"search": "q"}, tags):
             seen = []
-            for times in (1, 45):
+            for times in (1, 4):
                 with StatementCounter(database) as statements:
                     await filtered_ids(ada, {"or": [condition] * times, "not": {"or": [{"search": "z"}] * times}})
                 seen.append(statements.seen)
