@@ -18,6 +18,9 @@ from gunicorn.arbiter import Arbiter
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
+# its command knows no folder but its own when it reads this, wherever --chdir leads
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
 from api.server import options
 from api.server.listening import SETTLE_SECONDS, refuse_new
 from api.server.server import NOTIFY_SECONDS, Server
