@@ -10,9 +10,9 @@ from sqlalchemy import func, insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
+from db.lists import among
 from db.models import Comment, CommentText, Task, User
 from db.sessions import AnySelect, Session
-from db.statements import among
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Expected, Forbidden, NotFound, require_next, require_version

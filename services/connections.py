@@ -21,8 +21,9 @@ from sqlalchemy import or_, select
 from core import turns
 from core.clock import now
 from db.engine import Database
+from db.lists import among
 from db.models import ApiKey, LoginSession, User
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services.actors import Actor
 from services.authentication import CALLERS_CHANGED
 from services.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated

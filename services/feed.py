@@ -15,9 +15,10 @@ from sqlalchemy import func, select, update
 
 from core import turns
 from db.engine import Database
+from db.lists import among
 from db.models import Event, Membership
 from db.sessions import Session
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services.errors import Unavailable
 from services.prepared import parameter
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import ColumnElement, exists, func, literal, or_, select
 from sqlalchemy.orm import aliased
 
+from db.lists import among
 from db.models import Event, Task, User
 from db.sessions import AnySelect, Session
-from db.statements import among
 from services.actors import Actor, Scope
 from services.events import COLUMNS, NEWEST_FIRST, EventRecord
 from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement

@@ -16,9 +16,9 @@ from sqlalchemy.orm import aliased
 
 from core.clock import now
 from db.engine import insert_or_ignore
+from db.lists import among
 from db.models import Relation, Task, User
 from db.sessions import AnySelect, Session
-from db.statements import among
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, NotFound

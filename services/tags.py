@@ -11,9 +11,10 @@ from sqlalchemy import update as sql_update
 from core import deadlines, turns
 from core.clock import now
 from db.engine import insert_or_ignore
+from db.lists import among
 from db.models import Tag, TaskTag
 from db.sessions import AnyRow, AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services import events, node_ids
 from services.actors import Actor, Scope
 from services.errors import Conflict, NotFound, Problem

@@ -6,9 +6,9 @@ from sqlalchemy import select
 
 from core.clock import now
 from db.engine import Database
+from db.lists import one_of
 from db.models import Project, Task
 from db.sessions import Session
-from db.statements import one_of
 from services import idempotency, login_failures
 from services.actors import Actor
 from services.tasks import effects

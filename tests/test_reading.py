@@ -13,9 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from db.engine import Database
+from db.lists import among
 from db.models import User
 from db.sqlite import BUDGET_SECONDS
-from db.statements import Prepared, among
+from db.statements import Prepared
 from tests.actors import Person
 from tests.conftest import People
 

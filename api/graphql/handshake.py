@@ -3,20 +3,17 @@
 The rules are HTTP's, and so are the refusals: a handshake is a request (RFC 6455, section 4.2.1).
 """
 
-import re
-
 from fastapi import WebSocket
 from starlette.responses import Response
 
 from api import problems
 from api.addresses import MAX_ADDRESS
 from api.headers import RepeatedHeader, combine, header, headers_of
+from api.server.hosts import is_host
 from api.state import State
 
 ONCE = (b"host", b"origin")
 """Headers of which a handshake has one, whatever its value."""
-_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::[0-9]*)?")
-"""RFC 9110, section 7.2: uri-host [ ":" port ]; an address without a host names no server."""
 
 
 def refusal(websocket: WebSocket, state: State) -> Response | None:
@@ -33,7 +30,7 @@ def refusal(websocket: WebSocket, state: State) -> Response | None:
     for name in ONCE:
         if given.count(name) > 1:
             return _bad(f"{name.decode().title()} is there more than once")
-    if _HOST.fullmatch(headers_of(scope).get(b"host", b"")) is None:
+    if not is_host(headers_of(scope).get(b"host", b"")):
         return _bad("The request needs one Host header, which names a host")
     if not _origin_allowed(websocket, state):
         return problems.problem(403, "FORBIDDEN", "Pages of this origin may not open a socket: ALLOWED_ORIGINS")

@@ -14,10 +14,11 @@ from enum import Enum
 
 from sqlalchemy import ColumnElement, Integer, cast, func, select
 
+from db.lists import among, id_list
 from db.models import Membership, Project, Task
 from db.queues import alone, shared
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among, id_list
+from db.statements import Prepared
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.prepared import CALLER

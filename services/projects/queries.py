@@ -5,9 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
+from db.lists import among, in_rows
 from db.models import Membership, Project
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among, in_rows
+from db.statements import Prepared
 from services.actors import Actor, Scope
 from services.errors import Conflict, Forbidden, NotFound
 from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement

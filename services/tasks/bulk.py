@@ -14,9 +14,9 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import select
 
 from core.aside import aside
+from db.lists import one_of
 from db.models import Task
 from db.sessions import Session
-from db.statements import one_of
 from services import node_ids, prices
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict

@@ -14,9 +14,10 @@ from sqlalchemy import update as sql_update
 
 from core import turns
 from core.clock import now
+from db.lists import among, one_of
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag, TaskText
 from db.sessions import Session
-from db.statements import Prepared, among, one_of
+from db.statements import Prepared
 from services import events, tags
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version

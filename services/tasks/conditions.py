@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Integer, and_, func, literal, not_, or_, true, type_coerce
 
 from core.clock import now
+from db.lists import in_list, in_table, one_of
 from db.models import Task
-from db.statements import in_list, in_table, one_of
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.prices import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES

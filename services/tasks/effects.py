@@ -14,9 +14,10 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
 from core.clock import now
+from db.lists import among
 from db.models import Project, Relation, Tag, Task, TaskAssignee, TaskTag
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services import events
 from services.actors import Actor
 from services.errors import require_next

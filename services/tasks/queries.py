@@ -10,9 +10,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, true
 
+from db.lists import among, taken_for_few
 from db.models import Project, Task, TaskAssignee, User
 from db.sessions import AnySelect, DialectName, Session
-from db.statements import Prepared, among, taken_for_few
+from db.statements import Prepared
 from services.actors import Actor, Scope
 from services.errors import NotFound
 from services.grouping import attached

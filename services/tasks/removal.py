@@ -8,9 +8,9 @@ from sqlalchemy import update as sql_update
 
 from core import deadlines
 from core.clock import now
+from db.lists import one_of
 from db.models import Task
 from db.sessions import Session
-from db.statements import one_of, one_of_many
 from services import events
 from services.actors import Actor, Scope
 from services.errors import NotFound
@@ -42,7 +42,7 @@ async def remove(session: Session, actor: Actor, task_ids: Collection[int]) -> M
     below = await lock_with_subtasks(session, task_ids)
     rows = await session.all(
         sql_update(Task)
-        .where(one_of_many(Task.id, below), live())
+        .where(one_of(Task.id, below), live())
         .values(deleted_at=moment, updated_at=moment, version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )
@@ -64,7 +64,7 @@ async def restore(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     require_writable(projects[task.project_id], Role.MEMBER)
     rows = await session.all(
         sql_update(Task)
-        .where(one_of_many(Task.id, below), Task.deleted_at == task.deleted_at)
+        .where(one_of(Task.id, below), Task.deleted_at == task.deleted_at)
         .values(deleted_at=None, updated_at=now(), version=Task.version + 1)
         .returning(Task.id, Task.version, Task.project_id)
     )

@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, func, literal, not_, or_, select, true
 from sqlalchemy.orm import aliased
 
+from db.lists import in_rows, taken_for_few
 from db.models import Relation, Tag, Task, TaskAssignee, TaskTag
 from db.sessions import AnySelect
-from db.statements import in_rows, taken_for_few
 from services.actors import Actor
 from services.projects.queries import among_visible
 from services.tasks.models import TaskStatus

@@ -14,10 +14,11 @@ from sqlalchemy import ColumnElement, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
 from sqlalchemy.util import LRUCache
 
+from db.lists import among
 from db.models import Project, Task
 from db.models.projects import Membership
 from db.sessions import AnySelect, DialectName, Session
-from db.statements import Prepared, among
+from db.statements import Prepared
 from services.actors import Actor
 from services.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
 from services.prepared import CALLER, parameter

@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import func, literal, select
 
+from db.lists import one_of
 from db.models import Task
 from db.sessions import Session
-from db.statements import one_of, one_of_many
 from services.actors import Actor
 from services.errors import Conflict, NotFound, TandemError, require_next
 from services.tasks.models import MAX_SUBTASK_DEPTH
@@ -21,7 +21,7 @@ async def lock_with_subtasks(session: Session, task_ids: Collection[int]) -> Seq
     below = select(Task.id).where(one_of(Task.id, task_ids)).cte("below", recursive=True)
     below = below.union(select(Task.id).join(below, Task.parent_id == below.c.id))
     ids = await session.scalars(select(below.c.id))
-    tree = select(Task.version).where(one_of_many(Task.id, ids)).order_by(Task.id).with_for_update(key_share=True)
+    tree = select(Task.version).where(one_of(Task.id, ids)).order_by(Task.id).with_for_update(key_share=True)
     require_next(max(await session.scalars(tree), default=0))
     return ids
 

@@ -20,9 +20,10 @@ from sqlalchemy import String, cast, func, literal, select
 from sqlalchemy.util import LRUCache
 
 from db import trigrams
+from db.lists import taken_for_few
 from db.models import Task
 from db.sessions import AnySelect, Session
-from db.statements import Prepared, taken_for_few
+from db.statements import Prepared
 from services.actors import Actor
 from services.errors import BadUserInput
 from services.pagination import Ordering, PageRequest, SortKey
