@@ -1,8 +1,9 @@
 """What may be asked without being known: operations that are for everybody, and how much a guest may write."""
 
 import re
+from typing import Any
 
-from graphql import FieldNode, OperationDefinitionNode, OperationType
+from graphql import DocumentNode, FieldNode, OperationDefinitionNode, OperationType, Visitor, visit
 
 PUBLIC = frozenset({"login", "refreshToken", "revokeToken", "register"})
 """The mutations that need no caller."""
@@ -11,8 +12,8 @@ CREDENTIALS = frozenset({"login", "refreshToken", "register", "createApiKey"})
 META = frozenset({"__schema", "__type", "__typename"})
 """The fields that tell of the schema."""
 
-
-_FOR_EVERYBODY = re.compile(r"\b(?:" + "|".join(sorted(PUBLIC | META - {"__typename"})) + r")\b")
+_SCHEMA = META - {"__typename"}
+_FOR_EVERYBODY = re.compile(r"\b(?:" + "|".join(sorted(PUBLIC | _SCHEMA)) + r")\b")
 
 
 def needs_no_caller(operation: OperationDefinitionNode) -> bool:
@@ -34,6 +35,22 @@ def answers_credentials(operation: OperationDefinitionNode) -> bool:
 def may_be_for_everybody(document: str) -> bool:
     """Whether a document may hold something that needs no caller, by its text: it may be too long to be parsed."""
     return _FOR_EVERYBODY.search(document) is not None
+
+
+def mentions_the_schema(document: DocumentNode, text: str) -> bool:
+    """Whether a field anywhere in a document is one of introspection (section 4 of the specification), whatever else
+    has its name in the text. ``__typename`` is none."""
+    if not any(name in text for name in _SCHEMA):
+        return False
+    asked = False
+
+    class Fields(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            nonlocal asked
+            asked = asked or node.name.value in _SCHEMA
+
+    visit(document, Fields())
+    return asked
 
 
 def _consists_of(fields: frozenset[str], operation: OperationDefinitionNode) -> bool:

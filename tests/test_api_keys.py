@@ -11,7 +11,7 @@ from api.state import State
 from core.clock import now, wire_format
 from db.engine import Database
 from db.models import ApiKey, Event, User
-from services import authentication
+from services import api_keys, authentication
 from services.actors import Scope
 from tests.actors import Anonymous, Person
 from tests.conftest import SERVER_KEY, People
@@ -79,6 +79,15 @@ class TestManaging:
         listed = await LIST.on(door, ada)
         assert listed.body == [key]
         assert secret not in str(listed.body)
+
+    @on_both_doors
+    async def test_account_has_so_many(
+        self, ada: Person, bob: Person, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(api_keys, "MAX_KEYS", 2)
+        made = [await create(door, ada, "tasks:read") for _ in range(3)]
+        assert [result.code for result in made] == [None, None, "CONFLICT"]
+        assert (await create(door, bob, "tasks:read")).code is None
 
     async def test_answer_with_the_secret_is_not_to_be_cached(self, ada: Person) -> None:
         assert (await create("rest", ada, "tasks:read")).headers["cache-control"] == "no-store"

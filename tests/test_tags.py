@@ -224,6 +224,31 @@ class TestBothDoors:
         assert sorted(str(answer.code) for answer in answers) == [*["CONFLICT"] * 5, "None"]
         assert kinds(events) == ["tag.created"]
 
+    async def test_project_has_room_for_so_many(
+        self, ada: Person, door: Door, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tags, "MAX_TAGS", 2)
+        project = await ada.project()
+        task = await ok(door, "create_task", ada, {"title": "x", "project_id": project["id"], "tags": ["a", "b"]})
+        async with unchanged(database):
+            answers = [
+                await run(door, "create_tag", ada, {"name": "c"}, project_id=project["id"]),
+                await run(door, "create_task", ada, {"title": "y", "project_id": project["id"], "tags": ["A", "c"]}),
+                await run(door, "update_task", ada, {"tags": ["c"]}, task_id=task["id"]),
+            ]
+        assert [answer.code for answer in answers] == ["CONFLICT"] * 3
+        # those that are there are no new ones
+        assert await ok(door, "create_task", ada, {"title": "y", "project_id": project["id"], "tags": ["B", "a"]})
+
+    async def test_list_ends_where_there_are_more_than_that(
+        self, ada: Person, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task, listed = await tagged(ada, "c", "a", "b")
+        monkeypatch.setattr(tags, "MAX_TAGS", 2)
+        shown = await ok(door, "list_tags", ada, project_id=task["project_id"])
+        assert [tag["name"] for tag in shown] == ["a", "b"]
+        assert len(listed) == 3
+
     async def test_tags_made_by_tasks_at_the_same_time_meet(self, ada: Person, door: Door, database: Database) -> None:
         project = await ada.project()
         tasks = [await ada.task(project_id=project["id"]) for _ in range(4)]

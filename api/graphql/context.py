@@ -1,14 +1,12 @@
 """The GraphQL context, from the very dependency that gives REST its caller."""
 
-import re
-from typing import Any
-
-from graphql import DocumentNode, FieldNode, OperationDefinitionNode, Visitor, visit
+from graphql import DocumentNode, OperationDefinitionNode
 from starlette.requests import HTTPConnection
 
 from api.addresses import client_of
 from api.headers import header
 from api.state import State
+from graphql_schema.callers import mentions_the_schema
 from graphql_schema.context import Context
 from graphql_schema.errors import request_error
 from graphql_schema.execution import Executor
@@ -20,30 +18,14 @@ EXECUTOR = Executor(schema)
 """One for the process: documents are parsed and validated once."""
 
 
-_INTROSPECTION = re.compile(r"__(?:schema|type)\b")
-
-
 async def prepare(request: GraphQLRequest, state: State, actor: Actor) -> tuple[DocumentNode, OperationDefinitionNode]:
     """The document and the operation to execute. Raises ``RequestError``, also where it asks for the schema, and the
     server does not show that. ``__typename`` is no such question."""
     document, operation = await EXECUTOR.prepare_in_turns(request, guest=not actor.identity)
-    if not state.introspection and _INTROSPECTION.search(request.query) and _asks_for_schema(document):
+    if not state.introspection and mentions_the_schema(document, request.query):
         message = "Introspection is switched off on this server (GRAPHQL_INTROSPECTION)"
         raise RequestError(request_error(message, "INTROSPECTION_DISABLED"), code="INTROSPECTION_DISABLED")
     return document, operation
-
-
-def _asks_for_schema(document: DocumentNode) -> bool:
-    """Whether a field is one of introspection (section 4 of the specification), whatever else has it in its text."""
-    asked = False
-
-    class Fields(Visitor):
-        def enter_field(self, node: FieldNode, *_: Any) -> None:
-            nonlocal asked
-            asked = asked or node.name.value in ("__schema", "__type")
-
-    visit(document, Fields())
-    return asked
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
