@@ -12,7 +12,7 @@ from core.clock import now
 from db.engine import insert_or_ignore
 from db.models import Membership, Project, Task
 from db.sessions import Session
-from services import events
+from services import events, prices
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, Conflict, Expected, Problem, require_next, require_version
 from services.idempotency import repeatable, while_readable
@@ -28,13 +28,14 @@ from services.users.commands import INBOX_KEY
 async def create(session: Session, actor: Actor, data: ProjectCreate) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks.
 
-    Raises ``Conflict`` when the key is taken, ``BadUserInput`` when something in the tasks does not hold; nothing is
-    written then.
+    Raises ``Conflict`` when the key is taken, ``BadUserInput`` when something in the tasks does not hold,
+    ``TooExpensive`` where they come to more than a request may; nothing is written then.
     """
     user_id = actor.require(Scope.PROJECTS_ADMIN)
     if data.key == INBOX_KEY:
         raise BadUserInput.at("/key", "INBOX is every user's own")
     if data.tasks:
+        prices.demand(prices.WRITE + prices.of_tasks(data.tasks))
         session.takes_long()
     moment = now()
     project_id, key = await _insert(session, data, moment)
