@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,7 +167,8 @@ class Connections:
             watched = _Watched(actor, ends_at, on_end)
             self._watched.add(watched)
             if self._watcher is None or self._watcher.done():
-                self._watcher = asyncio.create_task(self._watch())
+                # for everybody: it goes on when the request that began it has ended, and with that its time
+                self._watcher = asyncio.create_task(self._watch(), context=Context())
             try:
                 yield
             finally:

@@ -163,7 +163,8 @@ class Feed:
     async def _start(self) -> int:
         """Where the feed ends now. Those who come while others are being told so are told together, after them."""
         if self._joining is None:
-            self._joining = asyncio.create_task(self._join())
+            # of all of them, not in the time of the one who came first
+            self._joining = asyncio.create_task(self._join(), context=Context())
         return await asyncio.shield(self._joining)
 
     async def _join(self) -> int:
@@ -180,8 +181,7 @@ class Feed:
                 end: int = await session.scalar(select(func.coalesce(func.max(Event.position), 0)))
             if self._reader is None or self._reader.done():
                 self._position = end
-                # it goes on for others when the work that began it has ended
-                self._reader = asyncio.create_task(self._read(), context=Context())
+                self._reader = asyncio.create_task(self._read())
             return end
 
     async def _read(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from limits import RateLimitItem
@@ -131,7 +132,7 @@ class SharedWindows:
         if self._returning is None:  # of those who wait at the same time, the first one says so
             reason = str(error) or type(error).__name__
             logger.warning("Redis does not answer: each worker counts alone until it does (%s)", reason)
-            self._returning = asyncio.create_task(self._come_back())
+            self._returning = asyncio.create_task(self._come_back(), context=Context())
 
     async def _come_back(self) -> None:
         """Ask now and then, beside the requests, and use it again once it has answered."""

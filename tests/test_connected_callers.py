@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 from websockets.exceptions import ConnectionClosed
 
+from core import deadlines
 from core.clock import now
 from core.tokens import AccessTokens
 from db.engine import Database
@@ -216,6 +217,18 @@ class TestLooks:
             monkeypatch.setattr(connections, "_live", look)
             await ada.post("/token/revoke", {"refresh_token": ada.refresh_token})
             await asyncio.sleep(WITHIN)
+        await connections.stop()
+        assert [error.code for error in heard] == ["UNAUTHENTICATED"]
+
+    async def test_they_go_on_when_the_request_that_began_them_has_ended(self, database: Database, ada: Person) -> None:
+        connections = Connections(database, BOUNDS)
+        heard: list[TandemError] = []
+        with deadlines.working(0.2, "somebody"):
+            stack = ExitStack()
+            stack.enter_context(self.connected(connections, ada.actor, []))
+        with stack, self.connected(connections, ada.actor, heard):
+            await ada.post("/token/revoke", {"refresh_token": ada.refresh_token})
+            await asyncio.sleep(2 * WITHIN)
         await connections.stop()
         assert [error.code for error in heard] == ["UNAUTHENTICATED"]
 

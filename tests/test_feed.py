@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 import pytest
 from sqlalchemy import func, select
 
-from core import turns
+from core import deadlines, turns
 from db.engine import Database
 from db.models import Event
 from services import events, feed
@@ -70,6 +70,19 @@ class Follower:
                 if self.task.done():
                     self.task.result()
                 await asyncio.sleep(0.01)
+
+
+async def test_who_comes_beside_somebody_who_leaves_begins_all_the_same(database: Database) -> None:
+    """Those who come together are told together where the feed ends, not at the expense of the first one's time."""
+    followed = Feed(database)
+    async with followed._starting:
+        with deadlines.working(5, "somebody"):
+            leaving = asyncio.create_task(followed._start())
+            await asyncio.sleep(0)
+        leaving.cancel()
+        staying = asyncio.create_task(followed._start())
+        await asyncio.sleep(0)
+    assert await staying >= 0
 
 
 async def write(database: Database, kind: str, *ids: int, seconds: float = 0, fails: bool = False) -> None:
