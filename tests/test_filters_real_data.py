@@ -34,6 +34,16 @@ QUERY = """query($filter: TaskFilter, $order: TaskOrder) {
 }"""
 
 
+Found = tuple[int, list[str]]
+"""How many there are, and the refs of a page; -1 and where it says so for a word too short for so many tasks."""
+
+
+def _refused(condition: Any, told: Any) -> Found:
+    pointers = [problem["pointer"] for problem in told["errors"]]
+    assert (told["code"], pointers) == ("BAD_USER_INPUT", ["/search"]), (condition, told)
+    return -1, pointers
+
+
 @dataclass
 class Copy:
     """The archive in one database, and somebody who may read all of it."""
@@ -41,19 +51,21 @@ class Copy:
     person: Person
     vocabulary: Vocabulary
 
-    async def rest(self, condition: Any, sort: str, order: str) -> tuple[int, list[str]]:
+    async def rest(self, condition: Any, sort: str, order: str) -> Found:
         query = {"filter": json.dumps(to_rest(condition, self.vocabulary)), "sort_by": sort, "order": order}
         answer = await self.person.get("/tasks", params=query | {"limit": "100", "total": "true"})
-        assert answer.status_code == 200, (condition, answer.text)
+        if answer.status_code != 200:
+            return _refused(condition, answer.json())
         return int(answer.headers["X-Total-Count"]), [task["ref"] for task in answer.json()]
 
-    async def graphql(self, condition: Any, sort: str, order: str) -> tuple[int, list[str]]:
+    async def graphql(self, condition: Any, sort: str, order: str) -> Found:
         variables = {
             "filter": to_graphql(condition, self.vocabulary),
             "order": {"field": sort.upper(), "direction": order.upper()},
         }
         answer = await self.person.gql(QUERY, variables)
-        assert "errors" not in answer.body, (condition, answer.body)
+        if "errors" in answer.body:
+            return _refused(condition, answer.errors[0]["extensions"])
         tasks = answer.data["tasks"]
         return tasks["totalCount"], [edge["node"]["ref"] for edge in tasks["nodes"]]
 
@@ -94,9 +106,14 @@ async def _run(archive: Path, urls: list[str], projects: frozenset[str], count: 
             answers = await asyncio.gather(
                 *(door(condition, sort, order) for copy in both for door in (copy.rest, copy.graphql))
             )
-            # equal values have the order of their ids, which an import gives alike
-            assert all(answer == answers[0] for answer in answers[1:]), (number, SEED, condition, sort, order, answers)
-            matched += answers[0][0] > 0
+            said = (number, SEED, condition, sort, order, answers)
+            assert answers[0] == answers[1], said
+            assert answers[2] == answers[3], said
+            # which words are too short is a matter of each database's index
+            if answers[0][0] >= 0 and answers[2][0] >= 0:
+                # equal values have the order of their ids, which an import gives alike
+                assert answers[0] == answers[2], said
+                matched += answers[0][0] > 0
             if (number + 1) % 250 == 0:  # seen with -s
                 sys.stderr.write(f"{number + 1} of {count} filters agree; {matched} found tasks\n")
         assert matched > count / 3, "most filters found nothing: they prove nothing"
