@@ -50,8 +50,9 @@ BLOCKED = 9_000
 """Whether an open task blocks it."""
 CHANGE = 350
 """A task that a bulk call creates, changes or deletes, with its event, beside what hangs on it."""
-ATTACHED = 60
-"""A tag or an assignee of such a task: PostgreSQL looks both ends up, which takes 60 to 100 µs, SQLite 15."""
+ATTACHED = 25
+"""A tag or an assignee of such a task: SQLite takes 15 µs for it. PostgreSQL, which looks both ends up, takes 60 to
+100; at that price a thousand tasks with twenty each, which people import, would be refused."""
 MATCHING = 500_000
 """Changing as many tasks as one filter may find; the filter is asked three times."""
 

@@ -68,7 +68,12 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
 
 
 REQUESTS: dict[str, tuple[int, Callable[[Caller], httpx.Response]]] = {
-    "many tags": (200, lambda c: c.bulk([{"title": "x", "tags": [f"g{n}" for n in range(50)]}] * 1_000)),
+    "many tags": (
+        200,
+        lambda c: c.bulk(
+            [{"title": "x", "tags": [f"g{task % 50 * 20 + n}" for n in range(20)]} for task in range(1_000)]
+        ),
+    ),
     "unknown parents": (
         200,
         lambda c: c.bulk([{"title": "x", "parent_id": 10**6 + n} for n in range(1_000)], mode="partial"),

@@ -130,11 +130,19 @@ class TestGraphQLErrors:
 
         assert (answer.code, answer.pointers) == ("BAD_USER_INPUT", ["/dueAt"])
 
-    async def test_long_message_is_cut(self, ada: Person) -> None:
-        answer = await ada.gql("{ " + "x" * 60_000 + " }")
+    async def test_long_names_are_not_repeated(self, ada: Person) -> None:
+        """A name has at most 255 characters; what tells of one is cut."""
+        for length, code in ((255, "GRAPHQL_VALIDATION_FAILED"), (60_000, "TOO_EXPENSIVE")):
+            answer = await ada.gql("{ " + "x" * length + " }")
 
-        assert answer.code == "GRAPHQL_VALIDATION_FAILED"
-        assert len(answer.errors[0]["message"]) < 600
+            assert answer.code == code
+            assert len(answer.errors[0]["message"]) < 600
+
+    async def test_long_message_is_cut(self, ada: Person) -> None:
+        answer = await ada.gql(f'{{ tasks(first: "{"y" * 5_000}") {{ totalCount }} }}')
+
+        assert answer.code in {"GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"}
+        assert all(len(error["message"]) < 600 for error in answer.errors)
 
 
 def _breaks(error: Exception) -> Callable[..., Awaitable[Any]]:

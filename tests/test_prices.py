@@ -238,22 +238,22 @@ class TestBulk:
         assert (await ada.get(f"/tasks/{task['id']}")).json()["priority"] == 1
 
     async def test_tasks_count_with_what_hangs_on_them(self, ada: Person, door: Door) -> None:
-        tasks = [{"title": "x", "tags": NAMES} for _ in range(1_000)]
+        tasks = [{"title": "x", "tags": [f"t{number}" for number in range(50)]} for _ in range(1_000)]
         result = await run(door, "create_tasks", ada, {"tasks": tasks, "dry_run": True})
 
         assert (result.status, result.code) == (400, "TOO_EXPENSIVE")
 
     async def test_tasks_of_a_new_project_count_as_well(self, ada: Person, door: Door) -> None:
         names = [f"t{number}" for number in range(50)]
-        below = [{"title": "y", "tags": names}] * 4
+        below = [{"title": "y", "tags": names}] * 8
         body = {"name": "Dear", "tasks": [{"title": "x", "tags": names, "subtasks": below}] * 100}
         result = await run(door, "create_project", ada, body)
 
         assert (result.status, result.code) == (400, "TOO_EXPENSIVE")
         assert all(project["name"] != "Dear" for project in (await ada.get("/projects")).json())
 
-    async def test_a_thousand_with_ten_each_are_within_the_budget(self, ada: Person, door: Door) -> None:
-        assert prices.of_tasks([{"title": "x", "tags": NAMES[:10]}] * 1_000) <= BUDGET
+    async def test_a_thousand_with_twenty_each_are_within_the_budget(self, ada: Person, door: Door) -> None:
+        assert prices.of_tasks([{"title": "x", "tags": NAMES}] * 1_000) <= BUDGET
 
 
 class TestSavedViews:
