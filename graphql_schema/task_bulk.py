@@ -13,8 +13,8 @@ from graphql_schema.tasks import Task
 from services.idempotency import KeyText
 from services.inputs import absent
 from services.prices import WRITE, of_matching, of_tasks
-from services.tasks import bulk
-from services.tasks.bulk import (
+from services.tasks import bulk, bulk_models
+from services.tasks.bulk_models import (
     BulkCreate,
     BulkDelete,
     BulkDeleteItem,
@@ -29,7 +29,7 @@ from services.tasks.bulk import (
 from services.tasks.models import TaskCreate, TaskUpdate
 
 enumeration(
-    bulk.BulkMode,
+    bulk_models.BulkMode,
     "What becomes of a call when one of its tasks is refused.",
     ATOMIC="All or nothing: the call is refused.",
     PARTIAL="Each task for itself.",
@@ -54,7 +54,7 @@ class BulkProblem:
 class BulkError:
     code: str
     message: str
-    errors: list[BulkProblem] = listed(bulk.MAX_ERRORS, row=0)
+    errors: list[BulkProblem] = listed(bulk_models.MAX_ERRORS, row=0)
     current_version: int | None
 
 
@@ -76,7 +76,7 @@ class CreateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
+    results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -84,7 +84,7 @@ class UpdateTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
+    results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -92,7 +92,7 @@ class DeleteTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_ITEMS, bulk=True, row=0)
+    results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
 
 
 @described(BulkOut)
@@ -100,7 +100,7 @@ class UpdateMatchingTasksPayload:
     applied: bool
     succeeded: int
     failed: int
-    results: list[BulkTaskResult] = listed(bulk.MAX_MATCHING, bulk=True, row=0, without=frozenset({"task"}))
+    results: list[BulkTaskResult] = listed(bulk_models.MAX_MATCHING, bulk=True, row=0, without=frozenset({"task"}))
 
 
 @service_input()
@@ -141,13 +141,13 @@ _TASKS = priced(
     Price(
         call=WRITE,
         arguments={"input": inside("tasks", price=of_tasks)},
-        sized_by=items("input", "tasks", at_most=bulk.MAX_ITEMS),
+        sized_by=items("input", "tasks", at_most=bulk_models.MAX_ITEMS),
     )
 )
 _MATCHING = priced(
     Price(
         arguments={"input": inside("filter", price=of_matching)},
-        sized_by=("input", lambda _: bulk.MAX_MATCHING),
+        sized_by=("input", lambda _: bulk_models.MAX_MATCHING),
     )
 )
 

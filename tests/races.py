@@ -39,7 +39,7 @@ from services.projects import commands as projects
 from services.projects.models import ProjectCreate, ProjectUpdate, Role
 from services.relations import RelationCreate, RelationKind
 from services.tags import TagCreate, TagUpdate
-from services.tasks import bulk, commands, removal
+from services.tasks import bulk, bulk_models, commands, removal
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskCreate, TaskUpdate
 from services.users.commands import create as create_user
@@ -142,8 +142,8 @@ def _new(world: World, **fields: Any) -> TaskCreate:
     return TaskCreate(title="new", project_id=world.project, **fields)
 
 
-def _each(ids: Sequence[int], **fields: Any) -> list[bulk.BulkUpdateItem]:
-    return [bulk.BulkUpdateItem(id=id_, **fields) for id_ in ids]
+def _each(ids: Sequence[int], **fields: Any) -> list[bulk_models.BulkUpdateItem]:
+    return [bulk_models.BulkUpdateItem(id=id_, **fields) for id_ in ids]
 
 
 WRITES: Mapping[str, Work] = {
@@ -166,25 +166,25 @@ WRITES: Mapping[str, Work] = {
     "delete tree": _w("worker", lambda s, a, w: commands.delete(s, a, w.ids["parent"])),
     "restore task": _w("worker", lambda s, a, w: removal.restore(s, a, w.ids["gone"])),
     "bulk create": _bulk(
-        lambda w: bulk.BulkCreate(
-            mode=bulk.BulkMode.PARTIAL,
+        lambda w: bulk_models.BulkCreate(
+            mode=bulk_models.BulkMode.PARTIAL,
             tasks=[_new(w), _new(w, parent_id=w.ids["parent"]), TaskCreate(title="new", project_id=w.away)],
         )
     ),
     "bulk update": _bulk(
-        lambda w: bulk.BulkUpdate(
-            mode=bulk.BulkMode.PARTIAL, tasks=_each([w.ids["task"], w.ids["other"], w.ids["child"]], priority=4)
+        lambda w: bulk_models.BulkUpdate(
+            mode=bulk_models.BulkMode.PARTIAL, tasks=_each([w.ids["task"], w.ids["other"], w.ids["child"]], priority=4)
         )
     ),
     "bulk delete": _bulk(
-        lambda w: bulk.BulkDelete(
-            mode=bulk.BulkMode.PARTIAL,
-            tasks=[bulk.BulkDeleteItem(id=w.ids["task"]), bulk.BulkDeleteItem(id=w.ids["other"])],
+        lambda w: bulk_models.BulkDelete(
+            mode=bulk_models.BulkMode.PARTIAL,
+            tasks=[bulk_models.BulkDeleteItem(id=w.ids["task"]), bulk_models.BulkDeleteItem(id=w.ids["other"])],
         )
     ),
     "update matching": _bulk(
-        lambda w: bulk.BulkUpdateMatching(
-            mode=bulk.BulkMode.PARTIAL,
+        lambda w: bulk_models.BulkUpdateMatching(
+            mode=bulk_models.BulkMode.PARTIAL,
             filter=TaskFilter.model_validate({"project": {"in": [w.project, w.away]}}),
             changes=TaskUpdate(priority=5, tags=["tag"]),
         )

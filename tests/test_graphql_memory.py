@@ -111,7 +111,7 @@ class TestGuests:
         executor = Executor(schema)
         for number in range(50):
             executor.prepare(GraphQLRequest(f"query Q{number} {{ tasks {{ totalCount }} }}"), guest=True)
-        assert (len(executor._guests), len(executor._documents)) == (0, 0)
+        assert (len(executor.preparer.guests), len(executor.preparer.documents)) == (0, 0)
 
     @pytest.mark.parametrize(
         "query", ["{ __typename }", 'mutation { logout: revokeToken(input: {refreshToken: "x"}) { revoked } }']
@@ -123,7 +123,7 @@ class TestGuests:
         except RequestError as error:
             pytest.fail(str(error.outcome.errors))
         assert executor.prepare(GraphQLRequest(query), guest=True)[0] is first[0]
-        assert (len(executor._guests), len(executor._documents)) == (1, 0)
+        assert (len(executor.preparer.guests), len(executor.preparer.documents)) == (1, 0)
 
     def test_they_may_write_less(self) -> None:
         executor = Executor(schema)

@@ -9,7 +9,7 @@ import pytest
 from graphql import validate
 from pydantic import BaseModel
 
-from graphql_schema import execution
+from graphql_schema import preparing
 from graphql_schema.documents import Known
 from graphql_schema.execution import Executor
 from graphql_schema.limits import Limits
@@ -18,7 +18,7 @@ from graphql_schema.parsing import parse_document
 from graphql_schema.schema import schema
 from services.pagination import DEFAULT_LIMIT
 from services.projects.models import ProjectCreate
-from services.tasks.bulk import BulkCreate, BulkDelete, BulkUpdate
+from services.tasks.bulk_models import BulkCreate, BulkDelete, BulkUpdate
 from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDraft
 from tests.actors import Anonymous, Person
 from tests.documents import fragments as defined
@@ -366,7 +366,7 @@ class TestCache:
             seen.append(document.loc.source.body)
             return validate(schema, document, *rest, **options)
 
-        monkeypatch.setattr(execution, "validate", noted)
+        monkeypatch.setattr(preparing, "validate", noted)
         return seen
 
     def test_document_is_validated_once(self, executor: Executor, validated: list[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from graphql import FragmentDefinitionNode, OperationDefinitionNode, parse
 
 from graphql_schema.execution import Executor
+from graphql_schema.limits import Limits
 from graphql_schema.meter import Meter
 from graphql_schema.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema
@@ -35,7 +36,7 @@ DEAR: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def meter() -> Meter:
-    return Executor(schema)._meter
+    return Meter(schema._schema, Limits())
 
 
 def points(meter: Meter, query: str, variables: dict[str, Any] | None = None) -> int:

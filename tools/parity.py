@@ -28,7 +28,7 @@ from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from services.relations import MAX_RELATIONS
 from services.saved_views import MAX_VIEWS
 from services.tags import MAX_TAGS
-from services.tasks import bulk
+from services.tasks import bulk_models
 from services.tasks.aggregates import MAX_GROUPS
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH
 from services.tasks.models import MAX_TAGS as MAX_TASK_TAGS
@@ -172,8 +172,8 @@ def _limits() -> list[tuple[str, str, str]]:
         ("a filter: values that are compared with", f"{prices.MAX_VALUES:,}", ""),
         ("a filter: bytes of text among them", f"{prices.MAX_TEXT:,}", ""),
         ("points of cost of a request", f"{prices.BUDGET:,}", ""),
-        ("tasks of a bulk call", f"{bulk.MAX_ITEMS:,}", ""),
-        ("tasks that are changed by a filter", f"{bulk.MAX_MATCHING:,}", ""),
+        ("tasks of a bulk call", f"{bulk_models.MAX_ITEMS:,}", ""),
+        ("tasks that are changed by a filter", f"{bulk_models.MAX_MATCHING:,}", ""),
         ("groups of a count", f"{MAX_GROUPS:,}", ""),
         ("tasks in a new project; levels of them", f"{MAX_DRAFTS}; {MAX_SUBTASK_DEPTH}", ""),
         ("relations of a task; saved views of a person", f"{MAX_RELATIONS}; {MAX_VIEWS}", ""),

@@ -25,7 +25,7 @@ from db.sessions import Session
 from services.actors import Actor
 from services.tasks import aggregates, bulk, commands, queries, removal
 from services.tasks.aggregates import TaskCount, TaskCountOut, TaskGrouping
-from services.tasks.bulk import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
+from services.tasks.bulk_models import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
 from services.tasks.expansions import Expanded, Expansion, TaskWithRelations, expand
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
 

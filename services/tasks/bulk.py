@@ -6,173 +6,40 @@ the call in the mode ``atomic``, and that task alone in the mode ``partial``.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from enum import StrEnum
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Any
 
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
 from sqlalchemy import select
 
 from core.aside import aside
 from db.lists import one_of
 from db.models import Task
 from db.sessions import Session
-from services import node_ids, prices
+from services import prices
 from services.actors import Actor, Scope
 from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
 from services.idempotency import Operation, Repeatable, arguments, once
-from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
-from services.outputs import Output
 from services.projects import queries as projects
 from services.tasks import queries
+from services.tasks.bulk_models import (
+    MAX_ERRORS,
+    MAX_MATCHING,
+    Bulk,
+    BulkCreate,
+    BulkDelete,
+    BulkError,
+    BulkMode,
+    BulkProblem,
+    BulkRecord,
+    BulkResult,
+    BulkUpdate,
+    BulkUpdateMatching,
+)
 from services.tasks.changes import Locked, TaskChange, apply, lock, refusals
 from services.tasks.creation import create_each
-from services.tasks.filters import TaskFilter
-from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
 from services.tasks.removal import lock_for_removal, remove
 
-MAX_ITEMS = 1_000
-MAX_MATCHING = 10_000
-MAX_ERRORS = 10
-"""What is told of a task that was refused: the first of the parts that were wrong."""
 
-
-class BulkMode(StrEnum):
-    """What becomes of a call when one of its tasks is refused."""
-
-    ATOMIC = "atomic"
-    PARTIAL = "partial"
-
-
-class _Bulk(Input):
-    mode: BulkMode = Field(
-        default=BulkMode.ATOMIC, description="All or nothing, or each task for itself.", examples=["partial"]
-    )
-    dry_run: Bool = Field(default=False, description="Answer what would come of it, and write nothing.")
-
-
-class BulkUpdateItem(TaskUpdate):
-    """Changes one task of many. Fields that are left out stay as they are."""
-
-    id: TaskId = Field(description="The task.")
-    expected_version: ExpectedVersion | None = Field(default_factory=absent)
-
-
-class BulkDeleteItem(Input):
-    """Moves one task of many to the trash."""
-
-    id: TaskId = Field(description="The task.")
-    expected_version: ExpectedVersion | None = Field(default_factory=absent)
-
-
-Item = TypeVar("Item", BulkUpdateItem, BulkDeleteItem)
-
-
-def _once_each(items: list[Item]) -> list[Item]:
-    if len({item.id for item in items}) < len(items):
-        raise PydanticCustomError("duplicate", "the same task more than once")
-    return items
-
-
-class BulkCreate(_Bulk):
-    """Creates up to 1,000 tasks."""
-
-    tasks: Annotated[list[TaskCreate], Field(min_length=1, max_length=MAX_ITEMS, description="The tasks.")]
-
-
-class BulkUpdate(_Bulk):
-    """Changes up to 1,000 tasks, each in its own way."""
-
-    tasks: Annotated[list[BulkUpdateItem], Field(min_length=1, max_length=MAX_ITEMS, description="The changes.")]
-    _check = field_validator("tasks")(_once_each)
-
-
-class BulkDelete(_Bulk):
-    """Moves up to 1,000 tasks and their subtasks to the trash."""
-
-    tasks: Annotated[list[BulkDeleteItem], Field(min_length=1, max_length=MAX_ITEMS, description="The tasks.")]
-    _check = field_validator("tasks")(_once_each)
-
-
-class BulkUpdateMatching(_Bulk):
-    """Changes all tasks that meet a filter in the same way, up to 10,000."""
-
-    filter: TaskFilter = Field(description="Which tasks; {} for all that the caller may read.")
-    changes: TaskUpdate = Field(description="What is changed in each. Fields that are left out stay as they are.")
-
-
-class BulkProblemOut(Output):
-    """One thing wrong with a task of a bulk call."""
-
-    pointer: str = Field(description="Where, as a JSON Pointer (RFC 6901) into the task's part of the call.")
-    detail: str = Field(description="What is wrong.")
-    type: str = Field(description="A stable word for the kind of error.")
-
-
-class BulkErrorOut(Output):
-    """Why a task of a bulk call was refused: what a call for it alone would have answered."""
-
-    code: str = Field(description="The stable code.", examples=["VERSION_CONFLICT"])
-    message: str = Field(description="What happened.")
-    errors: list[BulkProblemOut] = Field(description="The first 10 parts that were refused; often empty.")
-    current_version: int | None = Field(description="With VERSION_CONFLICT: the version that the task has.")
-
-
-class BulkResultOut(Output):
-    """What became of one task of a bulk call."""
-
-    position: int = Field(description="Its place in the call, from 0.")
-    id: int | None = Field(description="The id of the task; null for one that was not created.")
-    node_id: str | None = Field(description="The global id of the task.")
-    version: int | None = Field(description="Its version after the call; null where it was refused.")
-    error: BulkErrorOut | None = Field(description="Why it was refused; null where it was not.")
-    task: TaskOut | None = Field(
-        description="The task after the call; null where it was refused or deleted, and for update-matching."
-    )
-
-
-class BulkOut(Output):
-    """What became of a bulk call."""
-
-    applied: bool = Field(description="Whether anything may have been written: false for a dry run.")
-    succeeded: int = Field(description="How many tasks were accepted, unchanged ones included.")
-    failed: int = Field(description="How many were refused; only in the mode partial.")
-    results: list[BulkResultOut] = Field(description="One for each task, in the order of the call.")
-
-
-class BulkProblem(NamedTuple):
-    pointer: str
-    detail: str
-    type: str
-
-
-class BulkError(NamedTuple):
-    code: str
-    message: str
-    errors: list[BulkProblem]
-    current_version: int | None
-
-
-class BulkResult(NamedTuple):
-    position: int
-    id: int | None
-    version: int | None
-    error: BulkError | None
-    task: TaskRecord | None
-
-    @property
-    def node_id(self) -> str | None:
-        return None if self.id is None else node_ids.encode("Task", self.id)
-
-
-class BulkRecord(NamedTuple):
-    applied: bool
-    succeeded: int
-    failed: int
-    results: list[BulkResult]
-
-
-async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> BulkRecord:
+async def run(session: Session, actor: Actor, call: Repeatable, data: Bulk) -> BulkRecord:
     """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep.
 
     Raises ``TooExpensive`` where its tasks or its filter come to more than a request may.
@@ -192,14 +59,14 @@ async def run(session: Session, actor: Actor, call: Repeatable, data: _Bulk) -> 
     return await once(session, actor, call, operation, await aside(arguments, data), make, read, long=True)
 
 
-def price(data: _Bulk) -> int:
+def price(data: Bulk) -> int:
     """What a call comes to, in points."""
     if isinstance(data, BulkUpdateMatching):
         return prices.of_matching(data.filter)
     return prices.of_tasks(data.tasks) if isinstance(data, (BulkCreate, BulkUpdate, BulkDelete)) else 0
 
 
-async def _readable(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> BulkRecord:
+async def _readable(session: Session, actor: Actor, data: Bulk, record: BulkRecord) -> BulkRecord:
     """What a repeat tells of each task: of those that may not be read any more, no more than that."""
     refused = await _gone(session, actor, data, record)
     if not refused:
@@ -211,7 +78,7 @@ async def _readable(session: Session, actor: Actor, data: _Bulk, record: BulkRec
     return _record(data, results)
 
 
-async def _gone(session: Session, actor: Actor, data: _Bulk, record: BulkRecord) -> dict[int, NotFound]:
+async def _gone(session: Session, actor: Actor, data: Bulk, record: BulkRecord) -> dict[int, NotFound]:
     """Of which results the task may not be read, or the project that one was to be created in."""
     ids = {result.id for result in record.results if result.id is not None}
     if isinstance(data, BulkDelete):  # into the trash, from where who may read the project can take them
@@ -308,7 +175,7 @@ async def delete(session: Session, actor: Actor, data: BulkDelete) -> BulkRecord
 async def _apply(
     session: Session,
     actor: Actor,
-    data: _Bulk,
+    data: Bulk,
     locked: Locked,
     changes: Sequence[TaskChange],
     *,
@@ -335,7 +202,7 @@ async def _rehearsal(session: Session, *, dry: bool) -> AsyncIterator[None]:
         yield
 
 
-def _demand_all(data: _Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
+def _demand_all(data: Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
     """Raises ``BulkRefused`` for a refusal in the mode ``atomic``: the transaction is given up with it."""
     if data.mode is BulkMode.ATOMIC:
         refused = {index: outcome for index, outcome in outcomes if isinstance(outcome, TandemError)}
@@ -349,7 +216,7 @@ def _refused(index: int, task_id: int | None, error: TandemError) -> BulkResult:
     return BulkResult(index, task_id, None, BulkError(error.code, error.message, problems, current), None)
 
 
-def _record(data: _Bulk, results: list[BulkResult]) -> BulkRecord:
+def _record(data: Bulk, results: list[BulkResult]) -> BulkRecord:
     failed = sum(result.error is not None for result in results)
     return BulkRecord(not data.dry_run, len(results) - failed, failed, results)
 
@@ -358,7 +225,7 @@ def _operation(name: str) -> Operation[BulkRecord]:
     return Operation(name, scope=Scope.TASKS_WRITE, record=lambda: BulkRecord)
 
 
-_OPERATIONS: dict[type[_Bulk], tuple[Operation[BulkRecord], Callable[[Session, Actor, Any], Awaitable[BulkRecord]]]] = {
+_OPERATIONS: dict[type[Bulk], tuple[Operation[BulkRecord], Callable[[Session, Actor, Any], Awaitable[BulkRecord]]]] = {
     BulkCreate: (_operation("task.bulk_create"), create),
     BulkUpdate: (_operation("task.bulk_update"), update),
     BulkDelete: (_operation("task.bulk_delete"), delete),
