@@ -38,7 +38,7 @@ WORKDIR /app
 COPY --from=dependencies /opt/venv /opt/venv
 COPY . .
 COPY --from=assets /app/api/pages/assets api/pages/assets
-RUN python -m compileall -q .
+RUN python tools/guides.py && python -m compileall -q .
 
 USER 10001:10001
 EXPOSE 8000

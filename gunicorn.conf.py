@@ -6,6 +6,7 @@ and a new one answers at once. It opens nothing until it is asked for something.
 With PROMETHEUS_MULTIPROC_DIR, whichever worker is asked for the metrics answers for all (docs/deployment.md).
 """
 
+import logging
 import os
 import sys
 import time
@@ -15,16 +16,28 @@ from typing import Any, ClassVar
 
 import uuid_utils
 from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
 from prometheus_client.multiprocess import mark_process_dead
 from uvicorn_worker import UvicornWorker
 
 # its command knows no folder but its own when it reads this, wherever --chdir leads
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from api.server import options
+from api.server import collector, options
 from api.server.listening import SETTLE_SECONDS, refuse_new
 from api.server.server import NOTIFY_SECONDS, Server
+from api.startup import address, places, require_address, require_metrics_folder, settings_or_exit
+from core import logs
 from core.settings import get_settings
+
+
+class OneFormat(Logger):
+    """gunicorn's lines as ours."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        settings = settings_or_exit()
+        logs.configure(settings.log_level, settings.log_format)
 
 
 class Worker(UvicornWorker):
@@ -47,6 +60,9 @@ class Worker(UvicornWorker):
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
 
+logger_class = OneFormat
+collector.rest()  # until the application is made, which the workers are forked from
+
 host = options.host()
 bind = f"{f'[{host}]' if ':' in host else host}:{options.port()}"
 workers = options.workers()
@@ -68,8 +84,10 @@ _metrics = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 def on_starting(server: Any) -> None:
     """Begin with an empty folder, lest files of all the workers that ever were are added up."""
+    if not (server.master_pid or {"GUNICORN_FD", "LISTEN_FDS"} & os.environ.keys()):  # no socket is handed over
+        require_address(host, options.port())
+    require_metrics_folder()
     if _metrics and not server.master_pid:  # the one that this one takes over from (USR2) still counts
-        Path(_metrics).mkdir(parents=True, exist_ok=True)
         for file in Path(_metrics).glob("*.db"):
             file.unlink()
 
@@ -77,6 +95,8 @@ def on_starting(server: Any) -> None:
 def when_ready(server: Any) -> None:
     """End with care, once there is something to end."""
     server.stop = _stopping(server)
+    for line in places(get_settings(), address(host, options.port())):
+        logging.getLogger("tandem.server").info(line)
 
 
 def _stopping(server: Any) -> Any:

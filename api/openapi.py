@@ -7,11 +7,14 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
-from api.addresses import prefix_of
+from api.descriptions.examples import add_examples
+from api.descriptions.schemas import describe_defaults, without_titles
+from api.descriptions.titles import title_of
+from api.http.addresses import prefix_of
 from api.problems import MEDIA_TYPE, STATUS, ProblemDetails, SwitchedOff
 from api.state import State
+from services.features import FEATURES
 
-VERSION = "1.0.0"
 DESCRIPTION = """
 Projects, tasks, comments and their history, through REST and, with the same rules and errors, through
 [GraphQL](graphql).
@@ -24,18 +27,7 @@ with a stable `code`. **Versions**: single things have an `ETag`; send it back a
 else has. **Repeats**: operations that take an `Idempotency-Key` can be sent again; all others refuse one.
 """
 TAGS = [
-    {"name": "sessions", "description": "Logging in and out: access tokens, refresh tokens, sessions."},
-    {"name": "users", "description": "Accounts and the caller's own profile."},
-    {"name": "api keys", "description": "Credentials for servers."},
-    {"name": "projects", "description": "Places for tasks, and the people who share them."},
-    {"name": "members", "description": "Who belongs to a project, and with which role."},
-    {"name": "tags", "description": "A project's labels."},
-    {"name": "tasks", "description": "What is to be done."},
-    {"name": "comments", "description": "Remarks on tasks."},
-    {"name": "relations", "description": "How tasks relate to each other."},
-    {"name": "saved views", "description": "Filters and orders of tasks that a person keeps under a name."},
-    {"name": "history", "description": "What happened to a task."},
-    {"name": "admin", "description": "For administrators of the server."},
+    *({"name": feature.tag, "description": feature.about} for feature in FEATURES if feature.about is not None),
     {"name": "meta", "description": "The server itself."},
 ]
 SCHEMES = {
@@ -62,6 +54,7 @@ MEANINGS = {
     404: "Not there, or not for the caller to see.",
     408: "The body came too slowly.",
     409: "It conflicts with what is stored.",
+    410: "A cursor of the feed leads nowhere any more.",
     412: "If-Match, or expected_version, names another version than the current one.",
     413: "The body is too large.",
     414: "The address is too long.",
@@ -98,6 +91,10 @@ def document(app: FastAPI) -> dict[str, Any]:
         components["responses"] = {_name(status): _response(status) for status in MEANINGS}
         for path, _, operation in operations(schema):
             _complete(path, operation)
+        for part in ("components", "paths"):
+            schema[part] = without_titles(schema[part])
+        describe_defaults(schema)
+        add_examples(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -138,6 +135,7 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
     name = operation["operationId"]
+    operation["summary"] = title_of(name)
     responses = operation["responses"]
     responses.pop("422", None)
     statuses = {429, 500, 503, 504}
@@ -153,9 +151,16 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     parameters = operation.get("parameters", [])
     for parameter in parameters:
         parameter["schema"] = _without_null(parameter["schema"])
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        if "$ref" in media["schema"]:  # what pydantic puts beside it is said of another place that the model stands in
+            media["schema"] = {"$ref": media["schema"]["$ref"]}
+        if media["schema"] == {"$ref": "#/components/schemas/TaskFilter"}:  # the filter is the body, and stands once
+            parameters = operation["parameters"] = [each for each in parameters if each["name"] != "filter"]
     statuses.add(422)  # where there is nothing else to refuse, an Idempotency-Key
     if "{" in path:
         statuses.add(404)
+    if name in ("list_changes", "follow_changes"):
+        statuses.add(410)
     if "requestBody" in operation:
         statuses |= {400, 404, 408, 409, 413, 415}
     if any(parameter["name"] == "If-Match" for parameter in parameters):

@@ -14,12 +14,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.addresses import route_path
-from api.bodies import UNREAD
-from core import context
-from services import errors
-from services.errors import Problem, TandemError
-from services.failures import from_database, log_failure
+from api.http.addresses import route_path
+from api.http.bodies import UNREAD
+from api.http.compiler import CompiledRoute
+from api.http.parameters import UNKNOWN
+from core import request_context
+from core.sentences import unknown
+from services.shared import errors
+from services.shared.database_errors import from_database, log_failure
+from services.shared.errors import Problem, TandemError
 
 logger = logging.getLogger("tandem.errors")
 
@@ -34,6 +37,7 @@ STATUS: Mapping[str, int] = {
     "IDEMPOTENCY_CONFLICT": 409,
     "IDEMPOTENCY_MISMATCH": 422,
     "RATE_LIMITED": 429,
+    "RESYNC_REQUIRED": 410,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
     "INTERNAL_SERVER_ERROR": 500,
@@ -103,9 +107,20 @@ def problem(
         "detail": detail,
         "code": code,
         "errors": list(problems),
-        "request_id": context.request_id.get(),
+        "request_id": request_context.request_id.get(),
     }
     return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
+
+
+BEARER = "Bearer"
+"""What a 401 asks for, where there was no token."""
+
+
+def challenge_of(error: TandemError) -> str:
+    """``WWW-Authenticate`` of a 401 (RFC 6750, section 3): says so where a token was sent that does not hold."""
+    if isinstance(error, errors.Unauthenticated) and error.invalid_token:
+        return f'{BEARER} error="invalid_token", error_description="{error.message}"'
+    return BEARER
 
 
 def from_error(error: TandemError, *, location: str = "body") -> Response:
@@ -113,7 +128,7 @@ def from_error(error: TandemError, *, location: str = "body") -> Response:
     headers: dict[str, str] = {}
     status = STATUS[error.code]
     if isinstance(error, errors.Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = challenge_of(error)
     elif isinstance(error, errors.RETRYABLE) and error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, errors.VersionConflict):
@@ -136,13 +151,24 @@ async def on_validation_error(request: Request, error: RequestValidationError) -
     details = [detail for detail in error.errors() if detail["loc"][0] != "body" or UNREAD not in request.scope]
     if any(detail["type"] == "json_invalid" for detail in details):
         return problem(400, "BAD_REQUEST", "The body is not valid JSON")
+    route = request.scope.get("route")
     problems = []
-    for detail in details[:50]:
+    for detail in details[: errors.MAX_PROBLEMS]:
         location, *path = detail["loc"]
-        converted = errors.from_error_list([{**detail, "loc": path}]).errors[0]
-        problems.append(_field(converted, str(location)))
+        problems.append(_field(_worded(route, location, {**detail, "loc": path}), str(location)))
     summary = "; ".join(f"{p['pointer'] or p['location']}: {p['detail']}" for p in problems[:3])
     return problem(422, "BAD_USER_INPUT", summary, problems=problems)
+
+
+def _worded(route: object, location: object, detail: Mapping[str, Any]) -> Problem:
+    """What is wrong there, with the name that was meant where the route has one like it."""
+    if not isinstance(route, CompiledRoute):
+        return errors.problem_of(detail)
+    if location == "query" and detail["type"] == UNKNOWN and route.parameters is not None:
+        [name] = detail["loc"]
+        return Problem(errors.to_pointer([name]), unknown(name, route.parameters.repeatable, "parameter"), UNKNOWN)
+    body = route.body_field if location == "body" else None
+    return errors.problem_of(detail, model=body and body.field_info.annotation)
 
 
 async def on_http_exception(request: Request, error: HTTPException) -> Response:
@@ -196,6 +222,6 @@ async def answer(request: Request, error: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Register the handlers with FastAPI, which calls the routes that have no plan."""
+    """Register the handlers with FastAPI, which calls the routes that are not compiled."""
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)

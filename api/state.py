@@ -1,19 +1,30 @@
 """What an application holds for its lifetime."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from api.http.list_tags import KnownLists
+from core.mail import ConsoleMailer, FileMailer, Mailer, Outbox, SmtpMailer
 from core.passwords import PasswordHasher
 from core.settings import Settings
 from core.tokens import AccessTokens
-from db.engine import Database
+from db.driver.database import Database
+from services.allowances.login_failures import LoginFailures
+from services.allowances.rate_limits import RateLimits
 from services.authentication import Authenticator
 from services.connections import Bounds, Connections
-from services.feed import Feed
-from services.login_failures import LoginFailures
-from services.rate_limits import RateLimits
+from services.events.feed import Feed
+from services.events.notifier import Notifier
+from services.events.numbering import Numberer
+from services.jobs.worker import Leader
 from services.readiness import Readiness
-from services.sessions import Security
+from services.shared.security import AccountRules, Security
+from services.webhooks.commands import Outlet
+from services.work import Work, make_outlet, make_work
+
+if TYPE_CHECKING:
+    from graphql_schema.execution.executor import Executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +36,23 @@ class State:
     security: Security
     authenticator: Authenticator
     feed: Feed
+    numberer: Numberer
+    notifier: Notifier
     readiness: Readiness
     connections: Connections
+    executor: "Executor"
+    """What executes GraphQL operations; named here, and imported by ``api.graphql`` alone."""
     introspection: bool
     """Whether the schema is shown."""
+    outlet: Outlet
+    work: Work
+    leader: Leader | None
+    """What works beside the requests, in one of the processes at a time; None where that is left to others."""
+    known_lists: KnownLists = field(default_factory=KnownLists)
+    """The lists that were asked for by ``If-None-Match``."""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "State":
+    def from_settings(cls, settings: Settings, executor: "Executor") -> "State":
         database = Database(
             settings.database_url,
             pool_size=settings.database_pool_size,
@@ -55,6 +76,7 @@ class State:
                 registration=settings.registration_rate_limit,
                 refresh=settings.refresh_rate_limit,
                 probes=settings.probe_rate_limit,
+                password_reset=settings.password_reset_rate_limit,
                 redis_url=settings.redis_url,
             ),
             failures=LoginFailures(
@@ -62,6 +84,13 @@ class State:
                 address=settings.login_address_failure_limit,
                 account=settings.login_account_failure_limit,
                 secret=settings.secret_key.get_secret_value(),
+            ),
+            outbox=Outbox(_mailer(settings), sender=settings.mail_from),
+            accounts=AccountRules(
+                settings.registration,
+                timedelta(minutes=settings.password_reset_minutes),
+                settings.password_reset_url,
+                settings.email_verification,
             ),
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -71,13 +100,38 @@ class State:
             operations=settings.operations_per_caller,
             strangers=settings.sockets_per_address,
         )
+        outlet = make_outlet(settings)
+        work = make_work(database, settings, outlet)
         return cls(
             settings,
             database,
             security,
             authenticator,
             Feed(database),
+            Numberer(database),
+            Notifier(database),
             Readiness(database),
             Connections(database, bounds),
+            executor,
             settings.introspection_on,
+            outlet,
+            work,
+            Leader(database, work.worker) if settings.embedded_worker else None,
         )
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    """What delivers messages; None where nothing does."""
+    if settings.mail_by == "console":
+        return ConsoleMailer()
+    if settings.mail_by == "file":
+        return FileMailer(settings.mail_folder)
+    if settings.mail_by == "smtp":
+        return SmtpMailer(
+            settings.smtp_host or "",
+            settings.smtp_port,
+            user=settings.smtp_user,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            encryption=settings.smtp_tls,
+        )
+    return None

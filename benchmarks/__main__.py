@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,6 +22,7 @@ from benchmarks.command_line import Kinds, Progress, ending_on_bad_answers
 from benchmarks.databases import Database
 from benchmarks.measure import Measured, Say, measure_mix, measure_works, use
 from benchmarks.processes import family_pss_mb, memory_mb
+from benchmarks.rows import USUAL
 from benchmarks.servers import APPLICATIONS, issue_token, new_secret, serve, serve_forked
 from benchmarks.works import WORKS, Work
 
@@ -61,29 +62,37 @@ def main(
 
     PostgreSQL is that of BENCH_DATABASE_URL, else one that is started for the run where its programs are found.
     """
+    shapes = dict.fromkeys(work.shape for work in WORKS)
     names = [name for name in APPLICATIONS if name in servers.split(",")]
     wanted = set(only.split(",")) if only else {work.name for work in WORKS}
     works = [work for work in WORKS if work.name in wanted and (work.any_data or not jira)]
     if "ours" not in names or not works:
         raise typer.BadParameter("nothing to measure: name ours among --servers, and works that exist in --only")
     options = Options(names, works, rounds, requests, with_mix=mix and not only and not jira)
-    fill = partial(data.import_jira, archive=jira) if jira else partial(data.make, tasks=tasks)
     progress = Progress()
     # a run ended by `timeout` or a CI leaves nothing behind either
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     conditions = {"tasks": jira.name if jira else f"{tasks:,}", **machine.describe()}
     conditions |= {"rounds": str(rounds), "requests a round": str(requests)}
     results: dict[str, Mapping[str, Measured]] = {}
-    with ExitStack() as stack:
-        for kind in database.names():
-            progress(f"{kind}: making the data")
-            filled = _open(kind, fill, stack)
-            if filled is None:
-                database.without_postgresql()
+    for kind in database.names():
+        measured = {name: Measured() for name in names}
+        for shape in shapes:
+            of_shape = replace(options, works=[work for work in works if work.shape == shape])
+            if not of_shape.works:
                 continue
-            conditions[kind] = filled.version
-            with ending_on_bad_answers():
-                results[kind] = uvloop.run(_measure(filled, options, progress))
+            with ExitStack() as stack:
+                progress(f"{kind}: making the data")
+                fill = partial(data.import_jira, archive=jira) if jira else partial(data.make, tasks=tasks, shape=shape)
+                filled = _open(kind, fill, stack)
+                if filled is None:
+                    database.without_postgresql()
+                    break
+                conditions[kind] = filled.version
+                stack.enter_context(ending_on_bad_answers())
+                uvloop.run(_measure(filled, of_shape, measured, progress))
+        else:
+            results[kind] = measured
     progress.end()
     report.show(results, Console(width=None if sys.stdout.isatty() else 200))
     if json:
@@ -104,8 +113,9 @@ def _open(kind: str, fill: databases.Fill, stack: ExitStack) -> Database | None:
     return None if dsn is None else stack.enter_context(databases.postgresql(dsn, fill))
 
 
-async def _measure(database: Database, options: Options, say: Say) -> Mapping[str, Measured]:
-    measured = {name: Measured() for name in options.servers}
+async def _measure(database: Database, options: Options, measured: Mapping[str, Measured], say: Say) -> None:
+    """Measure works on data of one shape; start-up, memory and the mixed load on the usual one."""
+    shape = options.works[0].shape
     secret = new_secret()
     dataset = database.dataset
     token = issue_token(secret, user_id=dataset.user_id, session_id=dataset.session_id)
@@ -114,14 +124,17 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
         running = []
         for name in options.servers:
             url, log = database.copy(name), folder / f"{name}.log"
+            if name != "ours" and shape.open_percent is not None:
+                data.index_open_tasks(url)
             starts = []
-            for _ in range(STARTS - 1):
+            for _ in range(STARTS - 1 if shape == USUAL else 0):
                 say(f"{database.kind}: starting {name}")
                 with serve(name, url, secret, log) as server:
                     starts.append(server.start_seconds)
             server = stack.enter_context(serve(name, url, secret, log))
             running.append(server)
-            measured[name].start_seconds = median([*starts, server.start_seconds])
+            if shape == USUAL:
+                measured[name].start_seconds = median([*starts, server.start_seconds])
         await check_answers(running, database, options.works, token)
 
         async def measure(works: Sequence[Work]) -> None:
@@ -134,6 +147,8 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
 
         # new tasks come first in every list, and nothing hangs on them: lists are measured before
         await measure([work for work in options.works if not work.writes])
+        if shape != USUAL:
+            return
         if options.with_mix:
             mixed = await measure_mix([each for each in running if each.name != "naive"], database, token, say=say)
             for name, of_server in mixed.items():
@@ -146,7 +161,6 @@ async def _measure(database: Database, options: Options, say: Say) -> Mapping[st
             for work in options.works:
                 await use(server, work, work.requests(dataset, token), FORKED_REQUESTS)
             measured["ours"].forked_mb = family_pss_mb(server.pid) / FORKED
-    return measured
 
 
 if __name__ == "__main__":

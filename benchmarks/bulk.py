@@ -17,10 +17,11 @@ from psycopg import sql
 from sqlalchemy import Dialect, make_url
 
 from benchmarks import data, rows
-from benchmarks.rows import PROJECTS, Row
-from db.engine import Database
+from benchmarks.rows import USUAL, Row, Shape
+from db import upkeep
+from db.driver.database import Database
+from db.driver.urls import normalise_url
 from db.models import Base, Comment, CommentText, Event, Task, TaskAssignee, TaskTag, TaskText
-from db.urls import normalise_url
 
 BATCH = 10_000
 RARE = 20
@@ -33,15 +34,15 @@ COMMON_WORD = "invoice"
 Write = Callable[[type[Base], Sequence[Row]], None]
 
 
-def make(url: str, tasks: int) -> data.Dataset:
+def make(url: str, tasks: int, shape: Shape = USUAL) -> data.Dataset:
     """Fill an empty, migrated database with ``tasks`` tasks for the caller, and a tenth of that for others."""
     random_ = random.Random(data.SEED)
-    sizes = rows.sizes(tasks)
+    sizes = rows.sizes(tasks, shape)
     with data.connect(url) as connection:
         dataset = data.write_people(connection)
         data.write_projects(connection, random_, sizes)
     with bulk(url) as write:
-        _write_tasks(write, random_, sizes)
+        _write_tasks(write, random_, sizes, shape)
     with data.connect(url) as connection:
         data.finish(connection)
     analyze(url)
@@ -54,16 +55,16 @@ def analyze(url: str) -> None:
     async def run() -> None:
         database = Database(url)
         try:
-            await database.analyze()
+            await upkeep.analyze(database)
         finally:
             await database.dispose()
 
     asyncio.run(run())
 
 
-def _write_tasks(write: Write, random_: random.Random, sizes: rows.Sizes) -> None:
+def _write_tasks(write: Write, random_: random.Random, sizes: rows.Sizes, shape: Shape) -> None:
     written = comments = 0
-    stream = _with_rare_words(rows.tasks(random_, sizes), sizes)
+    stream = _with_rare_words(rows.tasks(random_, sizes, shape), sizes)
     while tasks := list(islice(stream, BATCH)):
         attached = []
         for task in tasks:
@@ -82,10 +83,10 @@ def _write_tasks(write: Write, random_: random.Random, sizes: rows.Sizes) -> Non
 
 def _with_rare_words(tasks: Iterable[Row], sizes: rows.Sizes) -> Iterator[Row]:
     """The tasks, ``RARE`` of the caller's with the rare words, evenly spread."""
-    every = sum(list(sizes.values())[: len(PROJECTS)]) // RARE
+    every = sum(list(sizes.values())[:-1]) // RARE
     own = 0
     for task in tasks:
-        if task["project_id"] <= len(PROJECTS):
+        if rows.is_own(task, sizes):
             own += 1
             if own % every == 0 and own <= RARE * every:
                 task |= {"title": f"{task['title']} {' '.join(RARE_WORDS)}", "deleted_at": None}

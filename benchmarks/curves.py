@@ -17,6 +17,9 @@ GROUPS = {
     "search": ("S1", "S2", "S3"),
     "deep": ("P50", "P90"),
     "order": ("OD", "OU", "OP"),
+    "people": ("RA", "GA"),
+    "tags": ("RT", "GT"),
+    "open": ("RS", "GS"),
     "create": ("RC", "GC"),
 }
 """Works that have a colour in common."""
@@ -31,10 +34,12 @@ STYLE = (
     svg.STYLE
     + """
   svg { --newest: #0969da; --filtered: #0f8a72; --search: #cf222e;
-        --deep: #8250df; --order: #b5651d; --create: #59636e; }
+        --deep: #8250df; --order: #b5651d; --create: #59636e;
+        --people: #bf3989; --tags: #9a6700; --open: #1a7f37; }
   @media (prefers-color-scheme: dark) {
     svg { --newest: #4493f8; --filtered: #3fb99b; --search: #f47067;
-          --deep: #b083f0; --order: #e3964a; --create: #9198a1; } }
+          --deep: #b083f0; --order: #e3964a; --create: #9198a1;
+          --people: #e275ad; --tags: #d29922; --open: #57ab5a; } }
 """
     + "".join(
         f"  polyline.{name}, path.{name} {{ stroke: var(--{name}); fill: none; }} "
@@ -47,7 +52,7 @@ STYLE = (
 class _Plot:
     """Where a number of tasks and a cost are in a panel; both axes are logarithmic."""
 
-    def __init__(self, left: float, width: float, tasks: Sequence[int], low: float, high: float) -> None:
+    def __init__(self, left: float, width: float, tasks: Sequence[float], low: float, high: float) -> None:
         self.left, self.right = left, left + width
         self._across = Scale(left, width, min(tasks), max(tasks))
         self._up = Scale(0, HEIGHT, low, high)
@@ -170,7 +175,7 @@ def _look(work: Work) -> tuple[str, str]:
     return "create", ""
 
 
-def _costs(scaled: Scaled, work: Work) -> dict[int, float]:
+def _costs(scaled: Scaled, work: Work) -> dict[float, float]:
     """Of the server and the database together."""
     databases = scaled.costs(work.name, database=True)
     return {tasks: cost + databases.get(tasks, 0.0) for tasks, cost in scaled.costs(work.name).items()}

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, func, insert, make_url, select, text
 
 from benchmarks import rows
-from benchmarks.rows import CALLER_ID, PROJECTS, Row
+from benchmarks.rows import CALLER_ID, USUAL, Row, Shape
 from db.models import (
     Base,
     Comment,
@@ -60,17 +60,30 @@ def migrate(url: str) -> None:
         raise RuntimeError(f"alembic upgrade head failed:\n{done.stdout}{done.stderr}")
 
 
-def make(url: str, tasks: int) -> Dataset:
+def make(url: str, tasks: int, shape: Shape = USUAL) -> Dataset:
     """Fill an empty, migrated database with ``tasks`` tasks for the caller, and some that it may not see."""
     with connect(url) as connection:
         dataset = write_people(connection)
         random_ = random.Random(SEED)
-        sizes = rows.sizes(tasks)
+        sizes = rows.sizes(tasks, shape)
         write_projects(connection, random_, sizes)
-        _write_tasks(connection, dataset, random_, sizes)
+        _write_tasks(connection, dataset, random_, sizes, shape)
         finish(connection)
         connection.execute(text("ANALYZE"))
     return dataset
+
+
+def index_open_tasks(url: str) -> None:
+    """An index of the open tasks alone, which whoever writes statements for a tracker of done ones would make: for the
+    floor and the naive application, whose schema this is not."""
+    with connect(url) as connection:
+        connection.execute(
+            text(
+                "CREATE INDEX IF NOT EXISTS ix_open_tasks ON tasks (project_id, created_at, id) "
+                "WHERE deleted_at IS NULL AND status = 'pending'"
+            )
+        )
+        connection.execute(text("ANALYZE tasks"))
 
 
 def import_jira(url: str, archive: Path) -> Dataset:
@@ -117,8 +130,10 @@ def write_projects(connection: Connection, random_: random.Random, sizes: rows.S
     write(connection, Tag, rows.tags(random_, sizes))
 
 
-def _write_tasks(connection: Connection, dataset: Dataset, random_: random.Random, sizes: rows.Sizes) -> None:
-    tasks = list(rows.tasks(random_, sizes))
+def _write_tasks(
+    connection: Connection, dataset: Dataset, random_: random.Random, sizes: rows.Sizes, shape: Shape
+) -> None:
+    tasks = list(rows.tasks(random_, sizes, shape))
     write(connection, Task, tasks)
     write(connection, TaskText, map(rows.task_text, tasks))
     assigned: list[Row] = []
@@ -134,7 +149,7 @@ def _write_tasks(connection: Connection, dataset: Dataset, random_: random.Rando
     write(connection, Comment, comments)
     write(connection, CommentText, map(rows.comment_text, comments))
     write(connection, Event, (rows.event(number, task) for number, task in enumerate(tasks, 1)))
-    own = [task["id"] for task in tasks if task["project_id"] <= len(PROJECTS) and task["deleted_at"] is None]
+    own = [task["id"] for task in tasks if rows.is_own(task, sizes) and task["deleted_at"] is None]
     dataset.task_ids = random_.sample(own, min(len(own), 2_000))
 
 

@@ -18,6 +18,7 @@ from jose import jwt
 from benchmarks import works
 from benchmarks.floor_answers import (
     NewTask,
+    Wanted,
     graphql_task,
     graphql_tasks_with_relations,
     number_in,
@@ -66,8 +67,14 @@ async def authenticate(headers: Headers) -> int:
 async def rest_list(user_id: int, query: bytes) -> Any:
     parameters = parse_qs(query.decode())
     limit = int(parameters["limit"][0])
-    priorities = [int(priority) for priority in parameters.get("priority", ())]
-    rows = await store.tasks(user_id, limit, parameters.get("status", ()), priorities)
+    wanted = Wanted(
+        parameters.get("status", ()),
+        [int(priority) for priority in parameters.get("priority", ())],
+        "order" in parameters,
+        "assignee" in parameters,
+        parameters.get("tag", [None])[0],
+    )
+    rows = await store.tasks(user_id, limit, wanted)
     if "expand" not in parameters:
         return [rest_task(row) for row in rows]
     return rest_tasks_with_relations(rows, await store.related(user_id, [row[0] for row in rows]))
@@ -79,14 +86,20 @@ async def graphql_one(user_id: int, variables: dict[str, Any]) -> Any:
 
 
 async def graphql_list(user_id: int, variables: dict[str, Any]) -> Any:
-    rows = await store.tasks(user_id, variables["first"], (), ())
+    rows = await store.tasks(user_id, variables["first"], Wanted())
     return {"tasks": {"edges": [{"node": graphql_task(row)} for row in rows]}}
 
 
 async def graphql_filtered(user_id: int, variables: dict[str, Any]) -> Any:
-    wanted = variables["filter"]
-    priorities = range(wanted["priority"]["gte"], 6)
-    rows = await store.tasks(user_id, variables["first"], (wanted["status"]["eq"].lower(),), priorities)
+    given = variables["filter"]
+    if "assignees" in given:
+        wanted = Wanted(is_mine=True)
+    elif "tags" in given:
+        wanted = Wanted(tag=given["tags"]["all"][0])
+    else:
+        priorities = range(given["priority"]["gte"], 6) if "priority" in given else ()
+        wanted = Wanted((given["status"]["eq"].lower(),), priorities, "orderBy" in variables)
+    rows = await store.tasks(user_id, variables["first"], wanted)
     return {"tasks": {"edges": [{"node": graphql_task(row)} for row in rows]}}
 
 
@@ -108,6 +121,7 @@ DOCUMENTS: dict[str, Handler] = {
     works.ONE: graphql_one,
     works.LIST: graphql_list,
     works.FILTERED: graphql_filtered,
+    works.ORDERED: graphql_filtered,
     works.NESTED: graphql_nested,
     works.CREATE: graphql_create,
 }

@@ -10,13 +10,14 @@ Row = Sequence[Any]
 
 TASK_COLUMNS = (
     "t.id, t.project_id, p.key, t.number, t.title, t.description, t.status, t.priority, t.start_at, t.due_at, "
-    "t.completed_at, t.parent_id, t.created_by_id, t.version, t.created_at, t.updated_at, t.deleted_at"
+    "t.completed_at, t.parent_id, t.created_by_id, t.version, t.created_at, t.updated_at, t.deleted_at, "
+    "t.milestone_id, t.external_source, t.external_id"
 )
 NESTED_COLUMNS = "t.id, t.project_id, t.title, t.status, t.priority"
 """All that is shown of a task together with its relations on GraphQL."""
 PROJECT_COLUMNS = (
     "p.id, p.key, p.name, p.description, p.inbox_of_id IS NOT NULL, m.role, p.version, p.created_at, p.updated_at, "
-    "p.archived_at"
+    "p.archived_at, p.external_source, p.external_id"
 )
 WRITERS = "('owner', 'admin', 'member')"
 """The roles that may create tasks."""
@@ -46,6 +47,18 @@ class NewTask(NamedTuple):
             "due_at": [None, self.due_at],
             "number": [None, number],
         }
+
+
+class Wanted(NamedTuple):
+    """Which tasks a list has: those with one of the statuses and priorities, where there are any."""
+
+    statuses: Sequence[str] = ()
+    priorities: Sequence[int] = ()
+    is_oldest_first: bool = False
+    """As the lists of the tasks that are to be done are: of no other status."""
+    is_mine: bool = False
+    """Whether they are assigned to the caller."""
+    tag: str | None = None
 
 
 class Related(NamedTuple):
@@ -95,6 +108,9 @@ def rest_task(row: Row) -> dict[str, Any]:
         created_at,
         updated_at,
         deleted_at,
+        milestone_id,
+        external_source,
+        external_id,
     ) = row
     return {
         "id": id_,
@@ -110,7 +126,10 @@ def rest_task(row: Row) -> dict[str, Any]:
         "due_at": due_at,
         "completed_at": completed_at,
         "parent_id": parent_id,
+        "milestone_id": milestone_id,
         "created_by_id": created_by_id,
+        "external_source": external_source,
+        "external_id": external_id,
         "version": version,
         "created_at": created_at,
         "updated_at": updated_at,
@@ -137,7 +156,8 @@ def rest_tasks_with_relations(rows: Sequence[Row], related: Related) -> list[dic
 
 
 def rest_project(row: Row) -> dict[str, Any]:
-    id_, key, name, description, is_inbox, role, version, created_at, updated_at, archived_at = row
+    id_, key, name, description, is_inbox, role, version, created_at, updated_at, archived_at, *called = row
+    external_source, external_id = called
     return {
         "id": id_,
         "node_id": node_id(b"Project", id_),
@@ -146,6 +166,8 @@ def rest_project(row: Row) -> dict[str, Any]:
         "description": description,
         "is_inbox": bool(is_inbox),
         "role": role,
+        "external_source": external_source,
+        "external_id": external_id,
         "version": version,
         "created_at": created_at,
         "updated_at": updated_at,
@@ -172,6 +194,9 @@ def graphql_task(row: Row) -> dict[str, Any]:
         created_at,
         updated_at,
         deleted_at,
+        _milestone_id,
+        _external_source,
+        _external_id,
     ) = row
     return {
         "id": node_id(b"Task", id_),

@@ -16,6 +16,7 @@ from benchmarks.floor_answers import (
     NewTask,
     Related,
     Row,
+    Wanted,
     grouped,
 )
 
@@ -45,10 +46,24 @@ ONE = (
     "JOIN memberships m ON m.project_id = t.project_id AND m.user_id = ? WHERE t.id = ? AND t.deleted_at IS NULL"
 )
 MINE = "SELECT project_id FROM memberships WHERE user_id = ?"
+LEADING = (
+    "SELECT m.project_id FROM memberships m JOIN tasks h ON h.id = (SELECT t.id FROM tasks t WHERE "
+    "t.project_id = m.project_id AND t.deleted_at IS NULL ORDER BY t.created_at DESC, t.id DESC LIMIT 1) "
+    "WHERE m.user_id = ? ORDER BY h.created_at DESC, h.id DESC LIMIT ?"
+)
 # one index scan a project, newest first, merged: the sorted list of all tasks is never made
 PART = "SELECT t.id, t.created_at FROM tasks t WHERE t.project_id = ? AND t.deleted_at IS NULL"
+ASSIGNED = (
+    "SELECT t.id, t.created_at FROM task_assignees a CROSS JOIN tasks t ON t.id = a.task_id WHERE a.user_id = ?1 "  # noqa: S608
+    f"AND t.deleted_at IS NULL AND t.project_id IN ({MINE.replace('?', '?1')})"
+)
+HAS_TAG = (
+    " AND EXISTS (SELECT 1 FROM task_tags l CROSS JOIN tags g ON g.id = l.tag_id "
+    "WHERE l.task_id = t.id AND g.name_folded = ?)"
+)
 NEWEST = "FROM (%s ORDER BY 2 DESC, 1 DESC LIMIT ?) newest CROSS JOIN tasks t ON t.id = newest.id"
 LIST = f"SELECT {TASK} {NEWEST} CROSS JOIN projects p ON p.id = t.project_id"
+OLDEST = LIST.replace("DESC", "ASC")
 NESTED = f"SELECT {NESTED_COLUMNS} {NEWEST}"
 PROJECTS = f"SELECT {PROJECT} FROM projects p JOIN memberships m ON m.project_id = p.id WHERE m.user_id = ?"  # noqa: S608
 ASSIGNEES = (
@@ -95,29 +110,35 @@ class SqliteStore:
         row: Row | None = self._connection.execute(ONE, (user_id, task_id)).fetchone()
         return row
 
-    async def tasks(
-        self, user_id: int, limit: int, statuses: Sequence[str], priorities: Sequence[int]
-    ) -> Sequence[Row]:
-        """The newest tasks, with one of the statuses and priorities where there are any."""
-        part, values = PART, (*statuses, *priorities)
-        if statuses:
-            part += f" AND t.status IN ({_marks(statuses)})"
-        if priorities:
-            part += f" AND t.priority IN ({_marks(priorities)})"
-        mine = self._mine(user_id)
+    async def tasks(self, user_id: int, limit: int, wanted: Wanted) -> Sequence[Row]:
+        """The newest tasks, or the oldest, that are wanted."""
+        if wanted.is_mine:
+            return self._connection.execute(LIST % ASSIGNED, (user_id, limit)).fetchall()
+        part, values = PART, (*wanted.priorities, *((wanted.tag,) if wanted.tag else ()))
+        if wanted.statuses:
+            # of constants: an index that has only those is found by them
+            part += f" AND t.status = '{wanted.statuses[0]}'"
+        if wanted.priorities:
+            part += f" AND t.priority IN ({_marks(wanted.priorities)})"
+        if wanted.tag:
+            part += HAS_TAG
+        mine = self._mine(user_id, None if values or wanted.statuses else limit)
         arguments = [value for project_id in mine for value in (project_id, *values)]
-        statement = LIST % " UNION ALL ".join([part] * len(mine))
+        statement = (OLDEST if wanted.is_oldest_first else LIST) % " UNION ALL ".join([part] * len(mine))
         return self._connection.execute(statement, (*arguments, limit)).fetchall()
 
     async def nested_tasks(self, user_id: int, limit: int) -> Sequence[Row]:
         """The newest tasks: ``NESTED_COLUMNS``."""
-        mine = self._mine(user_id)
+        mine = self._mine(user_id, limit)
         statement = NESTED % " UNION ALL ".join([PART] * len(mine))
         return self._connection.execute(statement, (*mine, limit)).fetchall()
 
-    def _mine(self, user_id: int) -> list[int]:
-        """The caller's projects."""
-        return [project_id for (project_id,) in self._connection.execute(MINE, (user_id,))]
+    def _mine(self, user_id: int, limit: int | None) -> list[int]:
+        """The caller's projects; of more than ``limit``, those that so many of the newest tasks are in."""
+        mine = [project_id for (project_id,) in self._connection.execute(MINE, (user_id,))]
+        if limit is None or len(mine) <= limit:
+            return mine
+        return [project_id for (project_id,) in self._connection.execute(LEADING, (user_id, limit))]
 
     async def related(self, user_id: int, ids: Sequence[int]) -> Related:
         """What hangs on tasks that the caller may see."""

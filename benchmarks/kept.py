@@ -12,31 +12,33 @@ from psycopg import sql
 from sqlalchemy import make_url
 
 from benchmarks import bulk, data
-from benchmarks.rows import CALLER_ID
+from benchmarks.rows import CALLER_ID, USUAL, Shape
 from db.models import Base
 
 MAKERS = ("benchmarks/rows.py", "benchmarks/data.py", "benchmarks/bulk.py", "db/migrations/versions/*.py")
 
 
-def make(url: str, tasks: int, folder: Path | None) -> data.Dataset:
+def make(url: str, tasks: int, shape: Shape, folder: Path | None) -> data.Dataset:
     """As ``bulk.make``; what is kept in the folder is taken from there, what is not is put there."""
     if folder is None:
-        return bulk.make(url, tasks)
-    if path(url, tasks, folder).exists():
-        _load(url, path(url, tasks, folder))
+        return bulk.make(url, tasks, shape)
+    place = path(url, tasks, shape, folder)
+    if place.exists():
+        _load(url, place)
         return data.Dataset(user_id=CALLER_ID, session_id=1, project_id=1)
-    dataset = bulk.make(url, tasks)
-    _save(url, path(url, tasks, folder))
+    dataset = bulk.make(url, tasks, shape)
+    _save(url, place)
     return dataset
 
 
-def path(url: str, tasks: int, folder: Path) -> Path:
+def path(url: str, tasks: int, shape: Shape, folder: Path) -> Path:
     """Where a data set is kept, or would be."""
     digest = hashlib.sha256()
     for pattern in MAKERS:
         for file in sorted(data.ROOT.glob(pattern)):
             digest.update(file.read_bytes())
-    return folder / f"{make_url(url).get_backend_name()}-{tasks}-{digest.hexdigest()[:8]}"
+    like = "" if shape == USUAL else f"-{shape.projects}-{shape.open_percent}"
+    return folder / f"{make_url(url).get_backend_name()}-{tasks}{like}-{digest.hexdigest()[:8]}"
 
 
 def _save(url: str, place: Path) -> None:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from statistics import median
 
 from benchmarks.client import CONNECTIONS, OPEN_LOOP_CONNECTIONS, BadAnswer, Client
@@ -58,6 +59,20 @@ class Result:
     p99_ms: float
     requests: int
     """In each round."""
+
+    def of_rounds(self, whose: "Whose") -> Mapping[int, float]:
+        """The CPU time a request by the number of the round, in microseconds."""
+        if whose is Whose.DATABASE:
+            return self.database_cpu_us_of_rounds
+        if whose is Whose.SERVER or not self.database_cpu_us_of_rounds:
+            return self.cpu_us_of_rounds
+        of_database = self.database_cpu_us_of_rounds
+        return {number: spent + of_database[number] for number, spent in self.cpu_us_of_rounds.items()}
+
+    @property
+    def total_cpu_us(self) -> float:
+        """The CPU time a request of the server and the database together, in microseconds."""
+        return median(self.of_rounds(Whose.TOTAL).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +204,16 @@ async def use(server: Server, work: Work, requests: Sequence[bytes], count: int)
         await client.closed_loop(requests, count, work.accepts)
 
 
-def quotient(above: Result | None, below: Result | None, *, database: bool = False) -> float | None:
+class Whose(StrEnum):
+    """Whose CPU time is compared."""
+
+    SERVER = "server"
+    DATABASE = "database"
+    TOTAL = "total"
+    """Both together, where the database has processes of its own."""
+
+
+def quotient(above: Result | None, below: Result | None, whose: Whose = Whose.SERVER) -> float | None:
     """How many times as much CPU time a request costs: the median of the rounds' quotients.
 
     The machine may be twice as fast in one round as in another, but hardly within the second in which both are
@@ -197,7 +221,7 @@ def quotient(above: Result | None, below: Result | None, *, database: bool = Fal
     """
     if above is None or below is None:
         return None
-    tops, bottoms = (each.database_cpu_us_of_rounds if database else each.cpu_us_of_rounds for each in (above, below))
+    tops, bottoms = above.of_rounds(whose), below.of_rounds(whose)
     quotients = [tops[number] / bottoms[number] for number in tops.keys() & bottoms.keys() if bottoms[number]]
     return median(quotients) if quotients else None
 
@@ -251,6 +275,8 @@ def _mix(database: Database, token: str) -> list[bytes]:
     """Requests in the proportions of ``MIX``, shuffled."""
     requests = []
     for work in WORKS:
+        if work.name not in MIX:
+            continue
         wires = work.requests(database.dataset, token)
         requests += [wires[index % len(wires)] for index in range(5 * MIX[work.name])]
     random.Random(4).shuffle(requests)

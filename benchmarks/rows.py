@@ -57,6 +57,18 @@ Sizes = Mapping[int, int]
 """How many tasks each project has, by its id; the last one is foreign."""
 
 
+class Shape(NamedTuple):
+    """What the data are like, beside their number."""
+
+    projects: int = len(PROJECTS)
+    """How many the caller is a member of, beside its Inbox."""
+    open_percent: float | None = None
+    """How many percent of the tasks are open, all of them pending, over all the years; None for three in five."""
+
+
+USUAL = Shape()
+
+
 class Attached(NamedTuple):
     """What hangs on a task."""
 
@@ -83,14 +95,29 @@ def users() -> Iterator[Row]:
         }
 
 
-def sizes(count: int) -> Sizes:
+def sizes(count: int, shape: Shape = USUAL) -> Sizes:
     """``count`` tasks for the caller, a tenth of that for others."""
-    return {number: count // len(PROJECTS) for number in range(1, len(PROJECTS) + 1)} | {len(PROJECTS) + 1: count // 10}
+    own = dict.fromkeys(range(1, shape.projects + 1), count // shape.projects)
+    return own | {shape.projects + 1: count // 10}
+
+
+def is_own(task: Row, sizes: Sizes) -> bool:
+    """Whether a task is in a project of the caller's."""
+    project: int = task["project_id"]
+    return project < len(sizes)
+
+
+def _names(own: int) -> Iterator[tuple[str, str]]:
+    """Keys and names of the caller's projects, then of the foreign one."""
+    yield from PROJECTS[:own]
+    for number in range(len(PROJECTS) + 1, own + 1):
+        yield f"P{number}", f"Project {number}"
+    yield FOREIGN
 
 
 def projects(sizes: Sizes) -> Iterator[Row]:
     """The projects, and the caller's Inbox, which is empty."""
-    for (number, size), (key, name) in zip(sizes.items(), (*PROJECTS, FOREIGN), strict=True):
+    for (number, size), (key, name) in zip(sizes.items(), _names(len(sizes) - 1), strict=True):
         yield {
             "id": number,
             "key": key,
@@ -117,7 +144,7 @@ def projects(sizes: Sizes) -> Iterator[Row]:
 
 def memberships(sizes: Sizes) -> Iterator[Row]:
     members = [
-        *((number, CALLER_ID, role) for number, role in enumerate(ROLES, 1)),
+        *((number, CALLER_ID, ROLES[(number - 1) % len(ROLES)]) for number in range(1, len(sizes))),
         (len(sizes) + 1, CALLER_ID, "owner"),
         *((number, user, "member") for number in sizes for user in range(2, OTHER_USERS + 2)),
     ]
@@ -142,7 +169,7 @@ def _tag_ids(project: int) -> range:
     return range((project - 1) * len(TAGS) + 1, project * len(TAGS) + 1)
 
 
-def tasks(random_: random.Random, sizes: Sizes) -> Iterator[Row]:
+def tasks(random_: random.Random, sizes: Sizes, shape: Shape = USUAL) -> Iterator[Row]:
     """Tasks in the order of their making, the projects mixed, all with microseconds."""
     places = [project for project, size in sizes.items() for _ in range(size)]
     random_.shuffle(places)
@@ -153,7 +180,7 @@ def tasks(random_: random.Random, sizes: Sizes) -> Iterator[Row]:
         numbers[project] += 1
         created = EPOCH - timedelta(days=700) + task_id * step + timedelta(microseconds=random_.randrange(1, 10**6))
         updated = created + timedelta(microseconds=random_.randrange(1, 10**10))
-        status = random_.choice(("pending", "pending", "in_progress", "completed", "cancelled"))
+        status = _status(random_, shape)
         due = (created + timedelta(days=random_.randint(3, 60))).replace(minute=0, second=0, microsecond=0)
         start = due - timedelta(days=2, microseconds=random_.randrange(10**6))
         yield {
@@ -175,6 +202,12 @@ def tasks(random_: random.Random, sizes: Sizes) -> Iterator[Row]:
             "deleted_at": updated if random_.random() < 0.01 else None,
         }
         latest[project] = task_id
+
+
+def _status(random_: random.Random, shape: Shape) -> str:
+    if shape.open_percent is None:
+        return random_.choice(("pending", "pending", "in_progress", "completed", "cancelled"))
+    return "pending" if 100 * random_.random() < shape.open_percent else "completed"
 
 
 def _description(random_: random.Random) -> str:

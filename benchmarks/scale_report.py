@@ -1,4 +1,4 @@
-"""The costs at each scale as tables, Markdown and JSON, with the goal that they meet or miss."""
+"""The costs at each step of a walk as tables, Markdown and JSON, with the goal that they meet or miss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,19 +6,18 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.measure import Result, quotient
+from benchmarks.measure import Result, Whose, quotient
 from benchmarks.report import DATABASES, Cells, Goal, markdown_table, number, ratio, table
+from benchmarks.walks import Walk
 from benchmarks.works import Work
-
-FROM, TO, BOUND = 10_000, 1_000_000, 1.5
-"""The goal: what a request costs at so many tasks, compared with so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
     """How a data set came to be."""
 
-    tasks: int
+    name: str
+    """Of its step."""
     seconds: float
     kept: bool
     """Whether it was there from an earlier run."""
@@ -28,21 +27,28 @@ class Made:
 
 @dataclass(slots=True)
 class Scaled:
-    """Everything about one kind of database: results by the number of tasks, then by work."""
+    """Everything about one kind of database: results by the step of a walk, then by work."""
 
+    walk: Walk
     made: list[Made] = field(default_factory=list)
-    results: dict[int, dict[str, Result]] = field(default_factory=dict)
+    results: dict[float, dict[str, Result]] = field(default_factory=dict)
 
-    def costs(self, work: str, *, database: bool = False) -> dict[int, float]:
-        """Microseconds a request by the number of tasks: of the server, or of the database's own processes."""
-        found = {tasks: each[work] for tasks, each in self.results.items() if work in each}
-        costs = {tasks: each.database_cpu_us if database else each.cpu_us for tasks, each in found.items()}
-        return {tasks: cost for tasks, cost in costs.items() if cost is not None}
+    def costs(self, work: str, *, database: bool = False) -> dict[float, float]:
+        """Microseconds a request by the step: of the server, or of the database's own processes."""
+        found = {step: each[work] for step, each in self.results.items() if work in each}
+        costs = {step: each.database_cpu_us if database else each.cpu_us for step, each in found.items()}
+        return {step: cost for step, cost in costs.items() if cost is not None}
 
-    def growth(self, work: str, *, database: bool = False) -> float | None:
-        """How many times as much a request costs at ``TO`` tasks as at ``FROM``."""
-        above, below = (self.results.get(tasks, {}).get(work) for tasks in (TO, FROM))
-        return quotient(above, below, database=database)
+    def growth(self, work: str, step: float, whose: Whose) -> float | None:
+        """How many times as much a request costs at a step as at the base, or as the work that it is compared with."""
+        beside = self.walk.beside
+        below = self.results.get(step, {}).get(beside) if beside else self.results.get(self.walk.base, {}).get(work)
+        return quotient(self.results.get(step, {}).get(work), below, whose)
+
+    def bounds(self) -> list[tuple[float, Whose]]:
+        """At which steps, and of whose CPU time, there is a goal."""
+        whose = [each for each in self.walk.whose if each is not Whose.DATABASE or self.with_database]
+        return [(step, each) for each in whose for step in self.walk.bounds]
 
     @property
     def with_database(self) -> bool:
@@ -54,34 +60,40 @@ Results = Mapping[str, Scaled]
 
 
 def goals(results: Results, works: Sequence[Work]) -> list[Goal]:
-    """For each work the server's cost, and the database's where it has processes of its own."""
+    """For each work the cost at each step that has a bound."""
     return [
-        _goal(kind, scaled, work, database=database)
+        Goal(
+            kind,
+            f"{work.name} {work.title}, {whose}: {_compared(scaled.walk, step)}",
+            scaled.growth(work.name, step, whose),
+            bound,
+            "≤",
+        )
         for kind, scaled in results.items()
         for work in works
-        for database in ((False, True) if scaled.with_database else (False,))
+        for step, whose in scaled.bounds()
+        if (bound := scaled.walk.bound(work.name, step)) is not None
     ]
 
 
-def _goal(kind: str, scaled: Scaled, work: Work, *, database: bool) -> Goal:
-    value = scaled.growth(work.name, database=database)
-    whose = "database" if database else "server"
-    return Goal(kind, f"{work.name} {work.title}, {whose}: {TO:,} ÷ {FROM:,} tasks", value, BOUND, "≤")
+def _compared(walk: Walk, step: float) -> str:
+    return f"{walk.name(step)} ÷ {walk.beside or walk.name(walk.base)}"
 
 
 def cells(kind: str, scaled: Scaled, works: Sequence[Work]) -> Cells:
     """A row for each work."""
-    ratio_name = f"{TO:,} ÷ {FROM:,}"
-    head = ["µs of CPU a request", *(f"{tasks:,}" for tasks in scaled.results), ratio_name]
+    walk = scaled.walk
+    head = ["µs of CPU a request", *(walk.name(step) for step in scaled.results)]
     if scaled.with_database:
-        head += [*(f"database: {tasks:,}" for tasks in scaled.results), f"database: {ratio_name}"]
-    rows = [[*head, f"≤ {BOUND:g}"]]
+        head += [f"database: {walk.name(step)}" for step in scaled.results]
+    head += [f"{whose}: {_compared(walk, step)} (≤ {walk.bounds[step]:g})" for step, whose in scaled.bounds()]
+    rows = [[*head, "goal"]]
     for work in works:
         row = [f"{work.name} {work.title}"]
         for database in (False, True) if scaled.with_database else (False,):
             costs = scaled.costs(work.name, database=database)
-            row += [number(costs.get(tasks)) for tasks in scaled.results]
-            row.append(ratio(scaled.growth(work.name, database=database)))
+            row += [number(costs.get(step)) for step in scaled.results]
+        row += [ratio(scaled.growth(work.name, step, whose)) for step, whose in scaled.bounds()]
         rows.append([*row, _verdict([goal.met for goal in goals({kind: scaled}, [work])])])
     return rows
 
@@ -94,9 +106,9 @@ def _verdict(met: Sequence[bool | None]) -> str:
 
 def made_cells(scaled: Scaled) -> Cells:
     """How long each data set took to make, and how large it is."""
-    rows = [["tasks", "made in s", "MB"]]
+    rows = [["", "made in s", "MB"]]
     for each in scaled.made:
-        rows.append([f"{each.tasks:,}", f"{each.seconds:,.1f}{' (kept)' * each.kept}", number(each.megabytes)])
+        rows.append([each.name, f"{each.seconds:,.1f}{' (kept)' * each.kept}", number(each.megabytes)])
     return rows
 
 
@@ -125,9 +137,9 @@ def document(results: Results, works: Sequence[Work], conditions: Mapping[str, s
         "results": {
             kind: {
                 "made": [asdict(each) for each in scaled.made],
-                "tasks": {
-                    str(tasks): {name: asdict(result) for name, result in of_works.items()}
-                    for tasks, of_works in scaled.results.items()
+                "steps": {
+                    scaled.walk.name(step): {name: asdict(result) for name, result in of_works.items()}
+                    for step, of_works in scaled.results.items()
                 },
             }
             for kind, scaled in results.items()

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -73,6 +73,24 @@ def serve(name: str, url: str, secret: str, log: Path) -> Iterator[Server]:
         "--no-server-header",
     ]
     command += ["--log-level", "warning", "--timeout-keep-alive", "600"]
+    with _running(name, command, port, url, secret, log) as server:
+        yield server
+
+
+@contextmanager
+def serve_with_workers(name: str, url: str, secret: str, log: Path, workers: int) -> Iterator[Server]:
+    """Run a server with several workers: ours as the container image does, another one as uvicorn does.
+
+    Raises ``RuntimeError`` where it does not start.
+    """
+    if name == "ours":
+        with serve_forked(url, secret, log, workers) as server:
+            yield replace(server, name=name)
+        return
+    port = _free_port()
+    command = [sys.executable, "-m", "uvicorn", APPLICATIONS[name], "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--app-dir", str(ROOT), "--loop", "uvloop", "--http", "httptools", "--workers", str(workers)]
+    command += ["--no-access-log", "--no-server-header", "--log-level", "warning"]
     with _running(name, command, port, url, secret, log) as server:
         yield server
 

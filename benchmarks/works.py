@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from benchmarks.data import Dataset
+from benchmarks.rows import USUAL, Shape
 
 FIELDS = (
     "id databaseId ref number title description status priority startAt dueAt completedAt "
@@ -18,6 +19,10 @@ LIST = f"query Tasks($first: Int) {{ tasks(first: $first) {{ edges {{ node {{ {F
 FILTERED = (
     "query Filtered($first: Int, $filter: TaskFilter) "
     f"{{ tasks(first: $first, filter: $filter) {{ edges {{ node {{ {FIELDS} }} }} }} }}"
+)
+ORDERED = (
+    "query Ordered($first: Int, $filter: TaskFilter, $orderBy: TaskOrder) "
+    f"{{ tasks(first: $first, filter: $filter, orderBy: $orderBy) {{ edges {{ node {{ {FIELDS} }} }} }} }}"
 )
 NESTED = (
     "query Nested($first: Int) { tasks(first: $first) { edges { node { id title status priority "
@@ -49,6 +54,8 @@ class Work:
     """Whether it works on any data, such as what an import brings."""
     rest: str | None = None
     """The REST work that does the same."""
+    shape: Shape = USUAL
+    """The data that it is measured on."""
 
     def requests(self, dataset: Dataset, token: str) -> list[bytes]:
         """The requests as they go over the wire."""
@@ -87,6 +94,9 @@ def _graphql_create(dataset: Dataset) -> Sequence[tuple[str, str, Any]]:
     return [_operation(CREATE, {"input": {**NEW_TASK, "projectId": project, "dueAt": DUE}})]
 
 
+DONE, MANY = Shape(open_percent=0.5), Shape(projects=500)
+"""A tracker in which nearly everything is done, and a caller who is a member of many projects."""
+TAG = "bug"
 _FILTER = {"status": {"eq": "PENDING"}, "priority": {"gte": 3}}
 
 WORKS = (
@@ -100,6 +110,46 @@ WORKS = (
     Work("G100", "list of 100", _graphql(LIST, {"first": 100}), rest="R100"),
     Work("GF", "filtered list of 20", _graphql(FILTERED, {"first": 20, "filter": _FILTER}), rest="RF"),
     Work("N100", "100 with relations", _graphql(NESTED, {"first": 100}), rest="RN"),
+    Work(
+        "RS",
+        "oldest 20 of a few open ones",
+        rest_list("?status=pending&order=asc&limit=20"),
+        any_data=False,
+        shape=DONE,
+    ),
+    Work("RP", "list of 20 in 500 projects", rest_list("?limit=20"), any_data=False, shape=MANY),
+    Work("RA", "20 assigned to me", rest_list("?assignee=me&limit=20"), any_data=False),
+    Work("RT", "20 with a tag", rest_list(f"?tag={TAG}&limit=20"), any_data=False),
+    Work(
+        "GS",
+        "oldest 20 of a few open ones",
+        _graphql(
+            ORDERED,
+            {
+                "first": 20,
+                "filter": {"status": {"eq": "PENDING"}},
+                "orderBy": {"field": "CREATED_AT", "direction": "ASC"},
+            },
+        ),
+        any_data=False,
+        rest="RS",
+        shape=DONE,
+    ),
+    Work("GP", "list of 20 in 500 projects", _graphql(LIST, {"first": 20}), any_data=False, rest="RP", shape=MANY),
+    Work(
+        "GA",
+        "20 assigned to me",
+        _graphql(FILTERED, {"first": 20, "filter": {"assignees": {"me": True}}}),
+        any_data=False,
+        rest="RA",
+    ),
+    Work(
+        "GT",
+        "20 with a tag",
+        _graphql(FILTERED, {"first": 20, "filter": {"tags": {"all": [TAG]}}}),
+        any_data=False,
+        rest="RT",
+    ),
     Work("RC", "create", _rest_create, status=201, writes=True, any_data=False),
     Work("GC", "create", _graphql_create, writes=True, any_data=False, rest="RC"),
 )

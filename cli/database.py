@@ -4,23 +4,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 import typer
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 
+from core import refused_settings
 from core.passwords import PasswordHasher
+from core.sentences import words_for
 from core.settings import Settings
-from db import revisions
-from db.engine import Database
-from services.errors import TandemError
-from services.failures import from_database
+from db import diagnosis, revisions
+from db.driver.database import Database
+from db.driver.urls import normalise_url
+from db.errors import is_missing_table
+from services.shared.errors import TandemError
 
 T = TypeVar("T")
 
-MIGRATE = "bring it up to date with: make migrate (alembic upgrade head)"
 _DEFAULTS = Settings.model_fields
 
 
@@ -29,6 +31,7 @@ class CommandSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
+    environment: Literal["development", "test", "production"] = _DEFAULTS["environment"].default
     database_url: str = _DEFAULTS["database_url"].default
     argon2_memory_kib: int = Field(default=_DEFAULTS["argon2_memory_kib"].default, ge=8)
     argon2_rounds: int = Field(default=_DEFAULTS["argon2_rounds"].default, ge=1)
@@ -54,13 +57,13 @@ def reported() -> Iterator[None]:
     except TandemError as error:
         fail(error.message)
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors()]
-        fail("; ".join(problem.replace("Value error, ", "") for problem in problems))
+        if error.title in (CommandSettings.__name__, Settings.__name__):
+            fail(refused_settings.explain(error))
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'input'}: {words_for({**e})}" for e in error.errors())
+        fail("; ".join(problems))
     except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0]
-        if _is_missing_table(error):
-            fail(f"The database is not ready: {MIGRATE}")
-        fail(f"The database {'cannot be used now' if from_database(error) else 'failed'}: {reason}")
+        url = normalise_url(CommandSettings().database_url)
+        fail(diagnosis.NO_TABLES if is_missing_table(error) else diagnosis.explain(url, error))
     except OSError as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -68,20 +71,20 @@ def reported() -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def with_database(work: Callable[[Database], Awaitable[T]]) -> T:
+def with_database(work: Callable[[Database], Awaitable[T]], *, pool_size: int = 1) -> T:
     """Do something with the database of the settings, once it is sure that it is there and up to date."""
     with reported():
-        return asyncio.run(_work(_open(CommandSettings().database_url), work))
+        return asyncio.run(_work(_open(CommandSettings().database_url, pool_size), work))
 
 
-def _open(url: str) -> Database:
+def _open(url: str, pool_size: int) -> Database:
     try:
-        database = Database(url, pool_size=1)
-    except (ValueError, ArgumentError) as error:
-        fail(f"DATABASE_URL cannot be understood: {error}")
+        database = Database(url, pool_size=pool_size)
+    except ValueError as error:
+        fail(str(error))
     # SQLite would create the file, and leave an empty one behind
     if database.dialect == "sqlite" and not Path(database.url.database or "").exists():
-        fail(f"There is no database {database.url.database}: {MIGRATE}")
+        fail(f"There is no database {database.url.database}: make it with {diagnosis.MIGRATE}")
     return database
 
 
@@ -96,9 +99,5 @@ async def _work(database: Database, work: Callable[[Database], Awaitable[T]]) ->
 async def _check_migrated(database: Database) -> None:
     async with database.reading() as session:
         current = await revisions.current(session)
-    if current != revisions.NEWEST:
-        fail(f"The database is at revision {current or 'none'}, this program needs {revisions.NEWEST}: {MIGRATE}")
-
-
-def _is_missing_table(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) == "42P01" or "no such table" in str(error.orig)
+    if (problem := diagnosis.of_revision(current)) is not None:
+        fail(problem)

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from cli.database import fail, with_database
 from cli.progress import display
-from db.engine import Database
-from services.imports.jira_fields import CUSTOM
-from services.imports.records import SHOWN, Named
-from services.imports.runs import ImportOptions, import_jira
-from services.imports.summary import Summary
+from db.driver.database import Database
+from services.transfers.formats.jira.other_fields import CUSTOM
+from services.transfers.records import SHOWN, Named
+from services.transfers.runs import ImportOptions, import_jira
+from services.transfers.summary import Summary
 
 app = typer.Typer(help="Bring in what other systems hold.", no_args_is_help=True)
 
@@ -134,7 +134,7 @@ def show(summary: Summary, console: Console) -> None:
 
 def _refused(summary: Summary) -> list[tuple[str, str]]:
     return [
-        (key, f"{refusal.issues:,} issues and {refusal.comments:,} comments: {refusal.reason}")
+        (key, f"{refusal.tasks:,} issues and {refusal.comments:,} comments: {refusal.reason}")
         for key, refusal in summary.refused.items()
     ]
 
@@ -143,7 +143,7 @@ def _left_out(summary: Summary) -> list[tuple[str, str]]:
     """What the source has and Tandem has not now, with its number."""
     counts, notes = summary.counts, summary.notes
     rows = _numbers(
-        ("Restricted issues (security level)", counts.restricted_issues),
+        ("Restricted issues (security level)", counts.restricted_tasks),
         ("Restricted comments (for a role, a group or internal, or of a restricted issue)", counts.restricted_comments),
         ("Subtasks whose parent is not here", summary.parents_missing),
         ("Links whose other issue is not here", summary.links_missing),
@@ -171,9 +171,9 @@ def _left_out(summary: Summary) -> list[tuple[str, str]]:
 def _remarks(summary: Summary) -> list[tuple[str, str]]:
     counts, notes = summary.counts, summary.notes
     remarks = _numbers(
-        ("Restricted issues that an earlier run brought in, still here", counts.restricted_issues_known),
+        ("Restricted issues that an earlier run brought in, still here", counts.restricted_tasks_known),
         ("Restricted comments that an earlier run brought in, still here", counts.restricted_comments_known),
-        ("Restricted issues that every member of the project can read now", counts.widened_issues),
+        ("Restricted issues that every member of the project can read now", counts.widened_tasks),
         ("Restricted comments that every member of the project can read now", counts.widened_comments),
         ("Parents that came later in the archive", summary.parents_linked),
         ("Tasks with a new number, theirs was taken", counts.renumbered),

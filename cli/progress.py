@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from services.imports.summary import Progress
+from services.transfers.summary import Progress
 
 REFRESH_SECONDS = 0.1
 LINE_SECONDS = 5.0
@@ -49,7 +49,7 @@ class _Quiet:
         return True
 
     def _rate(self, progress: Progress) -> str:
-        return f"{progress.issues / max(time.monotonic() - self._started, 0.001):,.0f}/s"
+        return f"{progress.tasks / max(time.monotonic() - self._started, 0.001):,.0f}/s"
 
 
 class _Lines(_Quiet):
@@ -66,7 +66,7 @@ class _Lines(_Quiet):
         elapsed = time.monotonic() - self._started
         left = f", {elapsed / share - elapsed:,.0f} s left" if share > 0 else ""
         typer.echo(
-            f"{share:4.0%}  {progress.issues:,} issues, {progress.comments:,} comments, {self._rate(progress)}{left}",
+            f"{share:4.0%}  {progress.tasks:,} issues, {progress.comments:,} comments, {self._rate(progress)}{left}",
             err=True,
         )
 
@@ -98,7 +98,7 @@ class _Live(_Quiet):
 
     def __call__(self, progress: Progress, /) -> None:
         if self._due(REFRESH_SECONDS) or progress.position == progress.size:
-            found = f"{progress.issues:,} issues, {progress.comments:,} comments, {self._rate(progress)}"
+            found = f"{progress.tasks:,} issues, {progress.comments:,} comments, {self._rate(progress)}"
             self._bar.update(self._task, total=progress.size, completed=progress.position, found=found)
 
 

@@ -1,4 +1,4 @@
-"""Commands for what is generated and committed: ``schema.graphql``, ``openapi.json`` and ``docs/parity.md``."""
+"""Commands for what is generated and committed: schema.graphql, openapi.json, docs/parity.md and docs/roles.md."""
 
 import difflib
 import json
@@ -18,7 +18,7 @@ Directory = Annotated[Path, typer.Option(help="The folder of the files.", show_d
 
 @app.command()
 def export(directory: Directory = ROOT) -> None:
-    """Write schema.graphql, openapi.json and docs/parity.md."""
+    """Write schema.graphql, openapi.json, docs/parity.md and docs/roles.md."""
     with reported():
         for name, text in _documents().items():
             path = directory / name
@@ -40,7 +40,7 @@ def check(directory: Directory = ROOT) -> None:
                 _show_difference(name, exported, text)
         if stale:
             fail(f"{' and '.join(stale)}: not what the code says. Run: make schema")
-    typer.echo("schema.graphql, openapi.json and docs/parity.md are those of the code.")
+    typer.echo("schema.graphql, openapi.json, docs/parity.md and docs/roles.md are those of the code.")
 
 
 def _documents() -> dict[str, str]:
@@ -49,13 +49,14 @@ def _documents() -> dict[str, str]:
     from api.main import openapi_document
     from api.problems import STATUS
     from graphql_schema.schema import schema, sdl
-    from tools.parity import page
+    from tools import parity, roles
 
     document = openapi_document()
     return {
         "schema.graphql": sdl().strip() + "\n",
         "openapi.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
-        "docs/parity.md": page(document, schema._schema, STATUS),
+        "docs/parity.md": parity.page(document, schema._schema, STATUS),
+        "docs/roles.md": roles.page(document),
     }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.database import fail, hasher, with_database
-from db.engine import Database
+from db.driver.database import Database
 from services import accounts
 from services.accounts import OPERATOR, AccountClaim
 from services.users.models import UserCreate, UserRecord
@@ -37,7 +37,7 @@ def create_admin(
             username=username,
             email=_email(email),
             full_name=full_name,
-            password=_password(from_stdin=password_stdin),
+            password=password_given(from_stdin=password_stdin),
         )
         return await accounts.create_admin(database, OPERATOR, data, hasher=hasher())
 
@@ -49,7 +49,7 @@ def claim_user(username: Username, email: Email = None, password_stdin: Password
     """Hand an imported account to its person: give it an e-mail address and a password."""
 
     async def work(database: Database) -> UserRecord:
-        data = AccountClaim(email=_email(email), password=_password(from_stdin=password_stdin))
+        data = AccountClaim(email=_email(email), password=password_given(from_stdin=password_stdin))
         return await accounts.claim(database, OPERATOR, username, data, hasher=hasher())
 
     user = with_database(work)
@@ -80,7 +80,8 @@ def _email(given: str | None) -> str:
     return given if given is not None else str(typer.prompt("E-mail", err=True))
 
 
-def _password(*, from_stdin: bool) -> str:
+def password_given(*, from_stdin: bool) -> str:
+    """A password that is asked for twice, or the first line of standard input."""
     if not from_stdin:
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     line = sys.stdin.readline()

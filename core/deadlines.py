@@ -6,7 +6,7 @@ for the database. What is done for nobody in particular (commands, imports, upke
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import count
@@ -33,7 +33,7 @@ off all of his tasks, a tag that is renamed changes each task that has it."""
 class Work:
     """A piece of work. Everything that is done for it, in whatever task, shares the object."""
 
-    __slots__ = ("begun", "caller", "deadline", "long", "number", "seconds")
+    __slots__ = ("at_rest", "begun", "caller", "deadline", "long", "number", "seconds")
 
     def __init__(self, seconds: float, caller: Caller) -> None:
         self.seconds = seconds
@@ -45,6 +45,8 @@ class Work:
         """Whether it has had a turn at the database: then it is worth more to end it than to begin another."""
         self.long = False
         """Whether it has ``LONG`` times the time of others."""
+        self.at_rest: Callable[[], object] | None = None
+        """What gives back what only work that goes on may hold, where there is something."""
         self.number = next(_numbers)
         """The order in which work came in."""
 
@@ -72,6 +74,12 @@ class Work:
     def renew(self) -> None:
         """Give it all of its time again: a subscription has no end of its own, each of its events has."""
         self.deadline = time.monotonic() + self.seconds
+
+    def rest(self) -> None:
+        """It waits for others now, as long as it likes, and holds nothing meanwhile; then it has all of its time again
+        (``renew``)."""
+        if self.at_rest is not None:
+            self.at_rest()
 
     def end(self) -> None:
         """Nobody waits for it any more: what is still done for it is given up within a fraction of a second."""

@@ -7,6 +7,13 @@ _PARTS = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://(\[[^\]]*\]|[^/:?#]*)(?::([^/?
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 ANY = "*"
+LOCAL = r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?"
+"""A pattern of the origins of pages that the developer's own machine serves, on whichever port."""
+
+
+def is_local(origin: str) -> bool:
+    """Whether a page of this origin was served by the machine that it is shown on."""
+    return re.fullmatch(LOCAL, origin) is not None
 
 
 def normalised(origin: str) -> str:

@@ -3,13 +3,15 @@
 import json
 import os
 import re
+from email.utils import parseaddr
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from limits import parse_many
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core import origins
@@ -23,6 +25,7 @@ LIMITS = (
     "registration_rate_limit",
     "refresh_rate_limit",
     "probe_rate_limit",
+    "password_reset_rate_limit",
 )
 YEAR_SECONDS = 365 * 24 * 60 * 60
 DEFAULT_MAX_ANSWER_BYTES = 20 * 1024 * 1024
@@ -62,6 +65,21 @@ class Settings(BaseSettings):
     registration_rate_limit: str | None = "30/hour"
     refresh_rate_limit: str | None = "60/minute"
     probe_rate_limit: str | None = "30/minute"
+    password_reset_rate_limit: str | None = "20/hour"  # noqa: S105 - a limit
+    password_reset_minutes: int = Field(default=30, ge=1, le=24 * 60)
+    password_reset_url: str | None = None
+    registration: Literal["open", "invite", "closed"] = "open"
+    email_verification: Literal["off", "optional", "required"] = "off"
+
+    mailer: Literal["off", "console", "file", "smtp"] | None = None
+    mail_folder: Path = Path("mail")
+    mail_from: str = "tandem@localhost"
+    smtp_host: str | None = None
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["starttls", "tls", "off"] = "starttls"
+
     max_body_bytes: int = Field(default=2 * 1024 * 1024, ge=1024)
     max_answer_bytes: int = Field(default=DEFAULT_MAX_ANSWER_BYTES, ge=1024 * 1024, le=1024**3)
     body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)
@@ -75,6 +93,8 @@ class Settings(BaseSettings):
     operations_per_caller: int = Field(default=200, ge=1)
 
     graphql_introspection: bool | None = None
+    persisted_queries_bytes: int = Field(default=8 * 1024 * 1024, ge=0, le=1024**3)
+    trusted_documents: Path | None = None
     graphiql: bool | None = None
     api_docs: bool | None = None
     hsts_seconds: int | None = Field(default=None, ge=0, le=2 * YEAR_SECONDS)
@@ -84,6 +104,15 @@ class Settings(BaseSettings):
     max_requests_in_progress: int = Field(default=16, ge=1)
     max_requests_waiting: int = Field(default=500, ge=0)
     shutdown_delay_seconds: float = Field(default=0.0, ge=0, le=600, allow_inf_nan=False)
+
+    embedded_worker: bool = True
+    worker_lease_seconds: float = Field(default=15.0, ge=1, le=600, allow_inf_nan=False)
+    event_retention_days: int | None = Field(default=90, ge=4, le=3650)
+    webhook_log_days: int = Field(default=30, ge=1, le=365)
+    webhook_timeout_seconds: float = Field(default=15.0, ge=0.1, le=60, allow_inf_nan=False)
+    webhook_resolver: str | None = None
+    webhook_test_ports: Annotated[tuple[int, ...], NoDecode] = ()
+    webhook_test_delays: Annotated[tuple[float, ...], NoDecode] = ()
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
@@ -103,6 +132,44 @@ class Settings(BaseSettings):
                 limits = []
             if len(limits) != 1 or limits[0].amount < 1:
                 raise ValueError("must be one number of requests in a time, from 1, e.g. 20/minute, or off")
+        return value
+
+    @field_validator("event_retention_days", mode="before")
+    @classmethod
+    def _allow_for_ever(cls, value: object) -> object:
+        return None if value in ("", "off") else value
+
+    @field_validator("webhook_test_ports", "webhook_test_delays", mode="before")
+    @classmethod
+    def _split_numbers(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        is_port = info.field_name == "webhook_test_ports"
+        try:
+            numbers = [int(part) if is_port else float(part) for part in parts]
+            if all(1 <= number <= 65_535 if is_port else 0 <= number <= 86_400 for number in numbers):
+                return tuple(numbers)
+        except ValueError:
+            pass
+        what = "ports, such as 9190,9191" if is_port else "seconds, such as 0.5,1,2"
+        raise ValueError(f"{str(info.field_name).upper()}: must be {what}")
+
+    @field_validator("webhook_resolver")
+    @classmethod
+    def _refuse_unreadable_resolver(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        host, _, port = value.rpartition(":")
+        try:
+            ip_address(host.removeprefix("[").removesuffix("]"))
+            holds = 1 <= int(port) <= 65_535
+        except ValueError:
+            holds = False
+        if not holds:
+            raise ValueError(
+                "WEBHOOK_RESOLVER: must be an address and a port, such as 192.0.2.53:53 or [2001:db8::53]:53"
+            )
         return value
 
     @field_validator("allowed_origins", mode="before")
@@ -144,11 +211,26 @@ class Settings(BaseSettings):
             raise ValueError("REDIS_URL: must be redis://host:port/number, or rediss:// for TLS")
         return value
 
-    @field_validator("jwt_private_key_file")
+    @field_validator("password_reset_url")
     @classmethod
-    def _refuse_unreadable_file(cls, value: Path | None) -> Path | None:
+    def _refuse_url_without_token(cls, value: str | None) -> str | None:
+        if value is not None and not (value.startswith(("https://", "http://")) and "{token}" in value):
+            raise ValueError("must be an address with {token} in it, e.g. https://app.example.com/reset?token={token}")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _refuse_no_sender(cls, value: str) -> str:
+        if "@" not in parseaddr(value)[1] or not value.isprintable():
+            raise ValueError("must be an e-mail address, e.g. Tandem <tandem@example.com>")
+        return value
+
+    @field_validator("jwt_private_key_file", "trusted_documents")
+    @classmethod
+    def _refuse_unreadable_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
-            raise ValueError("JWT_PRIVATE_KEY_FILE: there is no file of this name that the server may read")
+            name = str(info.field_name).upper()
+            raise ValueError(f"{name}: there is no file of this name that the server may read")
         return value
 
     @field_validator("api_key")
@@ -174,12 +256,29 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _refuse_messages_without_way(self) -> Self:
+        if self.mailer == "smtp" and self.smtp_host is None:
+            raise ValueError("SMTP_HOST is required with MAILER=smtp")
+        if self.email_verification != "off" and self.mail_by == "off":
+            raise ValueError(f"MAILER is off, and EMAIL_VERIFICATION={self.email_verification} sends messages")
+        if self.smtp_password is not None and self.smtp_user is None:
+            raise ValueError("SMTP_USER is required with SMTP_PASSWORD")
+        return self
+
+    @model_validator(mode="after")
     def _refuse_in_production(self) -> Self:
         if self.environment == "production" and "*" in self.allowed_origins:
             raise ValueError("ALLOWED_ORIGINS must name origins in production, not '*'")
         if self.environment == "production" and self.debug:
             raise ValueError("DEBUG is not for production: LOG_LEVEL=DEBUG logs as much")
+        if self.environment == "production" and (self.webhook_test_ports or self.webhook_test_delays):
+            raise ValueError("WEBHOOK_TEST_PORTS and WEBHOOK_TEST_DELAYS are for tests, not for production")
         return self
+
+    @property
+    def local_origins_allowed(self) -> bool:
+        """Whether pages of this machine may ask, on whichever port their development server listens."""
+        return self.environment == "development"
 
     # what a server shows of itself: all of it, but in production what its operator says
     @property
@@ -194,8 +293,13 @@ class Settings(BaseSettings):
 
     @property
     def api_docs_on(self) -> bool:
-        """Whether /docs, /redoc and /openapi.json are there."""
+        """Whether /reference, /guides, /docs, /redoc and /openapi.json are there."""
         return self._shown(self.api_docs)
+
+    @property
+    def mail_by(self) -> Literal["off", "console", "file", "smtp"]:
+        """How messages are sent. The log of a production server is no place for what is in them."""
+        return self.mailer or ("off" if self.environment == "production" else "console")
 
     @property
     def strict_transport_seconds(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from jose import jwk, jwt
+from jose import ExpiredSignatureError, jwk, jwt
 from uuid_utils import uuid7
 
 MAX_TOKEN_LENGTH = 4096
@@ -33,6 +33,10 @@ _REQUIRED = ("iss", "aud", "exp", "iat", "jti", "sub")
 
 class InvalidToken(Exception):
     """The token is malformed, forged, expired, or not meant for this server."""
+
+
+class ExpiredToken(InvalidToken):
+    """The token was one of this server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ class AccessTokens:
         return str(jwt.encode(claims, self._signing_key, algorithm=self.algorithm, headers={"kid": self.key_id}))
 
     def verify(self, token: str) -> Claims:
-        """The token's claims. Raises ``InvalidToken`` for anything but a live token of ours."""
+        """The token's claims. Raises ``InvalidToken`` for anything but a live token of ours, ``ExpiredToken`` for one
+        that was."""
         claims = self._verified.get(token)
         if claims is not None:
             if claims.expires_at > time.time():
@@ -151,12 +156,14 @@ class AccessTokens:
             claims = Claims(int(payload["sub"]), int(payload["sid"]), int(payload["exp"]), str(payload["jti"]))
             # python-jose compares whole seconds, and lets a token live through its last one (RFC 7519, section 4.1.4)
             if claims.expires_at <= time.time():
-                raise InvalidToken("expired")
+                raise ExpiredToken("expired")
             if not (0 < claims.user_id <= MAX_ID and 0 < claims.session_id <= MAX_ID):
                 raise InvalidToken("no such account or session")
             return claims
         except InvalidToken:
             raise
+        except ExpiredSignatureError:
+            raise ExpiredToken("expired") from None
         except Exception as error:
             # RecursionError, OverflowError, AttributeError, JWKError …: all were seen on forged tokens
             raise InvalidToken(type(error).__name__) from None

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Dialect,
+    Join,
     Select,
     String,
     bindparam,
@@ -21,20 +22,18 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from db.driver.dialects import written
+
 MANY_IDS = 1_000
 """PostgreSQL goes through an array of fewer ids for each row; it knows nothing of its length."""
 
 
-class among(ColumnElement[bool]):
+def in_list(column: Any, name: str) -> ColumnElement[bool]:
     """``column IN`` a list that is one parameter, whatever its length, so that the statement stays the same.
 
     SQLite takes the list as JSON (``json_each``), PostgreSQL as an array.
     """
-
-    inherit_cache = False
-
-    def __init__(self, column: Any, name: str) -> None:
-        self.column, self.list = column, bindparam(name, type_=_IdList(), required=True)
+    return one_of(column, id_list(name))
 
 
 def id_list(name: str) -> BindParameter[Any]:
@@ -57,20 +56,9 @@ class _IdList(TypeDecorator[Collection[int]]):
         return f"[{','.join(map(str, value))}]" if dialect.name == "sqlite" else list(value)
 
 
-@compiles(among, "sqlite")
-def _among_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = compiler.process(element.column, **options), compiler.process(element.list, **options)
-    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - of what the compiler has rendered
-
-
-@compiles(among, "postgresql")
-def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = compiler.process(element.column, **options), compiler.process(element.list, **options)
-    return f"{column} = ANY({ids})"
-
-
+@written("{} = ANY({})", sqlite="{} IN (SELECT value FROM json_each({}))")
 class one_of(FunctionElement[bool]):
-    """As ``among``, with the ids themselves, for a statement that is built for one request; or with a parameter.
+    """As ``in_list``, with the ids themselves, for a statement that is built for one request; or with a parameter.
 
     Of any number: drivers take 65,535 parameters at most (PostgreSQL's protocol has two bytes for their number).
     """
@@ -86,18 +74,7 @@ class one_of(FunctionElement[bool]):
         super().__init__(column, type_coerce(given, _IdList()))
 
 
-@compiles(one_of, "sqlite")
-def _one_of_sqlite(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({ids}))"  # noqa: S608 - of what the compiler has rendered
-
-
-@compiles(one_of, "postgresql")
-def _one_of_postgresql(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY({ids})"
-
-
+@written(postgresql="{} IN (SELECT unnest({}))")
 class one_of_many(one_of):
     """As ``one_of``, for as many ids as there may be rows (it becomes this where there are): PostgreSQL looks each up.
 
@@ -107,13 +84,8 @@ class one_of_many(one_of):
     inherit_cache = True
 
 
-@compiles(one_of_many, "postgresql")
-def _one_of_many_postgresql(element: one_of_many, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN (SELECT unnest({ids}))"
-
-
-class in_list(one_of):
+@written(postgresql="({} IN (SELECT unnest({}))) IS TRUE")
+class in_hashed_list(one_of):
     """As ``one_of``, where rows cannot be looked up by the list, as within OR.
 
     PostgreSQL makes a table of it; it would go through an array for each row.
@@ -122,13 +94,9 @@ class in_list(one_of):
     inherit_cache = True
 
 
-@compiles(in_list, "postgresql")
-def _in_list_postgresql(element: in_list, compiler: SQLCompiler, **options: Any) -> str:
-    column, ids = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({column} IN (SELECT unnest({ids}))) IS TRUE"
-
-
-class in_table(FunctionElement[bool]):
+# IS TRUE keeps it from becoming a join
+@written("{} IN {}", postgresql="({} IN {}) IS TRUE")
+class in_hashed_subquery(FunctionElement[bool]):
     """``column IN (SELECT …)``, for a SELECT of perhaps many rows that holds for the whole statement.
 
     PostgreSQL reads them first, into a table with a hash, and joins nothing: it expects few rows, and would go through
@@ -141,18 +109,8 @@ class in_table(FunctionElement[bool]):
         super().__init__(column, rows.scalar_subquery())
 
 
-@compiles(in_table)
-def _in_table(element: in_table, compiler: SQLCompiler, **options: Any) -> str:
-    column, rows = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN {rows}"
-
-
-@compiles(in_table, "postgresql")
-def _in_table_postgresql(element: in_table, compiler: SQLCompiler, **options: Any) -> str:
-    # IS TRUE keeps it from becoming a join
-    return f"({_in_table(element, compiler, **options)}) IS TRUE"
-
-
+# bounds behind SELECT are not known to the planner
+@written("1", postgresql="{} BETWEEN (SELECT 0) AND (SELECT 2147483647)")
 class taken_for_few(FunctionElement[bool]):
     """Holds for every row, whose column is a number of 0 or more; PostgreSQL takes the rows for few (1 in 200).
 
@@ -164,38 +122,49 @@ class taken_for_few(FunctionElement[bool]):
     inherit_cache = True
 
 
-@compiles(taken_for_few)
-def _taken_for_few(_element: taken_for_few, _compiler: SQLCompiler, **_options: Any) -> str:
-    return "1"
-
-
-@compiles(taken_for_few, "postgresql")
-def _taken_for_few_postgresql(element: taken_for_few, compiler: SQLCompiler, **options: Any) -> str:
-    # bounds behind SELECT are not known to the planner
-    return f"{compiler.process(element.clauses, **options)} BETWEEN (SELECT 0) AND (SELECT 2147483647)"
-
-
-class _InRows(FunctionElement[bool]):
+@written("{} IN {}", postgresql="{} = ANY (ARRAY{})")
+class _InSubquery(FunctionElement[bool]):
     # of no type: SQLAlchemy writes "= 1" behind what is Boolean for SQLite, which then uses no index for it
     inherit_cache = True
 
 
-def in_rows(column: Any, rows: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]) -> ColumnElement[bool]:
+def in_subquery(column: Any, rows: Select[*tuple[Any, ...]] | CompoundSelect[*tuple[Any, ...]]) -> ColumnElement[bool]:
     """``column IN (SELECT …)``, for a SELECT of few rows that holds for the whole statement.
 
     PostgreSQL reads them first, as an array. As a join it would guess how many rows have such a value from how many
     there are in all: with 2,000 Inboxes beside four large projects it expected 10 tasks of 24,554, and took 30 s.
     """
-    return _InRows(column, rows.scalar_subquery())
+    return _InSubquery(column, rows.scalar_subquery())
 
 
-@compiles(_InRows)
-def _in_rows(element: _InRows, compiler: SQLCompiler, **options: Any) -> str:
-    column, rows = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} IN {rows}"
+class joined_in_order(Join):
+    """A join whose right side is looked up for each row of the left one, as they come: SQLite is told so (CROSS JOIN).
+
+    It would put the rows of the left side aside first, all of them.
+    """
+
+    inherit_cache = True
 
 
-@compiles(_InRows, "postgresql")
-def _in_rows_postgresql(element: _InRows, compiler: SQLCompiler, **options: Any) -> str:
-    column, rows = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"{column} = ANY (ARRAY{rows})"
+@compiles(joined_in_order, "sqlite")
+def _joined_in_order_sqlite(element: joined_in_order, compiler: SQLCompiler, **options: Any) -> str:
+    options["asfrom"] = True
+    left, right = (compiler.process(side, **options) for side in (element.left, element.right))
+    options.pop("from_linter", None)
+    onclause: Any = element.onclause
+    condition = compiler.process(onclause, **{name: options[name] for name in options if name != "asfrom"})
+    return f"{left} CROSS JOIN {right} ON {condition}"
+
+
+@compiles(joined_in_order)
+def _joined_in_order(element: joined_in_order, compiler: SQLCompiler, **options: Any) -> str:
+    plain: Any = compiler.visit_join  # untyped
+    return str(plain(element, **options))
+
+
+@written("string_agg(CAST({} AS VARCHAR), ',')", sqlite="group_concat({})")
+class joined_ids(FunctionElement[str]):
+    """An aggregate: ids as one text, between commas; None where there are none."""
+
+    type = String()
+    inherit_cache = True

@@ -1,13 +1,20 @@
-"""The versions of the schema that this program knows, oldest first; a test holds them to the migrations."""
+"""The versions of the schema that this program knows: those of the migrations that it comes with."""
+
+import re
+from pathlib import Path
 
 from sqlalchemy import column, false, select, table, text
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
+from db.driver.sessions import Session
 from db.models import IdempotencyKey
-from db.sessions import Session
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+_MIGRATIONS = Path(__file__).parent / "migrations" / "versions"
+_REVISION = re.compile(r'^revision = "(\d{4})"$', re.MULTILINE)
+# read as text: Alembic, which runs them, need not be loaded to know them
+REVISIONS = tuple(sorted(_REVISION.findall("".join(path.read_text("utf-8") for path in _MIGRATIONS.glob("*.py")))))
+"""Oldest first."""
 NEWEST = REVISIONS[-1]
 
 _VERSIONS = table("alembic_version", column("version_num"))

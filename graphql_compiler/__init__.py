@@ -24,10 +24,10 @@ The answer differs from the ordinary executor's in one thing: a leaf may be a Py
 as a ``datetime`` (see ``Scalars``), so it is the encoded answers that are the same, byte by byte.
 """
 
+from graphql_compiler.arguments import Variables
 from graphql_compiler.bindings import Attribute, Batch, Binding, BindingOf, Load, Reads, Scalars
-from graphql_compiler.inputs import Variables
-from graphql_compiler.plans import Plan, compile_operation
-from graphql_compiler.runs import GaveUp, Replay, Run, TooLarge, size_of
+from graphql_compiler.execution import Execution, GaveUp, Replay, TooLarge, size_of
+from graphql_compiler.operations import CompiledOperation, compile_operation
 from graphql_compiler.selections import NotCompilable, mentions_variables, parts_of, shaping_variables
 
 __all__ = [
@@ -35,13 +35,13 @@ __all__ = [
     "Batch",
     "Binding",
     "BindingOf",
+    "CompiledOperation",
+    "Execution",
     "GaveUp",
     "Load",
     "NotCompilable",
-    "Plan",
     "Reads",
     "Replay",
-    "Run",
     "Scalars",
     "TooLarge",
     "Variables",

@@ -20,7 +20,8 @@ from graphql import (
     VariableNode,
     is_abstract_type,
 )
-from graphql.language.ast import QUERY_DOCUMENT_KEYS
+
+from graphql_compiler.private import QUERY_DOCUMENT_KEYS
 
 CONDITIONS = frozenset({"include", "skip"})
 

@@ -2,17 +2,25 @@ from datetime import datetime
 
 import strawberry
 from pydantic import Field
-from strawberry import UNSET
 
-from graphql_schema.base import Node, attribute, described, enumeration, service_input, shown
-from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
-from graphql_schema.context import Info
-from graphql_schema.loading import PAGED
-from graphql_schema.prices import listed, priced
-from services import api_keys, node_ids
-from services.actors import Scope
-from services.api_keys import ApiKeyCreate, ApiKeyOut, ApiKeyRecord
-from services.inputs import ApiKeyId, Input
+from graphql_schema.shared.base import (
+    Node,
+    as_output,
+    attribute,
+    enumeration,
+    output_type,
+    service_input,
+    to_service_input,
+)
+from graphql_schema.shared.connections import Connection
+from graphql_schema.shared.context import Info
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import Price, listed, priced
+from graphql_schema.shared.root_fields import delete_field, list_field, update_field
+from services import api_keys
+from services.api_keys import ApiKeyCreate, ApiKeyFilter, ApiKeyOut, ApiKeyRecord, ApiKeyRotate, ApiKeyUpdate
+from services.shared.actors import Scope
+from services.shared.inputs import ApiKeyId
 
 enumeration(
     Scope,
@@ -24,7 +32,7 @@ enumeration(
 )
 
 
-@described(ApiKeyOut, record=ApiKeyRecord)
+@output_type(ApiKeyOut, record=ApiKeyRecord)
 class ApiKey(Node):
     database_id: int = attribute("id")
     name: str
@@ -33,9 +41,14 @@ class ApiKey(Node):
     expires_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+    former_until: datetime | None
+    project_ids: list[strawberry.ID] | None = attribute(
+        "project_node_ids", metadata=priced(Price(rows=api_keys.MAX_PROJECTS))
+    )
 
 
-CreateApiKeyInput = service_input("CreateApiKeyInput")(ApiKeyCreate)
+@service_input()
+class CreateApiKeyInput(ApiKeyCreate): ...
 
 
 @strawberry.type(description="The new key, with its secret.")
@@ -45,47 +58,54 @@ class CreateApiKeyPayload:
 
 
 @service_input()
-class DeleteApiKeyInput(Input):
-    """Deletes an API key."""
+class RotateApiKeyInput(ApiKeyRotate):
+    """Gives an API key another secret."""
 
-    id: ApiKeyId = Field(description="The id.")
+    id: ApiKeyId = Field(description="The key.")
 
 
-@strawberry.type(description="The key that was deleted.")
-class DeleteApiKeyPayload:
-    deleted_api_key_id: strawberry.ID = strawberry.field(description="The id of the key.")
+@strawberry.type(description="The key, with its new secret.")
+class RotateApiKeyPayload:
+    api_key: ApiKey = strawberry.field(description="The key.")
+    secret: str = strawberry.field(description="What goes into the X-API-Key header. It is shown this once.")
 
 
 @strawberry.type
 class ApiKeyQueries:
-    @strawberry.field(description="The caller's API keys, newest first, without their secrets.", metadata=priced(PAGED))
-    async def api_keys(
-        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
-    ) -> Connection[ApiKey]:
-        context, request = info.context, page_request(first, after, last, before)
-
-        async def count() -> int:
-            async with context.reading() as session:
-                return await api_keys.count(session, context.actor)
-
-        async with context.reading() as session:
-            return connect(await api_keys.list_(session, context.actor, request), count)
+    api_keys: Connection[ApiKey] = list_field(
+        api_keys.list_, api_keys.count, ApiKeyFilter, "The caller's API keys, newest first, without their secrets."
+    )
 
 
 @strawberry.type
 class ApiKeyMutations:
     @strawberry.mutation(description="Make an API key.")
-    async def create_api_key(
-        self,
-        info: Info,
-        input: CreateApiKeyInput,  # type: ignore[valid-type]  # an input made at run time
-    ) -> CreateApiKeyPayload | None:
+    async def create_api_key(self, info: Info, input: CreateApiKeyInput) -> CreateApiKeyPayload | None:
         async with info.context.writing() as session:
             key = await api_keys.create(session, info.context.actor, input)
-        return CreateApiKeyPayload(api_key=shown(key), secret=key.secret)
+        return CreateApiKeyPayload(api_key=as_output(key), secret=key.secret)
 
-    @strawberry.mutation(description="Delete an API key: it stops working everywhere within a second.")
-    async def delete_api_key(self, info: Info, input: DeleteApiKeyInput) -> DeleteApiKeyPayload | None:
+    update_api_key = update_field(
+        ApiKey, api_keys.update, ApiKeyUpdate, "Rename an API key, or have it be for other projects.", id=ApiKeyId
+    )
+
+    @strawberry.mutation(
+        description="Give an API key another secret; the one before ends at once, or after graceSeconds."
+    )
+    async def rotate_api_key(self, info: Info, input: RotateApiKeyInput) -> RotateApiKeyPayload | None:
+        data = to_service_input(ApiKeyRotate, input)
         async with info.context.writing() as session:
-            await api_keys.delete(session, info.context.actor, input.id)
-        return DeleteApiKeyPayload(deleted_api_key_id=strawberry.ID(node_ids.encode("ApiKey", input.id)))
+            key = await api_keys.rotate(session, info.context.actor, input.id, data)
+        return RotateApiKeyPayload(api_key=as_output(key), secret=key.secret)
+
+    delete_api_key = delete_field(
+        ApiKey,
+        api_keys.delete,
+        ApiKeyId,
+        "Delete an API key: it stops working everywhere within a second.",
+        about="Deletes an API key.",
+        thing="key",
+    )
+
+
+PART = Part(queries=ApiKeyQueries, mutations=ApiKeyMutations)

@@ -1,118 +1,117 @@
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
-from pydantic import Field
+from strawberry import UNSET
 
-from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
-from graphql_schema.context import Info
-from graphql_schema.ids import NodeId, parse_id
-from graphql_schema.loading import loaded
+from graphql_schema.shared.base import FieldDeclaration, Node, attribute, output_type
+from graphql_schema.shared.conditions import filter_argument
+from graphql_schema.shared.connections import After, Before, ConnectionView, First, Last, none_if_unset, page_request
+from graphql_schema.shared.context import Context, Info
+from graphql_schema.shared.external_ids import ExternalIdArgument, ExternalSourceArgument, with_external
+from graphql_schema.shared.loading import (
+    PAGED,
+    ChildPages,
+    PageArguments,
+    batched_field,
+    filtered_pages,
+    relation_field,
+    requested,
+)
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.root_fields import create_field, delete_field, node_field, update_field
 from graphql_schema.users import User
-from services import comments, node_ids
-from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
-from services.errors import NotFound
-from services.idempotency import KeyText
-from services.inputs import CommentId, ExpectedVersion, Input, TaskId, absent
+from services import comments
+from services.comments import CommentCreate, CommentFilter, CommentOut, CommentRecord, CommentUpdate
+from services.shared.inputs import CommentId, TaskId
+from services.shared.pagination import Identified
 from services.tasks import queries as tasks
 
 if TYPE_CHECKING:
     from graphql_schema.tasks import Task
 
 
-@described(CommentOut, record=CommentRecord)
+@output_type(CommentOut, record=CommentRecord)
 class Comment(Node):
     database_id: int = attribute("id")
     body: str
+    external_source: str | None
+    external_id: str | None
     version: int
     created_at: datetime
     edited_at: datetime | None
 
-    author: User | None = loaded(
+    author: User | None = relation_field(
         "comment.author",
         comments.authors,
         selective="User",
         description="The user who wrote it; null where that is not known.",
     )
-    task: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
+    task: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = relation_field(
         "tasks", tasks.by_ids, by="task_id", description="The task that it is on."
     )
 
 
-@service_input()
-class CreateCommentInput(CommentCreate):
-    """Writes a comment."""
-
-    task_id: TaskId = Field(description="The task that it is on.")
-    idempotency_key: KeyText | None = Field(default_factory=absent)
+class _Arguments(PageArguments, total=False):
+    filter: CommentFilter | None
+    external_source: str | None
+    external_id: str | None
 
 
-@service_input()
-class UpdateCommentInput(CommentUpdate):
-    """Changes a comment."""
+def comments_field(*, description: str) -> FieldDeclaration:
+    """The connection of the comments on a task: one statement for all tasks of a page."""
 
-    id: CommentId = Field(description="The comment.")
-    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+    async def resolve(
+        root: Identified,
+        info: Info,
+        external_source: ExternalSourceArgument = UNSET,
+        external_id: ExternalIdArgument = UNSET,
+        filter: Any = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> ConnectionView[CommentRecord]:
+        pages = _pages(none_if_unset(filter), external_source, external_id)
+        return await pages.under_one(info.context, root.id, page_request(first, after, last, before))
+
+    async def load_batch(
+        context: Context, parents: Sequence[Identified], arguments: _Arguments
+    ) -> Sequence[ConnectionView[CommentRecord]]:
+        pages = _pages(arguments.get("filter"), arguments.get("external_source"), arguments.get("external_id"))
+        return await pages.under_each(context, parents, requested(arguments))
+
+    resolve.__annotations__["filter"] = filter_argument(CommentFilter)
+    return batched_field(resolve, load_batch, description, PAGED, needs=("id",))
 
 
-@strawberry.type(description="The new comment.")
-class CreateCommentPayload:
-    comment: Comment = strawberry.field(description="The comment.")
-
-
-@strawberry.type(description="The comment after the change.")
-class UpdateCommentPayload:
-    comment: Comment = strawberry.field(description="The comment.")
-
-
-@service_input()
-class DeleteCommentInput(Input):
-    """Deletes a comment."""
-
-    id: CommentId = Field(description="The id.")
-    expected_version: ExpectedVersion | None = Field(default_factory=absent)
-
-
-@strawberry.type(description="The comment that was deleted.")
-class DeleteCommentPayload:
-    deleted_comment_id: strawberry.ID = strawberry.field(description="The id of the comment.")
+def _pages(
+    filter_: CommentFilter | None, external_source: str | None, external_id: str | None
+) -> ChildPages[CommentRecord]:
+    which = with_external(CommentFilter, filter_, external_source, external_id)
+    # all of them are counted together with the field that only counts
+    return filtered_pages("task.comments", comments.pages, comments.counts, which)
 
 
 @strawberry.type
 class CommentQueries:
-    @strawberry.field(description="A comment that the caller may read; null where there is none.")
-    async def comment(self, info: Info, id: NodeId) -> Comment | None:
-        comment_id = parse_id("Comment", id)
-        async with info.context.reading() as session:
-            try:
-                return shown(await comments.get(session, info.context.actor, comment_id))
-            except NotFound:
-                return None
+    comment: Comment | None = node_field(
+        "Comment", comments.get, "A comment that the caller may read; null where there is none."
+    )
 
 
 @strawberry.type
 class CommentMutations:
-    @strawberry.mutation(description="Comment on a task.")
-    async def create_comment(self, info: Info, input: CreateCommentInput) -> CreateCommentPayload | None:
-        data = narrow(CommentCreate, input)
-        async with info.context.writing() as session:
-            comment = await info.context.once(session, input.idempotency_key, comments.create, input.task_id, data)
-        return CreateCommentPayload(comment=shown(comment))
+    create_comment = create_field(
+        Comment, comments.create, CommentCreate, "Comment on a task.", task_id=(TaskId, "The task that it is on.")
+    )
+    update_comment = update_field(
+        Comment, comments.update, CommentUpdate, "Change a comment. Only its author may.", id=CommentId
+    )
+    delete_comment = delete_field(
+        Comment, comments.delete, CommentId, "Delete a comment. Its author may, and admins of the project."
+    )
 
-    @strawberry.mutation(description="Change a comment. Only its author may.")
-    async def update_comment(self, info: Info, input: UpdateCommentInput) -> UpdateCommentPayload | None:
-        async with info.context.writing() as session:
-            comment = await comments.update(
-                session,
-                info.context.actor,
-                input.id,
-                narrow(CommentUpdate, input),
-                expected_version=input.expected_version,
-            )
-        return UpdateCommentPayload(comment=shown(comment))
 
-    @strawberry.mutation(description="Delete a comment. Its author may, and admins of the project.")
-    async def delete_comment(self, info: Info, input: DeleteCommentInput) -> DeleteCommentPayload | None:
-        async with info.context.writing() as session:
-            await comments.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
-        return DeleteCommentPayload(deleted_comment_id=strawberry.ID(node_ids.encode("Comment", input.id)))
+PART = Part(queries=CommentQueries, mutations=CommentMutations)

@@ -2,22 +2,24 @@ from datetime import datetime
 
 from strawberry.scalars import JSON
 
-from graphql_schema.base import Node, attribute, described
-from graphql_schema.loading import loaded
-from graphql_schema.prices import listed
+from graphql_schema.shared.base import Node, attribute, output_type
+from graphql_schema.shared.loading import relation_field
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import listed
 from graphql_schema.users import User
-from services import events, history
-from services.events import ChangeOut, EventOut, EventRecord
+from services import history
+from services.events import log
+from services.events.log import ChangeOut, EventOut, EventRecord
 
 
-@described(ChangeOut)
+@output_type(ChangeOut)
 class Change:
     field: str
     before: JSON | None
     after: JSON | None
 
 
-@described(EventOut, record=EventRecord)
+@output_type(EventOut, record=EventRecord)
 class Event(Node):
     database_id: int = attribute("id")
     event_id: str
@@ -30,11 +32,14 @@ class Event(Node):
     actor_method: str
     request_id: str | None
     occurred_at: datetime
-    changes: list[Change] = listed(events.MAX_CHANGES)
+    changes: list[Change] = listed(log.MAX_CHANGES)
 
-    actor: User | None = loaded(
+    actor: User | None = relation_field(
         "event.actor",
         history.actors,
         selective="User",
         description="The user who did it; null for the system, and for accounts that are gone.",
     )
+
+
+PART = Part()

@@ -2,18 +2,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from pydantic import Field
 
-from graphql_schema.base import Node, attribute, described, enumeration, narrow, service_input, shown
-from graphql_schema.context import Info
-from graphql_schema.ids import NodeId, parse_id
-from graphql_schema.loading import loaded
+from graphql_schema.shared.base import Node, attribute, enumeration, output_type
+from graphql_schema.shared.loading import relation_field
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.root_fields import create_field, delete_field, node_field
 from graphql_schema.users import User
-from services import node_ids, relations
-from services.errors import NotFound
-from services.idempotency import KeyText
-from services.inputs import Input, RelationId, TaskId, absent
+from services import relations
 from services.relations import RelationCreate, RelationKind, RelationOut, RelationRecord
+from services.shared.inputs import RelationId, TaskId
 from services.tasks import queries as tasks
 
 if TYPE_CHECKING:
@@ -28,22 +25,22 @@ enumeration(
 )
 
 
-@described(RelationOut, record=RelationRecord)
+@output_type(RelationOut, record=RelationRecord)
 class Relation(Node):
     database_id: int = attribute("id")
     kind: RelationKind
     created_at: datetime
 
-    source: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
+    source: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = relation_field(
         "tasks",
         tasks.by_ids,
         by="source_id",
         description="The task that blocks or duplicates; of relates_to the one with the lower id.",
     )
-    target: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
+    target: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = relation_field(
         "tasks", tasks.by_ids, by="target_id", description="The task that is blocked or duplicated."
     )
-    created_by: User | None = loaded(
+    created_by: User | None = relation_field(
         "relation.created_by",
         relations.creators,
         selective="User",
@@ -51,54 +48,30 @@ class Relation(Node):
     )
 
 
-@service_input()
-class CreateRelationInput(RelationCreate):
-    """Relates a task to another, of the same project or another one."""
-
-    task_id: TaskId = Field(description="The task that blocks, duplicates or relates to the other.")
-    idempotency_key: KeyText | None = Field(default_factory=absent)
-
-
-@strawberry.type(description="The new relation.")
-class CreateRelationPayload:
-    relation: Relation = strawberry.field(description="The relation.")
-
-
-@service_input()
-class DeleteRelationInput(Input):
-    """Ends a relation."""
-
-    id: RelationId = Field(description="The id.")
-
-
-@strawberry.type(description="The relation that has ended.")
-class DeleteRelationPayload:
-    deleted_relation_id: strawberry.ID = strawberry.field(description="The id of the relation.")
-
-
 @strawberry.type
 class RelationQueries:
-    @strawberry.field(description="A relation whose two tasks the caller may read; null where there is none.")
-    async def relation(self, info: Info, id: NodeId) -> Relation | None:
-        relation_id = parse_id("Relation", id)
-        async with info.context.reading() as session:
-            try:
-                return shown(await relations.get(session, info.context.actor, relation_id))
-            except NotFound:
-                return None
+    relation: Relation | None = node_field(
+        "Relation", relations.get, "A relation whose two tasks the caller may read; null where there is none."
+    )
 
 
 @strawberry.type
 class RelationMutations:
-    @strawberry.mutation(description="Relate a task to another, of the same project or another one.")
-    async def create_relation(self, info: Info, input: CreateRelationInput) -> CreateRelationPayload | None:
-        data = narrow(RelationCreate, input)
-        async with info.context.writing() as session:
-            relation = await info.context.once(session, input.idempotency_key, relations.create, input.task_id, data)
-        return CreateRelationPayload(relation=shown(relation))
+    create_relation = create_field(
+        Relation,
+        relations.create,
+        RelationCreate,
+        "Relate a task to another, of the same project or another one.",
+        task_id=(TaskId, "The task that blocks, duplicates or relates to the other."),
+    )
+    delete_relation = delete_field(
+        Relation,
+        relations.delete,
+        RelationId,
+        "End a relation, as a member of the projects of both tasks.",
+        about="Ends a relation.",
+        payload="The relation that has ended.",
+    )
 
-    @strawberry.mutation(description="End a relation, as a member of the projects of both tasks.")
-    async def delete_relation(self, info: Info, input: DeleteRelationInput) -> DeleteRelationPayload | None:
-        async with info.context.writing() as session:
-            await relations.delete(session, info.context.actor, input.id)
-        return DeleteRelationPayload(deleted_relation_id=strawberry.ID(node_ids.encode("Relation", input.id)))
+
+PART = Part(queries=RelationQueries, mutations=RelationMutations)

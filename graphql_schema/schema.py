@@ -1,62 +1,26 @@
-"""The schema. A new feature's queries and mutations are registered here; a test names one that was forgotten."""
+"""The schema: the parts of every feature, which stand in the modules of its name."""
 
 import strawberry
 from graphql import get_named_type
 from strawberry.schema.config import StrawberryConfig
 
-from graphql_schema.api_keys import ApiKeyMutations, ApiKeyQueries
-from graphql_schema.comments import CommentMutations, CommentQueries
-from graphql_schema.context import ResolverInfo
-from graphql_schema.members import MemberMutations
-from graphql_schema.nodes import NodeQueries
-from graphql_schema.projects import ProjectMutations, ProjectQueries
-from graphql_schema.relations import RelationMutations, RelationQueries
-from graphql_schema.saved_views import SavedViewMutations, SavedViewQueries
-from graphql_schema.scalars import DATE_TIME
-from graphql_schema.security_events import SecurityEventQueries
-from graphql_schema.sessions import SessionMutations, SessionQueries
-from graphql_schema.tags import TagMutations, TagQueries
-from graphql_schema.task_bulk import TaskBulkMutations
-from graphql_schema.task_changes import TaskMutations
-from graphql_schema.tasks import TaskQueries, TaskSubscriptions
-from graphql_schema.users import UserMutations, UserQueries
+from graphql_schema.shared.context import ResolverInfo
+from graphql_schema.shared.nodes import NodeQueries
+from graphql_schema.shared.parts import extend, parts_of, root_type
+from graphql_schema.shared.scalars import DATE_TIME
+from services.features import FEATURES
 
+_PARTS = parts_of(FEATURES)
+for _part in _PARTS:
+    extend(_part.extends)
 
-@strawberry.type(description="What can be read.")
-class Query(
-    NodeQueries,
-    UserQueries,
-    SessionQueries,
-    SecurityEventQueries,
-    ApiKeyQueries,
-    ProjectQueries,
-    TagQueries,
-    TaskQueries,
-    CommentQueries,
-    RelationQueries,
-    SavedViewQueries,
-): ...
-
-
-@strawberry.type(description="What can be changed. Each field is a transaction of its own, one after the other.")
-class Mutation(
-    SessionMutations,
-    UserMutations,
-    ApiKeyMutations,
-    ProjectMutations,
-    MemberMutations,
-    TagMutations,
-    TaskMutations,
-    TaskBulkMutations,
-    CommentMutations,
-    RelationMutations,
-    SavedViewMutations,
-): ...
-
-
-@strawberry.type(description="What can be followed as it happens.")
-class Subscription(TaskSubscriptions): ...
-
+Query = root_type("Query", "What can be read.", [NodeQueries, *(part.queries for part in _PARTS)])
+Mutation = root_type(
+    "Mutation",
+    "What can be changed. Each field is a transaction of its own, one after the other.",
+    [part.mutations for part in _PARTS],
+)
+Subscription = root_type("Subscription", "What can be followed as it happens.", [part.subscriptions for part in _PARTS])
 
 schema = strawberry.Schema(
     query=Query,

@@ -2,20 +2,20 @@ from datetime import datetime
 
 import strawberry
 from pydantic import Field
-from strawberry import UNSET
 
-from graphql_schema.base import Node, attribute, described, service_input, shown
-from graphql_schema.connections import After, Before, Connection, First, Last, connect, page_request
-from graphql_schema.context import Info
-from graphql_schema.loading import PAGED
-from graphql_schema.prices import Price, priced
-from services import node_ids, sessions
-from services.inputs import Input, SessionId
-from services.prices import PASSWORD
-from services.sessions import Login, RefreshTokenInput, SessionOut, SessionRecord, TokenOut
+from graphql_schema.shared.base import Node, as_output, attribute, output_type, service_input
+from graphql_schema.shared.connections import Connection
+from graphql_schema.shared.context import Info
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import Price, priced
+from graphql_schema.shared.root_fields import list_field, removal_field
+from services import sessions
+from services.sessions import Login, SessionFilter, SessionOut, SessionRecord, TokenOut
+from services.shared.inputs import Input, SessionId
+from services.shared.prices import PASSWORD
 
 
-@described(SessionOut, record=SessionRecord)
+@output_type(SessionOut, record=SessionRecord)
 class Session(Node):
     database_id: int = attribute("id")
     user_agent: str | None
@@ -25,7 +25,7 @@ class Session(Node):
     current: bool
 
 
-@described(TokenOut)
+@output_type(TokenOut)
 class TokenPayload:
     access_token: str
     refresh_token: str
@@ -33,8 +33,12 @@ class TokenPayload:
     expires_in: int
 
 
-LoginInput = service_input("LoginInput")(Login)
-service_input("RefreshTokenInput")(RefreshTokenInput)
+@service_input()
+class LoginInput(Login): ...
+
+
+@service_input()
+class RefreshTokenInput(sessions.RefreshTokenInput): ...
 
 
 @strawberry.type(description="That the session has ended.")
@@ -49,33 +53,19 @@ class EndSessionInput(Input):
     id: SessionId = Field(description="The id.")
 
 
-@strawberry.type(description="The session that has ended.")
-class EndSessionPayload:
-    ended_session_id: strawberry.ID = strawberry.field(description="The id of the session.")
-
-
 @strawberry.type
 class SessionQueries:
-    @strawberry.field(description="The caller's live sessions, newest first.", metadata=priced(PAGED))
-    async def sessions(
-        self, info: Info, first: First = UNSET, after: After = UNSET, last: Last = UNSET, before: Before = UNSET
-    ) -> Connection[Session]:
-        context, request = info.context, page_request(first, after, last, before)
-
-        async def count() -> int:
-            async with context.reading() as session:
-                return await sessions.count(session, context.actor)
-
-        async with context.reading() as session:
-            return connect(await sessions.list_(session, context.actor, request), count)
+    sessions: Connection[Session] = list_field(
+        sessions.list_, sessions.count, SessionFilter, "The caller's live sessions, newest first."
+    )
 
 
 @strawberry.type
 class SessionMutations:
     @strawberry.mutation(description="Log in with username and password.", metadata=priced(Price(call=PASSWORD)))
-    async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:  # type: ignore[valid-type]  # an input made at run time
+    async def login(self, info: Info, input: LoginInput) -> TokenPayload | None:
         context = info.context
-        return shown(
+        return as_output(
             await sessions.login(
                 context.database,
                 context.actor,
@@ -93,7 +83,7 @@ class SessionMutations:
             tokens = await sessions.refresh(
                 session, context.actor, input, security=context.security, client=context.client
             )
-            return shown(tokens)
+            return as_output(tokens)
 
     @strawberry.mutation(description="Log out: end the session of a refresh token.")
     async def revoke_token(self, info: Info, input: RefreshTokenInput) -> RevokeTokenPayload | None:
@@ -102,8 +92,15 @@ class SessionMutations:
             await sessions.revoke(session, context.actor, input, security=context.security, client=context.client)
         return RevokeTokenPayload(revoked=True)
 
-    @strawberry.mutation(description="End one of the caller's sessions.")
-    async def end_session(self, info: Info, input: EndSessionInput) -> EndSessionPayload | None:
-        async with info.context.writing() as session:
-            await sessions.end(session, info.context.actor, input.id)
-        return EndSessionPayload(ended_session_id=strawberry.ID(node_ids.encode("Session", input.id)))
+    end_session = removal_field(
+        Session,
+        sessions.end,
+        EndSessionInput,
+        "End one of the caller's sessions.",
+        payload="The session that has ended.",
+        name="ended_session_id",
+        thing="session",
+    )
+
+
+PART = Part(queries=SessionQueries, mutations=SessionMutations)

@@ -1,100 +1,45 @@
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from pydantic import Field
 
-from graphql_schema.base import Node, attribute, described, narrow, service_input, shown
-from graphql_schema.context import Info
-from graphql_schema.ids import NodeId, parse_id
-from graphql_schema.loading import loaded
-from services import node_ids, tags
-from services.errors import NotFound
-from services.idempotency import KeyText
-from services.inputs import Input, ProjectId, TagId, absent
+from graphql_schema.shared.base import Node, attribute, output_type
+from graphql_schema.shared.loading import relation_field
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.root_fields import create_field, delete_field, node_field, update_field
+from services import tags
 from services.projects import queries as projects
+from services.shared.inputs import ProjectId, TagId
 from services.tags import TagCreate, TagOut, TagRecord, TagUpdate
 
 if TYPE_CHECKING:
     from graphql_schema.projects import Project
 
 
-@described(TagOut, record=TagRecord)
+@output_type(TagOut, record=TagRecord)
 class Tag(Node):
     database_id: int = attribute("id")
     name: str
     color: str | None
 
-    project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = loaded(
+    project: Annotated["Project", strawberry.lazy("graphql_schema.projects")] = relation_field(
         "projects", projects.by_ids, by="project_id", description="The project that it belongs to."
     )
 
 
-@service_input()
-class CreateTagInput(TagCreate):
-    """Creates a tag in a project."""
-
-    project_id: ProjectId = Field(description="The project.")
-    idempotency_key: KeyText | None = Field(default_factory=absent)
-
-
-@service_input()
-class UpdateTagInput(TagUpdate):
-    """Changes a tag. Fields that are left out stay as they are."""
-
-    id: TagId = Field(description="The tag.")
-
-
-@strawberry.type(description="The new tag.")
-class CreateTagPayload:
-    tag: Tag = strawberry.field(description="The tag.")
-
-
-@strawberry.type(description="The tag after the change.")
-class UpdateTagPayload:
-    tag: Tag = strawberry.field(description="The tag.")
-
-
-@service_input()
-class DeleteTagInput(Input):
-    """Deletes a tag."""
-
-    id: TagId = Field(description="The id.")
-
-
-@strawberry.type(description="The tag that was deleted.")
-class DeleteTagPayload:
-    deleted_tag_id: strawberry.ID = strawberry.field(description="The id of the tag.")
-
-
 @strawberry.type
 class TagQueries:
-    @strawberry.field(description="A tag of a project that the caller may read; null where there is none.")
-    async def tag(self, info: Info, id: NodeId) -> Tag | None:
-        tag_id = parse_id("Tag", id)
-        async with info.context.reading() as session:
-            try:
-                return shown(await tags.get(session, info.context.actor, tag_id))
-            except NotFound:
-                return None
+    tag: Tag | None = node_field(
+        "Tag", tags.get, "A tag of a project that the caller may read; null where there is none."
+    )
 
 
 @strawberry.type
 class TagMutations:
-    @strawberry.mutation(description="Create a tag in a project.")
-    async def create_tag(self, info: Info, input: CreateTagInput) -> CreateTagPayload | None:
-        data = narrow(TagCreate, input)
-        async with info.context.writing() as session:
-            tag = await info.context.once(session, input.idempotency_key, tags.create, input.project_id, data)
-        return CreateTagPayload(tag=shown(tag))
+    create_tag = create_field(Tag, tags.create, TagCreate, "Create a tag in a project.", project_id=ProjectId)
+    update_tag = update_field(
+        Tag, tags.update, TagUpdate, "Rename or recolour a tag; fields that are left out stay as they are.", id=TagId
+    )
+    delete_tag = delete_field(Tag, tags.delete, TagId, "Delete a tag, and take it off its tasks.")
 
-    @strawberry.mutation(description="Rename or recolour a tag; fields that are left out stay as they are.")
-    async def update_tag(self, info: Info, input: UpdateTagInput) -> UpdateTagPayload | None:
-        async with info.context.writing() as session:
-            tag = await tags.update(session, info.context.actor, input.id, narrow(TagUpdate, input))
-        return UpdateTagPayload(tag=shown(tag))
 
-    @strawberry.mutation(description="Delete a tag, and take it off its tasks.")
-    async def delete_tag(self, info: Info, input: DeleteTagInput) -> DeleteTagPayload | None:
-        async with info.context.writing() as session:
-            await tags.delete(session, info.context.actor, input.id)
-        return DeleteTagPayload(deleted_tag_id=strawberry.ID(node_ids.encode("Tag", input.id)))
+PART = Part(queries=TagQueries, mutations=TagMutations)

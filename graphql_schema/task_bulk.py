@@ -1,19 +1,19 @@
 """Many tasks in one mutation."""
 
-from typing import Any
-
 import strawberry
 from pydantic import Field
 
-from graphql_schema.base import attribute, described, enumeration, narrow, service_input, shown
-from graphql_schema.context import Info
-from graphql_schema.errors import camel_pointer
-from graphql_schema.prices import Price, inside, items, listed, priced
+from graphql_schema.execution.errors import camel_pointer
+from graphql_schema.shared.base import as_output, attribute, enumeration, output_type, service_input, to_service_input
+from graphql_schema.shared.context import Info
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import Price, inside, items, listed, priced
+from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
-from services.idempotency import KeyText
-from services.inputs import absent
-from services.prices import WRITE, of_matching, of_tasks
-from services.tasks import bulk, bulk_models
+from services.shared.idempotency import KeyText
+from services.shared.inputs import absent
+from services.shared.prices import WRITE, of_matching, of_tasks
+from services.tasks import bulk, bulk_models, filters
 from services.tasks.bulk_models import (
     BulkCreate,
     BulkDelete,
@@ -21,6 +21,7 @@ from services.tasks.bulk_models import (
     BulkErrorOut,
     BulkOut,
     BulkProblemOut,
+    BulkRecord,
     BulkResultOut,
     BulkUpdate,
     BulkUpdateItem,
@@ -33,14 +34,37 @@ enumeration(
     "What becomes of a call when one of its tasks is refused.",
     ATOMIC="All or nothing: the call is refused.",
     PARTIAL="Each task for itself.",
+    UPSERT="When creating: those that their external ids stand for are changed; all or nothing.",
+    UPSERT_PARTIAL="As UPSERT, each task for itself.",
 )
-service_input("BulkCreateItemInput")(TaskCreate)
-service_input("BulkUpdateItemInput")(BulkUpdateItem)
-service_input("BulkDeleteItemInput")(BulkDeleteItem)
-service_input("TaskChangesInput")(TaskUpdate)
+enumeration(
+    bulk_models.BulkOutcome,
+    "What was done with a task of a bulk call.",
+    CREATED="It is new.",
+    UPDATED="It was changed.",
+    UNCHANGED="It was so already: nothing was written.",
+    DELETED="It went to the trash.",
+    REFUSED="Nothing: the error says why.",
+)
 
 
-@described(BulkProblemOut)
+@service_input()
+class BulkCreateItemInput(TaskCreate): ...
+
+
+@service_input()
+class BulkUpdateItemInput(BulkUpdateItem): ...
+
+
+@service_input()
+class BulkDeleteItemInput(BulkDeleteItem): ...
+
+
+@service_input()
+class TaskChangesInput(TaskUpdate): ...
+
+
+@output_type(BulkProblemOut)
 class BulkProblem:
     @strawberry.field(description="Where, as a JSON Pointer (RFC 6901) into the task's part of the call.")
     def pointer(self) -> str:
@@ -50,7 +74,7 @@ class BulkProblem:
     type: str
 
 
-@described(BulkErrorOut)
+@output_type(BulkErrorOut)
 class BulkError:
     code: str
     message: str
@@ -58,7 +82,7 @@ class BulkError:
     current_version: int | None
 
 
-@described(BulkResultOut)
+@output_type(BulkResultOut)
 class BulkTaskResult:
     position: int
 
@@ -67,11 +91,12 @@ class BulkTaskResult:
     )
 
     version: int | None
+    outcome: bulk_models.BulkOutcome | None
     error: BulkError | None = strawberry.field(metadata=priced(Price(row=0)))
     task: Task | None
 
 
-@described(BulkOut)
+@output_type(BulkOut)
 class CreateTasksPayload:
     applied: bool
     succeeded: int
@@ -79,62 +104,53 @@ class CreateTasksPayload:
     results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
 
 
-@described(BulkOut)
-class UpdateTasksPayload:
-    applied: bool
-    succeeded: int
-    failed: int
-    results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
+@output_type(BulkOut)
+class UpdateTasksPayload(CreateTasksPayload): ...
 
 
-@described(BulkOut)
-class DeleteTasksPayload:
-    applied: bool
-    succeeded: int
-    failed: int
-    results: list[BulkTaskResult] = listed(bulk_models.MAX_ITEMS, bulk=True, row=0)
+@output_type(BulkOut)
+class DeleteTasksPayload(CreateTasksPayload): ...
 
 
-@described(BulkOut)
-class UpdateMatchingTasksPayload:
-    applied: bool
-    succeeded: int
-    failed: int
+@output_type(BulkOut)
+class UpdateMatchingTasksPayload(CreateTasksPayload):
     results: list[BulkTaskResult] = listed(bulk_models.MAX_MATCHING, bulk=True, row=0, without=frozenset({"task"}))
 
 
-@service_input()
+@service_input({TaskCreate: BulkCreateItemInput})
 class CreateTasksInput(BulkCreate):
-    """Creates up to 1,000 tasks."""
+    """Creates up to 1,000 tasks; with an upsert, changes those that their external ids stand for already."""
 
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-@service_input()
+@service_input({BulkUpdateItem: BulkUpdateItemInput})
 class UpdateTasksInput(BulkUpdate):
     """Changes up to 1,000 tasks, each in its own way."""
 
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-@service_input()
+@service_input({BulkDeleteItem: BulkDeleteItemInput})
 class DeleteTasksInput(BulkDelete):
     """Moves up to 1,000 tasks and their subtasks to the trash."""
 
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-@service_input()
+@service_input({TaskUpdate: TaskChangesInput, filters.TaskFilter: TaskFilter})
 class UpdateMatchingTasksInput(BulkUpdateMatching):
     """Changes all tasks that meet a filter in the same way, up to 10,000."""
 
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-async def _run(info: Info, data: BulkCreate | BulkUpdate | BulkDelete | BulkUpdateMatching, key: str | None) -> Any:
+async def _run(
+    info: Info, data: BulkCreate | BulkUpdate | BulkDelete | BulkUpdateMatching, key: str | None
+) -> BulkRecord:
     context = info.context
     async with context.writing() as session:
-        return shown(await context.carry_out(key, lambda call: bulk.run(session, context.actor, call, data)))
+        return await context.run_once(key, lambda call: bulk.run(session, context.actor, call, data))
 
 
 _TASKS = priced(
@@ -154,20 +170,23 @@ _MATCHING = priced(
 
 @strawberry.type
 class TaskBulkMutations:
-    @strawberry.mutation(description="Create up to 1,000 tasks: all or nothing, or each for itself.", metadata=_TASKS)
+    @strawberry.mutation(
+        description="Create up to 1,000 tasks, or with an upsert bring them up to date: all, or each for itself.",
+        metadata=_TASKS,
+    )
     async def create_tasks(self, info: Info, input: CreateTasksInput) -> CreateTasksPayload | None:
-        return await _run(info, narrow(BulkCreate, input), input.idempotency_key)
+        return as_output(await _run(info, to_service_input(BulkCreate, input), input.idempotency_key))
 
     @strawberry.mutation(
         description="Change up to 1,000 tasks, each in its own way; fields that are left out stay as they are.",
         metadata=_TASKS,
     )
     async def update_tasks(self, info: Info, input: UpdateTasksInput) -> UpdateTasksPayload | None:
-        return await _run(info, narrow(BulkUpdate, input), input.idempotency_key)
+        return as_output(await _run(info, to_service_input(BulkUpdate, input), input.idempotency_key))
 
     @strawberry.mutation(description="Move up to 1,000 tasks and their subtasks to the trash.", metadata=_TASKS)
     async def delete_tasks(self, info: Info, input: DeleteTasksInput) -> DeleteTasksPayload | None:
-        return await _run(info, narrow(BulkDelete, input), input.idempotency_key)
+        return as_output(await _run(info, to_service_input(BulkDelete, input), input.idempotency_key))
 
     @strawberry.mutation(
         description="Change all tasks that meet a filter in the same way, up to 10,000, in the order of their ids.",
@@ -176,5 +195,8 @@ class TaskBulkMutations:
     async def update_matching_tasks(
         self, info: Info, input: UpdateMatchingTasksInput
     ) -> UpdateMatchingTasksPayload | None:
-        data = narrow(BulkUpdateMatching, input)
-        return await _run(info, data, input.idempotency_key)
+        data = to_service_input(BulkUpdateMatching, input)
+        return as_output(await _run(info, data, input.idempotency_key))
+
+
+PART = Part(mutations=TaskBulkMutations)

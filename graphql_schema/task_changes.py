@@ -1,21 +1,19 @@
 import strawberry
 from pydantic import Field
 
-from graphql_schema.base import narrow, service_input, shown
-from graphql_schema.context import Info
+from graphql_schema.shared.base import as_output, output_type, service_input, to_service_input
+from graphql_schema.shared.context import Info
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import Price, listed, priced
+from graphql_schema.shared.root_fields import command_field, create_field, delete_field
 from graphql_schema.tasks import Task
-from services import node_ids
-from services.idempotency import KeyText
-from services.inputs import Bool, ExpectedVersion, Input, ProjectId, TaskId, absent
-from services.tasks import commands, removal
-from services.tasks.models import TaskCreate, TaskUpdate
-
-
-@service_input()
-class CreateTaskInput(TaskCreate):
-    """Creates a task, in the caller's Inbox unless a project is named."""
-
-    idempotency_key: KeyText | None = Field(default_factory=absent)
+from services.shared.external_ids import ExternalId, ExternalSource
+from services.shared.idempotency import KeyText
+from services.shared.inputs import Bool, ExpectedVersion, Input, ProjectId, TaskId, absent
+from services.shared.prices import CHANGE, WRITE
+from services.tasks import commands, duplication, moving, trash, upserts
+from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDuplicate, TaskUpdate, TaskUpsert
+from services.tasks.moving import LeftBehindOut, MoveOut, TaskMove
 
 
 @service_input()
@@ -27,27 +25,50 @@ class UpdateTaskInput(TaskUpdate):
     notify: Bool = Field(default=True, description="Whether the people concerned are told of the change.")
 
 
-@strawberry.type(description="The new task.")
-class CreateTaskPayload:
-    task: Task = strawberry.field(description="The task.")
+@service_input()
+class UpsertTaskInput(TaskUpsert):
+    """Creates the task that another system calls so, or changes it. Fields that are left out stay as they are."""
+
+    external_source: ExternalSource
+    external_id: ExternalId
+    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+    notify: Bool = Field(default=True, description="Whether the people concerned are told of a change.")
 
 
-@strawberry.type(description="The task after the change.")
-class UpdateTaskPayload:
+@strawberry.type(description="The task as it is now.")
+class UpsertTaskPayload:
     task: Task = strawberry.field(description="The task.")
+    created: bool = strawberry.field(description="Whether it is new.")
 
 
 @service_input()
-class DeleteTaskInput(Input):
-    """Moves a task to the trash."""
+class DuplicateTaskInput(TaskDuplicate):
+    """Makes a task again."""
 
-    id: TaskId = Field(description="The id.")
-    expected_version: ExpectedVersion | None = Field(default_factory=absent)
+    id: TaskId = Field(description="The task.")
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-@strawberry.type(description="The task that went to the trash.")
-class DeleteTaskPayload:
-    deleted_task_id: strawberry.ID = strawberry.field(description="The id of the task.")
+@service_input()
+class MoveTaskInput(TaskMove):
+    """Moves a task to another project."""
+
+    id: TaskId = Field(description="The task.")
+    idempotency_key: KeyText | None = Field(default_factory=absent)
+
+
+@output_type(LeftBehindOut)
+class LeftBehind:
+    task_id: int
+    what: moving.StaysBehind
+    id: int
+
+
+@output_type(MoveOut)
+class MoveTaskPayload:
+    task: Task
+    moved: int
+    left_behind: list[LeftBehind] = listed(moving.MAX_TOLD)
 
 
 @service_input()
@@ -55,12 +76,8 @@ class RestoreTaskInput(Input):
     """Brings a task back from the trash."""
 
     id: TaskId = Field(description="The id.")
+    with_parents: Bool = Field(default=False, description=trash.WITH_PARENTS)
     idempotency_key: KeyText | None = Field(default_factory=absent)
-
-
-@strawberry.type(description="The task that is back.")
-class RestoreTaskPayload:
-    task: Task = strawberry.field(description="The task.")
 
 
 @service_input()
@@ -77,41 +94,69 @@ class ClearTasksPayload:
 
 @strawberry.type
 class TaskMutations:
-    @strawberry.mutation(description="Create a task, in the caller's Inbox unless a project is named.")
-    async def create_task(
-        self,
-        info: Info,
-        input: CreateTaskInput,
-    ) -> CreateTaskPayload | None:
-        data = narrow(TaskCreate, input)
-        async with info.context.writing() as session:
-            task = await info.context.once(session, input.idempotency_key, commands.create, data)
-        return CreateTaskPayload(task=shown(task))
+    create_task = create_field(
+        Task, commands.create, TaskCreate, "Create a task, in the caller's Inbox unless a project is named."
+    )
+    update_task = command_field(
+        Task,
+        commands.update,
+        UpdateTaskInput,
+        "Change a task; fields that are left out stay as they are.",
+        payload="The task after the change.",
+    )
 
-    @strawberry.mutation(description="Change a task; fields that are left out stay as they are.")
-    async def update_task(self, info: Info, input: UpdateTaskInput) -> UpdateTaskPayload | None:
+    @strawberry.mutation(
+        description="Create the task that another system calls so, or change it; one that is the same is not written."
+    )
+    async def upsert_task(self, info: Info, input: UpsertTaskInput) -> UpsertTaskPayload | None:
         async with info.context.writing() as session:
-            task = await commands.update(
+            done = await upserts.upsert(
                 session,
                 info.context.actor,
-                input.id,
-                narrow(TaskUpdate, input),
+                input.external_source,
+                input.external_id,
+                to_service_input(TaskUpsert, input),
                 expected_version=input.expected_version,
                 notify=input.notify,
             )
-        return UpdateTaskPayload(task=shown(task))
+        return UpsertTaskPayload(task=as_output(done.task), created=done.created)
 
-    @strawberry.mutation(description="Move a task and its subtasks to the trash; they can be restored for 30 days.")
-    async def delete_task(self, info: Info, input: DeleteTaskInput) -> DeleteTaskPayload | None:
-        async with info.context.writing() as session:
-            await commands.delete(session, info.context.actor, input.id, expected_version=input.expected_version)
-        return DeleteTaskPayload(deleted_task_id=strawberry.ID(node_ids.encode("Task", input.id)))
+    delete_task = delete_field(
+        Task,
+        commands.delete,
+        TaskId,
+        "Move a task and its subtasks to the trash; they can be restored for 30 days.",
+        about="Moves a task to the trash.",
+        payload="The task that went to the trash.",
+    )
+    duplicate_task = command_field(
+        Task,
+        duplication.duplicate,
+        DuplicateTaskInput,
+        "Make a task again, pending, with its subtasks, tags and assignees; comments and relations stay behind.",
+        payload="The new task.",
+        price=Price(call=WRITE + MAX_DRAFTS * CHANGE),
+    )
 
-    @strawberry.mutation(description="Bring a task back from the trash, with the subtasks that went with it.")
-    async def restore_task(self, info: Info, input: RestoreTaskInput) -> RestoreTaskPayload | None:
-        async with info.context.writing() as session:
-            task = await info.context.once(session, input.idempotency_key, removal.restore, input.id)
-        return RestoreTaskPayload(task=shown(task))
+    @strawberry.mutation(
+        description="Move a task to another project, with its subtasks, comments and relations; its former ref finds "
+        "it, too.",
+        metadata=priced(Price(call=WRITE + moving.MAX_MOVED * CHANGE)),
+    )
+    async def move_task(self, info: Info, input: MoveTaskInput) -> MoveTaskPayload | None:
+        context = info.context
+        async with context.writing() as session:
+            data = to_service_input(TaskMove, input)
+            done = await context.once(session, input.idempotency_key, moving.move, input.id, data)
+        return as_output(done)
+
+    restore_task = command_field(
+        Task,
+        trash.restore,
+        RestoreTaskInput,
+        "Bring a task back from the trash, with the subtasks that went with it.",
+        payload="The task that is back.",
+    )
 
     @strawberry.mutation(
         description="Delete every task of every user, or of one project, for good. Takes a key with the scope admin."
@@ -120,3 +165,6 @@ class TaskMutations:
         async with info.context.writing() as session:
             await commands.clear(session, info.context.actor, project_id=input.project_id)
         return ClearTasksPayload(message="All tasks deleted")
+
+
+PART = Part(mutations=TaskMutations)

@@ -1,24 +1,23 @@
 """The arguments of every list of tasks, and the lists that hang on other things."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import strawberry
-from sqlalchemy import ColumnElement
 from strawberry import UNSET
 
-from db.sessions import Session
-from graphql_schema.base import enumeration, service_input
-from graphql_schema.connections import After, Before, First, Last, connect, given, page_request
-from graphql_schema.context import Context, Info
-from graphql_schema.loading import both_ways, requested
-from graphql_schema.prices import Price
-from services.actors import Actor
-from services.pagination import Page, PageRequest
-from services.prices import COUNT, LIST, of_filter, of_search
+from db.driver.sessions import AnyColumn, Session
+from graphql_schema.shared.base import FieldDeclaration, enumeration, service_input
+from graphql_schema.shared.conditions import condition_inputs
+from graphql_schema.shared.connections import After, Before, ConnectionView, First, Last, none_if_unset, page_request
+from graphql_schema.shared.context import Context, Info
+from graphql_schema.shared.loading import ChildPages, PageArguments, batched_field, requested
+from graphql_schema.shared.prices import Price
+from services.shared.actors import Actor
+from services.shared.pagination import Identified, Page, PageRequest
+from services.shared.prices import COUNT, EXACT_COUNT, LIST, of_filter, of_search
 from services.tasks import filters, models, queries
-from services.tasks.aggregates import TaskGrouping
-from services.tasks.filters import TaskFilter
+from services.tasks.models import TaskGrouping
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
 enumeration(
@@ -49,30 +48,11 @@ enumeration(
     ASC="The lowest, earliest or first.",
     DESC="The highest, latest or last.",
 )
-enumeration(
-    TaskGrouping,
-    "What tasks are counted by.",
-    STATUS="Where it stands.",
-    PRIORITY="From 1 to 5.",
-    PROJECT="The project, by its key.",
-    ASSIGNEE="Who is to do it, by username.",
-    TAG="The tag, by its name in lower case.",
-    CREATED_WEEK="The week in which it was created, by its Monday in UTC.",
-)
-for _model in (
-    filters.StatusFilter,
-    filters.IntFilter,
-    filters.TimestampFilter,
-    filters.TitleFilter,
-    filters.ProjectRefFilter,
-    filters.TaskRefFilter,
-    filters.UserRefFilter,
-    filters.AssigneesFilter,
-    filters.TagsFilter,
-    filters.RelationsFilter,
-    filters.TaskFilter,
-):
-    service_input()(_model)
+enumeration(TaskGrouping, "What tasks are counted by.")
+
+
+@service_input(condition_inputs(filters.TaskFilter))
+class TaskFilter(filters.TaskFilter): ...
 
 
 @strawberry.input(description="An order of tasks.")
@@ -94,6 +74,7 @@ TASKS = Price(
     call=LIST,
     each=30,
     count=COUNT,
+    exact=EXACT_COUNT - COUNT,
     arguments={"filter": of_filter, "search": of_search, "query": of_search},
 )
 """What a list of tasks costs: no more under a hundred parents than under one, for it is one statement. What a saved
@@ -101,23 +82,28 @@ view has in it is known when it is read (``Context.spend``)."""
 
 
 def task_query(
-    filter: TaskFilter | None, order_by: TaskOrder | None, *, search: str | None = None, trashed: bool = False
+    filter: filters.TaskFilter | None, order_by: TaskOrder | None, *, search: str | None = None, trashed: bool = False
 ) -> TaskQuery:
     """The arguments in the service's terms. ``search`` is a shorthand of the filter's."""
-    filter, order_by, search = given(filter), given(order_by), given(search)
+    filter, order_by, search = none_if_unset(filter), none_if_unset(order_by), none_if_unset(search)
     if search is not None:
-        words = TaskFilter.model_validate({"search": search})
-        filter = words if filter is None else TaskFilter.model_construct({"and_"}, and_=[filter, words])
+        words = filters.TaskFilter.model_validate({"search": search})
+        filter = words if filter is None else filters.TaskFilter.model_construct({"and_"}, and_=[filter, words])
     if order_by is None:
         return TaskQuery(filter=filter, trashed=trashed)
     return TaskQuery(filter=filter, sort_by=order_by.field, order=order_by.direction, trashed=trashed)
 
 
-def tasks_under(parent: ColumnElement[Any], *, description: str) -> Any:
+class _Arguments(PageArguments, total=False):
+    filter: filters.TaskFilter | None
+    order_by: TaskOrder | None
+
+
+def nested_tasks(parent: AnyColumn, *, description: str) -> FieldDeclaration:
     """The connection of the tasks of a project, or below a task: one statement for all parents of a page."""
 
     async def resolve(
-        root: Any,
+        root: Identified,
         info: Info,
         filter: TaskFilterArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
@@ -125,39 +111,33 @@ def tasks_under(parent: ColumnElement[Any], *, description: str) -> Any:
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
-    ) -> Any:
-        under, request = _Under(parent, task_query(filter, order_by)), page_request(first, after, last, before)
-        page = await info.context.pages(under.key, under.pages, request, root.id)
-        return under.connection(info.context, root.id, page)
+    ) -> ConnectionView[models.TaskRecord]:
+        pages, request = _pages(parent, task_query(filter, order_by)), page_request(first, after, last, before)
+        return await pages.under_one(info.context, root.id, request)
 
     async def load_batch(
-        context: Context,
-        parents: Sequence[Any],
-        arguments: Mapping[str, Any],
-    ) -> Sequence[Any]:
-        under = _Under(parent, task_query(arguments.get("filter"), arguments.get("order_by")))
-        ids = [item.id for item in parents]
-        pages = await under.pages(context.database.reads, context.actor, ids, requested(arguments))
-        return [under.connection(context, item, pages[item]) for item in ids]
+        context: Context, parents: Sequence[Identified], arguments: _Arguments
+    ) -> Sequence[ConnectionView[models.TaskRecord]]:
+        pages = _pages(parent, task_query(arguments.get("filter"), arguments.get("order_by")))
+        return await pages.under_each(context, parents, requested(arguments))
 
-    return both_ways(resolve, load_batch, description, TASKS, needs=("id",))
+    return batched_field(resolve, load_batch, description, TASKS, needs=("id",))
 
 
-class _Under:
-    """The lists of one shape that hang on several parents."""
+def _pages(parent: AnyColumn, query: TaskQuery) -> ChildPages[models.TaskRecord]:
+    """The lists of tasks of one shape that hang on several parents."""
+    condition = query.filter and query.filter.model_dump_json(exclude_unset=True)
+    key = ("tasks", (str(parent), condition, query.ordering))
 
-    def __init__(self, parent: ColumnElement[Any], query: TaskQuery) -> None:
-        self._parent, self._query = parent, query
-        shape = (str(parent), query.filter and query.filter.model_dump_json(exclude_unset=True), query.ordering)
-        self.key = ("tasks", shape)
+    async def load(
+        session: Session, actor: Actor, ids: Collection[int], request: PageRequest
+    ) -> Mapping[int, Page[models.TaskRecord]]:
+        return await queries.pages(session, actor, parent, ids, query, request)
 
-    async def pages(
-        self, session: Session, actor: Actor, ids: Collection[int], request: PageRequest
-    ) -> Mapping[int, Page[Any]]:
-        return await queries.pages(session, actor, self._parent, ids, self._query, request)
+    async def counts(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, int]:
+        return await queries.counts(session, actor, parent, ids, query, exact=True)
 
-    async def counts(self, session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, int]:
-        return await queries.counts(session, actor, self._parent, ids, self._query)
+    async def bounded(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, int]:
+        return await queries.counts(session, actor, parent, ids, query)
 
-    def connection(self, context: Context, item: int, page: Page[Any]) -> Any:
-        return connect(page, lambda: context.load(("count", self.key), self.counts, 0, item))
+    return ChildPages(key, load, counts, ("count", key), bounded)

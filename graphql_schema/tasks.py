@@ -1,4 +1,4 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -9,46 +9,82 @@ from strawberry import UNSET
 
 from core.deadlines import current
 from db.models import Task as TaskRow
-from graphql_schema.base import Node, attribute, described, shown
-from graphql_schema.comments import Comment
-from graphql_schema.compiled import columns_read
-from graphql_schema.connections import After, Before, Connection, First, Last, connect, given, page_request
-from graphql_schema.context import Info
+from graphql_schema.comments import Comment, comments_field
+from graphql_schema.execution.bindings import selected_columns
 from graphql_schema.history import Event
-from graphql_schema.ids import NodeId, parse_id
-from graphql_schema.loading import loaded, paged
-from graphql_schema.prices import priced
 from graphql_schema.projects import Project
 from graphql_schema.relations import Relation
+from graphql_schema.shared.base import Node, as_output, attribute, output_type
+from graphql_schema.shared.connections import (
+    After,
+    Before,
+    Connection,
+    First,
+    Last,
+    connect,
+    none_if_unset,
+    page_request,
+)
+from graphql_schema.shared.context import Info
+from graphql_schema.shared.following import Followed
+from graphql_schema.shared.ids import parse_id
+from graphql_schema.shared.loading import connection_field, relation_field
+from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import of_exactness, priced
+from graphql_schema.shared.root_fields import node_field, none_if_missing
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import (
     TASKS,
     SearchArgument,
     TaskFilterArgument,
     TaskOrderArgument,
+    nested_tasks,
     task_query,
-    tasks_under,
 )
 from graphql_schema.users import User
 from services import comments, history, relations, saved_views, tags
-from services.actors import Scope
-from services.errors import NotFound, from_error_list
-from services.pagination import PageRequest
-from services.prices import COUNTS, of_filter
+from services.events.catalogue import TASK_CREATED
+from services.events.happenings import Happening
+from services.events.interests import Interest
+from services.events.log import EventFilter
 from services.projects import queries as projects
+from services.relations import RelationFilter
+from services.shared.actors import Scope
+from services.shared.errors import from_error_list
+from services.shared.pagination import PageRequest
+from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter
+from services.shared.totals import Total
 from services.tasks import aggregates, queries
-from services.tasks.aggregates import MAX_GROUPS, TaskCountOut, TaskGrouping
-from services.tasks.models import MAX_ASSIGNEES, MAX_TAGS, TaskOut, TaskRecord, TaskStatus
+from services.tasks.aggregates import MAX_GROUPS
+from services.tasks.models import (
+    MAX_ASSIGNEES,
+    MAX_TAGS,
+    TaskCountOut,
+    TaskGrouping,
+    TaskOut,
+    TaskRecord,
+    TaskStatus,
+)
 from services.tasks.queries import TaskQuery
 
-_CREATED = frozenset({"task.created"})
+_CREATED = Interest(frozenset({TASK_CREATED.name}))
+COUNTED = replace(
+    TASKS,
+    paged=False,
+    rows=MAX_GROUPS,
+    call=COUNTS,
+    each=0,
+    count=0,
+    arguments={**TASKS.arguments, "exact": lambda given: (EXACT_COUNTS - COUNTS) * of_exactness(given)},
+)
+"""What counting tasks in groups costs."""
 SavedViewArgument = Annotated[
     strawberry.ID | None,
     strawberry.argument(description="Only what this saved view shows, and in its order unless orderBy says otherwise."),
 ]
 
 
-@described(TaskOut, record=TaskRecord)
+@output_type(TaskOut, record=TaskRecord)
 class Task(Node):
     database_id: int = attribute("id")
     ref: str
@@ -61,27 +97,29 @@ class Task(Node):
     due_at: datetime | None
     completed_at: datetime | None
     parent_id: strawberry.ID | None = attribute("parent_node_id")
+    external_source: str | None
+    external_id: str | None
     version: int
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
 
-    project: Project = loaded(
+    project: Project = relation_field(
         "projects",
         projects.by_ids,
         by="project_id",
         description="The project that it belongs to.",
     )
-    parent: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = loaded(
+    parent: Annotated["Task", strawberry.lazy("graphql_schema.tasks")] | None = relation_field(
         "tasks",
         queries.by_ids,
         by="parent_id",
         description="The task that it is a subtask of; null while that is in the trash.",
     )
-    created_by: User | None = loaded(
+    created_by: User | None = relation_field(
         "task.created_by", queries.creators, selective="User", description="The user who created it."
     )
-    assignees: list[User] = loaded(
+    assignees: list[User] = relation_field(
         "task.assignees",
         queries.assignees,
         default=[],
@@ -89,56 +127,49 @@ class Task(Node):
         description="Who is to do it.",
         rows=MAX_ASSIGNEES,
     )
-    tags: list[Tag] = loaded("task.tags", tags.of_tasks, default=[], description="Its tags, by name.", rows=MAX_TAGS)
-    comment_count: int = loaded(
+    tags: list[Tag] = relation_field(
+        "task.tags", tags.of_tasks, default=[], description="Its tags, by name.", rows=MAX_TAGS
+    )
+    comment_count: int = relation_field(
         "task.comments.count", comments.counts, default=0, description="How many comments it has."
     )
-    comments: Connection[Comment] = paged(
-        "task.comments", comments.pages, comments.counts, description="Its comments, oldest first."
-    )
-    relations: Connection[Relation] = paged(
+    comments: Connection[Comment] = comments_field(description="Its comments, oldest first.")
+    relations: Connection[Relation] = connection_field(
         "task.relations",
         relations.pages,
         relations.counts,
+        RelationFilter,
         description="How it relates to other tasks, whichever end it is, oldest first.",
     )
-    subtasks: Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]] = tasks_under(
+    subtasks: Connection[Annotated["Task", strawberry.lazy("graphql_schema.tasks")]] = nested_tasks(
         TaskRow.parent_id.expression, description="Its subtasks, newest first unless ordered otherwise."
     )
-    history: Connection[Event] = paged(
+    history: Connection[Event] = connection_field(
         "task.history",
         history.pages,
         history.counts,
+        EventFilter,
         description="Every change of it and of its comments, newest first.",
     )
 
 
-@described(TaskCountOut)
+@output_type(TaskCountOut)
 class TaskCount:
     key: str | None
     count: int
+    exact: bool
 
 
 @strawberry.type
 class TaskQueries:
-    @strawberry.field(description="A task that the caller may read; null where there is none.")
-    async def task(self, info: Info, id: NodeId) -> Task | None:
-        task_id = parse_id("Task", id)
-        async with info.context.reading() as session:
-            try:
-                return shown(await queries.get(session, info.context.actor, task_id))
-            except NotFound:
-                return None
+    task: Task | None = node_field("Task", queries.get, "A task that the caller may read; null where there is none.")
 
     @strawberry.field(description="A task by its ref, such as WEB-12; null where there is none.")
     async def task_by_ref(
         self, info: Info, ref: Annotated[str, strawberry.argument(description="The project's key and the number.")]
     ) -> Task | None:
         async with info.context.reading() as session:
-            try:
-                return shown(await queries.by_ref(session, info.context.actor, ref))
-            except NotFound:
-                return None
+            return as_output(await none_if_missing(queries.by_ref(session, info.context.actor, ref)))
 
     @strawberry.field(description="The caller's tasks, newest first unless ordered otherwise.", metadata=priced(TASKS))
     async def tasks(
@@ -159,8 +190,9 @@ class TaskQueries:
         return await _list(info, await _seen(info, saved_view_id, query), request)
 
     @strawberry.field(
-        description="How many tasks there are in each group, by key; of more than 1,000 the largest.",
-        metadata=priced(replace(TASKS, paged=False, rows=MAX_GROUPS, call=COUNTS, each=0, count=0)),
+        description="How many tasks there are in each group, by key; of more than 1,000 the largest. Where more than "
+        "10,000 tasks match, groups say whether their count is exact.",
+        metadata=priced(COUNTED),
     )
     async def task_counts(
         self,
@@ -170,10 +202,11 @@ class TaskQueries:
         search: SearchArgument = UNSET,
         trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
         saved_view_id: SavedViewArgument = UNSET,
+        exact: Annotated[bool, strawberry.argument(description="Count all tasks, however many match.")] = False,
     ) -> list[TaskCount]:
         query = await _seen(info, saved_view_id, _query(filter, None, search, trashed=trashed))
         async with info.context.reading() as session:
-            return shown(await aggregates.count_by(session, info.context.actor, group_by, query))
+            return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
     @strawberry.field(
         description="The tasks with these words in title, description or a comment, newest first.",
@@ -203,12 +236,12 @@ def _query(
     try:
         return task_query(filter, order_by, search=search, trashed=trashed)
     except ValidationError as error:  # of the words alone: the filter has been checked before
-        raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_input=False)) from None
+        raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 
 
 async def _seen(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
     """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
-    if (view := given(view)) is None:
+    if (view := none_if_unset(view)) is None:
         return query
     view_id = parse_id("SavedView", view, pointer="/savedViewId")
     async with info.context.reading() as session:
@@ -221,12 +254,12 @@ async def _seen(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
 async def _list(info: Info, query: TaskQuery, request: PageRequest) -> Connection[Task]:
     context = info.context
 
-    async def count() -> int:
+    async def count(exact: bool) -> Total:
         async with context.reading() as session:
-            return await queries.count(session, context.actor, query)
+            return await queries.count(session, context.actor, query, exact=exact)
 
     async with context.reading() as session:
-        wanted = columns_read(info, "Task")
+        wanted = selected_columns(info, "Task")
         return connect(await queries.list_(session, context.actor, query, request, wanted=wanted), count)
 
 
@@ -236,12 +269,16 @@ class TaskSubscriptions:
     async def task_created(self, info: Info) -> AsyncGenerator[Task, None]:
         context = info.context
         reader = context.actor.require(Scope.TASKS_READ)
-        async for event in context.feed.follow(kinds=_CREATED, reader=reader):
-            context.forget()
-            current.get().renew()
-            async with context.reading() as session:
-                try:
-                    task = await queries.get(session, context.actor, event.entity_id)
-                except NotFound:
-                    continue
-            yield shown(task)
+
+        async def read(items: Sequence[Happening]) -> Sequence[TaskRecord | None]:
+            found = await queries.by_ids(context.database.reads, context.actor, {item.entity_id for item in items})
+            return [found.get(item.entity_id) for item in items]
+
+        async with context.feed.joined(_CREATED, reader=reader) as follower:
+            while True:
+                told = await follower.take()
+                current.get().renew()
+                yield as_output(Followed(told, read))
+
+
+PART = Part(queries=TaskQueries, subscriptions=TaskSubscriptions)

@@ -9,20 +9,21 @@ import hmac
 import time
 from collections import OrderedDict
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 
 from core.clock import now
 from core.deadlines import name_caller
-from core.tokens import AccessTokens, InvalidToken, fingerprint
-from db.engine import Database
+from core.tokens import AccessTokens, ExpiredToken, InvalidToken, fingerprint
+from db.driver.database import Database
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
 from db.models import ApiKey, LoginSession, User
-from db.sessions import Session
-from db.statements import Prepared
-from services.actors import ALL_SCOPES, ANONYMOUS, SERVER_KEY, Actor, Scope, widen
-from services.errors import Forbidden, Unauthenticated
-from services.prepared import parameter
+from services.shared.actors import ALL_SCOPES, ANONYMOUS, SERVER_KEY, Actor, Scope, widen
+from services.shared.errors import Forbidden, Unauthenticated
+from services.shared.limited_keys import LimitedOwner
+from services.shared.statements import parameter
 
 CALLERS_CHANGED = "callers changed"
 MEMORY_SECONDS = 1.0
@@ -32,12 +33,13 @@ MAX_KEY_LENGTH = 200
 
 Slot = tuple[str, str | int]
 
-_SESSION: Prepared[Any] = Prepared(
+_SESSION = Prepared(
     select(User.is_admin)
     .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.id == parameter("session_id"),
         LoginSession.ended_at.is_(None),
+        LoginSession.expires_at > parameter("moment"),
         User.id == parameter("user_id"),
         User.disabled.is_(False),
     )
@@ -79,15 +81,15 @@ class Authenticator:
             return await self._by_token(credentials.authorization)
         return ANONYMOUS
 
-    def ends_at(self, credentials: Credentials) -> float | None:
-        """When the token of a caller who was authenticated runs out (Unix seconds); None for a key, which the database
-        knows about. Raises ``Unauthenticated`` where it has meanwhile."""
-        if credentials.api_key is not None or credentials.authorization is None:
-            return None
-        try:
-            return self._tokens.verify(credentials.authorization.partition(" ")[2].strip()).expires_at
-        except InvalidToken:
-            raise Unauthenticated("The access token is not valid") from None
+    async def still(self, actor: Actor, credentials: Credentials) -> Actor:
+        """A caller who was authenticated by these credentials when a connection began, looked up anew. A token was
+        for that: from then on it is the session that counts, however long it lasts.
+
+        Raises ``Unauthenticated`` where the session has ended, ``Forbidden`` where the key has.
+        """
+        if actor.session_id is None or actor.user_id is None:
+            return await self.authenticate(credentials)
+        return await self._by_session(actor.user_id, actor.session_id)
 
     def forget(self) -> None:
         """Drop what is remembered, so that a change acts at once on this worker.
@@ -103,21 +105,26 @@ class Authenticator:
             raise Unauthenticated("The Authorization header must be: Bearer <token>")
         try:
             claims = self._tokens.verify(token.strip())
+        except ExpiredToken:
+            raise Unauthenticated("The access token has expired", invalid_token=True) from None
         except InvalidToken:
-            raise Unauthenticated("The access token is not valid") from None
-        name_caller(claims.user_id)
-        slot: Slot = ("session", claims.session_id)
+            raise Unauthenticated("The access token is not valid", invalid_token=True) from None
+        return await self._by_session(claims.user_id, claims.session_id)
+
+    async def _by_session(self, user_id: int, session_id: int) -> Actor:
+        name_caller(user_id)
+        slot: Slot = ("session", session_id)
         known, actor = self._recall(slot)
         if not known:
             generation = self._generation
-            actor = await self._load_session(claims.user_id, claims.session_id)
+            actor = await self._load_session(user_id, session_id)
             self._remember(slot, actor, generation)
-        if not actor or actor.user_id != claims.user_id:
-            raise Unauthenticated("The session has ended")
+        if not actor or actor.user_id != user_id:
+            raise Unauthenticated("The session has ended", invalid_token=True)
         return actor
 
     async def _load_session(self, user_id: int, session_id: int) -> Actor | None:
-        row = await self._database.reads.first(_SESSION(session_id=session_id, user_id=user_id))
+        row = await self._database.reads.first(_SESSION(session_id=session_id, user_id=user_id, moment=now()))
         if row is None:
             return None
         scopes = ALL_SCOPES if row.is_admin else ALL_SCOPES - {Scope.ADMIN}
@@ -148,10 +155,17 @@ class Authenticator:
                     ApiKey.scopes,
                     ApiKey.expires_at,
                     ApiKey.last_used_at,
+                    ApiKey.limited,
                     User.is_admin,
                 )
                 .join(User, User.id == ApiKey.user_id)
-                .where(ApiKey.key_hash == key_hash, User.disabled.is_(False))
+                .where(
+                    or_(
+                        ApiKey.key_hash == key_hash,
+                        and_(ApiKey.former_hash == key_hash, ApiKey.former_until > moment),
+                    ),
+                    User.disabled.is_(False),
+                )
             )
         if row is None or (row.expires_at is not None and row.expires_at <= moment):
             return None
@@ -159,7 +173,14 @@ class Authenticator:
             async with self._database.writing() as session:
                 await session.execute(update(ApiKey).where(ApiKey.id == row.id).values(last_used_at=moment))
         scopes = widen(row.scopes) if row.is_admin else widen(row.scopes) - {Scope.ADMIN}
-        return Actor("api_key", user_id=row.user_id, is_admin=row.is_admin, scopes=scopes, api_key_id=row.id)
+        return Actor(
+            "api_key",
+            user_id=LimitedOwner(row.user_id, row.id) if row.limited else row.user_id,
+            is_admin=row.is_admin,
+            scopes=scopes,
+            api_key_id=row.id,
+            api_key_hash=key_hash,
+        )
 
     def _recall(self, slot: Slot) -> tuple[bool, Actor | None]:
         found = self._remembered.get(slot)

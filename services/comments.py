@@ -6,36 +6,36 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
-from db.lists import among
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import in_list
 from db.models import Comment, CommentText, Task, User
-from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import Actor, Scope
-from services.errors import Expected, Forbidden, NotFound, require_next, require_version
-from services.idempotency import repeatable, while_readable
-from services.inputs import Input, ShownText
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
-from services.pagination import (
-    Ordering,
-    Page,
-    PageRequest,
-    SortKey,
-    make_page,
-    make_pages,
-    page_statement,
-    pages_statement,
-)
-from services.prepared import CALLER
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import Expected, Forbidden, NotFound, require_next, require_version
+from services.shared.external_ids import NAMES, ExternalId, ExternalSource, check_pair, require_pair
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering, FoldedText
+from services.shared.idempotency import repeatable, while_readable
+from services.shared.inputs import Input, ShownText, absent
+from services.shared.operators import ExternalFilter, TextFilter, TimestampFilter, UserRefFilter
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, Version
+from services.shared.pagination import Ordering, SortKey
+from services.shared.reading import ChildReader
+from services.shared.statements import ACTOR_PARAMETER
 from services.tasks import queries as tasks
-from services.tasks.changes import hold_task
+from services.tasks.comment_rows import KEYS, CommentRow, columns_of, insert_texts
+from services.tasks.listing.texts import fold_text
 from services.tasks.models import TaskRecord
-from services.tasks.texts import fold_text
+from services.tasks.updates import hold_task
 from services.tasks.visibility import readable
 from services.users import queries as users
 from services.users.models import UserRecord, UserSummary
@@ -50,12 +50,16 @@ class CommentCreate(Input):
     """Writes a comment."""
 
     body: Body
+    external_source: ExternalSource | None = Field(default_factory=absent)
+    external_id: ExternalId | None = Field(default_factory=absent)
 
 
 class CommentUpdate(Input):
-    """Changes a comment."""
+    """Changes a comment. Fields that are left out stay as they are."""
 
-    body: Body = Field(description="The new text, at most 65,536 characters.")
+    body: Body = Field(default_factory=absent, description="The new text, at most 65,536 characters.")
+    external_source: ExternalSource | None = Field(default_factory=absent)
+    external_id: ExternalId | None = Field(default_factory=absent)
 
 
 class CommentOut(Output):
@@ -66,6 +70,8 @@ class CommentOut(Output):
     task_id: int = Field(description="The task that it is on.")
     author_id: int | None = Field(description="The user who wrote it; null where that is not known.")
     body: str = Field(description="The text.")
+    external_source: str | None = Field(description="The system that its external_id is of.")
+    external_id: str | None = Field(description="What that system calls it.")
     version: Version
     created_at: CreatedAt
     edited_at: datetime | None = Field(description="When the text was last changed, in UTC; null if it never was.")
@@ -78,6 +84,8 @@ class CommentWithAuthor(CommentOut):
 
 
 class CommentRecord(NamedTuple):
+    """A comment as it is read."""
+
     id: int
     task_id: int
     author_id: int | None
@@ -85,6 +93,9 @@ class CommentRecord(NamedTuple):
     version: int
     created_at: datetime
     edited_at: datetime | None
+    # answers that releases before kept for repeats lack them
+    external_source: str | None = None
+    external_id: str | None = None
 
     @property
     def node_id(self) -> str:
@@ -101,54 +112,52 @@ def visible(actor: Actor) -> AnySelect:
     return select(*COLUMNS).join(Task, Task.id == Comment.task_id).where(readable(actor))
 
 
+class CommentFilter(Filter):
+    """Which comments. Every condition given must hold."""
+
+    author: UserRefFilter = Field(default_factory=absent, description="The user who wrote it.")
+    body: TextFilter = Field(default_factory=absent, description="The text.")
+    external_source: ExternalFilter = Field(
+        default_factory=absent, description="The system that its external id is of."
+    )
+    external_id: ExternalFilter = Field(default_factory=absent, description="What that system calls it.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When it was written.")
+    edited_at: TimestampFilter = Field(default_factory=absent, description="When the text was last changed.")
+
+
+_FILTERING = Filtering(
+    CommentFilter,
+    {
+        "author": Column(Comment.author_id),
+        "body": FoldedText(
+            Comment.body,
+            select(CommentText.folded).where(CommentText.comment_id == Comment.id).scalar_subquery(),
+        ),
+        "external_source": Column(Comment.external_source),
+        "external_id": Column(Comment.external_id),
+        "created_at": Column(Comment.created_at),
+        "edited_at": Column(Comment.edited_at),
+    },
+)
+_READER = ChildReader(
+    "Comment",
+    visible,
+    CommentRecord._make,
+    OLDEST_FIRST,
+    below=Comment.task_id,
+    parent=tasks.get,
+    filtering=_FILTERING,
+)
+by_ids, list_, pages = _READER.by_ids, _READER.list_, _READER.pages
+count, counts = _READER.count, _READER.counts
+
+
 async def get(session: Session, actor: Actor, comment_id: int, *, task_id: int | None = None) -> CommentRecord:
     """A comment that the actor may read. Raises ``NotFound``, also where it is not on ``task_id``."""
-    actor.require(Scope.TASKS_READ)
-    row = await session.first(visible(actor).where(Comment.id == comment_id))
-    if row is None or (task_id is not None and row.task_id != task_id):
+    comment = await _READER.get(session, actor, comment_id)
+    if task_id not in (None, comment.task_id):
         raise NotFound("Comment")
-    return CommentRecord._make(row)
-
-
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, CommentRecord]:
-    """Those of the comments that the actor may read."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(visible(actor).where(Comment.id.in_(ids)))
-    return {row.id: CommentRecord._make(row) for row in rows}
-
-
-async def list_(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[CommentRecord]:
-    """A task's comments, oldest first. Raises ``NotFound``."""
-    await tasks.get(session, actor, task_id)
-    statement = page_statement(visible(actor).where(Comment.task_id == task_id), OLDEST_FIRST, request)
-    return make_page(await session.all(statement), CommentRecord._make, OLDEST_FIRST, request)
-
-
-async def pages(
-    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
-) -> Mapping[int, Page[CommentRecord]]:
-    """The same page of comments for each task, in one statement."""
-    actor.require(Scope.TASKS_READ)
-    statement = visible(actor).where(Comment.task_id.in_(task_ids))
-    rows = await session.all(pages_statement(statement, Comment.task_id.expression, OLDEST_FIRST, request))
-    return make_pages(rows, CommentRecord._make, OLDEST_FIRST, request, task_ids)
-
-
-async def count(session: Session, actor: Actor, task_id: int) -> int:
-    """How many comments a task has that the actor may read."""
-    return (await counts(session, actor, [task_id])).get(task_id, 0)
-
-
-async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
-    """How many comments each task has; a task without any is left out."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(
-        visible(actor)
-        .where(Comment.task_id.in_(task_ids))
-        .with_only_columns(Comment.task_id, func.count())
-        .group_by(Comment.task_id)
-    )
-    return {row[0]: row[1] for row in rows}
+    return comment
 
 
 async def authors(
@@ -160,9 +169,9 @@ async def authors(
 
 _AUTHORS = users.People(
     lambda columns: (
-        visible(CALLER)
+        visible(ACTOR_PARAMETER)
         .join(User, User.id == Comment.author_id)
-        .where(among(Comment.id, "ids"))
+        .where(in_list(Comment.id, "ids"))
         .with_only_columns(Comment.id, *columns)
     )
 )
@@ -170,20 +179,20 @@ _AUTHORS = users.People(
 
 @repeatable("comment.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
 async def create(session: Session, actor: Actor, task_id: int, data: CommentCreate) -> CommentRecord:
-    """Write a comment. Raises ``NotFound``, ``Forbidden``."""
+    """Write a comment. Raises ``NotFound``, ``Forbidden``; ``Conflict`` where another has its external id."""
     actor.require(Scope.TASKS_WRITE)
+    require_pair(data.external_source, data.external_id)
     task, project = await hold_task(session, actor, task_id)
     require_writable(project, Role.MEMBER)
-    row = await session.one(
-        insert(Comment)
-        .values(task_id=task_id, author_id=actor.user_id, body=data.body, created_at=now())
-        .returning(*COLUMNS)
-    )
-    comment = CommentRecord._make(row)
-    text = {"comment_id": comment.id, "folded": fold_text(comment.body), "project_id": project.id}
-    await session.execute(insert(CommentText).values(text))
-    await _record(session, actor, "comment.created", task, comment, {"body": (None, comment.body)})
+    called = (data.external_source, data.external_id)
+    row = CommentRow(task_id, project.id, actor.user_id, data.body, now(), None, *called)
+    [comment] = await session.all(_INSERT, [columns_of(row)])
+    await insert_texts(session, [comment.id], [row])
+    await log.record(session, actor, _event(catalogue.COMMENT_CREATED, task, comment, log.created(_told(comment))))
     return comment
+
+
+_INSERT = Prepared(insert(Comment).returning(*COLUMNS), CommentRecord, keys=KEYS)
 
 
 async def update(
@@ -195,27 +204,44 @@ async def update(
     task_id: int | None = None,
     expected_version: Expected = None,
 ) -> CommentRecord:
-    """Change a comment of one's own. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
+    """Change a comment of one's own. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``, ``Conflict``."""
     comment, task, _ = await _lock(session, actor, comment_id, task_id)
     if comment.author_id != actor.user_id:
         raise Forbidden("Only its author changes a comment")
     require_version(comment.version, expected_version)
-    if data.body == comment.body:
+    before, sent = _told(comment), data.sent()
+    check_pair(before, sent)
+    changes = log.differences(before, sent)
+    if not changes:
         return comment
     require_next(comment.version)
+    values: dict[str, object] = {name: sent[name] for name in changes}
+    if "body" in changes:
+        values["edited_at"] = now()
+    if not NAMES.isdisjoint(changes):
+        values["external_project_id"] = None if (before | sent)["external_id"] is None else task.project_id
     row = await session.one(
         sql_update(Comment)
         .where(Comment.id == comment_id)
-        .values(body=data.body, version=Comment.version + 1, edited_at=now())
+        .values(**values, version=Comment.version + 1)
         .returning(*COLUMNS)
     )
-    await session.execute(
-        sql_update(CommentText).where(CommentText.comment_id == comment_id).values(folded=fold_text(data.body))
-    )
-    await _record(
-        session, actor, "comment.updated", task, CommentRecord._make(row), {"body": (comment.body, data.body)}
-    )
-    return CommentRecord._make(row)
+    if "body" in changes:
+        await session.execute(
+            sql_update(CommentText).where(CommentText.comment_id == comment_id).values(folded=fold_text(data.body))
+        )
+    comment = CommentRecord._make(row)
+    await log.record(session, actor, _event(catalogue.COMMENT_UPDATED, task, comment, changes))
+    return comment
+
+
+def _told(comment: CommentRecord) -> dict[str, object]:
+    """What a comment's events tell of it."""
+    return {
+        "body": comment.body,
+        "external_source": comment.external_source,
+        "external_id": comment.external_id,
+    }
 
 
 async def delete(
@@ -232,7 +258,8 @@ async def delete(
         raise Forbidden("Only its author or an admin of the project deletes a comment")
     require_version(comment.version, expected_version)
     await session.execute(sql_delete(Comment).where(Comment.id == comment_id))
-    await _record(session, actor, "comment.deleted", task, comment, {"body": (comment.body, None)})
+    changes = {"body": (comment.body, None)}
+    await log.record(session, actor, _event(catalogue.COMMENT_DELETED, task, comment, changes))
 
 
 async def _lock(
@@ -253,21 +280,21 @@ async def _lock(
     return CommentRecord._make(row), task, project
 
 
-async def _record(
-    session: Session,
-    actor: Actor,
-    kind: str,
-    task: TaskRecord,
-    comment: CommentRecord,
-    changes: events.Changes,
-) -> None:
-    event = events.NewEvent(
-        kind,
-        "comment",
-        comment.id,
-        changes,
-        version=comment.version,
-        project_id=task.project_id,
-        task_id=task.id,
-    )
-    await events.record(session, actor, event)
+def _event(kind: EventKind, task: TaskRecord, comment: CommentRecord, changes: log.Changes) -> log.NewEvent:
+    return log.NewEvent(kind, comment.id, changes, comment.version, task.project_id, task.id)
+
+
+FEATURE = Feature(
+    "comments",
+    operations=(
+        Operation("list_comments", "Task.comments", Who.VIEWER, Scope.TASKS_READ),
+        Operation("query_comments", "Task.comments", Who.VIEWER, Scope.TASKS_READ),
+        Operation("create_comment", "Mutation.createComment", Who.MEMBER, Scope.TASKS_WRITE, repeatable=True),
+        Operation("get_comment", "Query.comment", Who.VIEWER, Scope.TASKS_READ),
+        Operation("update_comment", "Mutation.updateComment", Who.AUTHOR, Scope.TASKS_WRITE),
+        Operation("put_comment", "Mutation.updateComment", Who.AUTHOR, Scope.TASKS_WRITE),
+        Operation("delete_comment", "Mutation.deleteComment", Who.AUTHOR_OR_ADMIN, Scope.TASKS_WRITE),
+    ),
+    about="Remarks on tasks.",
+    nodes=(NodeType("Comment", by_ids, CommentOut),),
+)

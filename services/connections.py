@@ -4,31 +4,32 @@ Each account has so many places, and sockets of which it is not known yet whose 
 What a connection came in by may end while nothing happens on it: a session by logging out, by a refresh token that
 comes twice, by another password; a key by being deleted, or by itself; either with its account. So all that are
 connected are looked up together twice a second, in one statement for sessions and one for keys, whatever their number;
-and at once when this worker itself commits such a change (``announce_change``). An access token ends a connection when
-it runs out: whoever has one for a quarter of an hour must not have more by never hanging up.
+and at once when this worker itself commits such a change (``announce_change``). A token opens a connection and does not
+end it: whoever renews tokens goes on hearing of what happens, without a gap, for as long as the session lasts.
 """
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import case, or_, select
 
 from core import turns
 from core.clock import now
-from db.engine import Database
-from db.lists import among
+from db.driver.database import Database
+from db.driver.sessions import AnyRow
+from db.driver.statements import Prepared
+from db.lists import in_list
 from db.models import ApiKey, LoginSession, User
-from db.statements import Prepared
-from services.actors import Actor
 from services.authentication import CALLERS_CHANGED
-from services.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
-from services.prepared import parameter
+from services.shared.actors import Actor
+from services.shared.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
+from services.shared.outages import Outage
+from services.shared.statements import parameter
 
 logger = logging.getLogger("tandem.connections")
 
@@ -39,16 +40,21 @@ PART = 1_000
 
 OnEnd = Callable[[TandemError], None]
 
-_SESSIONS: Prepared[Any] = Prepared(
+_SESSIONS = Prepared(
     select(LoginSession.id)
     .join(User, User.id == LoginSession.user_id)
-    .where(among(LoginSession.id, "ids"), LoginSession.ended_at.is_(None), User.disabled.is_(False))
+    .where(
+        in_list(LoginSession.id, "ids"),
+        LoginSession.ended_at.is_(None),
+        LoginSession.expires_at > parameter("moment"),
+        User.disabled.is_(False),
+    )
 )
-_KEYS: Prepared[Any] = Prepared(
-    select(ApiKey.id)
+_KEYS = Prepared(
+    select(ApiKey.key_hash, case((ApiKey.former_until > parameter("moment"), ApiKey.former_hash)))
     .join(User, User.id == ApiKey.user_id)
     .where(
-        among(ApiKey.id, "ids"),
+        in_list(ApiKey.id, "ids"),
         or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > parameter("moment")),
         User.disabled.is_(False),
     )
@@ -77,6 +83,7 @@ class Place:
         self._key = key
 
     def give(self) -> None:
+        """Give the place back; a second time changes nothing."""
         taken, self._taken = self._taken, None
         if taken is not None:
             taken[self._key] -= 1
@@ -109,7 +116,6 @@ class _Places:
 @dataclass(eq=False, slots=True)
 class _Watched:
     actor: Actor
-    ends_at: float | None
     on_end: OnEnd
 
 
@@ -124,6 +130,7 @@ class Connections:
         self._watched: set[_Watched] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._outage = Outage(logger, "those who are connected could not be looked up")
         self.sockets = 0
         """How many sockets are open now, strangers' among them."""
         self.streams = 0
@@ -157,14 +164,14 @@ class Connections:
             self.streams -= 1
 
     @contextmanager
-    def connected(self, actor: Actor, *, ends_at: float | None, on_end: OnEnd) -> Iterator[None]:
+    def connected(self, actor: Actor, *, on_end: OnEnd) -> Iterator[None]:
         """A connection of a caller. Raises ``TooManyAtOnce``.
 
-        ``on_end`` is called once, with what the caller is to be told, as soon as the session or the key has ended, or
-        at ``ends_at`` (Unix seconds); it must not raise.
+        ``on_end`` is called once, with what the caller is to be told, as soon as the session or the key has ended; it
+        must not raise.
         """
         with self._callers.take(_account(actor)):
-            watched = _Watched(actor, ends_at, on_end)
+            watched = _Watched(actor, on_end)
             self._watched.add(watched)
             if self._watcher is None or self._watcher.done():
                 # for everybody: it goes on when the request that began it has ended, and with that its time
@@ -189,37 +196,37 @@ class Connections:
             self._changed.clear()
             try:
                 await self._look()
-            except Exception:
+                self._outage.succeeded()
+            except Exception as error:
                 # who is connected stays so: the database says no more of others who ask
-                logger.warning("those who are connected could not be looked up; trying again", exc_info=True)
+                self._outage.failed(error)
             await asyncio.sleep(REST_SECONDS)
 
     async def _look(self) -> None:
-        """Tell those whose session, key or token has ended."""
+        """Tell those whose session or key has ended."""
         looked_at = tuple(self._watched)
-        sessions = {watched.actor.session_id for watched in looked_at} - {None}
-        keys = {watched.actor.api_key_id for watched in looked_at} - {None}
-        live_sessions = await self._live(_SESSIONS, sessions)
-        live_keys = await self._live(_KEYS, keys, moment=now())
-        moment = time.time()
+        sessions = {watched.actor.session_id for watched in looked_at}
+        keys = {watched.actor.api_key_id for watched in looked_at}
+        moment = now()
+        live_sessions = await self._live(_SESSIONS, sessions, moment)
+        live_keys = await self._live(_KEYS, keys, moment)
         async for watched in turns.each(looked_at):
             error: TandemError | None = None
             actor = watched.actor
             if actor.session_id is not None and actor.session_id not in live_sessions:
-                error = Unauthenticated("The session has ended")
-            elif actor.api_key_id is not None and actor.api_key_id not in live_keys:
+                error = Unauthenticated("The session has ended", invalid_token=True)
+            elif actor.api_key_id is not None and actor.api_key_hash not in live_keys:
                 error = Forbidden("Invalid API key")
-            elif watched.ends_at is not None and watched.ends_at <= moment:
-                error = Unauthenticated("The access token is not valid")
             if error is not None and watched in self._watched:
                 self._watched.discard(watched)
                 watched.on_end(error)
 
-    async def _live(self, statement: Prepared[Any], ids: set[Any], **parameters: Any) -> set[int]:
-        live: set[int] = set()
-        for part in turns.parts(sorted(ids), PART):
-            rows = await self._database.reads.all(statement(ids=part, **parameters))
-            live.update(row[0] for row in rows)
+    async def _live(self, statement: Prepared[AnyRow], ids: set[int | None], moment: datetime) -> set[int | str]:
+        """What the rows of those that are live have: ids of sessions, fingerprints of keys' secrets."""
+        live: set[int | str] = set()
+        for part in turns.parts(sorted(id_ for id_ in ids if id_ is not None), PART):
+            rows = await self._database.reads.all(statement(ids=part, moment=moment))
+            live.update(value for row in rows for value in row)
             if turns.due() and len(ids) > PART:
                 await turns.give()
         return live

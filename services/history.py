@@ -6,27 +6,43 @@ that no history tells of a task what reading it would not.
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ColumnElement, exists, func, literal, or_, select
+from pydantic import Field
+from sqlalchemy import ColumnElement, exists, literal, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
-from db.lists import among
+from db.driver.sessions import AnySelect, Session
+from db.lists import in_list
 from db.models import Event, Task, User
-from db.sessions import AnySelect, Session
-from services.actors import Actor, Scope
-from services.events import COLUMNS, NEWEST_FIRST, EventRecord
-from services.pagination import Page, PageRequest, make_page, make_pages, page_statement, pages_statement
-from services.prepared import CALLER
+from services import security_events
+from services.events.catalogue import TASK_LEFT
+from services.events.log import COLUMNS, FILTERING, NEWEST_FIRST, EventOut, EventRecord
+from services.shared.actors import Actor, Scope
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.reading import ChildReader
+from services.shared.statements import ACTOR_PARAMETER
 from services.tasks import queries as tasks
 from services.tasks.visibility import readable
 from services.users import queries as users
-from services.users.models import UserRecord
+from services.users.models import UserRecord, UserSummary
+
+
+class EventWithActor(EventOut):
+    """One change, with who did it."""
+
+    actor: UserSummary | None = Field(
+        default=None, description="With expand=actor: the user who did it; null for the system."
+    )
+
 
 _FAR_EVENT, _FAR_TASK = aliased(Event), aliased(Task)
+_LEFT: ColumnElement[str] = literal_column(f"'{TASK_LEFT.name}'")
+"""For those who followed a task where it was; its history has that it moved."""
 
 
 def visible(actor: Actor) -> AnySelect:
     """The events of the tasks that the actor may read; those of a relation, where it may read the other task too."""
-    return select(*COLUMNS).join(Task, Task.id == Event.task_id).where(readable(actor), _both_ends(actor))
+    statement = select(*COLUMNS).join(Task, Task.id == Event.task_id)
+    return statement.where(readable(actor), Event.kind != _LEFT, _both_ends(actor))
 
 
 def _both_ends(actor: Actor) -> ColumnElement[bool]:
@@ -40,7 +56,8 @@ def _both_ends(actor: Actor) -> ColumnElement[bool]:
         .select_from(_FAR_EVENT)
         .join(_FAR_TASK, _FAR_TASK.id == _FAR_EVENT.task_id)
         .where(
-            _FAR_EVENT.entity_type == "relation",
+            # a constant, by which a database sees that the index of relations' events has them all
+            _FAR_EVENT.entity_type == literal_column("'relation'"),
             _FAR_EVENT.entity_id == Event.entity_id,
             _FAR_EVENT.task_id != Event.task_id,
             readable(actor, _FAR_TASK),
@@ -49,43 +66,25 @@ def _both_ends(actor: Actor) -> ColumnElement[bool]:
     return or_(Event.entity_type != "relation", exists(far))
 
 
-async def of_task(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[EventRecord]:
-    """The events of a task and its comments, newest first. Raises ``NotFound``."""
-    await tasks.get(session, actor, task_id)
-    statement = page_statement(visible(actor).where(Event.task_id == task_id), NEWEST_FIRST, request)
-    return make_page(await session.all(statement), EventRecord._make, NEWEST_FIRST, request)
+_READER = ChildReader(
+    "Event",
+    visible,
+    EventRecord._make,
+    NEWEST_FIRST,
+    below=Event.task_id,
+    parent=tasks.get,
+    filtering=FILTERING,
+)
+of_task, pages, count, counts = _READER.list_, _READER.pages, _READER.count, _READER.counts
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, EventRecord]:
     """Those of the events that the actor may read, or that concern the security of its account."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(visible(actor).where(Event.id.in_(ids)))
+    found = await _READER.by_ids(session, actor, ids)
     if actor.method == "token":  # a key is not told
-        own = select(*COLUMNS).where(Event.id.in_(ids), Event.account_id == actor.user_id)
-        rows = [*rows, *await session.all(own)]
-    return {row.id: EventRecord._make(row) for row in rows}
-
-
-async def pages(
-    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
-) -> Mapping[int, Page[EventRecord]]:
-    """The same page of each task's history, in one statement; empty for tasks that the actor may not read."""
-    actor.require(Scope.TASKS_READ)
-    statement = visible(actor).where(Task.id.in_(task_ids))
-    rows = await session.all(pages_statement(statement, Event.task_id.expression, NEWEST_FIRST, request))
-    return make_pages(rows, EventRecord._make, NEWEST_FIRST, request, task_ids)
-
-
-async def count(session: Session, actor: Actor, task_id: int) -> int:
-    """How many events a task's history has; none where the actor may not read it."""
-    return (await counts(session, actor, [task_id])).get(task_id, 0)
-
-
-async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
-    """How many events each task's history has."""
-    actor.require(Scope.TASKS_READ)
-    statement = visible(actor).where(Task.id.in_(task_ids)).with_only_columns(Event.task_id, func.count())
-    return {row[0]: row[1] for row in await session.all(statement.group_by(Event.task_id))}
+        own = await session.all(security_events.visible(actor).where(Event.id.in_(ids)))
+        return {**found, **{row.id: EventRecord._make(row) for row in own}}
+    return found
 
 
 async def actors(
@@ -102,14 +101,25 @@ _ACTORS_OF_OWN = users.People(
     lambda columns: (
         select(Event.id, *columns)
         .join(User, User.id == Event.actor_id)
-        .where(among(Event.id, "ids"), Event.account_id == CALLER.user_id)
+        .where(in_list(Event.id, "ids"), Event.account_id == ACTOR_PARAMETER.user_id)
     )
 )
 _ACTORS = users.People(
     lambda columns: (
-        visible(CALLER)
+        visible(ACTOR_PARAMETER)
         .join(User, User.id == Event.actor_id)
-        .where(among(Event.id, "ids"))
+        .where(in_list(Event.id, "ids"))
         .with_only_columns(Event.id, *columns)
     )
+)
+
+
+FEATURE = Feature(
+    "history",
+    operations=(
+        Operation("list_task_history", "Task.history", Who.VIEWER, Scope.TASKS_READ),
+        Operation("query_task_history", "Task.history", Who.VIEWER, Scope.TASKS_READ),
+    ),
+    about="What happened to a task.",
+    nodes=(NodeType("Event", by_ids, EventOut),),
 )

@@ -1,39 +1,36 @@
 """Who belongs to a project, and with which role."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, insert, select
+from sqlalchemy import select
 from sqlalchemy import update as sql_update
 
 from core import deadlines
-from core.clock import now
+from db.driver.sessions import AnySelect, Session
 from db.models import Membership, User
-from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import Actor, Scope
-from services.errors import Conflict, Forbidden, NotFound
-from services.idempotency import repeatable
-from services.inputs import Input, Text
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output
-from services.pagination import (
-    Ordering,
-    Page,
-    PageRequest,
-    SortKey,
-    make_page,
-    make_pages,
-    page_statement,
-    pages_statement,
-)
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
 from services.projects import queries as projects
 from services.projects.locks import Hold, require
-from services.projects.models import ProjectRecord, Role
+from services.projects.memberships import insert_members
+from services.projects.models import ProjectRecord, Role, RoleFilter
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import Conflict, Forbidden, NotFound
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering, FoldedText
+from services.shared.idempotency import repeatable
+from services.shared.inputs import Input, Text, absent
+from services.shared.operators import NameFilter, TimestampFilter, UserRefFilter
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.shared.pagination import Ordering, SortKey
+from services.shared.reading import ChildReader
+from services.shared.text import fold_username
 from services.tasks.commands import unassign
-from services.text import fold_username
 from services.users.models import UserRecord, UserSummary
 
 
@@ -63,7 +60,18 @@ class MemberOut(Output):
     created_at: CreatedAt
 
 
+class MemberFilter(Filter):
+    """Which people in a project. Every condition given must hold."""
+
+    user: UserRefFilter = Field(default_factory=absent, description="The account.")
+    username: NameFilter = Field(default_factory=absent, description="The account's username.")
+    role: RoleFilter = Field(default_factory=absent, description="What the person may do.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When the person joined.")
+
+
 class MemberRecord(NamedTuple):
+    """A membership as it is read, with the person and the role."""
+
     user: UserRecord
     role: str
     created_at: datetime
@@ -86,72 +94,50 @@ _COLUMNS = (
 OLDEST_FIRST = Ordering(SortKey("id", Membership.id, Membership.id, kind="integer"), descending=False)
 
 
-def _maker(actor: Actor) -> Callable[[Any], MemberRecord]:
+def visible(actor: Actor) -> AnySelect:
+    """The members of the actor's projects."""
+    joined = select(*_COLUMNS).join(User, User.id == Membership.user_id)
+    return joined.where(projects.among_visible(Membership.project_id, actor))
+
+
+def _made(row: Sequence[object]) -> MemberRecord:
     width = len(_USER_COLUMNS)
-
-    def make(row: Any) -> MemberRecord:
-        return MemberRecord(UserRecord._make(row[:width]).seen_by(actor), *row[width:])
-
-    return make
+    return MemberRecord._make((UserRecord._make(row[:width]), *row[width:]))
 
 
-def _select() -> AnySelect:
-    return select(*_COLUMNS).join(User, User.id == Membership.user_id)
+def _shown(member: MemberRecord, actor: Actor) -> MemberRecord:
+    return member._replace(user=member.user.seen_by(actor))
 
 
-async def list_(session: Session, actor: Actor, project_id: int, request: PageRequest) -> Page[MemberRecord]:
-    """A project's members, longest first. Raises ``NotFound``."""
-    await projects.get(session, actor, project_id)
-    statement = _select().where(Membership.project_id == project_id)
-    return make_page(
-        await session.all(page_statement(statement, OLDEST_FIRST, request)), _maker(actor), OLDEST_FIRST, request
-    )
-
-
-async def pages(
-    session: Session, actor: Actor, project_ids: Collection[int], request: PageRequest
-) -> Mapping[int, Page[MemberRecord]]:
-    """The same page of members for each project, in one statement; empty for projects the actor may not read."""
-    actor.require(Scope.TASKS_READ)
-    statement = _select().where(
-        Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor)
-    )
-    rows = await session.all(pages_statement(statement, Membership.project_id.expression, OLDEST_FIRST, request))
-    return make_pages(rows, _maker(actor), OLDEST_FIRST, request, project_ids)
-
-
-async def count(session: Session, actor: Actor, project_id: int) -> int:
-    """The number of members of a project that the actor may read."""
-    return (await counts(session, actor, [project_id])).get(project_id, 0)
-
-
-async def counts(session: Session, actor: Actor, project_ids: Collection[int]) -> Mapping[int, int]:
-    """The number of members of each project that the actor may read."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(
-        select(Membership.project_id, func.count())
-        .where(Membership.project_id.in_(project_ids), projects.among_visible(Membership.project_id, actor))
-        .group_by(Membership.project_id)
-    )
-    return {row[0]: row[1] for row in rows}
+_READER = ChildReader(
+    "Member",
+    visible,
+    _made,
+    OLDEST_FIRST,
+    below=Membership.project_id,
+    parent=projects.get,
+    shown=_shown,
+    filtering=Filtering(
+        MemberFilter,
+        {
+            "user": Column(Membership.user_id),
+            "username": FoldedText(User.username, User.username_folded, fold_username),
+            "role": Column(Membership.role),
+            "created_at": Column(Membership.created_at),
+        },
+    ),
+)
+by_ids, list_, pages = _READER.by_ids, _READER.list_, _READER.pages
+count, counts = _READER.count, _READER.counts
 
 
 async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> MemberRecord:
     """A member of a project that the actor may read. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)
-    row = await session.first(_select().where(Membership.project_id == project_id, Membership.user_id == user_id))
+    row = await session.first(visible(actor).where(Membership.project_id == project_id, Membership.user_id == user_id))
     if row is None:
         raise NotFound("Member")
-    return _maker(actor)(row)
-
-
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, MemberRecord]:
-    """Those of the memberships that are of projects the actor may read."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(
-        _select().where(Membership.id.in_(ids), projects.among_visible(Membership.project_id, actor))
-    )
-    return {row.id: _maker(actor)(row) for row in rows}
+    return _shown(_made(row), actor)
 
 
 async def _still_there(session: Session, actor: Actor, member: MemberRecord) -> MemberRecord:
@@ -159,10 +145,10 @@ async def _still_there(session: Session, actor: Actor, member: MemberRecord) -> 
     actor.require(Scope.TASKS_READ)
     if not await by_ids(session, actor, [member.id]):
         raise NotFound("Member")
-    return member._replace(user=member.user.seen_by(actor))
+    return _shown(member, actor)
 
 
-@repeatable("member.add", scope=Scope.PROJECTS_ADMIN, read=_still_there)
+@repeatable("member.add", scope=Scope.PROJECTS_ADMIN, read=_still_there, tells=True)
 async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) -> MemberRecord:
     """Add a person. Admins add up to their own rank. Raises ``NotFound``, ``Forbidden``, ``Conflict``."""
     project = await _hold(session, actor, project_id, Role.ADMIN, how=Hold.IN_TURN)
@@ -180,9 +166,8 @@ async def add(session: Session, actor: Actor, project_id: int, data: MemberAdd) 
     )
     if known is not None:
         raise Conflict(f"Already a member, as {known}")
-    values = {"project_id": project_id, "user_id": user_id, "role": data.role.value, "created_at": now()}
-    await session.execute(insert(Membership).values(values))
-    await _record(session, actor, "member.added", project, user_id, (None, data.role))
+    await insert_members(session, [(project_id, user_id, data.role)])
+    await _record(session, actor, catalogue.MEMBER_ADDED, project, user_id, (None, data.role))
     return await get(session, actor, project_id, user_id)
 
 
@@ -202,7 +187,7 @@ async def update(session: Session, actor: Actor, project_id: int, user_id: int, 
         .where(Membership.project_id == project_id, Membership.user_id == user_id)
         .values(role=data.role.value)
     )
-    await _record(session, actor, "member.updated", project, user_id, (member.role, data.role))
+    await _record(session, actor, catalogue.MEMBER_UPDATED, project, user_id, (member.role, data.role))
     return await get(session, actor, project_id, user_id)
 
 
@@ -220,7 +205,7 @@ async def remove(session: Session, actor: Actor, project_id: int, user_id: int) 
     await session.execute(
         sql_delete(Membership).where(Membership.project_id == project_id, Membership.user_id == user_id)
     )
-    await _record(session, actor, "member.removed", project, user_id, (member.role, None))
+    await _record(session, actor, catalogue.MEMBER_REMOVED, project, user_id, (member.role, None))
 
 
 async def _hold(
@@ -261,7 +246,22 @@ async def _refuse_last_owner(session: Session, project_id: int) -> None:
 
 
 async def _record(
-    session: Session, actor: Actor, kind: str, project: ProjectRecord, user_id: int, roles: tuple[Any, Any]
+    session: Session, actor: Actor, kind: EventKind, project: ProjectRecord, user_id: int, roles: tuple[object, object]
 ) -> None:
     changes = {"user_id": (user_id if roles[0] else None, user_id if roles[1] else None), "role": roles}
-    await events.record(session, actor, events.NewEvent(kind, "member", user_id, changes, project_id=project.id))
+    await log.record(session, actor, log.NewEvent(kind, user_id, changes, project_id=project.id))
+
+
+FEATURE = Feature(
+    "members",
+    operations=(
+        Operation("list_members", "Project.members", Who.VIEWER, Scope.TASKS_READ),
+        Operation("query_members", "Project.members", Who.VIEWER, Scope.TASKS_READ),
+        Operation("add_member", "Mutation.addMember", Who.ADMIN, Scope.PROJECTS_ADMIN, repeatable=True),
+        Operation("get_member", "Query.node", Who.VIEWER, Scope.TASKS_READ),
+        Operation("update_member", "Mutation.updateMember", Who.ADMIN, Scope.PROJECTS_ADMIN),
+        Operation("remove_member", "Mutation.removeMember", Who.ADMIN, Scope.PROJECTS_ADMIN),
+    ),
+    about="Who belongs to a project, and with which role.",
+    nodes=(NodeType("Member", by_ids, MemberOut),),
+)

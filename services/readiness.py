@@ -5,9 +5,10 @@ import time
 
 from core.deadlines import working_for_all
 from db import revisions
-from db.engine import Database
-from services.errors import Unavailable
-from services.failures import from_database
+from db.driver.database import Database
+from db.upkeep import free_disk_bytes
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 
 LIMIT_SECONDS = 2.0
 """How long the database may take to answer; a worker that cannot write in that time is not ready."""
@@ -48,7 +49,7 @@ class Readiness:
                     return f"The database is at revision {revision or 'none'}: it has to be migrated"
                 async with self._database.writing() as session:
                     await revisions.write(session)
-                room = self._database.room()
+                room = free_disk_bytes(self._database)
                 return "The disk of the database is full" if room is not None and room < MIN_ROOM_BYTES else None
         except TimeoutError:
             return f"The database did not take a write within {LIMIT_SECONDS:g} s"

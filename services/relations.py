@@ -7,42 +7,41 @@ ends does not see it.
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.orm import aliased
 
 from core.clock import now
-from db.engine import insert_or_ignore
-from db.lists import among
+from db import advisory_locks
+from db.driver.sessions import AnySelect, Session
+from db.lists import in_list
 from db.models import Relation, Task, User
-from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, NotFound
-from services.idempotency import repeatable, while_readable
-from services.inputs import Input, TaskId
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output
-from services.pagination import (
-    Ordering,
-    Page,
-    PageRequest,
-    SortKey,
-    make_page,
-    make_pages,
-    page_statement,
-    pages_statement,
-)
-from services.prepared import CALLER
+from db.upserts import insert_or_ignore
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
 from services.projects.models import Role
 from services.projects.queries import require_writable
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import BadUserInput, Conflict, NotFound
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering
+from services.shared.idempotency import repeatable, while_readable
+from services.shared.inputs import Input, TaskId, absent
+from services.shared.operators import TaskRefFilter, TimestampFilter, UserRefFilter, none_of, one_of
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.shared.pagination import Ordering, Page, PageRequest, SortKey
+from services.shared.reading import ChildReader
+from services.shared.statements import ACTOR_PARAMETER
 from services.tasks import queries as tasks
-from services.tasks.changes import hold_tasks
+from services.tasks.models import TaskOut
+from services.tasks.updates import hold_tasks
 from services.tasks.visibility import readable
 from services.users import queries as users
-from services.users.models import UserRecord
+from services.users.models import UserRecord, UserSummary
 
 MAX_RELATIONS = 500
 _BLOCKING_LOCK = 7_263_001
@@ -87,7 +86,40 @@ class RelationOut(Output):
     created_at: CreatedAt
 
 
+class RelationWithTasks(RelationOut):
+    """How one task relates to another, with the tasks."""
+
+    source: TaskOut | None = Field(default=None, description="With expand=source: the task that blocks or duplicates.")
+    target: TaskOut | None = Field(
+        default=None, description="With expand=target: the task that is blocked or duplicated."
+    )
+    created_by: UserSummary | None = Field(
+        default=None, description="With expand=created_by: the user who related them."
+    )
+
+
+class RelationKindFilter(Input):
+    """Conditions on the kind of a relation."""
+
+    eq: RelationKind = Field(default_factory=absent, description="Is this one.")
+    ne: RelationKind = Field(default_factory=absent, description="Is another one.")
+    in_: list[RelationKind] = one_of("Is one of these.")
+    not_in: list[RelationKind] = none_of("Is none of these.")
+
+
+class RelationFilter(Filter):
+    """Which relations. Every condition given must hold."""
+
+    kind: RelationKindFilter = Field(default_factory=absent, description="How the source relates to the target.")
+    source: TaskRefFilter = Field(default_factory=absent, description="The task that blocks or duplicates.")
+    target: TaskRefFilter = Field(default_factory=absent, description="The task that is blocked or duplicated.")
+    created_by: UserRefFilter = Field(default_factory=absent, description="The user who related them.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When they were related.")
+
+
 class RelationRecord(NamedTuple):
+    """A relation as it is read, with the ids of both tasks."""
+
     id: int
     kind: str
     source_id: int
@@ -113,52 +145,49 @@ def visible(actor: Actor) -> AnySelect:
     return statement
 
 
-def _touching(task_id: Any) -> ColumnElement[bool]:
+def _touching(task_id: object) -> ColumnElement[bool]:
     return or_(Relation.source_id == task_id, Relation.target_id == task_id)
+
+
+_FILTERING = Filtering(
+    RelationFilter,
+    {
+        "kind": Column(Relation.kind),
+        "source": Column(Relation.source_id),
+        "target": Column(Relation.target_id),
+        "created_by": Column(Relation.created_by_id),
+        "created_at": Column(Relation.created_at),
+    },
+)
+_READER = ChildReader(
+    "Relation",
+    visible,
+    RelationRecord._make,
+    OLDEST_FIRST,
+    below=_END.id,
+    parent=tasks.get,
+    # once for each of the tasks that is an end
+    joined=lambda statement: statement.join(_END, _touching(_END.id)),
+    filtering=_FILTERING,
+)
+by_ids, pages, count, counts = _READER.by_ids, _READER.pages, _READER.count, _READER.counts
 
 
 async def get(session: Session, actor: Actor, relation_id: int, *, task_id: int | None = None) -> RelationRecord:
     """A relation that the actor may read. Raises ``NotFound``, also where ``task_id`` is none of its ends."""
-    actor.require(Scope.TASKS_READ)
-    row = await session.first(visible(actor).where(Relation.id == relation_id))
-    if row is None or (task_id is not None and task_id not in (row.source_id, row.target_id)):
+    relation = await _READER.get(session, actor, relation_id)
+    if task_id not in (None, relation.source_id, relation.target_id):
         raise NotFound("Relation")
-    return RelationRecord._make(row)
+    return relation
 
 
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, RelationRecord]:
-    """Those of the relations that the actor may read."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(visible(actor).where(Relation.id.in_(ids)))
-    return {row.id: RelationRecord._make(row) for row in rows}
-
-
-async def list_(session: Session, actor: Actor, task_id: int, request: PageRequest) -> Page[RelationRecord]:
-    """A task's relations, from both ends, oldest first. Raises ``NotFound``."""
+async def list_(
+    session: Session, actor: Actor, task_id: int, request: PageRequest, *, filter: RelationFilter | None = None
+) -> Page[RelationRecord]:
+    """A task's relations, from both ends, oldest first, or those that meet a filter. Raises ``NotFound``."""
     await tasks.get(session, actor, task_id)
-    statement = page_statement(visible(actor).where(_touching(task_id)), OLDEST_FIRST, request)
-    return make_page(await session.all(statement), RelationRecord._make, OLDEST_FIRST, request)
-
-
-async def pages(
-    session: Session, actor: Actor, task_ids: Collection[int], request: PageRequest
-) -> Mapping[int, Page[RelationRecord]]:
-    """The same page of relations for each task, in one statement."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(pages_statement(_of(actor, task_ids), _END.id.expression, OLDEST_FIRST, request))
-    return make_pages(rows, RelationRecord._make, OLDEST_FIRST, request, task_ids)
-
-
-async def count(session: Session, actor: Actor, task_id: int) -> int:
-    """How many relations a task has that the actor may read."""
-    return (await counts(session, actor, [task_id])).get(task_id, 0)
-
-
-async def counts(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, int]:
-    """How many relations each task has; a task without any is left out."""
-    actor.require(Scope.TASKS_READ)
-    statement = _of(actor, task_ids).with_only_columns(_END.id, func.count()).group_by(_END.id)
-    return {row[0]: row[1] for row in await session.all(statement)}
+    statement = await _FILTERING.narrow(session, actor, visible(actor).where(_touching(task_id)), filter)
+    return await _READER.page(session, actor, statement, request)
 
 
 async def creators(
@@ -168,16 +197,11 @@ async def creators(
     return await _CREATORS.of_each(session, actor, relation_ids, wanted)
 
 
-def _of(actor: Actor, task_ids: Collection[int]) -> AnySelect:
-    """The relations of the tasks, once for each of the tasks that is an end."""
-    return visible(actor).join(_END, _touching(_END.id)).where(_END.id.in_(task_ids))
-
-
 _CREATORS = users.People(
     lambda columns: (
-        visible(CALLER)
+        visible(ACTOR_PARAMETER)
         .join(User, User.id == Relation.created_by_id)
-        .where(among(Relation.id, "ids"))
+        .where(in_list(Relation.id, "ids"))
         .with_only_columns(Relation.id, *columns)
     )
 )
@@ -222,7 +246,7 @@ async def relate(
     if kind is not RelationKind.RELATES_TO:
         await _check_circle(session, kind, source.id, target.id)
     row = await session.first(
-        insert_or_ignore(session, Relation)
+        insert_or_ignore(Relation)
         .values(
             kind=kind.value, source_id=source.id, target_id=target.id, created_by_id=actor.user_id, created_at=now()
         )
@@ -231,7 +255,7 @@ async def relate(
     if row is None:
         return None
     relation = RelationRecord._make(row)
-    await _record(session, actor, "relation.created", relation, (source, target), notify=notify)
+    await _record(session, actor, catalogue.RELATION_CREATED, relation, (source, target), notify=notify)
     return relation
 
 
@@ -248,7 +272,7 @@ async def delete(session: Session, actor: Actor, relation_id: int, *, task_id: i
         require_writable(project, Role.MEMBER)
     if not await session.execute(sql_delete(Relation).where(Relation.id == relation_id)):
         raise NotFound("Relation")
-    await _record(session, actor, "relation.deleted", relation, ends)
+    await _record(session, actor, catalogue.RELATION_DELETED, relation, ends)
 
 
 async def _check_number(session: Session, *ends: End) -> None:
@@ -258,8 +282,7 @@ async def _check_number(session: Session, *ends: End) -> None:
 
 
 async def _check_circle(session: Session, kind: RelationKind, source_id: int, target_id: int) -> None:
-    if session.dialect == "postgresql":  # SQLite has one writer
-        await session.execute(select(func.pg_advisory_xact_lock(_BLOCKING_LOCK)))
+    await advisory_locks.lock(session, _BLOCKING_LOCK)
     # what may not be read counts, too, and so do tasks in the trash, which may come back
     reached = select(Relation.target_id).where(Relation.kind == kind.value, Relation.source_id == target_id)
     reach = reached.cte("reach", recursive=True)
@@ -277,21 +300,40 @@ async def _check_circle(session: Session, kind: RelationKind, source_id: int, ta
 
 
 async def _record(
-    session: Session, actor: Actor, kind: str, relation: RelationRecord, ends: tuple[End, End], *, notify: bool = True
+    session: Session,
+    actor: Actor,
+    kind: EventKind,
+    relation: RelationRecord,
+    ends: tuple[End, End],
+    *,
+    notify: bool = True,
 ) -> None:
     """An event in the history of each task. A task of another project is not named there: not all may read it."""
-    values: dict[str, Any] = {"kind": relation.kind}
+    values: dict[str, object] = {"kind": relation.kind}
     if ends[0].project_id == ends[1].project_id:
         values |= {"source_id": relation.source_id, "target_id": relation.target_id}
-    gone = kind == "relation.deleted"
+    gone = kind is catalogue.RELATION_DELETED
     changes = {name: (value, None) if gone else (None, value) for name, value in values.items()}
-    await events.record(
+    await log.record(
         session,
         actor,
         *(
-            events.NewEvent(
-                kind, "relation", relation.id, changes, project_id=end.project_id, task_id=end.id, notify=notify
-            )
+            log.NewEvent(kind, relation.id, changes, project_id=end.project_id, task_id=end.id, notify=notify)
             for end in ends
         ),
     )
+
+
+FEATURE = Feature(
+    "relations",
+    operations=(
+        Operation("list_relations", "Task.relations", Who.VIEWER, Scope.TASKS_READ),
+        Operation("query_relations", "Task.relations", Who.VIEWER, Scope.TASKS_READ),
+        Operation("create_relation", "Mutation.createRelation", Who.MEMBER, Scope.TASKS_WRITE, repeatable=True),
+        Operation("get_relation", "Query.relation", Who.VIEWER, Scope.TASKS_READ),
+        Operation("delete_relation", "Mutation.deleteRelation", Who.MEMBER, Scope.TASKS_WRITE),
+    ),
+    about="How tasks relate to each other.",
+    nodes=(NodeType("Relation", by_ids, RelationOut),),
+    limits={"relations of a task": MAX_RELATIONS},
+)

@@ -1,9 +1,8 @@
 """Saved views: filters and orders that a person keeps under names. They are the person's own: nobody else sees them."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationError
 from sqlalchemy import delete as sql_delete
@@ -11,18 +10,24 @@ from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
+from db.driver.sessions import AnySelect, Session
 from db.models import SavedView, User
-from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, Expected, NotFound, require_next, require_version
-from services.idempotency import repeatable, while_readable
-from services.inputs import Input, Line, absent
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
-from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.prices import LIST, demand, of_filter
-from services.tasks.conditions import condition
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next, require_version
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, FewTexts, Filter, Filtering
+from services.shared.idempotency import repeatable, while_readable
+from services.shared.inputs import Input, Line, absent
+from services.shared.operators import NameFilter, TimestampFilter
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+from services.shared.pagination import Ordering, SortKey
+from services.shared.prices import LIST, demand, of_filter
+from services.shared.reading import ListReader
 from services.tasks.filters import TaskFilter
+from services.tasks.listing.conditions import condition
 from services.tasks.queries import Direction, TaskQuery, TaskSort
 
 MAX_VIEWS = 200
@@ -56,7 +61,7 @@ class SavedViewOut(Output):
     id: DatabaseId
     node_id: NodeId
     name: str = Field(description="The name.")
-    filter: dict[str, Any] = Field(description="Which tasks: an object of the filter language, in REST's spelling.")
+    filter: dict[str, object] = Field(description="Which tasks: an object of the filter language, in REST's spelling.")
     sort_by: TaskSort = Field(description="What to order by; missing values come last.")
     order: Direction = Field(description="Which end comes first.")
     version: Version
@@ -64,10 +69,20 @@ class SavedViewOut(Output):
     updated_at: UpdatedAt
 
 
+class SavedViewFilter(Filter):
+    """Which saved views. Every condition given must hold."""
+
+    name: NameFilter = Field(default_factory=absent, description="The name.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When it was saved.")
+    updated_at: TimestampFilter = Field(default_factory=absent, description="When it was last changed.")
+
+
 class SavedViewRecord(NamedTuple):
+    """A saved view as its owner reads it; ``filter`` is the filter as JSON."""
+
     id: int
     name: str
-    filter: dict[str, Any]
+    filter: dict[str, object]
     sort_by: str
     order: str
     version: int
@@ -83,33 +98,26 @@ COLUMNS = tuple(getattr(SavedView, name) for name in SavedViewRecord._fields)
 OLDEST_FIRST = Ordering(SortKey("id", SavedView.id, SavedView.id, kind="integer"), descending=False)
 
 
-def _own(user_id: int) -> AnySelect:
-    return select(*COLUMNS).where(SavedView.owner_id == user_id)
+def visible(actor: Actor) -> AnySelect:
+    """The caller's views."""
+    return select(*COLUMNS).where(SavedView.owner_id == actor.user_id)
 
 
-async def get(session: Session, actor: Actor, view_id: int) -> SavedViewRecord:
-    """One of the caller's views. Raises ``NotFound``."""
-    row = await session.first(_own(actor.require(Scope.TASKS_READ)).where(SavedView.id == view_id))
-    if row is None:
-        raise NotFound("Saved view")
-    return SavedViewRecord._make(row)
-
-
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, SavedViewRecord]:
-    """Those that are views of the caller."""
-    rows = await session.all(_own(actor.require(Scope.TASKS_READ)).where(SavedView.id.in_(ids)))
-    return {row.id: SavedViewRecord._make(row) for row in rows}
-
-
-async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[SavedViewRecord]:
-    """The caller's views, oldest first."""
-    statement = page_statement(_own(actor.require(Scope.TASKS_READ)), OLDEST_FIRST, request)
-    return make_page(await session.all(statement), SavedViewRecord._make, OLDEST_FIRST, request)
-
-
-async def count(session: Session, actor: Actor) -> int:
-    """How many views the caller has."""
-    return await session.count(_own(actor.require(Scope.TASKS_READ)))
+_READER = ListReader(
+    "Saved view",
+    visible,
+    SavedViewRecord._make,
+    OLDEST_FIRST,
+    filtering=Filtering(
+        SavedViewFilter,
+        {
+            "name": FewTexts(SavedView.id, SavedView.name),
+            "created_at": Column(SavedView.created_at),
+            "updated_at": Column(SavedView.updated_at),
+        },
+    ),
+)
+get, by_ids, list_, count = _READER.get, _READER.by_ids, _READER.list_, _READER.count
 
 
 async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) -> TaskQuery:
@@ -143,7 +151,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
     user_id = actor.require(Scope.TASKS_WRITE)
     # one at a time for each person, or two could pass the limit together
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
-    if await session.count(_own(user_id)) >= MAX_VIEWS:
+    if await session.count(visible(actor)) >= MAX_VIEWS:
         raise Conflict(f"You have {MAX_VIEWS} saved views, which is as many as there can be")
     values = {
         "name": data.name,
@@ -156,7 +164,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
         insert(SavedView).values(**values, owner_id=user_id, created_at=moment, updated_at=moment).returning(*COLUMNS)
     )
     view = SavedViewRecord._make(row)
-    await _record(session, actor, "saved_view.created", view, events.created(values))
+    await _record(session, actor, catalogue.SAVED_VIEW_CREATED, view, log.created(values))
     return view
 
 
@@ -169,7 +177,7 @@ async def update(
         name: _stored(value) if name == "filter" else getattr(value, "value", value)
         for name, value in data.sent().items()
     }
-    changes = events.differences(view._asdict(), sent)
+    changes = log.differences(view._asdict(), sent)
     if not changes:
         return view
     require_next(view.version)
@@ -179,7 +187,7 @@ async def update(
         .values(**{name: sent[name] for name in changes}, version=SavedView.version + 1, updated_at=now())
         .returning(*COLUMNS)
     )
-    await _record(session, actor, "saved_view.updated", SavedViewRecord._make(row), changes)
+    await _record(session, actor, catalogue.SAVED_VIEW_UPDATED, SavedViewRecord._make(row), changes)
     return SavedViewRecord._make(row)
 
 
@@ -187,24 +195,40 @@ async def delete(session: Session, actor: Actor, view_id: int, *, expected_versi
     """Delete a view. Raises ``NotFound``, ``VersionConflict``."""
     view = await _lock(session, actor, view_id, expected_version)
     await session.execute(sql_delete(SavedView).where(SavedView.id == view_id))
-    await _record(session, actor, "saved_view.deleted", view, {"name": (view.name, None)})
+    await _record(session, actor, catalogue.SAVED_VIEW_DELETED, view, {"name": (view.name, None)})
 
 
 async def _lock(session: Session, actor: Actor, view_id: int, expected: Expected) -> SavedViewRecord:
-    user_id = actor.require(Scope.TASKS_WRITE)
-    row = await session.first(_own(user_id).where(SavedView.id == view_id).with_for_update())
+    actor.require(Scope.TASKS_WRITE)
+    row = await session.first(visible(actor).where(SavedView.id == view_id).with_for_update())
     if row is None:
         raise NotFound("Saved view")
     require_version(row.version, expected)
     return SavedViewRecord._make(row)
 
 
-def _stored(data: TaskFilter) -> dict[str, Any]:
+def _stored(data: TaskFilter) -> dict[str, object]:
     """The filter in REST's spelling, once it is known to hold."""
-    condition(data)
+    condition(data, zone=UTC)
     demand(LIST + of_filter(data))
     return data.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-async def _record(session: Session, actor: Actor, kind: str, view: SavedViewRecord, changes: events.Changes) -> None:
-    await events.record(session, actor, events.NewEvent(kind, "saved_view", view.id, changes, version=view.version))
+async def _record(session: Session, actor: Actor, kind: EventKind, view: SavedViewRecord, changes: log.Changes) -> None:
+    await log.record(session, actor, log.NewEvent(kind, view.id, changes, version=view.version))
+
+
+FEATURE = Feature(
+    "saved_views",
+    operations=(
+        Operation("list_saved_views", "Query.savedViews", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("query_saved_views", "Query.savedViews", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("create_saved_view", "Mutation.createSavedView", Who.ACCOUNT, Scope.TASKS_WRITE, repeatable=True),
+        Operation("get_saved_view", "Query.savedView", Who.SELF, Scope.TASKS_READ),
+        Operation("update_saved_view", "Mutation.updateSavedView", Who.SELF, Scope.TASKS_WRITE),
+        Operation("delete_saved_view", "Mutation.deleteSavedView", Who.SELF, Scope.TASKS_WRITE),
+    ),
+    about="Filters and orders of tasks that a person keeps under a name.",
+    nodes=(NodeType("SavedView", by_ids, SavedViewOut),),
+    limits={"saved views of a person": MAX_VIEWS},
+)

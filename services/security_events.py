@@ -9,29 +9,31 @@ from sqlalchemy import Executable, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.sessions import AnySelect
 from db.models import Event
-from db.sessions import AnySelect, Session
-from services import events
-from services.actors import ANONYMOUS, Actor
-from services.events import COLUMNS, NEWEST_FIRST, EventRecord, NewEvent
-from services.pagination import Page, PageRequest, make_page, page_statement
+from services.events import log
+from services.events.catalogue import EventKind
+from services.events.log import COLUMNS, FILTERING, NEWEST_FIRST, EventRecord, NewEvent
+from services.shared.actors import ANONYMOUS, Actor
+from services.shared.features import Feature, Operation, Who
+from services.shared.reading import ListReader
 
 logger = logging.getLogger("tandem.security_events")
 
 
-async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[EventRecord]:
-    """What concerns the caller's account, newest first."""
-    statement = page_statement(_of(actor.require_login()), NEWEST_FIRST, request)
-    return make_page(await session.all(statement), EventRecord._make, NEWEST_FIRST, request)
+def visible(actor: Actor) -> AnySelect:
+    """The events that concern the caller's account."""
+    return select(*COLUMNS).where(Event.account_id == actor.user_id)
 
 
-async def count(session: Session, actor: Actor) -> int:
-    """How many there are."""
-    return await session.count(_of(actor.require_login()))
+_READER = ListReader(
+    "Event", visible, EventRecord._make, NEWEST_FIRST, require=Actor.require_login, filtering=FILTERING
+)
+list_, count = _READER.list_, _READER.count
 
 
-async def record_refusal(database: Database, kind: str, account_id: int | None, mark: Executable) -> None:
+async def record_refusal(database: Database, kind: EventKind, account_id: int | None, mark: Executable) -> None:
     """Record that somebody was refused who tried passwords: where ``mark`` changes a row, so that whoever tries cannot
     fill the log. Of a name that is no account's the row alone is changed, which takes as long.
 
@@ -41,11 +43,16 @@ async def record_refusal(database: Database, kind: str, account_id: int | None, 
     try:
         async with database.writing() as session:
             if await session.execute(mark) and account_id is not None:
-                event = NewEvent(kind, "user", account_id, {})
-                await events.record_for_account(session, ANONYMOUS, account_id, event)
+                event = NewEvent(kind, account_id, {})
+                await log.record_for_account(session, ANONYMOUS, account_id, event)
     except (DBAPIError, PoolTimeout):
-        logger.warning("%s could not be recorded", kind, exc_info=True)
+        logger.warning("%s could not be recorded", kind.name, exc_info=True)
 
 
-def _of(user_id: int) -> AnySelect:
-    return select(*COLUMNS).where(Event.account_id == user_id)
+FEATURE = Feature(
+    "security_events",
+    operations=(
+        Operation("list_security_events", "Query.securityEvents", Who.LOGIN),
+        Operation("query_security_events", "Query.securityEvents", Who.LOGIN),
+    ),
+)

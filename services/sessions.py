@@ -4,39 +4,39 @@ A refresh token works once (RFC 9700, section 4.14.2): whoever brings a spent on
 token was stolen or its thief was faster.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, insert, select, update
 
 from core.clock import now
-from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher
-from core.tokens import AccessTokens, fingerprint, new_secret
-from db.engine import Database
+from core.passwords import MAX_PASSWORD_LENGTH
+from core.tokens import fingerprint, new_secret
+from db.driver.database import Database
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
 from db.models import LoginSession, RefreshToken, User
-from db.sessions import AnySelect, Session
-from services import events, node_ids
-from services.actors import ANONYMOUS, Actor
 from services.authentication import announce_change
-from services.errors import NotFound, Unauthenticated
-from services.inputs import Input, Text
-from services.login_failures import LoginFailures
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output
-from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.rate_limits import RateLimits
-from services.users.models import fold_login
+from services.events import catalogue, log
+from services.shared import node_ids
+from services.shared.actors import ANONYMOUS, Actor
+from services.shared.errors import Forbidden, NotFound, Unauthenticated
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering
+from services.shared.inputs import Input, Text, absent
+from services.shared.operators import TimestampFilter
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output
+from services.shared.pagination import Ordering, SortKey
+from services.shared.reading import ListReader
+from services.shared.security import Security
+from services.users.models import LoginName, fold_login
 
 BAD_LOGIN = "Incorrect username or password"
+NOT_VERIFIED = "The e-mail address is not verified: use the token that was sent to it, or ask for another one"
 BAD_REFRESH_TOKEN = "The refresh token is not valid"  # noqa: S105 - a message
 
 
-LoginName = Annotated[
-    Text,
-    Field(min_length=1, max_length=254, description="The username or the e-mail address.", examples=["ada"]),
-]
 LoginPassword = Annotated[
     Text,
     Field(
@@ -46,17 +46,6 @@ LoginPassword = Annotated[
         examples=["correct horse battery"],
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """What logins are made with: keys, hashes, lifetimes and limits."""
-
-    tokens: AccessTokens
-    hasher: PasswordHasher
-    refresh_lifetime: timedelta
-    limits: RateLimits
-    failures: LoginFailures
 
 
 class Login(Input):
@@ -95,7 +84,17 @@ class SessionOut(Output):
     current: bool = Field(description="Whether the request belongs to this session.")
 
 
+class SessionFilter(Filter):
+    """Which of the caller's live sessions. Every condition given must hold."""
+
+    created_at: TimestampFilter = Field(default_factory=absent, description="When the login was.")
+    last_used_at: TimestampFilter = Field(default_factory=absent, description="When tokens were last issued.")
+    expires_at: TimestampFilter = Field(default_factory=absent, description="When it ends unless it is used.")
+
+
 class TokenPair(NamedTuple):
+    """What a login answers: both tokens, and in how many seconds the access token expires (RFC 6749, section 5.1)."""
+
     access_token: str
     refresh_token: str
     expires_in: int
@@ -103,6 +102,8 @@ class TokenPair(NamedTuple):
 
 
 class SessionRecord(NamedTuple):
+    """A login as its owner reads it; ``current`` says whether the request belongs to it."""
+
     id: int
     user_agent: str | None
     created_at: datetime
@@ -128,7 +129,8 @@ async def login(
     user_agent: str | None = None,
 ) -> TokenPair:
     """Open a session. Raises ``Unauthenticated`` (the same for an unknown name) and ``RateLimited``: for attempts of
-    the ``client``, an address, and for those that failed (``services.login_failures``).
+    the ``client``, an address, and for those that failed (``services.allowances.login_failures``). ``Forbidden`` with
+    the right password, where the server requires an address that is verified.
 
     Takes the database and not a session: verifying a password takes tens of milliseconds, outside of transactions.
     """
@@ -136,7 +138,8 @@ async def login(
     name, place = fold_login(data.username), security.failures.place(client)
     named = (User.username_folded == name) | (User.email == name)
     begun_here = select(LoginSession.id).where(LoginSession.user_id == User.id, LoginSession.place == place)
-    found = select(User.id, User.password_hash, User.disabled, begun_here.exists().label("known")).where(named)
+    account = User.id, User.password_hash, User.disabled, User.email, User.email_verified_at
+    found = select(*account, begun_here.exists().label("known")).where(named)
     attempt = None
     while True:
         async with database.reading() as session:
@@ -157,26 +160,25 @@ async def login(
             if replacement is not None:
                 await session.execute(update(User).where(User.id == row.id).values(password_hash=replacement))
             await attempt.forget(session)
+            if security.accounts.verification == "required" and row.email and row.email_verified_at is None:
+                raise Forbidden(NOT_VERIFIED, keeps_changes=True)
             return await _open(session, security, user_id=row.id, user_agent=user_agent, place=place)
 
 
 async def _open(session: Session, security: Security, *, user_id: int, user_agent: str | None, place: str) -> TokenPair:
     moment = now()
-    session_id = await session.scalar(
-        insert(LoginSession)
-        .values(
-            user_id=user_id,
-            user_agent=_clean(user_agent),
-            created_at=moment,
-            last_used_at=moment,
-            expires_at=moment + security.refresh_lifetime,
-            place=place,
-        )
-        .returning(LoginSession.id)
-    )
-    changes = events.created({"user_agent": _clean(user_agent)})
-    event = events.NewEvent("session.created", "session", session_id, changes)
-    await events.record_for_account(session, _bearer_of(user_id), user_id, event)
+    values = {
+        "user_id": user_id,
+        "user_agent": _clean(user_agent),
+        "created_at": moment,
+        "last_used_at": moment,
+        "expires_at": moment + security.refresh_lifetime,
+        "place": place,
+    }
+    [(session_id,)] = await session.all(_BEGIN, [values])
+    changes = log.created({"user_agent": _clean(user_agent)})
+    event = log.NewEvent(catalogue.SESSION_CREATED, session_id, changes)
+    await log.record_for_account(session, _bearer_of(user_id), user_id, event)
     return await _issue(session, security, user_id=user_id, session_id=session_id, moment=moment)
 
 
@@ -232,33 +234,34 @@ async def revoke(
     await _end(session, None, LoginSession.id.in_(family))
 
 
-def _live(user_id: int) -> AnySelect:
+def visible(actor: Actor) -> AnySelect:
+    """The caller's live sessions."""
     return select(
         LoginSession.id,
         LoginSession.user_agent,
         LoginSession.created_at,
         LoginSession.last_used_at,
         LoginSession.expires_at,
-    ).where(LoginSession.user_id == user_id, LoginSession.ended_at.is_(None), LoginSession.expires_at > now())
+    ).where(LoginSession.user_id == actor.user_id, LoginSession.ended_at.is_(None), LoginSession.expires_at > now())
 
 
-async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[SessionRecord]:
-    """The caller's live sessions, newest first."""
-    user_id = actor.require_login()
-    rows = await session.all(page_statement(_live(user_id), NEWEST_FIRST, request))
-    return make_page(rows, lambda row: SessionRecord._make((*row, row.id == actor.session_id)), NEWEST_FIRST, request)
-
-
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, SessionRecord]:
-    """Those that are live sessions of the caller."""
-    rows = await session.all(_live(actor.require_login()).where(LoginSession.id.in_(ids)))
-    return {row.id: SessionRecord._make((*row, row.id == actor.session_id)) for row in rows}
-
-
-async def count(session: Session, actor: Actor) -> int:
-    """How many live sessions the caller has."""
-    user_id = actor.require_login()
-    return await session.count(_live(user_id))
+_READER = ListReader(
+    "Session",
+    visible,
+    lambda row: SessionRecord._make((*row, False)),
+    NEWEST_FIRST,
+    require=Actor.require_login,
+    shown=lambda record, actor: record._replace(current=record.id == actor.session_id),
+    filtering=Filtering(
+        SessionFilter,
+        {
+            "created_at": Column(LoginSession.created_at),
+            "last_used_at": Column(LoginSession.last_used_at),
+            "expires_at": Column(LoginSession.expires_at),
+        },
+    ),
+)
+by_ids, list_, count = _READER.by_ids, _READER.list_, _READER.count
 
 
 async def end(session: Session, actor: Actor, session_id: int) -> None:
@@ -280,6 +283,14 @@ async def end_all(session: Session, actor: Actor, user_id: int) -> int:
     return await _end(session, actor, LoginSession.user_id == user_id)
 
 
+async def end_of_account(session: Session, actor: Actor | None, user_id: int) -> int:
+    """End every session of an account whose password was set anew, or which is no more. Returns how many there were.
+
+    Without an actor it is done by whoever holds a token for the account.
+    """
+    return await _end(session, actor, LoginSession.user_id == user_id)
+
+
 async def _end(session: Session, actor: Actor | None, condition: ColumnElement[bool], *, reused: bool = False) -> int:
     """End sessions of one account; returns how many. Without an actor it is done by whoever holds a token of theirs."""
     moment = now()
@@ -291,21 +302,28 @@ async def _end(session: Session, actor: Actor | None, condition: ColumnElement[b
     )
     if rows:  # or anybody with a made-up token could have every caller looked up anew
         announce_change(session)
-    new = [events.NewEvent("session.token_reused", "session", row.id, {}) for row in rows if reused]
+    new = [log.NewEvent(catalogue.SESSION_TOKEN_REUSED, row.id, {}) for row in rows if reused]
     # one that has expired had ended before
-    new += [events.NewEvent("session.ended", "session", row.id, {}) for row in rows if row.expires_at > moment]
+    new += [log.NewEvent(catalogue.SESSION_ENDED, row.id, {}) for row in rows if row.expires_at > moment]
     for user_id in {row.user_id for row in rows}:
-        await events.record_for_account(session, actor or _bearer_of(user_id), user_id, *new)
+        await log.record_for_account(session, actor or _bearer_of(user_id), user_id, *new)
     return len(rows)
 
 
 async def _issue(session: Session, security: Security, *, user_id: int, session_id: int, moment: datetime) -> TokenPair:
     secret = new_secret("tdr")
-    await session.execute(
-        insert(RefreshToken).values(session_id=session_id, token_hash=fingerprint(secret), created_at=moment)
-    )
+    row = {"session_id": session_id, "token_hash": fingerprint(secret), "created_at": moment}
+    await session.execute(_KEEP_TOKEN, [row])
     access = security.tokens.issue(user_id=user_id, session_id=session_id)
     return TokenPair(access, secret, security.tokens.lifetime_seconds)
+
+
+_BEGIN: Prepared[tuple[int]] = Prepared(
+    insert(LoginSession).returning(LoginSession.id),
+    tuple,
+    keys=("user_id", "user_agent", "created_at", "last_used_at", "expires_at", "place"),
+)
+_KEEP_TOKEN = Prepared(insert(RefreshToken), keys=("session_id", "token_hash", "created_at"))
 
 
 def _bearer_of(user_id: int) -> Actor:
@@ -315,3 +333,18 @@ def _bearer_of(user_id: int) -> Actor:
 
 def _clean(user_agent: str | None) -> str | None:
     return user_agent.replace("\x00", "")[:500] if user_agent else None
+
+
+FEATURE = Feature(
+    "sessions",
+    operations=(
+        Operation("create_token", "Mutation.login", Who.ANYBODY),
+        Operation("refresh_token", "Mutation.refreshToken", Who.ANYBODY),
+        Operation("revoke_token", "Mutation.revokeToken", Who.ANYBODY),
+        Operation("list_sessions", "Query.sessions", Who.LOGIN),
+        Operation("query_sessions", "Query.sessions", Who.LOGIN),
+        Operation("end_session", "Mutation.endSession", Who.LOGIN),
+    ),
+    about="Logging in and out: access tokens, refresh tokens, sessions.",
+    nodes=(NodeType("Session", by_ids, SessionOut, logins_only=True),),
+)

@@ -1,7 +1,7 @@
 """Tags: a project's own labels, unique by their folded names."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import Field
 from sqlalchemy import delete as sql_delete
@@ -10,28 +10,40 @@ from sqlalchemy import update as sql_update
 
 from core import deadlines, turns
 from core.clock import now
-from db.engine import insert_or_ignore
-from db.lists import among
+from core.sentences import pattern
+from db.driver.sessions import AnyRow, AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import in_list
 from db.models import Tag, TaskTag
-from db.sessions import AnyRow, AnySelect, Session
-from db.statements import Prepared
-from services import events, node_ids
-from services.actors import Actor, Scope
-from services.errors import Conflict, NotFound, Problem
-from services.grouping import attached
-from services.idempotency import repeatable, while_readable
-from services.inputs import Input, TagName, absent
-from services.outputs import DatabaseId, NodeId, Output
-from services.pagination import Ordering, SortKey, first_of_each
-from services.prepared import CALLER
+from db.upserts import insert_or_ignore
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
 from services.projects import queries as projects
 from services.projects.locks import Hold, require
 from services.projects.models import ProjectRecord, Role
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import Conflict, NotFound, Problem
+from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering, FoldedText
+from services.shared.grouping import group_by_parent
+from services.shared.idempotency import repeatable, while_readable
+from services.shared.inputs import Input, TagName, absent
+from services.shared.operators import KeyFilter, NameFilter
+from services.shared.outputs import DatabaseId, NodeId, Output
+from services.shared.pagination import Ordering, SortKey, first_of_each
+from services.shared.reading import Reader
+from services.shared.statements import ACTOR_PARAMETER
+from services.shared.text import fold_name
 from services.tasks import effects
-from services.text import fold_name
 
 Color = Annotated[
-    str, Field(pattern=r"^#[0-9a-fA-F]{6}$", description="A colour, as CSS writes it.", examples=["#d73a4a"])
+    str,
+    Field(
+        pattern=pattern(r"^#[0-9a-fA-F]{6}$", "must be a colour as CSS writes it, such as #d73a4a"),
+        description="A colour, as CSS writes it.",
+        examples=["#d73a4a"],
+    ),
 ]
 
 
@@ -59,7 +71,16 @@ class TagOut(Output):
     color: str | None = Field(description="A colour, as CSS writes it.")
 
 
+class TagFilter(Filter):
+    """Which tags. Every condition given must hold."""
+
+    name: NameFilter = Field(default_factory=absent, description="The name.")
+    color: KeyFilter = Field(default_factory=absent, description="The colour, as it was given.")
+
+
 class TagRecord(NamedTuple):
+    """A tag as it is read."""
+
     id: int
     project_id: int
     name: str
@@ -87,34 +108,28 @@ def visible(actor: Actor) -> AnySelect:
     return select(*COLUMNS).where(projects.among_visible(Tag.project_id, actor))
 
 
-async def get(session: Session, actor: Actor, tag_id: int) -> TagRecord:
-    """A tag of a project that the actor may read. Raises ``NotFound``."""
-    actor.require(Scope.TASKS_READ)
-    row = await session.first(visible(actor).where(Tag.id == tag_id))
-    if row is None:
-        raise NotFound("Tag")
-    return TagRecord._make(row)
+_FILTERING = Filtering(
+    TagFilter,
+    {"name": FoldedText(Tag.name, Tag.name_folded, fold_name), "color": Column(Tag.color)},
+)
+_READER = Reader("Tag", visible, TagRecord._make, _BY_NAME)
+get, by_ids = _READER.get, _READER.by_ids
 
 
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TagRecord]:
-    """Those of the tags that the actor may read."""
-    actor.require(Scope.TASKS_READ)
-    rows = await session.all(visible(actor).where(Tag.id.in_(ids)))
-    return {row.id: TagRecord._make(row) for row in rows}
-
-
-async def list_(session: Session, actor: Actor, project_id: int) -> Sequence[TagRecord]:
-    """The tags of a project by name, the first ``MAX_TAGS``. Raises ``NotFound``."""
+async def list_(
+    session: Session, actor: Actor, project_id: int, *, filter: TagFilter | None = None
+) -> Sequence[TagRecord]:
+    """The tags of a project by name, the first ``MAX_TAGS`` of those that meet a filter. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)
-    return (await of_projects(session, actor, [project_id]))[project_id]
+    return (await of_projects(session, actor, [project_id], filter=filter))[project_id]
 
 
 async def of_projects(
-    session: Session, actor: Actor, project_ids: Collection[int]
+    session: Session, actor: Actor, project_ids: Collection[int], *, filter: TagFilter | None = None
 ) -> Mapping[int, Sequence[TagRecord]]:
     """The first ``MAX_TAGS`` tags of each project by name, in one statement; none where the actor may not read it."""
     actor.require(Scope.TASKS_READ)
-    tags = visible(actor).where(Tag.project_id.in_(project_ids))
+    tags = await _FILTERING.narrow(session, actor, visible(actor).where(Tag.project_id.in_(project_ids)), filter)
     rows = await session.all(first_of_each(tags, Tag.project_id.expression, _BY_NAME, MAX_TAGS, backward=False))
     grouped: dict[int, list[TagRecord]] = {project_id: [] for project_id in project_ids}
     for row in rows:
@@ -129,7 +144,7 @@ async def create(session: Session, actor: Actor, project_id: int, data: TagCreat
     project = await require(session, actor, project_id, Role.MEMBER)
     await find(session, project, [data.name], pointer="/name")
     row = await session.first(
-        insert_or_ignore(session, Tag)
+        insert_or_ignore(Tag)
         .values(
             project_id=project_id,
             name=data.name,
@@ -142,7 +157,9 @@ async def create(session: Session, actor: Actor, project_id: int, data: TagCreat
     if row is None:
         raise _taken()
     tag = TagRecord._make(row)
-    await _record(session, actor, "tag.created", tag, events.created({"name": tag.name, "color": tag.color}), project)
+    await _record(
+        session, actor, catalogue.TAG_CREATED, tag, log.created({"name": tag.name, "color": tag.color}), project
+    )
     return tag
 
 
@@ -153,19 +170,19 @@ async def update(session: Session, actor: Actor, tag_id: int, data: TagUpdate) -
     session.takes_long()
     actor.require(Scope.TASKS_WRITE)
     tag, project = await _hold(session, actor, tag_id)
-    changes = events.differences(tag._asdict(), data.sent())
+    changes = log.differences(tag._asdict(), data.sent())
     if not changes:
         return tag
     values = {name: after for name, (_, after) in changes.items()}
     if "name" in values:
-        values["name_folded"] = fold(values["name"])
+        values["name_folded"] = fold(data.name)
         others = select(Tag.id).where(Tag.project_id == project.id, Tag.name_folded == values["name_folded"])
         if await session.scalar(others.where(Tag.id != tag_id)) is not None:
             raise _taken()
-        await effects.retag(session, actor, project.id, tag_id, values["name"])
+        await effects.retag(session, actor, project.id, tag_id, data.name)
     row = await session.one(sql_update(Tag).where(Tag.id == tag_id).values(values).returning(*COLUMNS))
     tag = TagRecord._make(row)
-    await _record(session, actor, "tag.updated", tag, changes, project)
+    await _record(session, actor, catalogue.TAG_UPDATED, tag, changes, project)
     return tag
 
 
@@ -177,7 +194,7 @@ async def delete(session: Session, actor: Actor, tag_id: int) -> None:
     tag, project = await _hold(session, actor, tag_id)
     await effects.untag(session, actor, project.id, tag_id)
     await session.execute(sql_delete(Tag).where(Tag.id == tag_id))
-    await _record(session, actor, "tag.deleted", tag, {"name": (tag.name, None)}, project)
+    await _record(session, actor, catalogue.TAG_DELETED, tag, {"name": (tag.name, None)}, project)
 
 
 async def _hold(session: Session, actor: Actor, tag_id: int) -> tuple[TagRecord, ProjectRecord]:
@@ -202,15 +219,15 @@ async def find(
     for some in turns.parts([*dict.fromkeys(names)], PART):
         await turns.pause()
         wanted.update(map(fold, some))
-    known: dict[str, int] = {}
+    found: dict[str, int] = {}
     for some in turns.parts([*wanted], PART):
         await turns.pause()
-        known |= await _known(session, project, some)
-    if missing := len(wanted) - len(known):
+        found |= await known(session, project.id, some)
+    if missing := len(wanted) - len(found):
         there = await session.count(select(Tag.id).where(Tag.project_id == project.id))
         if there + missing > MAX_TAGS:
             raise Conflict.at(pointer, f"The project {project.key} would have more than {MAX_TAGS:,} tags", "too_many")
-    return known
+    return found
 
 
 async def ensure(
@@ -218,62 +235,60 @@ async def ensure(
     actor: Actor,
     project: ProjectRecord,
     names: Collection[str],
-    known: Mapping[str, int] | None = None,
+    there: Mapping[str, int] | None = None,
 ) -> Mapping[str, int]:
-    """The ids of a project's tags by folded name; those that are not ``known``, as ``find`` answers, are created.
+    """The ids of a project's tags by folded name; those that are not ``there``, as ``find`` answers, are created.
 
     The project is held, so that none of the tags goes meanwhile. Raises ``Conflict`` as ``find`` does.
     """
-    ids = dict(await find(session, project, names) if known is None else known)
+    ids = dict(await find(session, project, names) if there is None else there)
     wanted: dict[str, str] = {}
     for some in turns.parts([*dict.fromkeys(names)], PART):
         await turns.pause()
         for spelling in some:
             wanted.setdefault(fold(spelling), spelling)
-    # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
     for some in turns.parts(sorted(wanted.keys() - ids.keys()), PART):
         await turns.pause()
-        moment = now()
-        rows = [
-            {"project_id": project.id, "name": wanted[folded], "name_folded": folded, "created_at": moment}
-            for folded in some
-        ]
-        made = {row.name_folded: row.id for row in await session.all(_missing(session), rows)}
-        await events.record(
-            session,
-            actor,
-            *(
-                events.NewEvent(
-                    "tag.created", "tag", tag_id, events.created({"name": wanted[folded]}), project_id=project.id
-                )
-                for folded, tag_id in sorted(made.items())
-            ),
-        )
+        made = await insert(session, project.id, {folded: wanted[folded] for folded in some})
+        new = (created(project.id, tag_id, wanted[folded]) for folded, tag_id in made.items())
+        await log.record(session, actor, *new)
         ids |= made
         if others := [folded for folded in some if folded not in made]:  # somebody else created them just now
-            ids |= await _known(session, project, others)
+            ids |= await known(session, project.id, others)
     return ids
 
 
-async def _known(session: Session, project: ProjectRecord, folded: Collection[str]) -> Mapping[str, int]:
-    """The ids of those of the tags that the project has."""
+async def known(session: Session, project_id: int, folded: Collection[str]) -> Mapping[str, int]:
+    """The ids of those of the tags, by folded name, that the project has."""
     rows = await session.all(
-        select(Tag.name_folded, Tag.id).where(Tag.project_id == project.id, Tag.name_folded.in_(folded))
+        select(Tag.name_folded, Tag.id).where(Tag.project_id == project_id, Tag.name_folded.in_(folded))
     )
     return {row[0]: row[1] for row in rows}
 
 
-def _missing(session: Session) -> Prepared[AnyRow]:
-    """The statement that makes a tag, unless the project has one of that name."""
-    statement = _MISSING.get(session.dialect)
-    if statement is None:
-        insert = insert_or_ignore(session, Tag).returning(Tag.name_folded, Tag.id)
-        keys = ("project_id", "name", "name_folded", "created_at")
-        statement = _MISSING[session.dialect] = Prepared(insert, keys=keys)
-    return statement
+async def insert(session: Session, project_id: int, names: Mapping[str, str]) -> Mapping[str, int]:
+    """Write tags, whose names are given by folded name. Returns the ids of those that were not there, likewise."""
+    if not names:
+        return {}
+    moment = now()
+    # in one order everywhere, so that two transactions that create the same tags wait for each other and never both
+    rows = [
+        {"project_id": project_id, "name": name, "name_folded": folded, "created_at": moment}
+        for folded, name in sorted(names.items())
+    ]
+    return {row.name_folded: row.id for row in sorted(await session.all(_MISSING, rows))}
 
 
-_MISSING: dict[str, Prepared[AnyRow]] = {}
+def created(project_id: int, tag_id: int, name: str, *, notify: bool = True) -> log.NewEvent:
+    """The event of a tag that was made for a task."""
+    changes = log.created({"name": name})
+    return log.NewEvent(catalogue.TAG_CREATED, tag_id, changes, project_id=project_id, notify=notify)
+
+
+_MISSING: Prepared[AnyRow] = Prepared(
+    insert_or_ignore(Tag).returning(Tag.name_folded, Tag.id), keys=("project_id", "name", "name_folded", "created_at")
+)
+"""Makes a tag, unless the project has one of that name."""
 PART = 1_000
 """How many tags are looked up, or made, by a statement."""
 
@@ -282,13 +297,13 @@ async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) ->
     """The tags of each task by name, in one statement; none for tasks of projects that the actor may not read."""
     actor.require(Scope.TASKS_READ)
     rows = await session.all(_OF_TASKS(caller_id=actor.user_id, task_ids=task_ids))
-    return attached(rows, task_ids, TagRecord, lambda tag: (fold(tag.name), tag.id))
+    return group_by_parent(rows, task_ids, TagRecord, lambda tag: (fold(tag.name), tag.id))
 
 
-_OF_TASKS: Prepared[Any] = Prepared(
+_OF_TASKS = Prepared(
     select(TaskTag.task_id, *COLUMNS)
     .join(TaskTag, TaskTag.tag_id == Tag.id)
-    .where(among(TaskTag.task_id, "task_ids"), projects.among_visible(Tag.project_id, CALLER)),
+    .where(in_list(TaskTag.task_id, "task_ids"), projects.among_visible(Tag.project_id, ACTOR_PARAMETER)),
     tuple,
 )
 
@@ -298,6 +313,22 @@ def _taken() -> Conflict:
 
 
 async def _record(
-    session: Session, actor: Actor, kind: str, tag: TagRecord, changes: events.Changes, project: ProjectRecord
+    session: Session, actor: Actor, kind: EventKind, tag: TagRecord, changes: log.Changes, project: ProjectRecord
 ) -> None:
-    await events.record(session, actor, events.NewEvent(kind, "tag", tag.id, changes, project_id=project.id))
+    await log.record(session, actor, log.NewEvent(kind, tag.id, changes, project_id=project.id))
+
+
+FEATURE = Feature(
+    "tags",
+    operations=(
+        Operation("list_tags", "Project.tags", Who.VIEWER, Scope.TASKS_READ),
+        Operation("query_tags", "Project.tags", Who.VIEWER, Scope.TASKS_READ),
+        Operation("create_tag", "Mutation.createTag", Who.MEMBER, Scope.TASKS_WRITE, repeatable=True),
+        Operation("get_tag", "Query.tag", Who.VIEWER, Scope.TASKS_READ),
+        Operation("update_tag", "Mutation.updateTag", Who.MEMBER, Scope.TASKS_WRITE),
+        Operation("delete_tag", "Mutation.deleteTag", Who.MEMBER, Scope.TASKS_WRITE),
+    ),
+    about="A project's labels.",
+    nodes=(NodeType("Tag", by_ids, TagOut),),
+    limits={"tags of a project": MAX_TAGS},
+)

@@ -4,10 +4,13 @@ The databases of a worker process are made once and never emptied. Tests stay ap
 who see nothing of anybody else's, as in production.
 """
 
+import asyncio
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,24 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
+from sqlalchemy import make_url
 
-from api.graphql.context import EXECUTOR
 from api.main import create_app
+from api.server import collector
 from api.state import State
 from core.settings import LIMITS, Settings
-from db.engine import Database
+from db.driver.database import Database
 from tests.actors import Anonymous, Person, make_person
-from tests.infrastructure import available, require, scratch_database, start_services, stop_services, summary
+from tests.infrastructure import (
+    WHOLE,
+    available,
+    folder_in_memory,
+    require,
+    scratch_database,
+    start_services,
+    stop_services,
+    summary,
+)
 from tests.live import LiveServer
 from tests.statements import StatementCounter
 
@@ -33,20 +46,64 @@ SERVER_KEY = "The-server-key-of-the-tests-0123456789-abcdef"
 BACKENDS = ("sqlite", "postgresql")
 
 
+SLOW_SECONDS = 300
+"""A whole run that takes longer says so at its end; on two cores it takes four minutes."""
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
+    folder_in_memory()
     start_services(session.config)
+    collector.rest()  # what is imported and collected now stays
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of what ``one_rule`` marks, a case comes through one of the doors on PostgreSQL, in turn, and through both on
+    SQLite; TANDEM_WHOLE runs all of them."""
+    left = [] if WHOLE else [item for item in items if _is_of_the_other_door(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
+
+
+def _is_of_the_other_door(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or item.get_closest_marker("one_rule") is None:
+        return False
+    case = item.callspec
+    number = sum(place for name, place in case.indices.items() if name not in ("backend", "door"))
+    return case.params["backend"] == "postgresql" and case.indices["door"] != number % 2
+
+
+def pytest_collection_finish() -> None:
+    collector.settle()  # as a server does
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    _templates.close()
     stop_services(config)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     summary(terminalreporter)
+    seconds = terminalreporter._session_start.elapsed().seconds
+    if seconds > SLOW_SECONDS:
+        said = f"{seconds:.0f} s, MORE THAN {SLOW_SECONDS}: --durations=10 says which tests take long"
+        terminalreporter.write_sep("!", said, red=True, bold=True)
 
 
-# every document of a test is executed by its plan, where it has one, and not only one that comes again
-EXECUTOR.planner.compile_after = 0
+# reading the certificates that a client trusts takes 20 ms: once, not for each of very many clients
+httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]  # private
+# before every request it looks for sniffio, which is not installed, in all places where modules may be: 0.2 ms
+httpx._transports.asgi.create_event = asyncio.Event
+# a quarter of what its clients take is looking for cookies, which are hardly ever set
+_extract_cookies = httpx.Cookies.extract_cookies
+
+
+def _extract_cookies_that_are_there(cookies: httpx.Cookies, response: httpx.Response) -> None:
+    if "set-cookie" in response.headers:
+        _extract_cookies(cookies, response)
+
+
+httpx.Cookies.extract_cookies = _extract_cookies_that_are_there  # type: ignore[method-assign, assignment]
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +111,46 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def migrate(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head") -> None:
     """Bring a database to a revision, as the operator's command does."""
     config = Config(str(ROOT / "alembic.ini"))
     config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
     config.attributes["database_url"] = url
     command.upgrade(config, revision)
+
+
+def migrate(url: str) -> None:
+    """Bring a new database to the newest revision: an SQLite file is a copy of one that was migrated before."""
+    path = Path(make_url(url).database or "")
+    if url.startswith("sqlite") and not path.exists():
+        path.write_bytes(_migrated_file())
+    else:
+        upgrade(url)
+
+
+@cache
+def _migrated_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "migrated.db"
+        upgrade(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+@contextmanager
+def migrated_database(server: str) -> Iterator[str]:
+    """The URL of a new database on PostgreSQL, copied from one that was migrated before; dropped afterwards."""
+    with scratch_database(server, template=_template(server)) as url:
+        yield url
+
+
+_templates = ExitStack()
+
+
+@cache
+def _template(server: str) -> str:
+    url = _templates.enter_context(scratch_database(server))
+    upgrade(url)
+    return make_url(url).database or ""
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +159,8 @@ def database_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str
     with ExitStack() as stack:
         urls = {"sqlite": f"sqlite:///{tmp_path_factory.mktemp('database') / 'test.db'}"}
         if (server := available("postgresql")) is not None:
-            urls["postgresql"] = stack.enter_context(scratch_database(server))
-        for url in urls.values():
-            migrate(url)
+            urls["postgresql"] = stack.enter_context(migrated_database(server))
+        migrate(urls["sqlite"])
         yield urls
 
 
@@ -84,6 +174,9 @@ def settings_for(url: str, **changes: Any) -> Settings:
         "argon2_memory_kib": 64,
         "argon2_rounds": 1,
         **dict.fromkeys(LIMITS, "off"),
+        # what a test of the deadline sets itself; else a busy machine would end calls with a thousand tasks
+        "request_timeout_seconds": 60,
+        "embedded_worker": False,
         "log_level": "ERROR",
         "database_pool_size": 5,
     }
@@ -118,7 +211,8 @@ async def apps(database_urls: dict[str, str]) -> AsyncIterator[dict[str, FastAPI
     async with AsyncExitStack() as stack:
         made = {}
         for name, url in database_urls.items():
-            made[name] = app = create_app(settings_for(url))
+            # every document of a test is compiled, where it can be, and not only one that comes again
+            made[name] = app = create_app(settings_for(url), compile_after=0)
             await stack.enter_async_context(app.router.lifespan_context(app))
         yield made
 
@@ -174,6 +268,18 @@ class People:
 @pytest.fixture
 def people(client: httpx.AsyncClient, state: State) -> People:
     return People(client, state)
+
+
+@pytest.fixture(scope="session")
+async def lasting(apps: dict[str, FastAPI]) -> AsyncIterator[dict[str, People]]:
+    """As ``people``, by database, of those that a whole module acts as: where it makes something once, and reads it."""
+    async with AsyncExitStack() as stack:
+        made = {}
+        for name, app in apps.items():
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+            made[name] = People(client, app.state.tandem)
+        yield made
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import migrate
-from tests.infrastructure import require, scratch_database
+from tests.conftest import migrate, migrated_database
+from tests.infrastructure import require
 
 on_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 """For a test of what PostgreSQL alone does."""
@@ -22,6 +22,5 @@ def empty_database(backend: str, folder: Path) -> Iterator[str]:
         migrate(url)
         yield url
     else:
-        with scratch_database(require("postgresql")) as url:
-            migrate(url)
+        with migrated_database(require("postgresql")) as url:
             yield url

@@ -1,10 +1,11 @@
 """GraphQL documents that nobody writes by accident, as large as may be, and some that people do write."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from graphql import Lexer, Source, TokenKind, get_introspection_query
 
-from graphql_schema.limits import Limits
+from graphql_schema.execution.limits import Limits
 
 SIZE = 64 * 1024
 Unit = str | Callable[[int], str]
@@ -84,47 +85,55 @@ def _repeated() -> Iterator[tuple[str, Unit, str, str]]:
     yield "introspection", "...{__schema{types{fields{type{fields{name}}}}}}", "{", "}"
 
 
-def hostile_documents() -> dict[str, str]:
-    """By name: each at full size, and where that has too many tokens also as large as it may be."""
-    found: dict[str, str] = {}
+def hostile_documents() -> dict[str, Callable[[], str]]:
+    """By name, each to be made when it is wanted: at full size, and where that has too many tokens also as large as it
+    may be."""
+    found: dict[str, Callable[[], str]] = {}
     for name, unit, before, after in _repeated():
-        found[name] = full(unit, before, after, parsed=False)
-        found[f"{name}, parsed"] = full(unit, before, after)
+        found[name] = partial(full, unit, before, after, parsed=False)
+        found[f"{name}, parsed"] = partial(full, unit, before, after)
     many, last = 230, 229
     found |= {
-        "doubling fragments": "{...F0}" + fragments(many, lambda i: f"...F{i + 1} ...F{i + 1}" if i < last else "a"),
-        "cycles": "{...F0}" + fragments(many, lambda i: f"...F{(i + 1) % many} ...F{(i + 7) % many}"),
-        "unused cycles": "{a}" + fragments(many, lambda i: f"...F{(i + 1) % many} ...F{(i + 7) % many}"),
-        "chain": "{...F0}" + fragments(many, lambda i: f"...F{i + 1}" if i < last else "a"),
-        "fragments side by side": f"{{{spreads(many)}}}" + fragments(many, lambda _: "me{id}"),
-        "conflicting fragments": f"{{{spreads(99)}}}" + fragments(99, lambda i: f"a:tasks(first:{i}){{totalCount}}"),
-        "every fragment in every other": "{...F0}"
-        + fragments(38, lambda i: " ".join(f"...F{other}" for other in range(i + 1, 38)) + " __typename"),
-        "operations on one fragment": "".join(f"query Q{i}($v:ID!){{...F0}}" for i in range(25))
-        + fragments(1, lambda _: "nodes(ids:[" + "$v " * 450 + "]){id}"),
-        "operations on many fields": "".join(f"query Q{i}{{...F0}}" for i in range(25))
-        + fragments(1, lambda _: "...{me{id}}" * 400),
-        "deep selections": "{a" * 10_000 + "}" * 10_000,
-        "unclosed selections": "{a" * 30_000,
-        "deep lists": "{nodes(ids:" + "[" * 30_000 + "]" * 30_000 + "){id}}",
-        "deep filters": "{tasks(filter:" + "{and:[" * 90 + "{}" + "]}" * 90 + "){totalCount}}",
-        "deep introspection": "{__schema{types{" + "fields{type{" * 40 + "name" + "}}" * 40 + "}}}",
-        "long name": "{" + "a" * 65_000 + "}",
-        "long number": "{tasks(first:" + "9" * 65_000 + "){totalCount}}",
-        "long numbers": full("9" * 4_200 + " ", "{nodes(ids:[", "]){id}}"),
-        "long float": "{tasks(first:" + "9" * 65_000 + ".5e5){totalCount}}",
-        "long string": '{node(id:"' + "a" * 65_000 + '"){id}}',
-        "escapes": '{node(id:"' + "\\u0041" * 10_900 + '"){id}}',
-        "block string": '{node(id:"""' + "\n  a" * 16_000 + '"""){id}}',
-        "blank lines": '{node(id:"""' + "\n" * 65_000 + '"""){id}}',
-        "comments": "{__typename}" + "#\n" * 32_000,
-        "long comment": "{__typename}#" + "x" * 65_000,
-        "commas": "{__typename" + "," * 65_000 + "}",
-        "byte order marks": "{__typename}" + "\ufeff" * 20_000,
-        "braces": "{" * 65_000,
-        "marks": "!" * 65_000,
+        "doubling fragments": lambda: (
+            "{...F0}" + fragments(many, lambda i: f"...F{i + 1} ...F{i + 1}" if i < last else "a")
+        ),
+        "cycles": lambda: "{...F0}" + fragments(many, lambda i: f"...F{(i + 1) % many} ...F{(i + 7) % many}"),
+        "unused cycles": lambda: "{a}" + fragments(many, lambda i: f"...F{(i + 1) % many} ...F{(i + 7) % many}"),
+        "chain": lambda: "{...F0}" + fragments(many, lambda i: f"...F{i + 1}" if i < last else "a"),
+        "fragments side by side": lambda: f"{{{spreads(many)}}}" + fragments(many, lambda _: "me{id}"),
+        "conflicting fragments": lambda: (
+            f"{{{spreads(99)}}}" + fragments(99, lambda i: f"a:tasks(first:{i}){{totalCount}}")
+        ),
+        "every fragment in every other": lambda: (
+            "{...F0}" + fragments(38, lambda i: " ".join(f"...F{other}" for other in range(i + 1, 38)) + " __typename")
+        ),
+        "operations on one fragment": lambda: (
+            "".join(f"query Q{i}($v:ID!){{...F0}}" for i in range(25))
+            + fragments(1, lambda _: "nodes(ids:[" + "$v " * 450 + "]){id}")
+        ),
+        "operations on many fields": lambda: (
+            "".join(f"query Q{i}{{...F0}}" for i in range(25)) + fragments(1, lambda _: "...{me{id}}" * 400)
+        ),
+        "deep selections": lambda: "{a" * 10_000 + "}" * 10_000,
+        "unclosed selections": lambda: "{a" * 30_000,
+        "deep lists": lambda: "{nodes(ids:" + "[" * 30_000 + "]" * 30_000 + "){id}}",
+        "deep filters": lambda: "{tasks(filter:" + "{and:[" * 90 + "{}" + "]}" * 90 + "){totalCount}}",
+        "deep introspection": lambda: "{__schema{types{" + "fields{type{" * 40 + "name" + "}}" * 40 + "}}}",
+        "long name": lambda: "{" + "a" * 65_000 + "}",
+        "long number": lambda: "{tasks(first:" + "9" * 65_000 + "){totalCount}}",
+        "long numbers": lambda: full("9" * 4_200 + " ", "{nodes(ids:[", "]){id}}"),
+        "long float": lambda: "{tasks(first:" + "9" * 65_000 + ".5e5){totalCount}}",
+        "long string": lambda: '{node(id:"' + "a" * 65_000 + '"){id}}',
+        "escapes": lambda: '{node(id:"' + "\\u0041" * 10_900 + '"){id}}',
+        "block string": lambda: '{node(id:"""' + "\n  a" * 16_000 + '"""){id}}',
+        "blank lines": lambda: '{node(id:"""' + "\n" * 65_000 + '"""){id}}',
+        "comments": lambda: "{__typename}" + "#\n" * 32_000,
+        "long comment": lambda: "{__typename}#" + "x" * 65_000,
+        "commas": lambda: "{__typename" + "," * 65_000 + "}",
+        "byte order marks": lambda: "{__typename}" + "\ufeff" * 20_000,
+        "braces": lambda: "{" * 65_000,
+        "marks": lambda: "!" * 65_000,
     }
-    assert all(len(text.encode()) <= SIZE + 100 for text in found.values())
     return found
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import func, insert, select
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Base, Comment, Project, Relation, Task, User
-from services.imports.runs import ImportOptions, import_jira
-from services.imports.summary import Progress, Summary
+from services.transfers.runs import ImportOptions, import_jira
+from services.transfers.summary import Progress, Summary
 from tests.actors import Person
 from tests.jira_archives import Json, Tracker
 
@@ -23,7 +23,7 @@ class Importer:
 
     async def __call__(self, path: Path | None = None, *, stop_after: int | None = None, **options: Any) -> Summary:
         def stop(progress: Progress) -> None:
-            if progress.issues == stop_after:
+            if progress.tasks == stop_after:
                 raise Stop
 
         given = {"source": self._tracker.source, "owner": self._owner.username} | options

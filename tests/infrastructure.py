@@ -32,8 +32,12 @@ import pytest
 import redis
 from psycopg import sql
 
+WHOLE = bool(os.environ.get("TANDEM_WHOLE"))
+"""Whether families of cases run whole of which ``make test`` runs a part (docs/development.md)."""
 START_SECONDS = 30
 STOP_SECONDS = 10
+MEMORY_BYTES = 4 << 30
+"""What must be free of a file system in memory to be used: several times what a run leaves there."""
 
 
 # --- PostgreSQL
@@ -51,6 +55,7 @@ max_connections = 200
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+max_wal_size = 256MB
 """
 
 
@@ -85,7 +90,8 @@ def tls_postgres_server(certificate: bytes, key: bytes) -> Iterator[str | None]:
 
 @contextmanager
 def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None) -> Iterator[str]:
-    with scratch_directory("tandem-postgres-") as directory:
+    # in memory, for DROP DATABASE waits for the disk
+    with scratch_directory("tandem-postgres-", memory()) as directory:
         data, port, password = directory / "data", free_port(), secrets.token_urlsafe(24)
         password_file = directory / "password"
         password_file.write_text(password)
@@ -121,11 +127,15 @@ def _postgres_of_our_own(binaries: Path, tls: Mapping[str, bytes] | None = None)
 
 
 @contextmanager
-def scratch_database(dsn: str) -> Iterator[str]:
-    """The DSN of a new, empty database on a server; dropped afterwards with whoever is still connected to it."""
+def scratch_database(dsn: str, *, template: str = "template1") -> Iterator[str]:
+    """The DSN of a new database on a server, empty or a copy of another one to which nobody is connected.
+
+    It is dropped afterwards with whoever is still connected to it.
+    """
     name = f"tandem_{secrets.token_hex(6)}"
     with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     try:
         yield urlsplit(dsn)._replace(path=f"/{name}").geturl()
     finally:
@@ -282,11 +292,25 @@ def summary(terminalreporter: pytest.TerminalReporter) -> None:
 # --- Processes of our own
 
 
+def memory() -> str | None:
+    """A folder in memory, where there is enough."""
+    folder = Path("/dev/shm")  # noqa: S108
+    if folder.is_dir() and os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= MEMORY_BYTES:
+        return str(folder)
+    return None
+
+
+def folder_in_memory() -> None:
+    """Have the run's temporary files in memory, where there is enough: SQLite waits for the disk at each commit."""
+    if folder := memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+
+
 @contextmanager
-def scratch_directory(prefix: str) -> Iterator[Path]:
+def scratch_directory(prefix: str, parent: str | None = None) -> Iterator[Path]:
     user = _ordinary_user()
     # root's TMPDIR may be closed to the user that the server will run as
-    directory = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if user else None))  # noqa: S108
+    directory = Path(tempfile.mkdtemp(prefix=prefix, dir=parent or ("/tmp" if user else None)))  # noqa: S108
     try:
         if user:
             os.chown(directory, user.pw_uid, user.pw_gid)

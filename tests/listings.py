@@ -7,10 +7,10 @@ import httpx
 import orjson
 from strawberry.utils.str_converters import to_camel_case
 
-from services.node_ids import encode
+from services.shared.node_ids import encode
 from tests.actors import Answer, Person
 
-_LINK = re.compile(r'<([^>]*)>; rel="([a-z]+)"')
+_LINK = re.compile(r'<([^>]*)>; rel="([a-z-]+)"')
 _REFERENCES = {"project": "Project", "parent": "Task", "created_by": "User", "assignees": "User"}
 TASKS = (
     "query($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $first: Int, $after: String, $last: Int, "

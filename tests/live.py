@@ -26,7 +26,7 @@ class LiveServer:
     def __init__(
         self, settings: Settings, *, loop: Literal["auto", "uvloop", "asyncio"] = "auto", root_path: str = ""
     ) -> None:
-        self.app = create_app(settings)
+        self.app = create_app(settings, compile_after=0)
         # a test does not wait for connections that it left open
         door: Door = self.app.state.door
         door.bounds = replace(door.bounds, idle_while_draining=0.0)

@@ -7,6 +7,7 @@ from itertools import product
 from sqlalchemy import String, cast, func, insert, literal, select, text
 
 from core.clock import now
+from db.driver.sessions import Session
 from db.models import (
     Comment,
     CommentText,
@@ -21,7 +22,6 @@ from db.models import (
     TaskText,
     User,
 )
-from db.sessions import Session
 
 FOREIGN, USERS = 100, 300
 FIRST_NUMBER = 1_000

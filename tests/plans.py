@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import psycopg
 
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.sqlite.reader import PRAGMAS
+from db.driver.statements import Command
 from db.models import Base
-from db.sqlite import PRAGMAS
-from db.statements import Command
 
 GROWING = frozenset({"tasks", "comments", "events", "task_assignees", "task_tags", "task_texts", "comment_texts"})
 """Tables that grow with the number of tasks."""
@@ -50,7 +50,7 @@ def explainer(database: Database) -> Iterator[Explain]:
     else:
         arguments: Any = database.sql.create_connect_args(database.url)[1]
         with psycopg.connect(**arguments, autocommit=True, cursor_factory=psycopg.ClientCursor) as other:
-            other.execute("SET jit = off")
+            _set_up(other)
             yield _Postgresql(other)
 
 
@@ -71,7 +71,7 @@ def reading_cost(database: Database, commands: Sequence[Command], *, times: int 
     arguments: Any = database.sql.create_connect_args(database.url)[1]
     pages = 0
     with psycopg.connect(**arguments, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection_:
-        connection_.execute("SET jit = off")
+        _set_up(connection_)
         for command in commands:
             marks = ", ".join(["%s"] * len(command.values))
             connection_.execute(f"PREPARE reading AS {command.sql}")
@@ -84,6 +84,12 @@ def reading_cost(database: Database, commands: Sequence[Command], *, times: int 
             plan = found[0][0]["Plan"]
             pages += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     return pages
+
+
+def _set_up(connection: psycopg.Connection[Any]) -> None:
+    """Have the planner do as on connections of the server."""
+    for setting in ("jit = off", "plan_cache_mode = force_generic_plan", "random_page_cost = 1.1"):
+        connection.execute(f"SET {setting}")
 
 
 class _Sqlite:

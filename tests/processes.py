@@ -58,36 +58,32 @@ def crashing_app() -> object:
 
 
 class Processes:
-    """``uvicorn`` with some workers on a database that is migrated already."""
+    """``uvicorn`` with some workers on a database that is migrated already; or gunicorn, whose workers are ``forked``
+    and need not import anything: a second less for each of them, and for each that takes the place of one that died."""
 
-    def __init__(self, database_url: str, secret: str, *, workers: int = 2) -> None:
+    def __init__(self, database_url: str, secret: str, *, workers: int = 2, forked: bool = False) -> None:
         self._port = free_port()
         self.base_url = f"http://127.0.0.1:{self._port}"
-        self._workers = workers
+        self._workers, self._forked = workers, forked
         self._environment = os.environ | {
             "ENVIRONMENT": "test",
             "DATABASE_URL": database_url,
             "SECRET_KEY": secret,
             **dict.fromkeys(map(str.upper, LIMITS), "off"),
             "LOG_LEVEL": "ERROR",
+            "PORT": str(self._port),
+            "HOST": "127.0.0.1",
+            "WORKERS": str(workers),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Processes":
-        command = [sys.executable, "-m", "uvicorn", "--factory", "tests.processes:crashing_app"]
-        options = [
-            "--port",
-            str(self._port),
-            "--workers",
-            str(self._workers),
-            "--no-access-log",
-            "--http",
-            PROTOCOL,
-            "--ws",
-            SOCKETS,
-        ]
         self._process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", *(self._gunicorn() if self._forked else self._uvicorn())],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         try:
             self.wait()
@@ -96,8 +92,17 @@ class Processes:
             raise
         return self
 
+    def _gunicorn(self) -> list[str]:
+        return ["gunicorn", "-c", "gunicorn.conf.py", "tests.processes:crashing_app()"]
+
+    def _uvicorn(self) -> list[str]:
+        return [
+            *("uvicorn", "--factory", "tests.processes:crashing_app", "--no-access-log"),
+            *("--port", str(self._port), "--workers", str(self._workers), "--http", PROTOCOL, "--ws", SOCKETS),
+        ]
+
     def wait(self) -> None:
-        """Until it answers. uvicorn starts a worker anew that has died."""
+        """Until it answers. The server starts a worker anew that has died."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:

@@ -1,16 +1,16 @@
 """Random filters in REST's spelling, from the values that a database holds. Reproducible by their seed."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 from sqlalchemy import func, select
 
 from core.clock import wire_format
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Project, Relation, Tag, Task, User
-from services.node_ids import encode
+from services.shared.node_ids import encode
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Vocabulary:
 _FIELDS = (
     *("status", "priority", "number", "title", "search", "project", "parent", "created_by", "assignees", "tags"),
     *("due_at", "completed_at", "created_at", "updated_at", "start_at", "overdue"),
-    *("relations", "blocked"),
+    *("relations", "blocked", "reaching_project", "reaching_parent", "reaching_people"),
 )
 REFERENCES = {"user": "users", "project": "projects", "parent": "parents", "related": "related"}
 TYPES = {"user": "User", "project": "Project", "parent": "Task", "related": "Task"}
@@ -130,10 +130,25 @@ class Generator:
     def _leaf(self) -> dict[str, Any]:
         random = self._random
         name = random.choice(_FIELDS)
+        if name.startswith("reaching"):
+            return self._reaching(name)
         make = getattr(self, f"_{name}", None)
         if make is not None:
             return {name: make()}
         return {name: self._moments()}
+
+    def _reaching(self, name: str) -> dict[str, Any]:
+        random, known = self._random, self._known
+        if name == "reaching_project":
+            keys = self._several(sorted(known.projects))
+            asked = random.choice(
+                [{"key": {"in": keys}}, {"key": {"ne": keys[0]}}, {"archived": random.random() < 0.5}]
+            )
+            return {"project": asked}
+        if name == "reaching_people":
+            return {"assignees": {"username": random.choice([{"in": self._several(sorted(known.users))}, {"ne": "x"}])}}
+        parents = [{"status": self._status()}, {"priority": self._priority()}, {"created_at": self._moments()}]
+        return {"parent": random.choice(parents) | random.choice(parents)}
 
     def _several(self, values: list[Any]) -> list[Any]:
         return self._random.sample(values, k=min(len(values), self._random.randint(1, 4)))
@@ -212,6 +227,10 @@ class Generator:
         if random.random() < 0.25:
             return {"is_null": random.random() < 0.5}
         start = random.choice(self._known.moments)
+        if random.random() < 0.3:
+            years = datetime.now(UTC).year - start.year
+            relative = f"{random.choice(['today', 'start_of_year'])}-{years}y+{random.randint(0, 11)}m"
+            return {random.choice(["gt", "gte", "lt", "lte"]): relative}
         if random.random() < 0.5:
             return {random.choice(["gt", "gte", "lt", "lte"]): wire_format(start)}
         return {"gte": wire_format(start), "lt": wire_format(start + timedelta(days=random.randint(0, 400)))}

@@ -179,7 +179,7 @@ def probe(database_url: str, *, loop: Loop, resets: int, between: float = 0.1) -
         with suppress(httpx.TimeoutException):
             answer = client.post("/tasks", json={"title": "afterwards"}, headers=token)
             found.first_afterwards = answer.status_code
-        found.free = _free_slots(server)
+        found.free = _free_slots(server, seconds=PATIENCE)
     return found
 
 
@@ -191,9 +191,13 @@ def _register(client: httpx.Client) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-def _free_slots(server: LiveServer) -> tuple[int, int]:
+def _free_slots(server: LiveServer, *, seconds: float) -> tuple[int, int]:
+    """How many are free once all are, or so many seconds later: after a write's answer its event gets its position."""
     database: Any = server.state.database
-    return database.writer.free, database.reader.free
+    until = time.monotonic() + seconds
+    while (free := (database.writer.free, database.reader.free)) != (SLOTS, SLOTS) and time.monotonic() < until:
+        time.sleep(0.01)
+    return free
 
 
 def main(

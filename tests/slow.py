@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.engine import Database
-from db.sqlite import SqliteReader
-from db.sqlite_writer import SqliteWriter
-from db.statements import Command
+from db.driver.database import Database
+from db.driver.sqlite.reader import SqliteReader
+from db.driver.sqlite.writer import SqliteWriter
+from db.driver.statements import Command
 
 ENDLESS = {
     "postgresql": "SELECT pg_sleep(60)",

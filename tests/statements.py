@@ -1,25 +1,40 @@
 """Counting statements: what a request costs the database may depend on its shape, never on the number of rows."""
 
+import asyncio
 from types import TracebackType
 
-from db.engine import Database
+from db.driver.database import Database
+from services.events.notifier import NAME
+
+_NUMBERING = ("pg_try_advisory_xact_lock(", "UPDATE events SET position", "pg_notify(", "WHERE events.position IS NULL")
+"""What gives events their positions, beside the requests and a moment after them."""
+
+
+def is_numbering(sql: str) -> bool:
+    """Whether a statement is of what numbers events, which is done for nobody in particular."""
+    return any(part in sql for part in _NUMBERING)
 
 
 class StatementCounter:
-    """The statements since the last ``reset``."""
+    """The statements since the last ``reset``, but for those that number events and make notifications of them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.seen: list[str] = []
 
     def __enter__(self) -> "StatementCounter":
-        self._database.observers.append(self.seen.append)
+        self._database.observers.append(self._see)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._database.observers.remove(self.seen.append)
+        self._database.observers.remove(self._see)
+
+    def _see(self, sql: str) -> None:
+        task = asyncio.current_task()
+        if not is_numbering(sql) and (task is None or task.get_name() != NAME):
+            self.seen.append(sql)
 
     def reset(self) -> None:
         self.seen.clear()

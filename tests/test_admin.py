@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Comment, Event, Project, Task, User
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SERVER_KEY, People

@@ -9,16 +9,16 @@ from sqlalchemy import select, update
 
 from api.state import State
 from core.clock import now, wire_format
-from db.engine import Database
+from db.driver.database import Database
 from db.models import ApiKey, Event, User
 from services import api_keys, authentication
-from services.actors import Scope
+from services.shared.actors import Scope
 from tests.actors import Anonymous, Person
 from tests.conftest import SERVER_KEY, People
 from tests.doors import DOORS, Call, Door, Result, another_instance, calling, nothing_written, on_both_doors
 from tests.statements import StatementCounter
 
-FIELDS = "id databaseId name prefix scopes expiresAt lastUsedAt createdAt"
+FIELDS = "id databaseId name prefix scopes expiresAt lastUsedAt createdAt formerUntil"
 NEW_KEY = f"apiKey {{ {FIELDS} }} secret"
 ME = Call("GET /users/me", "{ result: me { databaseId id } }")
 CREATE = Call(
@@ -31,6 +31,20 @@ DELETE = Call(
     "DELETE /users/me/api-keys/{id}",
     "mutation($input: DeleteApiKeyInput!) { result: deleteApiKey(input: $input) { deletedApiKeyId } }",
     node="ApiKey",
+    id_in_input=True,
+)
+RENAME = Call(
+    "PATCH /users/me/api-keys/{id}",
+    f"mutation($input: UpdateApiKeyInput!) {{ result: updateApiKey(input: $input) {{ apiKey {{ {FIELDS} }} }} }}",
+    node="ApiKey",
+    payload="api_key",
+    id_in_input=True,
+)
+ROTATE = Call(
+    "POST /users/me/api-keys/{id}/rotate",
+    f"mutation($input: RotateApiKeyInput!) {{ result: rotateApiKey(input: $input) {{ {NEW_KEY} }} }}",
+    node="ApiKey",
+    payload="api_key",
     id_in_input=True,
 )
 UPDATE_USER = Call(
@@ -313,3 +327,87 @@ class TestAuthentication:
             for call in (ME, LIST):
                 assert (await call.on(door, server)).code == "FORBIDDEN"
             assert (await server.post("/tasks", {"title": "x"})).status_code == 403
+
+
+@on_both_doors
+class TestRenaming:
+    async def test_name_changes_and_nothing_else(self, ada: Person, door: Door, database: Database) -> None:
+        made = (await create(door, ada, "tasks:read")).body
+        secret = made.pop("secret")
+        renamed = await RENAME.on(door, ada, {"name": " weekly "}, id=made["id"])
+        async with nothing_written(database):
+            for body in ({}, {"name": "weekly"}):
+                assert (await RENAME.on(door, ada, body, id=made["id"])).body == made | {"name": "weekly"}
+
+        assert renamed.body == made | {"name": "weekly"}
+        assert (await ME.on(door, with_key(ada, secret))).code is None
+        async with database.reading() as session:
+            changes = await session.scalars(select(Event.changes).where(Event.kind == "api_key.updated"))
+        assert {"name": ["key", "weekly"]} in changes
+
+    async def test_only_of_ones_own_and_within_the_rules(
+        self, ada: Person, bob: Person, door: Door, database: Database
+    ) -> None:
+        made = (await create(door, ada, "tasks:read")).body
+        key = with_key(ada, made["secret"])
+        await ME.on(door, key)
+        async with nothing_written(database):
+            answers = [
+                await RENAME.on(door, bob, {"name": "mine"}, id=made["id"]),
+                await ROTATE.on(door, bob, {}, id=made["id"]),
+                await RENAME.on(door, key, {"name": "mine"}, id=made["id"]),
+                await ROTATE.on(door, key, {}, id=made["id"]),
+                await RENAME.on(door, ada, {"name": None}, id=made["id"]),
+                *[
+                    await ROTATE.on(door, ada, {"grace_seconds": wrong}, id=made["id"])
+                    for wrong in (-1, api_keys.MAX_GRACE + 1, "60", None)
+                ],
+            ]
+        assert [answer.code for answer in answers] == [
+            *("NOT_FOUND", "NOT_FOUND", "FORBIDDEN", "FORBIDDEN"),
+            *["BAD_USER_INPUT"] * 5,
+        ]
+
+
+@on_both_doors
+class TestRotating:
+    async def test_secret_ends_at_once(self, ada: Person, door: Door, database: Database) -> None:
+        made = (await create(door, ada, "tasks:read")).body
+        old = with_key(ada, made["secret"])
+        assert (await ME.on(door, old)).code is None
+        rotated = (await ROTATE.on(door, ada, {}, id=made["id"])).body
+
+        await expect_refused(door, old)
+        assert (await ME.on(door, with_key(ada, rotated["secret"]))).code is None
+        assert rotated["secret"] != made["secret"]
+        assert rotated["secret"].startswith(rotated["prefix"])
+        same = ("id", "name", "scopes", "expires_at", "created_at")
+        assert [rotated[name] for name in same] == [made[name] for name in same]
+        assert rotated["former_until"] is None
+        async with database.reading() as session:
+            changes = await session.scalars(select(Event.changes).where(Event.kind == "api_key.rotated"))
+        assert {"prefix": [made["prefix"], rotated["prefix"]], "former_until": [None, None]} in changes
+        assert rotated["secret"] not in str(changes)
+
+    async def test_both_secrets_work_for_the_time_given(self, ada: Person, door: Door, database: Database) -> None:
+        made = (await create(door, ada, "tasks:read")).body
+        first = (await ROTATE.on(door, ada, {"grace_seconds": 3600}, id=made["id"])).body
+        for secret in (made["secret"], first["secret"]):
+            assert (await ME.on(door, with_key(ada, secret))).code is None
+        [listed] = (await LIST.on(door, ada)).body
+        assert listed["former_until"] == first["former_until"] is not None
+
+        await change_key(database, made["id"], former_until=now() - timedelta(seconds=1))
+        async with another_instance(database) as app, calling(app) as elsewhere:
+            await expect_refused(door, with_key(elsewhere, made["secret"]))
+            assert (await ME.on(door, with_key(elsewhere, first["secret"]))).code is None
+        assert (await LIST.on(door, ada)).body[0]["former_until"] is None
+
+    async def test_second_rotation_ends_the_secret_before_the_last(self, ada: Person, door: Door) -> None:
+        made = (await create(door, ada, "tasks:read")).body
+        first = (await ROTATE.on(door, ada, {"grace_seconds": 3600}, id=made["id"])).body
+        second = (await ROTATE.on(door, ada, {"grace_seconds": 3600}, id=made["id"])).body
+
+        await expect_refused(door, with_key(ada, made["secret"]))
+        for secret in (first["secret"], second["secret"]):
+            assert (await ME.on(door, with_key(ada, secret))).code is None

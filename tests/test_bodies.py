@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from tests.actors import GRAPHQL_JSON, PASSWORD, Anonymous, Person
 from tests.conftest import settings_for
 from tests.doors import Door, another_instance, bearer, calling, on_both_doors
@@ -141,7 +141,7 @@ class TestBrokenJson:
             content = f'{{"query": "{query}", "variables": {{"n": {number}}}}}'.encode()
             answer = await send(ada, "graphql", content=content)
 
-            assert answer.status_code == 400, number
+            assert answer.status_code == 422, number
             assert code(answer) in {"BAD_USER_INPUT", "BAD_REQUEST"}
             assert "data" not in answer.json()
 

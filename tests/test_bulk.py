@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, Task
 from tests.actors import Anonymous, Person
 from tests.conftest import People
@@ -314,3 +314,11 @@ class TestRepeats:
         assert second == first
         async with database.reading() as session:
             assert await session.count(select(Task.id).where(Task.title == title)) == 3
+
+
+@on_both_doors
+async def test_what_one_door_can_pay_the_other_can(ada: Person, door: Door) -> None:
+    """A short word and a tag, in all tasks: GraphQL priced what it answers of each task besides."""
+    changes = {"filter": {"and": [{"search": "a"}, {"tags": {"any": ["BUG"]}}]}, "changes": {}}
+
+    assert (await run(door, "update_matching_tasks", ada, changes)).code is None

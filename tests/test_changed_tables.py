@@ -10,10 +10,10 @@ from psycopg import sql
 from sqlalchemy import Select, column, select
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import Database
-from db.postgresql_wire import PREPARE_AFTER
-from services.errors import Unavailable
-from services.failures import from_database
+from db.driver.database import Database
+from db.driver.postgresql.connection import PREPARE_AFTER
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 from tests.databases import on_postgresql
 
 pytestmark = on_postgresql

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import sqlite3
 import subprocess
 import sys
@@ -20,9 +21,11 @@ from api.main import create_app
 from cli import progress
 from cli.main import app
 from core.clock import now
-from db.engine import Database
+from core.version import VERSION
+from db.driver.database import Database
 from db.models import Comment, Event, ExternalId, Project, Task, User
-from services.imports.summary import Progress
+from services import doctor
+from services.transfers.summary import Progress
 from tests.conftest import ROOT, settings_for
 from tests.databases import empty_database
 from tests.importing import add_account, busy
@@ -91,7 +94,7 @@ class Cli:
         """A request to a server on the database."""
 
         async def request() -> httpx.Response:
-            server = create_app(settings_for(self.url))
+            server = create_app(settings_for(self.url), compile_after=0)
             transport = httpx.ASGITransport(server)
             async with (
                 server.router.lifespan_context(server),
@@ -276,7 +279,7 @@ class TestDisableUser:
 
 class TestPurgeTrash:
     def test_only_what_cannot_be_restored_is_removed(self, admin: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("services.trash.BATCH", 2)
+        monkeypatch.setattr("services.purge.BATCH", 2)
         project_id = admin.row(select(Project.id)).id
         for number, days in enumerate([None, 1, 29, 31, 40, 400], 1):
             deleted_at = now() - timedelta(days=days) if days else None
@@ -452,8 +455,8 @@ class TestImportJira:
         monkeypatch.setattr(progress, "Console", lambda **_: Console(file=screen, force_terminal=True, width=140))
 
         with progress.display(wanted=True) as shown:
-            shown(Progress(position=500, size=1000, issues=1234, comments=5678))
-            shown(Progress(position=1000, size=1000, issues=2000, comments=9000))
+            shown(Progress(position=500, size=1000, tasks=1234, comments=5678))
+            shown(Progress(position=1000, size=1000, tasks=2000, comments=9000))
 
         assert "100%" in screen.getvalue()
         assert "2,000 issues, 9,000 comments" in screen.getvalue()
@@ -509,17 +512,17 @@ class TestDatabase:
     def test_file_that_is_no_database(self, tmp_path: Path) -> None:
         (tmp_path / "text.db").write_text("This is no database, and long enough to be seen as none. " * 20)
 
-        assert "not a database" in Cli(f"sqlite:///{tmp_path / 'text.db'}", {})("purge-trash").refusal
+        assert "is not an SQLite database" in Cli(f"sqlite:///{tmp_path / 'text.db'}", {})("purge-trash").refusal
 
     def test_server_that_does_not_answer_keeps_the_password_to_itself(self) -> None:
         done = Cli("postgresql://ada:hidden-word@127.0.0.1:1/tandem", {})("purge-trash")
 
-        assert done.refusal.startswith("The database cannot be used now: ")
+        assert done.refusal.startswith("No PostgreSQL answers at 127.0.0.1:1: ")
         assert "hidden-word" not in done.errors
 
     @pytest.mark.parametrize("url", ["mysql://localhost/x", "sqlite://", "nonsense", "postgresql://h:port/x"])
     def test_url_that_says_nothing(self, url: str) -> None:
-        assert Cli(url, {})("purge-trash").refusal.startswith("DATABASE_URL cannot be understood")
+        assert Cli(url, {})("purge-trash").refusal.startswith("DATABASE_URL")
 
     def test_url_may_stand_in_the_env_file(self, lite: Cli, tmp_path: Path) -> None:
         (tmp_path / ".env").write_text(f"DATABASE_URL={lite.url}\n")
@@ -531,7 +534,10 @@ class TestDatabase:
     def test_setting_that_is_wrong(self, lite: Cli) -> None:
         words = ("create-admin", "ada", "--email", "ada@example.com", "--password-stdin")
 
-        assert "argon2_rounds" in lite(*words, typed=f"{PASSWORD}\n", ARGON2_ROUNDS="many").refusal
+        assert (
+            "ARGON2_ROUNDS must be a whole number. "
+            in lite(*words, typed=f"{PASSWORD}\n", ARGON2_ROUNDS="many").refusal
+        )
 
 
 class TestSchema:
@@ -544,7 +550,7 @@ class TestSchema:
         assert cli("schema", "check", *folder).code == 0
         cli("schema", "export", *folder)
         assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")} == first
-        assert set(first) == {"schema.graphql", "openapi.json", "parity.md"}
+        assert set(first) == {"schema.graphql", "openapi.json", "parity.md", "roles.md"}
 
         (tmp_path / "schema.graphql").write_bytes(first["schema.graphql"].replace(b"type Task ", b"type Chore "))
         done = cli("schema", "check", *folder)
@@ -576,3 +582,123 @@ def table(output: str) -> dict[str, list[str]]:
             label, *cells = (cell.strip() for cell in line.strip("│").split("│"))
             found[label] = [cell for cell in cells if cell]
     return found
+
+
+class TestPasswords:
+    def test_new_password_from_standard_input_ends_sessions(self, admin: Cli) -> None:
+        bearer = {"Authorization": f"Bearer {admin.login('boss').json()['access_token']}"}
+
+        done = admin("set-password", "BOSS", "--password-stdin", typed="another horse\n")
+
+        assert (done.code, done.output) == (0, "boss can log in with the new password; its sessions have ended.\n")
+        assert admin.http("GET", "/users/me", headers=bearer).status_code == 401
+        assert [admin.login("boss", word).status_code for word in (PASSWORD, "another horse")] == [401, 200]
+
+    def test_it_is_no_argument_that_others_on_the_machine_could_read(self, lite_admin: Cli) -> None:
+        assert lite_admin("set-password", "boss", "another horse").code == 2
+
+    @pytest.mark.parametrize(
+        ("name", "password", "told"),
+        [("boss", "short", "password: must have at least 8"), ("nobody", PASSWORD, "Account nobody not found")],
+    )
+    def test_refusals(self, lite_admin: Cli, name: str, password: str, told: str) -> None:
+        refused = lite_admin("set-password", name, "--password-stdin", typed=f"{password}\n").refusal
+        assert refused.startswith(told)
+
+    def test_token_is_all_that_is_on_standard_output_and_sets_a_password(self, admin: Cli) -> None:
+        done = admin("reset-token", "boss", "--minutes", "5")
+
+        token = done.output.strip()
+        assert token.startswith("tdp_")
+        assert done.errors.startswith("It works once, for 5 minutes: ")
+        body = {"token": token, "new_password": "another horse"}
+        assert admin.http("POST", "/password-reset/confirm", json=body).status_code == 204
+        assert admin.login("boss", "another horse").status_code == 200
+
+    def test_token_for_nobody(self, lite_admin: Cli) -> None:
+        assert lite_admin("reset-token", "nobody").refusal == "Account nobody not found"
+        lite_admin("disable-user", "boss")
+        assert lite_admin("reset-token", "boss").refusal == "The account boss is disabled: enable it first"
+
+    def test_invitation(self, admin: Cli) -> None:
+        token = admin("invite", "--email", "Eve@example.com").output.strip()
+
+        body = {"username": "eve", "email": "eve@example.com", "password": PASSWORD, "invitation": token}
+        assert admin.http("POST", "/users", json=body).status_code == 201
+        assert admin("invite", "--email", "nowhere").refusal.startswith("email: must be an e-mail address, such as")
+
+    def test_accounts_are_listed(self, admin: Cli) -> None:
+        admin.http("POST", "/users", json={"username": "eve", "email": "eve@example.com", "password": PASSWORD})
+        admin("disable-user", "eve")
+
+        listed = [line.split() for line in admin("list-users").output.splitlines()]
+        assert [line[1:] for line in listed] == [
+            ["boss", "boss@example.com", "administrator"],
+            ["eve", "eve@example.com", "disabled"],
+        ]
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"Tandem {VERSION}\n")
+    assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text("utf-8")
+
+
+class TestDoctor:
+    """What it finds, and how to mend it; the exit status says whether all is well."""
+
+    STRONG = "k7Jq2vXz9pLm4RtY8wBn3sDf6gHc1aEu5oIi0QWx"
+
+    def found(self, cli: Cli, **environment: str | None) -> tuple[int, dict[str, tuple[str, str]]]:
+        given = {"SECRET_KEY": self.STRONG, **environment}
+        done = cli("doctor", typed="", **given)
+        assert not done.errors
+        lines = [re.split(r" {2,}", line, maxsplit=2) for line in done.output.splitlines()]
+        return done.code, {what: (mark, sentence) for mark, what, sentence in lines}
+
+    def test_all_is_well(self, cli: Cli) -> None:
+        code, found = self.found(cli)
+
+        assert (code, {mark for mark, _ in found.values()}) == (0, {"ok"})
+        assert [*found] == ["python", "libraries", "settings", "database", "writing", "clock", "redis", "mail"]
+
+    @pytest.mark.parametrize(
+        ("environment", "what", "told"),
+        [
+            ({"SECRET_KEY": None}, "settings", "SECRET_KEY is required: `make dotenv` writes a random one into .env. "),
+            ({"LOG_LEVEL": "loud"}, "settings", "LOG_LEVEL must be one of DEBUG, INFO, WARNING, ERROR. Mend it in"),
+            ({"DATABASE_URL": "mysql://h/x"}, "database", "DATABASE_URL: mysql is not supported; use sqlite"),
+            ({"DATABASE_URL": "sqlite:///none.db"}, "database", "There is no database none.db: make it with make mig"),
+            ({"DATABASE_URL": "postgresql://u@127.0.0.1:1/x"}, "database", "No PostgreSQL answers at 127.0.0.1:1: "),
+            ({"REDIS_URL": "redis://127.0.0.1:1/0"}, "redis", "Redis does not answer (Error 111 connecting to 127."),
+            ({"MAILER": "smtp", "SMTP_HOST": "127.0.0.1", "SMTP_PORT": "1"}, "mail", "127.0.0.1:1 takes no mail ("),
+        ],
+    )
+    def test_what_is_not(self, lite: Cli, environment: dict[str, str | None], what: str, told: str) -> None:
+        code, found = self.found(lite, **environment)
+
+        mark, sentence = found[what]
+        assert (code, mark) == (1, "MEND")
+        assert sentence.startswith(told)
+
+    def test_name_in_the_env_file_that_is_nearly_a_settings(self, lite: Cli, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("DATABSE_URL=x\nPOSTGRES_PASSWORD=y\nSECRET_KEY=\n")
+
+        done = lite("doctor", SECRET_KEY=self.STRONG)
+        assert "DATABSE_URL in .env is not a setting; did you mean DATABASE_URL?\n" in done.output
+        assert "POSTGRES" not in done.output
+
+    def test_database_of_before(self, cli: Cli) -> None:
+        cli.write(text("UPDATE alembic_version SET version_num = '0001'"))
+        assert self.found(cli)[1]["database"][1].startswith("The database is at revision 0001, this program needs ")
+
+    def test_libraries_of_another_set(self) -> None:
+        finding = doctor._libraries({"pydantic": {"0.1"}, "nowhere-at-all": {"1"}})
+        assert not finding.well
+        assert re.match(
+            r"Not those of requirements.txt \(pydantic is [\d.]+, not 0.1\): install them", finding.sentence
+        )
+
+    async def test_clock_of_before_the_program(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("services.doctor.now", lambda: now() - timedelta(days=20_000))
+        assert "before this program was made: set the clock" in (await doctor._clock(database)).sentence

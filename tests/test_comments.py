@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from services import comments
 from services.comments import CommentUpdate
 from tests.actors import Anonymous, Person

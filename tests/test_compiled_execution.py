@@ -54,18 +54,18 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis_graphql import queries
 
-from api.graphql.context import EXECUTOR
-from core.answers import encode
-from db.engine import Database
-from db.sessions import ReadingSession
-from graphql_schema.context import Context
-from graphql_schema.outcomes import GraphQLRequest, RequestError
+from api.state import State
+from core.json_texts import encode
+from db.driver.database import Database
+from db.driver.sessions import ReadingSession
+from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema, sdl
+from graphql_schema.shared.context import Context
 from services.users import queries as users
 from tests.actors import Person
 from tests.conftest import People
 
-DOCUMENTS = int(os.environ.get("TANDEM_COMPILED", "300"))
+DOCUMENTS = int(os.environ.get("TANDEM_COMPILED", "150"))
 SEED = int(os.environ.get("TANDEM_COMPILED_SEED", "1"))
 MOMENTS = ["2026-01-31T12:00:00Z", "2026-06-01T00:00:00.5+02:00", "2026-01-31"]
 FIELDS = [
@@ -246,7 +246,7 @@ def _concerns(sql: str, table: str) -> bool:
 
 def _spoiled(row: Any, column: int) -> Any:
     values = list(row)
-    if column < len(values) and hash(str(values[0])) % 3 == 0:  # a plan may have left out the last columns
+    if column < len(values) and hash(str(values[0])) % 3 == 0:  # a list may have left out the last columns
         values[column] = None
     return tuple.__new__(type(row), values)
 
@@ -258,30 +258,33 @@ def _sorted(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Both:
-    """Executes requests by a plan and without one."""
+    """Executes requests compiled and not."""
 
     def __init__(self, ada: Person, database: Database) -> None:
-        state = ada.client._transport.app.state.tandem  # type: ignore[attr-defined]  # the application under test
+        state: State = ada.client._transport.app.state.tandem  # type: ignore[attr-defined]  # the application under test
+        self._executor = state.executor
         self._context: Callable[[], Context] = lambda: Context(
             actor=ada.actor,
             database=database,
             security=state.security,
             feed=state.feed,
+            connections=state.connections,
+            outlet=state.outlet,
         )
         self.seen: Counter[str] = Counter()
 
     async def compare(self, request: GraphQLRequest, fault: Fault | None) -> None:
         try:
-            document, operation = EXECUTOR.prepare(request)
-            EXECUTOR.prepare(request)  # a document is compiled when it comes again
+            prepared = self._executor.prepare(request)
+            self._executor.prepare(request)  # a document is compiled when it comes again
         except RequestError as error:
             self.seen[f"not executed: {error.outcome.errors[0]['extensions']['code']}"] += 1
             return
-        before = Counter(EXECUTOR.executed)
+        before = Counter(self._executor.executed)
         with faulty(fault):
-            compiled = await EXECUTOR.execute(request, self._context(), document, operation)
-            ordinary = await EXECUTOR.execute_ordinarily(request, self._context(), document, operation)
-        [how] = (EXECUTOR.executed - before).keys()
+            compiled = await self._executor.execute(prepared, self._context())
+            ordinary = await self._executor.execute_ordinarily(prepared, self._context())
+        [how] = (self._executor.executed - before).keys()
         self.seen[f"{how}, {'errors' if compiled.errors else 'no errors'}{', fault' if fault else ''}"] += 1
         assert encode(_sorted(compiled.body())) == encode(_sorted(ordinary.body())), (request, fault, how)
 
@@ -294,28 +297,31 @@ async def test_both_executors_answer_the_same(ada: Person, ids: list[str], datab
         "JSON": st.just(StringValueNode(value="x")),
     }
 
-    @seed(SEED)
-    @settings(
-        max_examples=DOCUMENTS,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(
-        st.sampled_from(FIELDS).flatmap(lambda name: queries(sdl(), fields=[name], custom_scalars=scalars)),
-        st.integers(0, 2**32),
-    )
-    def run(document: str, number: int) -> None:
-        chance = random.Random(number)
-        fault = None
-        if chance.random() < 0.4:
-            column = chance.randrange(20) if chance.random() < 0.7 else None
-            fault = Fault(chance.choice(TABLES), column)
-        request = enriched(document, chance, ids)
-        asyncio.run_coroutine_threadsafe(both.compare(request, fault), loop).result(60)
+    def run(field: str, seeded: int) -> None:
+        documents = queries(sdl(), fields=[field], custom_scalars=scalars)
 
-    await asyncio.to_thread(run)
+        @seed(seeded)
+        @settings(
+            max_examples=-(-DOCUMENTS // len(FIELDS)),
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(documents, st.integers(0, 2**32))
+        def compare(document: str, number: int) -> None:
+            chance = random.Random(number)
+            fault = None
+            if chance.random() < 0.4:
+                column = chance.randrange(20) if chance.random() < 0.7 else None
+                fault = Fault(chance.choice(TABLES), column)
+            request = enriched(document, chance, ids)
+            asyncio.run_coroutine_threadsafe(both.compare(request, fault), loop).result(60)
+
+        compare()
+
+    for number, field in enumerate(FIELDS):
+        await asyncio.to_thread(run, field, SEED + number)
     sys.stdout.write(f"{sum(both.seen.values())} documents, seed {SEED}: {dict(sorted(both.seen.items()))}\n")
     executed = sum(count for how, count in both.seen.items() if how.startswith(("compiled", "both")))
     assert executed > sum(both.seen.values()) / 3, "too few were compiled to say much"

@@ -16,9 +16,10 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.statements import Command
 from db.models import Project, Task
-from db.statements import Command
+from db.upkeep import analyze
 from services.tasks.queries import TaskSort
 from tests.actors import Person
 from tests.listings import graphql_page, links
@@ -139,7 +140,7 @@ async def test_walk_sees_every_untouched_task_once(ada: Person, database: Databa
 async def test_page_1000_costs_what_page_1_costs(ada: Person, database: Database, sort: str, order: str) -> None:
     project = await ada.project()
     traffic = Traffic(database, project, await fill(database, project, 100_000))
-    await database.analyze()
+    await analyze(database)
     sql, costs = SqlTime(database), []
     seen: list[int] = []
     cursor = None

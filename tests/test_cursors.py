@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from services import api_keys, comments, events, members, relations, saved_views, sessions
-from services.errors import BadUserInput
-from services.pagination import Ordering, decode_cursor, encode_cursor
+from services import api_keys, comments, members, relations, saved_views, sessions
+from services.events import log
 from services.projects import queries as projects
+from services.shared.errors import BadUserInput
+from services.shared.pagination import Ordering, decode_cursor, encode_cursor
 from services.tasks.queries import SORT_KEYS, Direction, TaskSort
 from services.users import queries as users
 from tests.actors import Person
@@ -22,7 +23,7 @@ OTHERS = [
     api_keys.NEWEST_FIRST,
     comments.OLDEST_FIRST,
     comments.NEWEST_FIRST,
-    events.NEWEST_FIRST,
+    log.NEWEST_FIRST,
     members.OLDEST_FIRST,
     projects.OLDEST_FIRST,
     relations.OLDEST_FIRST,
@@ -97,6 +98,7 @@ class TestOnTheDoors:
         project = await ada.project()
         first = await ada.get("/projects?limit=1")
         cursor = first.headers["link"].split("cursor=")[1].split(">")[0]
+        assert first.headers["x-next-cursor"] == cursor
 
         rest = await ada.get(f"/projects/{project['id']}/members", params={"cursor": cursor})
         document = (

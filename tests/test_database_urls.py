@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from api.main import create_app
-from db.engine import Database
-from db.urls import connect_arguments, normalise_url
+from db.driver.database import Database
+from db.driver.urls import connect_arguments, normalise_url
 from tests.actors import make_person
 from tests.conftest import migrate, settings_for
 from tests.databases import on_postgresql
@@ -46,7 +46,7 @@ def in_tenant(request: pytest.FixtureRequest, with_schema: str, monkeypatch: pyt
 @on_postgresql
 class TestSearchPath:
     async def test_server_uses_the_schema_that_was_migrated(self, in_tenant: str, with_schema: str) -> None:
-        app = create_app(settings_for(in_tenant))
+        app = create_app(settings_for(in_tenant), compile_after=0)
         async with app.router.lifespan_context(app), calling(app) as anonymous:
             ready = await anonymous.get("//health/ready")
             ada = await make_person(anonymous.client, app.state.tandem)
@@ -58,9 +58,10 @@ class TestSearchPath:
 
     async def test_limits_of_the_operator_win_over_ours(self, with_schema: str) -> None:
         database = Database(f"{with_schema}?options={quote('-cstatement_timeout=7s -cTimeZone=Europe/Vienna')}")
-        shown = "SELECT current_setting('statement_timeout'), current_setting('jit'), current_setting('TimeZone')"
+        names = ("statement_timeout", "jit", "plan_cache_mode", "TimeZone")
+        shown = text("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
         # but for the time zone: what is answered is in UTC
-        assert list(await database.reads.all(text(shown))) == [("7s", "off", "UTC")]
+        assert list(await database.reads.all(shown)) == [("7s", "off", "force_generic_plan", "UTC")]
         await database.dispose()
 
 

@@ -18,41 +18,51 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from strawberry.utils.str_converters import to_snake_case
 
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
-from tests.differential.steps import AGAIN, OWN_KEY, STEPS, Step
+from tests.differential.steps import AGAIN, HANDS, OWN_KEY, STEPS, Step
 from tests.differential.steps import OPERATIONS as GENERATED
 from tests.differential.worlds import Stopped, Twin, differences, twins
 from tests.differential.worlds import stopped_clock as stopped_clock
 from tests.doors import Result
 from tests.operations import OPERATIONS, run
 
-TOTAL = int(os.environ.get("TANDEM_DIFFERENTIAL", "2000")) // len(BACKENDS)
+TOTAL = int(os.environ.get("TANDEM_DIFFERENTIAL", "1800")) // len(BACKENDS)
 SEED = int(os.environ.get("TANDEM_DIFFERENTIAL_SEED", "1"))
 LENGTH = 50
 REFUSALS = {"CONFLICT", "FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT", "UNAUTHENTICATED", "VERSION_CONFLICT"}
 
 
-def compared(rest: Result, graphql: Result) -> tuple[Any, Any]:
+def compared(rest: Result, graphql: Result, step: Step) -> tuple[Any, Any]:
     """What must be equal of two answers. The differences that are known, with their reasons:
 
     - A mutation that deletes answers the id, where REST answers 204 without a body.
     - Results of bulk calls have the global id on GraphQL, and on REST the database's as well; pointers in them are
       spelt as each door spells its fields.
     - Events have ids of their own, and that of the request.
+    - Each message to a webhook has an id of its own.
+    - A filter that is REST's body is GraphQL's argument ``filter``, by which its pointers begin.
+    - Of a list below something that the caller may not see, REST refuses a filter that is none, and GraphQL, which
+      does not come to the field, says that nothing is there.
     - A repeated mutation answers what it did, but things that it refers to are read anew: one that is in the trash by
       now is null.
     """
     _tidy(rest.body)
     _tidy(graphql.body)
+    pointers = graphql.pointers
+    if step.operation.startswith("query_"):
+        if step.ids and (rest.code, graphql.code) == ("BAD_USER_INPUT", "NOT_FOUND"):
+            return None, None
+        pointers = [pointer.removeprefix("/filter") for pointer in pointers]
     if "idempotency-replayed" in graphql.headers and isinstance(rest.body, dict) and isinstance(graphql.body, dict):
         gone = {name for name, value in graphql.body.items() if name.endswith("_id") and value is None}
         rest.body.update(dict.fromkeys(gone))
     body = (None, None) if rest.status == 204 or rest.code is not None else (rest.body, graphql.body)
-    return (rest.code, sorted(rest.pointers), body[0]), (graphql.code, sorted(graphql.pointers), body[1])
+    return (rest.code, sorted(rest.pointers), body[0]), (graphql.code, sorted(pointers), body[1])
 
 
 def _tidy(body: Any) -> None:
@@ -61,6 +71,10 @@ def _tidy(body: Any) -> None:
             item.pop("id", None)
             for problem in (item["error"] or {}).get("errors", []):
                 problem["pointer"] = "/".join(map(to_snake_case, problem["pointer"].split("/")))
+        body.pop("event_id", None)
+        body.pop("cursor", None)  # it names an event, by the end of its id
+        for item in body.get("changes", []):
+            del item["cursor"], item["event_id"]
     for item in body if isinstance(body, list) else []:
         for name in ("event_id", "request_id"):
             item.pop(name, None)
@@ -95,7 +109,7 @@ class Machine:
         Stopped.tick()
         rest, graphql = self._loop.run(self._both(step))
         self.codes[step.operation, rest.code] += 1
-        left, right = compared(rest, graphql)
+        left, right = compared(rest, graphql, step)
         assert left == right, (step, rest.refusal, graphql.refusal)
         assert not differences(self.left.rows(), self.right.rows()), step
         return rest.code
@@ -107,6 +121,9 @@ class Machine:
 
     async def _both(self, step: Step) -> tuple[Result, Result]:
         options: dict[str, Any] = step.ids | self.left.task_of(step.ids) | {"expected": step.expected, "key": step.key}
+        if step.operation == "list_changes":
+            await self.left.settle()
+            await self.right.settle()
         rest = await run("rest", step.operation, self.left.callers[step.actor], step.body, **options)
         graphql = await run("graphql", step.operation, self.right.callers[step.actor], step.body, **options)
         return rest, graphql
@@ -128,13 +145,14 @@ def machine(backend: str, tmp_path: Path, stopped_clock: None) -> Iterator[Machi
 
 def test_both_doors_do_the_same(machine: Machine) -> None:
     class Calls(RuleBasedStateMachine):
-        @initialize()
-        def begin(self) -> None:
+        @initialize(hand=HANDS)
+        def begin(self, hand: list[str]) -> None:
+            self.hand = iter(hand)
             machine.reset()
 
-        @rule(step=STEPS, again=AGAIN)
-        def step(self, step: Step, again: int | None) -> None:
-            machine.take(step)
+        @rule(data=st.data(), again=AGAIN)
+        def step(self, data: st.DataObject, again: int | None) -> None:
+            machine.take(data.draw(STEPS[next(self.hand)]))
             if again is not None:
                 machine.repeat(again)
 
@@ -155,6 +173,7 @@ def test_both_doors_do_the_same(machine: Machine) -> None:
     report = f"{machine.codes.total()} steps in {seconds:.0f} s, seed {SEED}"
     sys.stdout.write(f"{report}: {dict(outcomes)}; repeats: {dict(machine.repeats)}\n")
     reached = {name for name, code in machine.codes if code is None}
+    assert {name for name, _ in machine.codes} == GENERATED
     # most calls go through, or the suite would compare refusals
     assert len(reached) > 0.8 * len(GENERATED), f"never succeeded: {GENERATED - reached}"
     assert TOTAL < 5_000 or reached == GENERATED, f"never succeeded: {GENERATED - reached}"

@@ -7,12 +7,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.sessions import AnyRow
 from db.models import Task, TaskAssignee
-from db.sessions import AnyRow
-from services import actors, members, tags, trash
+from services import members, tags
+from services import purge as trash
 from services.accounts import OPERATOR
 from services.projects import commands as projects
+from services.shared import actors
 from services.tasks import commands, effects
 from services.tasks.models import TRASH_DAYS
 from tests.actors import Anonymous, Person
@@ -202,9 +204,10 @@ async def relate(person: Person, task: dict[str, Any], other: dict[str, Any], ki
 class TestGoneForGood:
     @on_both_doors
     async def test_deleted_project_leaves_an_event_of_each_task_and_of_relations_of_others(
-        self, ada: Person, database: Database, door: Door
+        self, ada: Person, bob: Person, database: Database, door: Door
     ) -> None:
         project, other = await ada.project(), await ada.project(name="Other")
+        await ada.invite(project, bob)
         task = await ada.task(project_id=project["id"])
         below = await ada.task(project_id=project["id"], parent_id=task["id"])
         trashed = await ada.task(project_id=project["id"])
@@ -232,7 +235,12 @@ class TestGoneForGood:
         # one of another project is not named
         assert all(set(event.changes) == {"kind"} and event.task_id == survivor["id"] for event in ended)
         assert {event.project_id for event in ended} == {other["id"]}
-        assert kinds(events)[-1] == "project.deleted"
+        # who was a member is told last that there is nothing more to be read
+        assert kinds(events)[-3:] == ["project.deleted", "member.removed", "member.removed"]
+        assert {(event.entity_id, event.project_id) for event in events[-2:]} == {
+            (ada.id, project["id"]),
+            (bob.id, project["id"]),
+        }
         history = await ok(door, "list_task_history", ada, task_id=survivor["id"])
         # whoever may not read one of the tasks sees nothing of a relation, and nobody reads what is gone
         assert [entry["kind"] for entry in history] == ["task.created"]

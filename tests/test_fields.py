@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from services.tasks.listing.index_scan import DERIVED, OPTIONAL
 from services.tasks.models import TaskOut, TaskRecord
-from services.tasks.stretches import DERIVED, OPTIONAL
 from tests.actors import Person
 
 SORTS = ("created_at", "updated_at", "due_at", "priority", "number", "title")

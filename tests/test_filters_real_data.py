@@ -20,12 +20,13 @@ import pytest
 
 from api.main import create_app
 from api.state import State
-from services.imports.runs import ImportOptions, import_jira
+from services.transfers.runs import ImportOptions, import_jira
 from tests.actors import Person, make_person
 from tests.conftest import BACKENDS, settings_for
 from tests.databases import empty_database
 from tests.random_filters import Generator, Vocabulary, to_graphql, to_rest
 from tests.test_import_real_data import archive as archive
+from tests.test_import_real_data import unpacked as unpacked
 
 SEED = int(os.environ.get("TANDEM_FILTER_SEED", "1"))
 SORTS = ("created_at", "updated_at", "completed_at", "priority", "title", "number")
@@ -82,7 +83,7 @@ async def copies(archive: Path, urls: list[str], projects: frozenset[str]) -> As
     async with AsyncExitStack() as stack:
         made = []
         for url in urls:
-            app = create_app(settings_for(url, access_token_minutes=24 * 60))
+            app = create_app(settings_for(url, access_token_minutes=24 * 60), compile_after=0)
             await stack.enter_async_context(app.router.lifespan_context(app))
             state: State = app.state.tandem
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -119,8 +120,8 @@ async def _run(archive: Path, urls: list[str], projects: frozenset[str], count: 
         assert matched > count / 3, "most filters found nothing: they prove nothing"
 
 
-async def test_filters_find_the_same_everywhere(archive: Path, urls: list[str]) -> None:
-    await _run(archive, urls, frozenset({"DAEMON"}), 150)
+async def test_filters_find_the_same_everywhere(unpacked: Path, urls: list[str]) -> None:
+    await _run(unpacked, urls, frozenset({"DAEMON"}), 150)
 
 
 @pytest.mark.skipif(os.environ.get("TANDEM_REAL_DATA") != "1", reason="takes 15 minutes: TANDEM_REAL_DATA=1")

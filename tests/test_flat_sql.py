@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Comment, Event, Membership, Project, Tag, Task, TaskAssignee, TaskTag, TaskText, User
 from services import authentication
 from tests.actors import Person
@@ -119,6 +119,10 @@ SHAPES: dict[str, tuple[Request, int]] = {
     "REST: a task with relations": (rest(f"/tasks/{{task}}?{EXPAND}"), 7),
     "GraphQL: tasks": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ node {{ id title }} }} }} }}"), 1),
     "GraphQL: tasks and their number": (gql(f"{{ tasks(first: {PAGE}) {{ totalCount edges {{ cursor }} }} }}"), 2),
+    "GraphQL: tasks, their number and whether that is all": (
+        gql(f"{{ tasks(first: {PAGE}) {{ totalCount totalCountExact again: totalCount edges {{ cursor }} }} }}"),
+        2,
+    ),
     "GraphQL: tasks with relations": (gql(f"{{ tasks(first: {PAGE}) {{ edges {{ {NODE} }} }} }}"), 7),
     "GraphQL: subtasks, their counts and parents": (
         gql("{ tasks(first: 50) { edges { node { parent { title } subtasks(first: 2) { totalCount edges { node { ref }"
@@ -149,6 +153,7 @@ OF_ALL_PROJECTS = {
     "REST: tasks with relations",
     "GraphQL: tasks",
     "GraphQL: tasks and their number",
+    "GraphQL: tasks, their number and whether that is all",
     "GraphQL: tasks with relations",
     "GraphQL: subtasks, their counts and parents",
     "GraphQL: history with actors",
@@ -217,5 +222,5 @@ async def _columns(statements: StatementCounter, request: Awaitable[object]) -> 
     """Which of some columns of tasks the request reads."""
     statements.reset()
     await request
-    [sql] = [sql for sql in statements.seen if "tasks_1.title" in sql]
-    return {name for name in ("created_at", "description", "due_at", "updated_at") if f"tasks_1.{name}" in sql}
+    [sql] = [sql for sql in statements.seen if "tasks.title" in sql]
+    return {name for name in ("created_at", "description", "due_at", "updated_at") if f"tasks.{name}" in sql}

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from core.deadlines import DeadlinePassed, working
-from db.engine import Database
-from services.failures import from_database
+from db.driver.database import Database
+from services.shared.database_errors import from_database
 from tests.infrastructure import require, scratch_database
 from tests.slow import ENDLESS, settled
 

@@ -12,13 +12,15 @@ from strawberry.extensions import FieldExtension, SchemaExtension
 from strawberry.permission import BasePermission
 from strawberry.schema.config import StrawberryConfig
 
-from graphql_compiler import Batch
-from graphql_schema.compiled import bindings
-from graphql_schema.context import CompiledInfo, Info, ResolverInfo
-from graphql_schema.execution import Executor
-from graphql_schema.outcomes import GraphQLRequest, Outcome
-from graphql_schema.prices import Price, priced
+from graphql_compiler.strawberry import batched
+from graphql_schema.execution.bindings import bindings
+from graphql_schema.execution.executor import Executor
+from graphql_schema.execution.outcomes import GraphQLRequest, Outcome
 from graphql_schema.schema import schema
+from graphql_schema.shared.context import CompiledInfo, Info, ResolverInfo
+from graphql_schema.shared.following import Followed
+from graphql_schema.shared.prices import Price, priced
+from services.events.feed import Told
 
 
 @dataclass
@@ -70,11 +72,14 @@ async def answer(info: Info) -> int | None:
 
 
 async def count() -> AsyncGenerator[int, None]:
-    yield 1
-    yield 2
+    """Two events that are told together, then one: what is followed comes in this form, whatever is told."""
+    for numbers in ([1, 2], [3]):
+        told: Any = Told(numbers, 0.0, None, None, None)  # type: ignore[arg-type]  # no events, and of no feed
+        followed: Any = Followed(told)
+        yield followed
 
 
-DOUBLES = {"batch": Batch(load_doubles)}
+DOUBLES = batched(load_doubles)
 
 
 def declared(resolver: Any = None, **options: Any) -> Any:
@@ -125,9 +130,7 @@ FOREIGN = strawberry.Schema(Query, Mutation, Subscription)
 
 
 async def execute(executor: Executor, query: str, log: Log) -> Outcome:
-    request, context = GraphQLRequest(query), log
-    document, operation = executor.prepare(request)
-    return await executor.execute(request, context, document, operation)  # type: ignore[arg-type]  # a foreign context
+    return await executor.execute(executor.prepare(GraphQLRequest(query)), log)  # type: ignore[arg-type]  # a foreign context
 
 
 GUARDED = {
@@ -169,8 +172,8 @@ async def test_guards_of_subscriptions_run_at_every_start() -> None:
     executor, request = Executor(FOREIGN), GraphQLRequest("subscription { count }")
     for _ in range(3):
         log: Any = Log()
-        outcomes = await executor.subscribe(request, log, *executor.prepare(request))
-        assert [outcome.data async for outcome in outcomes] == [{"count": 1}, {"count": 2}]
+        outcomes = await executor.subscribe(executor.prepare(request), log)
+        assert [outcome.data async for outcome in outcomes] == [{"count": 1}, {"count": 2}, {"count": 3}]
         assert log.ran == ["guard of count"]
 
 

@@ -1,4 +1,4 @@
-"""What documents and plans keep of a worker's memory, and when they give it back."""
+"""What documents and compiled operations keep of a worker's memory, and when they give it back."""
 
 import gc
 import weakref
@@ -9,12 +9,12 @@ import pytest
 from graphql import GraphQLError, OperationDefinitionNode, get_introspection_query, get_location, print_ast
 from graphql.language.parser import parse
 
-from graphql_compiler import Plan, compile_operation
-from graphql_schema.compiled import SCALARS, bindings
-from graphql_schema.documents import Documents, Known
-from graphql_schema.execution import Executor
-from graphql_schema.outcomes import GraphQLRequest, RequestError
-from graphql_schema.parsing import MAX_NAME, NameTooLong, parse_document
+from graphql_compiler import CompiledOperation, compile_operation
+from graphql_schema.execution.bindings import SCALARS, bindings
+from graphql_schema.execution.documents import CachedDocument, DocumentCache
+from graphql_schema.execution.executor import Executor
+from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
+from graphql_schema.execution.parsing import MAX_NAME, NameTooLong, parse_document
 from graphql_schema.schema import schema
 
 BINDINGS = bindings(schema)
@@ -27,7 +27,7 @@ def large(number: int) -> str:
     return f"query Q{number} {{ {' '.join(f'n{number}x{each}: {page}' for each in range(28))} }}"
 
 
-def plan_of(document: Any) -> Plan:
+def compiled_of(document: Any) -> CompiledOperation:
     [operation] = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     return compile_operation(schema._schema, document, operation, {}, binding_of=BINDINGS, scalars=SCALARS)
 
@@ -42,11 +42,11 @@ def uncollected() -> Iterator[None]:
 
 
 class TestFreed:
-    def test_plan_is_freed_with_its_last_reference(self, uncollected: None) -> None:
-        plan = plan_of(parse_document(large(1), 2_500))
-        root: Any = plan._roots[0]
-        held: list[weakref.ref[Any]] = [weakref.ref(plan), weakref.ref(root.complete)]
-        del plan, root
+    def test_compiled_operation_is_freed_with_its_last_reference(self, uncollected: None) -> None:
+        compiled = compiled_of(parse_document(large(1), 2_500))
+        root: Any = compiled._roots[0]
+        held: list[weakref.ref[Any]] = [weakref.ref(compiled), weakref.ref(root.complete)]
+        del compiled, root
         assert [ref() for ref in held] == [None, None]
         assert gc.collect() == 0, "there were cycles"
 
@@ -74,15 +74,15 @@ class TestParsing:
 
 
 class TestKept:
-    def test_documents_and_plans_are_bounded_by_bytes(self) -> None:
-        documents = Documents(8_000_000)
+    def test_documents_and_what_is_compiled_of_them_are_bounded_by_bytes(self) -> None:
+        documents = DocumentCache(8_000_000)
         for number in range(40):
-            known = Known(parse_document(large(number), 2_500))
-            documents.keep(large(number), known)
-            known.keep_plan((number,), plan_of(known.document))
-            documents.keep(large(number), known)
+            cached = CachedDocument(parse_document(large(number), 2_500))
+            documents.keep(large(number), cached)
+            cached.keep_compiled((number,), compiled_of(cached.document))
+            documents.keep(large(number), cached)
             assert documents.size <= 8_000_000
-            assert documents.find(large(number)) is known
+            assert documents.find(large(number)) is cached
         assert 2 <= len(documents) < 20
         assert documents.find(large(0)) is None
 
@@ -92,18 +92,18 @@ class TestKept:
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
-        known = [Known(parse_document(large(number), 2_500)) for number in range(100, 105)]
-        for each in known:
-            each.keep_plan((), plan_of(each.document))
+        cached = [CachedDocument(parse_document(large(number), 2_500)) for number in range(100, 105)]
+        for each in cached:
+            each.keep_compiled((), compiled_of(each.document))
         taken = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
-        assert 0.7 < sum(each.size for each in known) / taken < 2
+        assert 0.7 < sum(each.size for each in cached) / taken < 2
 
-    def test_conditions_make_only_so_many_plans(self) -> None:
-        known = Known(parse_document("{ me { id } }", 100))
+    def test_conditions_make_only_so_many_operations(self) -> None:
+        cached = CachedDocument(parse_document("{ me { id } }", 100))
         for number in range(100):
-            known.keep_plan((number,), None)
-        assert len(known.plans) == 32
+            cached.keep_compiled((number,), None)
+        assert len(cached.compiled) == 32
 
 
 class TestGuests:
@@ -122,7 +122,7 @@ class TestGuests:
             first = executor.prepare(GraphQLRequest(query), guest=True)
         except RequestError as error:
             pytest.fail(str(error.outcome.errors))
-        assert executor.prepare(GraphQLRequest(query), guest=True)[0] is first[0]
+        assert executor.prepare(GraphQLRequest(query), guest=True).document is first.document
         assert (len(executor.preparer.guests), len(executor.preparer.documents)) == (1, 0)
 
     def test_they_may_write_less(self) -> None:

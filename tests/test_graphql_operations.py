@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, parse
 
-from core.answers import encode
-from db.engine import Database
+from core.json_texts import encode
+from db.driver.database import Database
 from graphql_compiler import shaping_variables
-from graphql_schema.context import Context
-from graphql_schema.execution import Executor
-from graphql_schema.outcomes import GraphQLRequest
+from graphql_schema.execution.executor import Executor
+from graphql_schema.execution.outcomes import GraphQLRequest
 from graphql_schema.schema import schema
-from services.node_ids import encode as node_id
+from graphql_schema.shared.context import Context
+from services.shared.node_ids import encode as node_id
 from tests.actors import Person
 
 DOCUMENTS = 60
@@ -69,6 +69,8 @@ def context(ada: Person, database: Database) -> Any:
             database=database,
             security=state.security,
             feed=state.feed,
+            connections=state.connections,
+            outlet=state.outlet,
         )
 
     return make
@@ -77,7 +79,7 @@ def context(ada: Person, database: Database) -> Any:
 async def test_operations_that_share_names_of_variables_are_each_answered_as_alone(ada: Person, context: Any) -> None:
     for priority in range(1, 4):
         await ada.task(priority=priority)
-    chance, seen = random.Random(7), Counter[str]()
+    chance, seen, plain = random.Random(7), Counter[str](), Executor(schema)
     for _ in range(DOCUMENTS):
         text, values = document_of(chance)
         executor = Executor(schema)
@@ -86,9 +88,9 @@ async def test_operations_that_share_names_of_variables_are_each_answered_as_alo
         for operation in calls:
             variables = {name: chance.choice(several) for name, several in values[operation].items()}
             request = GraphQLRequest(text, variables, operation)
-            document, chosen = executor.prepare(request)
-            remembered = await executor.execute(request, context(), document, chosen)
-            ordinary = await Executor(schema).execute_ordinarily(request, context(), document, chosen)
+            prepared = executor.prepare(request)
+            remembered = await executor.execute(prepared, context())
+            ordinary = await plain.execute_ordinarily(prepared, context())
             assert encode(remembered.body()) == encode(ordinary.body()), (text, operation, variables)
             assert "INTERNAL_SERVER_ERROR" not in remembered.codes
         seen.update(executor.executed)
@@ -125,4 +127,4 @@ async def test_pointer_is_to_the_argument_of_the_operation_that_is_asked_for(ada
     )
     for name, pointer in (("A", "/first"), ("B", "/id")):
         refused = await ada.gql(query, {"x": {}}, operationName=name)
-        assert (refused.status, refused.code, refused.pointers) == (400, "BAD_USER_INPUT", [pointer])
+        assert (refused.status, refused.code, refused.pointers) == (422, "BAD_USER_INPUT", [pointer])

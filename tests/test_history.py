@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
-from services.events import NewEvent, record
+from db.driver.database import Database
+from services.events import catalogue
+from services.events.log import NewEvent, record
 from tests.actors import Person
 from tests.conftest import People
 from tests.doors import Door, on_both_doors
@@ -247,7 +248,7 @@ class TestWhatIsHidden:
     async def test_other_relations_and_things_with_the_id_of_one_tell_nothing_of_it(
         self, world: World, database: Database
     ) -> None:
-        alike = NewEvent("comment.created", "comment", world["relation"], {}, task_id=world["parent"])
+        alike = NewEvent(catalogue.COMMENT_CREATED, world["relation"], {}, task_id=world["parent"])
         async with database.writing() as session:
             await record(session, world.ada.actor, alike)
         body = {"kind": "relates_to", "target_id": world["subtask"]}

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, IdempotencyKey, Task
-from services import idempotency
+from services.shared import idempotency
 from tests.actors import Anonymous, Person
 from tests.doors import Door, on_both_doors
 from tests.operations import to_graphql

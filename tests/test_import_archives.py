@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from services.imports import archives
-from services.imports.archives import Archive, ArchiveError
-from services.imports.jira import JiraReader
-from services.imports.people import username
-from services.imports.records import SHOWN, Issue
+from services.transfers import archives
+from services.transfers.archives import Archive, ArchiveError
+from services.transfers.formats.jira.reader import JiraReader
+from services.transfers.people import username
+from services.transfers.records import SHOWN, ImportedTask
 from tests.jira_archives import CHANGED, Tracker, pack
 
 
@@ -21,15 +21,15 @@ def tracker() -> Tracker:
     return Tracker()
 
 
-def read(path: Path, *projects: str) -> tuple[list[Issue], JiraReader]:
+def read(path: Path, *projects: str) -> tuple[list[ImportedTask], JiraReader]:
     """The issues of an archive, and the reader with its notes."""
     reader = JiraReader(frozenset(projects))
     with Archive(path) as archive:
         records = [reader.read(file) for file in archive.files()]
-    return [record for record in records if isinstance(record, Issue)], reader
+    return [record for record in records if isinstance(record, ImportedTask)], reader
 
 
-def only(tracker: Tracker, folder: Path, **fields: Any) -> tuple[Issue, JiraReader]:
+def only(tracker: Tracker, folder: Path, **fields: Any) -> tuple[ImportedTask, JiraReader]:
     """The record of an issue with these fields."""
     tracker.issue(1, **fields)
     [issue], reader = read(tracker.pack(folder))
@@ -198,7 +198,7 @@ class TestJiraReader:
 
         issues, _ = read(path, other.key)
 
-        assert [issue.place.key for issue in issues] == [other.key]
+        assert [issue.project.key for issue in issues] == [other.key]
 
     @pytest.mark.parametrize(
         ("status", "resolution", "expected"),
@@ -393,8 +393,8 @@ class TestJiraReader:
             tracker, tmp_path, summary="a\x00b", description="\x00c\x00 d\udfff", labels=["e\x00"], comments=[remark]
         )
 
-        assert (issue.title, issue.description, issue.labels) == ("ab", "c d", ("e",))
-        assert issue.remarks[0].body == "bell and half"
+        assert (issue.title, issue.description, issue.tags) == ("ab", "c d", ("e",))
+        assert issue.comments[0].body == "bell and half"
         ref = f"{tracker.key}-1"
         assert dict(reader.notes.cleaned) == {ref: 5, f"{ref} comment {remark['id']}": 2}
 
@@ -415,7 +415,7 @@ class TestJiraReader:
         ]
         issue, reader = only(tracker, tmp_path, comment={"comments": comments, "total": 9})
 
-        assert [(r.body, r.author is not None, r.edited_at is not None) for r in issue.remarks] == [
+        assert [(r.body, r.author is not None, r.edited_at is not None) for r in issue.comments] == [
             ("first", True, False),
             ("changed", True, True),
             ("", True, False),
@@ -427,15 +427,15 @@ class TestJiraReader:
     def test_labels(self, tracker: Tracker, tmp_path: Path) -> None:
         issue, reader = only(tracker, tmp_path, labels=["Red", " ", "x" * 51, 7, None, {"name": "a"}, "bo\u0308se\n"])
 
-        assert issue.labels == ("Red", "x" * 49 + "…", "7", "böse")
+        assert issue.tags == ("Red", "x" * 49 + "…", "7", "böse")
         assert dict(reader.notes.shortened) == {"labels": 1}
         assert dict(reader.notes.unreadable) == {"labels": 3}
 
     def test_person_of_the_cloud_has_an_account_id(self, tracker: Tracker, tmp_path: Path) -> None:
         issue, _ = only(tracker, tmp_path, reporter={"accountId": "5b:10", "displayName": "Mia Maus"})
 
-        assert issue.reporter is not None
-        assert (issue.reporter.external_id, issue.reporter.name, issue.reporter.timezone) == (
+        assert issue.created_by is not None
+        assert (issue.created_by.external_id, issue.created_by.name, issue.created_by.timezone) == (
             "5b:10",
             "Mia Maus",
             "UTC",
@@ -444,8 +444,8 @@ class TestJiraReader:
     def test_creator_stands_in_for_a_missing_reporter(self, tracker: Tracker, tmp_path: Path) -> None:
         issue, _ = only(tracker, tmp_path, creator=tracker.person("mia"))
 
-        assert issue.reporter is not None
-        assert issue.reporter.full_name == "Mia"
+        assert issue.created_by is not None
+        assert issue.created_by.full_name == "Mia"
 
     @pytest.mark.parametrize("fields", [{}, {"comment": None, "labels": None, "project": []}, {"labels": "Red"}])
     def test_sparse_issues_are_issues(self, tracker: Tracker, tmp_path: Path, fields: dict[str, Any]) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
-from services.imports.archives import Archive
-from services.imports.jira import JiraReader
-from services.imports.records import Issue, Notes
+from db.driver.database import Database
+from services.transfers.archives import Archive
+from services.transfers.formats.jira.reader import JiraReader
+from services.transfers.records import ImportedTask, Notes
 from tests.actors import Person
 from tests.importing import Importer, comments, relations, stored, task
 from tests.jira_archives import Tracker
@@ -26,11 +26,11 @@ def run(database: Database, ada: Person, tracker: Tracker, tmp_path: Path) -> Im
     return Importer(database, ada, tracker, tmp_path)
 
 
-def read(tracker: Tracker, folder: Path) -> tuple[list[Issue], Notes]:
+def read(tracker: Tracker, folder: Path) -> tuple[list[ImportedTask], Notes]:
     reader = JiraReader()
     with Archive(tracker.pack(folder)) as archive:
         records = [reader.read(file) for file in archive.files()]
-    return [record for record in records if isinstance(record, Issue)], reader.notes
+    return [record for record in records if isinstance(record, ImportedTask)], reader.notes
 
 
 class TestLeftOut:
@@ -93,8 +93,8 @@ class TestLeftOut:
 
         [issue], notes = read(tracker, tmp_path)
 
-        assert issue.reporter is not None
-        assert issue.reporter.timezone == "UTC"
+        assert issue.created_by is not None
+        assert issue.created_by.timezone == "UTC"
         assert dict(notes.unknown) == {("time zone", "Mars/Olympus"): 1}
 
     def test_parts_of_documents_and_projects_have_their_number(self, tracker: Tracker, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ class TestLeftOut:
 
         [issue], notes = read(tracker, tmp_path)
 
-        assert [remark.body for remark in issue.remarks] == ["real"]
+        assert [comment.body for comment in issue.comments] == ["real"]
         assert dict(notes.unreadable) == {
             **{"labels": 1, "project": 1, "status": 1, "parent": 1},
             **{"comments": 2, "links": 4, "outwardIssue": 1, "people": 1},
@@ -215,7 +215,7 @@ class TestLeftOut:
 
         [issue, _], notes = read(tracker, tmp_path)
 
-        assert (len(issue.title), len(issue.labels)) == (201, 51)
+        assert (len(issue.title), len(issue.tags)) == (201, 51)
         assert dict(notes.too_long) == {
             **{"titles": 1, "descriptions": 2, "comments": 1},
             **{"names of people": 1, "lists of tags": 1},
@@ -269,7 +269,7 @@ class TestRestricted:
 
         [issue], _ = read(tracker, tmp_path)
 
-        assert [remark.restricted for remark in issue.remarks] == [True]
+        assert [comment.restricted for comment in issue.comments] == [True]
 
     @pytest.mark.parametrize("nothing", OPEN)
     def test_comment_for_everybody_is_for_everybody(
@@ -279,7 +279,7 @@ class TestRestricted:
 
         [issue], _ = read(tracker, tmp_path)
 
-        assert [remark.restricted for remark in issue.remarks] == [False]
+        assert [comment.restricted for comment in issue.comments] == [False]
 
     @pytest.mark.parametrize(
         ("fields", "expected"),
@@ -330,7 +330,7 @@ class TestRestricted:
 
         assert list(await stored(database, tracker)) == [2]
         counts = summary.counts
-        assert (counts.restricted_issues, counts.restricted_comments) == (1, 2)
+        assert (counts.restricted_tasks, counts.restricted_comments) == (1, 2)
         assert (counts.people, counts.tags, counts.comments) == (0, 0, 0)
         assert (summary.parents_missing, summary.links_missing) == (1, 1)
 
@@ -341,7 +341,7 @@ class TestRestricted:
 
         summary = await run()
 
-        assert (summary.counts.projects, summary.counts.restricted_issues) == (0, 1)
+        assert (summary.counts.projects, summary.counts.restricted_tasks) == (0, 1)
         assert tracker.key not in {project["key"] for project in (await ada.get("/projects")).json()}
 
     async def test_what_is_restricted_comes_in_where_it_is_asked_for(
@@ -357,7 +357,7 @@ class TestRestricted:
         assert [r["body"] for r in await comments(ada, tracker, 2)] == ["only for administrators"]
         counts = summary.counts
         assert (counts.tasks, counts.comments) == (1, 2)
-        assert (counts.widened_issues, counts.widened_comments, counts.restricted_comments) == (1, 1, 0)
+        assert (counts.widened_tasks, counts.widened_comments, counts.restricted_comments) == (1, 1, 0)
         # what waited for it has it now
         assert await relations(database, tracker) == [(2, "blocks", 1)]
         assert (summary.parents_linked, summary.links) == (1, 1)
@@ -376,7 +376,7 @@ class TestRestricted:
         assert [r["body"] for r in await comments(ada, tracker, 1)] == ["in it"]
         assert len(await comments(ada, tracker, 2)) == 1
         counts = summary.counts
-        assert (counts.restricted_issues, counts.restricted_issues_known) == (0, 1)
+        assert (counts.restricted_tasks, counts.restricted_tasks_known) == (0, 1)
         assert (counts.restricted_comments, counts.restricted_comments_known) == (1, 2)
         assert (counts.tasks_known, counts.comments_known) == (1, 0)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event
-from services.errors import BadUserInput
-from services.imports.writer import Writer
+from services.shared.errors import BadUserInput
+from services.transfers.writer import Writer
 from tests.actors import Person
 from tests.importing import Importer, comments, row_counts, stored, task
 from tests.jira_archives import Json, Tracker, pack
@@ -182,7 +182,7 @@ class TestRefusals:
         assert summary.counts.tasks == 2
         refusal = summary.refused[key]
         assert "2 to 10 capital letters" in refusal.reason
-        assert (list(summary.refused), refusal.issues, refusal.comments) == ([key], 2, 2)
+        assert (list(summary.refused), refusal.tasks, refusal.comments) == ([key], 2, 2)
         counts = summary.counts
         assert (counts.projects, counts.tasks, counts.people, counts.tags) == (1, 2, 0, 1)
 
@@ -220,7 +220,7 @@ class TestRefusals:
         summary = await run(_both(other, tracker, tmp_path))
 
         refusal = summary.refused[other.key]
-        assert ("archived" in refusal.reason, refusal.issues, refusal.comments) == (True, 1, 2)
+        assert ("archived" in refusal.reason, refusal.tasks, refusal.comments) == (True, 1, 2)
         assert [r["body"] for r in await comments(ada, other, 1)] == ["one"]
         assert list(await stored(database, other)) == [1]
         assert list(await stored(database, tracker)) == [1, 2]
@@ -239,7 +239,7 @@ class TestRefusals:
 
         assert list(await stored(database, tracker)) == [1, 2]
         refusal = summary.refused[tracker.key]
-        assert (refusal.issues, refusal.comments, summary.counts.projects) == (1, 1, 1)
+        assert (refusal.tasks, refusal.comments, summary.counts.projects) == (1, 1, 1)
 
     async def test_project_that_is_deleted_between_two_batches_is_made_again(
         self, run: Importer, tracker: Tracker, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch

@@ -5,8 +5,10 @@ The smallest project always; the whole archive, once killed on the way, with TAN
 
 import asyncio
 import json
+import lzma
 import os
 import re
+import shutil
 import sys
 import tarfile
 from collections import Counter
@@ -18,10 +20,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Comment, ExternalId, Project, Tag, Task, TaskAssignee, TaskTag, TaskText
-from services.imports.runs import ImportOptions, import_jira
-from services.imports.summary import Counts
+from services.transfers.runs import ImportOptions, import_jira
+from services.transfers.summary import Counts
 from tests.conftest import ROOT
 from tests.databases import empty_database
 from tests.importing import add_account
@@ -159,12 +161,22 @@ async def count_database(database: Database) -> Totals:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def archive(real_data: Path) -> Path:
     found = sorted((real_data / "jira").glob("*.tar.xz"))
     if not found:
         pytest.skip("the Jira archive is not beside the checkout")
     return found[0]
+
+
+@pytest.fixture(scope="session")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The archive as a plain tar: a pass over it takes a second less, and the tests make ten."""
+    path = tmp_path_factory.mktemp("jira") / archive.stem
+    with lzma.open(archive) as packed, path.open("wb") as plain:
+        shutil.copyfileobj(packed, plain, 1 << 20)
+    yield path
+    path.unlink()
 
 
 @pytest.fixture
@@ -173,16 +185,17 @@ def own_url(backend: str, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-async def test_smallest_project_is_imported_as_it_is_counted(own_url: str, archive: Path) -> None:
+async def test_smallest_project_is_imported_as_it_is_counted(own_url: str, archive: Path, unpacked: Path) -> None:
     database = Database(own_url)
     try:
         await add_account(database, "boss", is_admin=True)
         options = ImportOptions(projects=frozenset({"DAEMON"}))
-        first, second = await import_jira(database, archive, options), await import_jira(database, archive, options)
+        first, second = await import_jira(database, archive, options), await import_jira(database, unpacked, options)
 
-        assert await count_database(database) == count_archive(archive, "DAEMON")
+        assert await count_database(database) == count_archive(unpacked, "DAEMON")
+        lists = count_lists(unpacked, "DAEMON")
         for left_out in (first.notes.left_out, second.notes.left_out):
-            assert left_out.items() >= count_lists(archive, "DAEMON").items()
+            assert left_out.items() >= lists.items()
         assert known(second.counts) == known(first.counts)
         assert (second.links, second.links_known, second.links_missing) == (0, first.links, first.links_missing)
     finally:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Task, User
-from services.actors import SERVER_KEY
-from services.errors import BadUserInput
-from services.imports import writer
-from services.imports.archives import ArchiveError
-from services.imports.runs import ImportOptions, find_owner, import_jira
-from services.imports.summary import Counts, Progress
+from services.shared.actors import SERVER_KEY
+from services.shared.errors import BadUserInput
 from services.tasks import commands
+from services.transfers import writer
+from services.transfers.archives import ArchiveError
+from services.transfers.runs import ImportOptions, find_owner, import_jira
+from services.transfers.summary import Counts, Progress
 from tests.actors import Person
 from tests.conftest import ROOT
 from tests.databases import empty_database
@@ -228,8 +228,8 @@ class TestRuns:
 
         await import_jira(database, tracker.pack(tmp_path), options, on_progress=seen.append)
 
-        assert [p.issues for p in seen][:3] == [1, 2, 3]
-        assert (seen[-1].position, seen[-1].issues, seen[-1].comments) == (seen[-1].size, 20, 30)
+        assert [p.tasks for p in seen][:3] == [1, 2, 3]
+        assert (seen[-1].position, seen[-1].tasks, seen[-1].comments) == (seen[-1].size, 20, 30)
         assert all(a.position <= b.position for a, b in pairwise(seen))
 
     async def test_batches_are_bounded_by_their_text_too(
@@ -243,7 +243,7 @@ class TestRuns:
             return await write(self, issues, **options)
 
         monkeypatch.setattr(writer.Writer, "write", noting)
-        monkeypatch.setattr("services.imports.runs.BATCH_CHARACTERS", 1000)
+        monkeypatch.setattr("services.transfers.runs.BATCH_CHARACTERS", 1000)
         for number in range(1, 7):
             tracker.issue(number, description="x" * 400)
 
@@ -352,3 +352,41 @@ class TestRefusals:
             assert await find_owner(database, None) == await find_owner(database, "u2")
         finally:
             await database.dispose()
+
+
+class TestExternalIds:
+    async def test_what_is_brought_in_is_called_as_the_source_calls_it(
+        self, run: Importer, tracker: Tracker, ada: Person
+    ) -> None:
+        issue = tracker.issue(1, comments=[tracker.comment(author=tracker.person("kim"))])
+        await run()
+        shown = await task(ada, tracker, 1)
+        project = (await ada.get(f"/projects?external_source={tracker.source}&external_id={tracker.key}")).json()
+        said = (await ada.get(f"/tasks/{shown['id']}/comments")).json()
+
+        assert (shown["external_source"], shown["external_id"]) == (tracker.source, issue["id"])
+        assert [each["id"] for each in project] == [shown["project_id"]]
+        assert [each["external_source"] for each in said] == [tracker.source]
+        path = f"/tasks/by-external-id/{tracker.source}/{issue['id']}?project_id={shown['project_id']}"
+        again = await ada.put(path, {"title": shown["title"]})
+        assert (again.status_code, again.json()["id"], again.json()["version"]) == (200, shown["id"], 1)
+
+    async def test_what_clients_made_for_the_source_is_found(
+        self, run: Importer, tracker: Tracker, ada: Person, database: Database
+    ) -> None:
+        said = tracker.comment(author=tracker.person("kim"))
+        issue = tracker.issue(1, comments=[said])
+        tracker.issue(2)
+        source = {"external_source": tracker.source}
+        project = await ada.project(key=tracker.key, **source, external_id=tracker.key)
+        made = await ada.task(project_id=project["id"], title="Ours", **source, external_id=issue["id"])
+        written = await ada.post(f"/tasks/{made['id']}/comments", {"body": "Ours", **source, "external_id": said["id"]})
+        assert written.status_code == 201
+        summary = await run()
+        before = await row_counts(database)
+        again = await run()
+
+        assert (summary.counts.tasks, summary.counts.tasks_known, summary.counts.comments) == (1, 1, 0)
+        assert (await task(ada, tracker, 1))["title"] == "Ours"
+        assert (again.counts.tasks, again.counts.tasks_known) == (0, 2)
+        assert await row_counts(database) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, text
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, ExternalId, Membership, Project, Relation, Task, User
 from tests.actors import Person
 from tests.importing import Importer, comments, relations, stored, task

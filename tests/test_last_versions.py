@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import update
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Comment, Project, SavedView, Task
 from tests.actors import Person
 from tests.doors import Door, on_both_doors

@@ -1,11 +1,13 @@
 """What every list has in common: pages, bounds and cursors, at the root and below other things."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 import pytest
 
+from services.shared import totals
 from tests.actors import Person
 from tests.conftest import People
 from tests.listings import links
@@ -25,8 +27,19 @@ class Place:
         return path.format(project=self.project["id"], task=self.task["id"])
 
 
+_places: dict[str, Place] = {}
+
+
 @pytest.fixture
-async def place(ada: Person, people: People) -> Place:
+async def place(backend: str, client: httpx.AsyncClient, people: People) -> Place:
+    """Made once on each database: everybody here only reads."""
+    if backend not in _places:
+        _places[backend] = await _make_place(await people(), people)
+    made = _places[backend]
+    return replace(made, ada=replace(made.ada, client=client))
+
+
+async def _make_place(ada: Person, people: People) -> Place:
     project = await ada.project()
     task = await ada.task(project_id=project["id"], title="0")
     for number in range(1, ROWS):
@@ -109,6 +122,35 @@ class TestRest:
             assert "x-total-count" not in (await place.ada.get(start + query)).headers
 
     @pytest.mark.parametrize("path", REST)
+    async def test_rows_are_counted_up_to_a_bound(
+        self, place: Place, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        start = place.path(path) + ("&" if "?" in path else "?")
+
+        async def counted(total: str) -> tuple[str, str]:
+            answer = await place.ada.get(f"{start}limit=1&total={total}")
+            return answer.headers["x-total-count"], answer.headers["x-total-count-exact"]
+
+        number = REST[path]
+        for bound in (number, max(0, number - 1)):
+            monkeypatch.setattr(totals, "MAX_COUNTED", bound)
+            assert await counted("true") == (str(min(number, bound)), "true" if number <= bound else "false")
+            assert await counted("exact") == (str(number), "true")
+
+    async def test_what_total_may_be_is_said(self, place: Place) -> None:
+        for value in ("about", "2", "Exact", ""):
+            refused = await place.ada.get(f"/tasks?total={value}")
+            assert (refused.status_code, refused.json()["code"]) == (422, "BAD_USER_INPUT"), value
+            assert refused.json()["errors"] == [
+                {
+                    "pointer": "/total",
+                    "location": "query",
+                    "detail": "must be true, false or exact",
+                    "type": "total",
+                }
+            ]
+
+    @pytest.mark.parametrize("path", REST)
     async def test_no_rows_may_be_asked_for(self, place: Place, path: str) -> None:
         """As GraphQL's ``first: 0``."""
         answer = await place.ada.get(f"{place.path(path)}{'&' if '?' in path else '?'}limit=0")
@@ -143,10 +185,10 @@ class TestRest:
 
 
 class TestGraphQL:
-    async def ask(self, place: Place, way: str, **arguments: Any) -> Any:
+    async def ask(self, place: Place, way: str, rows: str = ROWS_ARE, /, **arguments: Any) -> Any:
         given = ", ".join(f"{name}: {json.dumps(value)}" for name, value in arguments.items())
         field = way.replace("%s", f"({given})" if given else "").replace("@", f", {given}" if given else "")
-        inner = f"{{ {ROWS_ARE} }}"
+        inner = f"{{ {rows} }}"
         field = f"{field[:-1]} {inner} }}" if field.endswith("}") else f"{field} {inner}"
         declared = ", ".join(f"${name}: ID!" for name in ("project", "task") if f"${name}" in field)
         query = f"query({declared}) {{ {field} }}" if declared else f"{{ {field} }}"
@@ -155,7 +197,7 @@ class TestGraphQL:
         if "errors" in answer.body:
             return answer
         found = next(iter(answer.data.values()))
-        return found if "edges" in found else next(iter(found.values()))
+        return found if "totalCount" in found else next(iter(found.values()))
 
     @pytest.mark.parametrize("way", GRAPHQL)
     async def test_pages_make_up_the_whole_both_ways(self, place: Place, way: str) -> None:
@@ -173,6 +215,17 @@ class TestGraphQL:
                 pages.append(page["edges"])
             walked = [edge for page in (pages if size == "first" else pages[::-1]) for edge in page]
             assert walked == whole["edges"]
+
+    @pytest.mark.parametrize("way", GRAPHQL)
+    async def test_rows_are_counted_up_to_a_bound(
+        self, place: Place, way: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        number = GRAPHQL[way]
+        for bound in (number, max(0, number - 1)):
+            monkeypatch.setattr(totals, "MAX_COUNTED", bound)
+            found = await self.ask(place, way, "totalCount totalCountExact all: totalCount(exact: true)", first=0)
+            counts = {"totalCount": min(number, bound), "totalCountExact": number <= bound, "all": number}
+            assert found == counts
 
     @pytest.mark.parametrize("way", GRAPHQL)
     async def test_arguments_outside_the_bounds_are_refused(self, place: Place, way: str) -> None:

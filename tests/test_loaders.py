@@ -4,7 +4,7 @@ import inspect
 import json
 import pkgutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from importlib import import_module
@@ -12,56 +12,27 @@ from typing import Any
 
 import psycopg
 import pytest
+from strawberry.utils.str_converters import to_snake_case
 
 import services
-from api.graphql.context import EXECUTOR
-from db.engine import Database
+from api.state import State
+from db.driver.database import Database
 from db.models import Task
-from services import api_keys as keys
-from services import comments, history, members, relations, saved_views, sessions, tags
-from services.actors import ANONYMOUS, Actor
-from services.errors import Forbidden, Unauthenticated
-from services.pagination import Page, PageRequest
-from services.projects import queries as projects
+from services.features import NODES
+from services.shared.actors import ANONYMOUS, Actor
+from services.shared.errors import Forbidden, Unauthenticated
+from services.shared.pagination import Page, PageRequest
+from services.shared.reading import ChildReader
 from services.tasks import queries as tasks
 from services.tasks.queries import TaskQuery
-from services.users import queries as users
 from tests.actors import Person
 from tests.conftest import People
 from tests.doors import as_rest
-from tests.visible import World, make_world
+from tests.examples import IDS
+from tests.visible import NAMES, World, make_world
 
 PAGE = PageRequest(first=10)
 Load = Callable[..., Awaitable[Any]]
-LOADERS: dict[str, tuple[Load, str]] = {
-    "api_keys.by_ids": (keys.by_ids, "key"),
-    "comments.authors": (comments.authors, "comment"),
-    "comments.by_ids": (comments.by_ids, "comment"),
-    "comments.counts": (comments.counts, "task"),
-    "comments.pages": (partial(comments.pages, request=PAGE), "task"),
-    "history.actors": (history.actors, "task_event"),
-    "history.by_ids": (history.by_ids, "relation_event"),
-    "history.counts": (history.counts, "task"),
-    "history.pages": (partial(history.pages, request=PAGE), "task"),
-    "members.by_ids": (members.by_ids, "member"),
-    "members.counts": (members.counts, "project"),
-    "members.pages": (partial(members.pages, request=PAGE), "project"),
-    "projects.queries.by_ids": (projects.by_ids, "project"),
-    "relations.by_ids": (relations.by_ids, "relation"),
-    "relations.counts": (relations.counts, "task"),
-    "relations.creators": (relations.creators, "relation"),
-    "relations.pages": (partial(relations.pages, request=PAGE), "task"),
-    "saved_views.by_ids": (saved_views.by_ids, "view"),
-    "sessions.by_ids": (sessions.by_ids, "session"),
-    "tags.by_ids": (tags.by_ids, "tag"),
-    "tags.of_projects": (tags.of_projects, "project"),
-    "tags.of_tasks": (tags.of_tasks, "task"),
-    "tasks.queries.assignees": (tasks.assignees, "task"),
-    "tasks.queries.by_ids": (tasks.by_ids, "task"),
-    "tasks.queries.creators": (tasks.creators, "task"),
-    "users.queries.by_ids": (users.by_ids, "ada"),
-}
-"""Functions of services that read by ids, by their names, and something of Ada's to read by its id."""
 
 
 async def _pages(session: Any, actor: Actor, ids: Collection[int]) -> Any:
@@ -72,17 +43,23 @@ async def _counts(session: Any, actor: Actor, ids: Collection[int]) -> Any:
     return await tasks.counts(session, actor, Task.project_id.expression, ids, TaskQuery())
 
 
-LOADERS |= {"tasks.queries.pages": (_pages, "project"), "tasks.queries.counts": (_counts, "project")}
+async def _met(session: Any, actor: Actor, ids: Collection[int]) -> Any:
+    return dict.fromkeys(await tasks.ids_met(session, actor, ids, TaskQuery()), True)
 
 
 HOLDING = {
     "projects.locks.hold",
-    "tasks.changes.hold_tasks",
-    "tasks.changes.lock",
-    "tasks.removal.lock_for_removal",
-    "tasks.removal.remove",
+    "tasks.updates.hold_tasks",
+    "tasks.updates.lock_tasks",
+    "tasks.updates.any_moved",
+    "tasks.trash.lock_for_removal",
+    "tasks.trash.remove",
 }
 """They read to write: what they answer goes to nobody, and who may do what they are for is tested there."""
+
+
+OF = {name.removesuffix("_id") + "_ids": name.removesuffix("_id") for name in IDS} | {"event_ids": "task_event"}
+"""What in the world the ids are of that a parameter takes, by its name."""
 
 
 def _is_loader(function: Any) -> bool:
@@ -91,16 +68,35 @@ def _is_loader(function: Any) -> bool:
     return Actor in types[:2] and Collection[int] in types
 
 
-def test_every_loader_has_a_row() -> None:
-    found = set()
+def _loaders() -> Iterator[tuple[str, Load, str]]:
+    """Functions of services that read by ids, by their names, and something of Ada's to read by its id."""
+    own = {node.load: NAMES.get(name, to_snake_case(name)) for name, node in NODES.items()}
     for info in pkgutil.walk_packages(services.__path__, "services."):
         module = import_module(info.name)
         for name, function in inspect.getmembers(module, inspect.iscoroutinefunction):
-            if function.__module__ == info.name and not name.startswith("_") and _is_loader(function):
-                found.add(f"{info.name.removeprefix('services.')}.{name}")
+            reader = getattr(function, "__self__", None)
+            here = function.__module__ == info.name or (reader is not None and reader is vars(module).get("_READER"))
+            if here and not name.startswith("_") and _is_loader(function):
+                parameters = inspect.signature(function, eval_str=True).parameters
+                [ids] = [each for each, kind in parameters.items() if kind.annotation == Collection[int]]
+                if isinstance(reader, ChildReader) and ids == "parent_ids":
+                    ids = "task_ids" if reader.below.key == "id" else f"{reader.below.key}s"
+                load = partial(function, request=PAGE) if "request" in parameters else function
+                yield f"{info.name.removeprefix('services.')}.{name}", load, own.get(function) or OF.get(ids, "")
 
-    assert found - HOLDING == LOADERS.keys()
-    assert found >= HOLDING
+
+_GENERAL = {
+    "tasks.queries.pages": (_pages, "project"),
+    "tasks.queries.counts": (_counts, "project"),
+    "tasks.queries.ids_met": (_met, "task"),
+}
+LOADERS = {name: (load, thing) for name, load, thing in _loaders() if name not in HOLDING} | _GENERAL
+
+
+def test_every_loader_is_told_what_to_read() -> None:
+    assert [name for name, (_, thing) in LOADERS.items() if not thing] == []
+    assert {name for name, _, _ in _loaders()} >= HOLDING
+    assert {node.load for node in NODES.values()} <= {load for load, _ in LOADERS.values()}
 
 
 def something(answer: dict[int, Any]) -> bool:
@@ -114,10 +110,10 @@ async def world(people: People, database: Database) -> World:
 
 
 @pytest.fixture(params=["compiled", "ordinary"])
-def executor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def executor(request: pytest.FixtureRequest, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which one answers GraphQL."""
     if request.param == "ordinary":
-        monkeypatch.setattr(EXECUTOR.planner, "compile_after", 1_000_000)
+        monkeypatch.setattr(state.executor.compiler, "compile_after", 1_000_000)
 
 
 class TestCallers:
@@ -212,7 +208,7 @@ class TestTrash:
         assert (await world.ada.delete(world.filled("/tasks/<task>"))).status_code == 204
         listed = (await world.bob.get("/tasks?trashed=true&expand=parent")).json()
         found = as_rest((await world.bob.gql(TRASH)).data["result"])
-        live = (await world.bob.gql(world.filled('{ task(id: "<parent>") { parentId parent { id } } }'))).data
+        live = (await world.bob.gql(*world.variables('{ task(id: "<parent>") { parentId parent { id } } }'))).data
 
         told = {task["id"]: (task["parent_id"], task["parent"]) for task in found}
         assert told == {
@@ -284,7 +280,7 @@ class TestForgetting:
 
         database.observers.append(leave)
         try:
-            answer = await world.bob.gql(world.filled('{ task(id: "<task>") { title project { name } } }'))
+            answer = await world.bob.gql(*world.variables('{ task(id: "<task>") { title project { name } } }'))
         finally:
             database.observers.remove(leave)
 
@@ -306,7 +302,8 @@ def _forget_member(database: Database, user_id: int) -> None:
 @pytest.mark.parametrize("name", ["ada", "bob"])
 async def test_people_are_shown_what_is_private_only_to_themselves(world: World, name: str) -> None:
     reader: Person = getattr(world, name)
-    data = (await reader.gql(world.filled('{ relation(id: "<relation>") { createdBy { username email } } }'))).data
+    document = '{ relation(id: "<relation>") { createdBy { username email } } }'
+    data = (await reader.gql(*world.variables(document))).data
 
     email = world.ada.email if name == "ada" else None
     assert data["relation"]["createdBy"] == {"username": world.ada.username, "email": email}

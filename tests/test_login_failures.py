@@ -11,14 +11,15 @@ from sqlalchemy import func, select, update
 
 from core.clock import now
 from core.passwords import PasswordHasher
-from db.engine import Database
+from db.driver.database import Database
 from db.models import LoginFailure, LoginSession
-from services import login_failures
 from services.accounts import OPERATOR
-from services.login_failures import LoginFailures
-from services.trash import purge as purge_trash
+from services.allowances import login_failures
+from services.allowances.login_failures import LoginFailures
+from services.purge import purge as purge_trash
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Door, another_instance, calling, log_in, on_both_doors
+from tests.statements import StatementCounter
 
 THREE = {"login_failure_limit": "3/15 minutes"}
 HOME, ELSEWHERE = "198.51.100.1", "203.0.113.1"
@@ -232,11 +233,10 @@ class TestTiming:
         seen: dict[str, Any] = {}
         for name in (ada.username, f"nobody_{secrets.token_hex(4)}"):
             async with another_instance(database, **THREE) as app, calling(app) as anonymous:
-                observed: list[str] = []
-                app.state.tandem.database.observers.append(observed.append)
                 hashes.clear()
-                assert await codes("rest", anonymous, [name] * 5) == failed(3, 2)
-                seen[name] = [len(hashes), [sql for sql in observed if "INSERT INTO events" not in sql]]
+                with StatementCounter(app.state.tandem.database) as observed:
+                    assert await codes("rest", anonymous, [name] * 5) == failed(3, 2)
+                seen[name] = [len(hashes), [sql for sql in observed.seen if "INSERT INTO events" not in sql]]
         assert len({str(each) for each in seen.values()}) == 1
 
     def test_first_login_of_a_process_does_not_tell_either(self) -> None:

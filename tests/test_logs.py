@@ -8,9 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from api.logs import configure_logging
-from core import context
-from tests.conftest import settings_for
+from core import logs, request_context
 
 Configure = Callable[..., None]
 
@@ -19,7 +17,7 @@ Configure = Callable[..., None]
 def configure() -> Iterator[Configure]:
     root = logging.getLogger("tandem")
     before = root.handlers[:], root.level, root.propagate
-    yield lambda **changes: configure_logging(settings_for("sqlite:///./unused.db", **changes))
+    yield lambda log_level, log_format: logs.configure(log_level, log_format)
     root.handlers[:], root.level, root.propagate = before
 
 
@@ -29,7 +27,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 def test_json_holds_everything_in_one_line(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
     configure(log_format="json", log_level="INFO")
-    token = context.request_id.set("abc-1")
+    token = request_context.request_id.set("abc-1")
     try:
         logging.getLogger("tandem.access").info("request", extra={"path": "/a\nb", "status": 200})
         try:
@@ -37,7 +35,7 @@ def test_json_holds_everything_in_one_line(configure: Configure, capsys: pytest.
         except ValueError:
             logging.getLogger("tandem.errors").exception("failed %s", "twice")
     finally:
-        context.request_id.reset(token)
+        request_context.request_id.reset(token)
 
     request, failure = map(orjson.loads, lines(capsys))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", request.pop("timestamp"))
@@ -78,7 +76,7 @@ def test_a_traceback_follows_its_line_without_values_of_variables(
     assert not any(password in line for line in traceback if "password =" not in line)
 
 
-@pytest.mark.parametrize(("changes", "count"), [({"log_level": "WARNING"}, 1), ({"debug": True}, 3)])
+@pytest.mark.parametrize(("changes", "count"), [({"log_level": "WARNING"}, 1), ({"log_level": "DEBUG"}, 3)])
 def test_levels(configure: Configure, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], count: int) -> None:
     configure(log_format="json", **changes)
     logger = logging.getLogger("tandem.errors")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from services import members
 from services.members import MemberUpdate
 from services.projects.models import Role

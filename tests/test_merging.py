@@ -17,8 +17,8 @@ from graphql import (
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from graphql_schema.merging import find_conflicts
-from graphql_schema.preparing import RULES
+from graphql_schema.execution.overlapping_fields import find_conflicts
+from graphql_schema.execution.preparing import RULES
 from tests.documents import fragments, spreads
 
 SCHEMA = build_schema("""

@@ -3,6 +3,7 @@
 import re
 import runpy
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,16 +15,16 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.addresses import PREFIX
-from api.graphql.context import EXECUTOR
+from api.http.addresses import PREFIX
 from api.metrics import BUCKETS, Metrics
 from api.routes import ROUTERS
-from db.engine import Database
+from api.state import State
+from db.driver.database import Database
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import ROOT, SECRET, SERVER_KEY, People, migrate, settings_for
 from tests.doors import another_instance, calling
 from tests.live import LiveServer
-from tests.processes import CRASH, Processes
+from tests.processes import CRASH, Processes, free_port
 
 KEY = {"X-API-Key": SERVER_KEY}
 REQUESTS = "tandem_http_requests_total"
@@ -226,12 +227,15 @@ class TestDurations:
 
 
 class TestOperations:
-    async def test_are_counted_by_what_executed_them(self, visitor: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_are_counted_by_what_executed_them(
+        self, visitor: Person, application: FastAPI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        executor = application.state.tandem.executor
         before = await read(visitor)
         for _ in range(3):
             await visitor.gql("{ me { username } }")
         await visitor.gql("{ nothing }")  # never executed
-        monkeypatch.setattr(EXECUTOR.planner, "compile_after", 1_000)
+        monkeypatch.setattr(executor.compiler, "compile_after", 1_000)
         await visitor.gql("{ me { fullName } }")
         await visitor.get("/tasks")
 
@@ -242,6 +246,15 @@ class TestOperations:
             for kind in ("compiled", "ordinary", "both")
         }
         assert added == {"compiled": 3, "ordinary": 1, "both": 0}
+
+    async def test_are_counted_by_each_application_for_itself(
+        self, visitor: Person, application: FastAPI, state: State
+    ) -> None:
+        own, others = Counter(application.state.tandem.executor.executed), Counter(state.executor.executed)
+        await visitor.gql("{ me { username } }")
+
+        assert application.state.tandem.executor.executed - own == {"compiled": 1}
+        assert state.executor.executed == others
 
     def test_those_that_took_both_are_apart(self, state: Any) -> None:
         executed = {"both": 2, "compiled": 5}
@@ -380,6 +393,7 @@ class TestSeveralWorkers:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
+        monkeypatch.setenv("PORT", str(free_port()))
         hooks = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
         hooks["on_starting"](SimpleNamespace(master_pid=0))
         for name in ("counter_7.db", "gauge_livesum_7.db", "gauge_livemin_7.db", "gauge_livesum_8.db"):
@@ -396,6 +410,7 @@ class TestSeveralWorkers:
 
     def test_gunicorn_needs_no_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+        monkeypatch.setenv("PORT", str(free_port()))
         hooks = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
 
         hooks["on_starting"](SimpleNamespace(master_pid=0))

@@ -13,14 +13,14 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, column, create_engine, insert, inspect, table, text
+from sqlalchemy import column, create_engine, insert, inspect, table, text
 
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.urls import normalise_url
 from db.models.base import Base
-from db.urls import normalise_url
 from services.tags import fold
-from services.tasks.texts import fold_text
-from tests.conftest import ROOT, migrate
+from services.tasks.listing.texts import fold_text
+from tests.conftest import ROOT, upgrade
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database
 
@@ -44,14 +44,8 @@ def config(url: str) -> Config:
     return made
 
 
-def sync_url(url: str) -> URL:
-    parsed = normalise_url(url)
-    driver = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg"}[parsed.get_backend_name()]
-    return parsed.set(drivername=driver)
-
-
 def tables(url: str) -> set[str]:
-    engine = create_engine(sync_url(url))
+    engine = create_engine(normalise_url(url))
     try:
         names = set(inspect(engine).get_table_names()) - {"alembic_version", "sqlite_sequence"}
         return {name for name in names if "_texts_fts" not in name}  # SQLite's search index
@@ -74,11 +68,11 @@ def alembic(*arguments: str, url: str) -> subprocess.CompletedProcess[str]:
 
 class TestWays:
     def test_up_down_and_up_again(self, url: str) -> None:
-        migrate(url)
+        upgrade(url)
         assert tables(url) == TABLES
         command.downgrade(config(url), "base")
         assert tables(url) == set()
-        migrate(url)
+        upgrade(url)
         assert tables(url) == TABLES
 
     def test_a_step_at_a_time(self, url: str) -> None:
@@ -86,14 +80,14 @@ class TestWays:
         scripts = ScriptDirectory.from_config(config(url))
         revisions = [script.revision for script in scripts.walk_revisions()][::-1]
         for revision in revisions:
-            migrate(url, revision)
+            upgrade(url, revision)
             if revision != revisions[0]:
                 command.downgrade(config(url), "-1")
-                migrate(url, revision)
+                upgrade(url, revision)
         assert tables(url) == TABLES
 
     def test_models_need_no_further_migration(self, url: str) -> None:
-        migrate(url)
+        upgrade(url)
 
         command.check(config(url))
 
@@ -129,7 +123,7 @@ TAGGED = {1: [1, 2, 4], 2: [2, 5, 7], 3: [6, 8]}
 
 
 def read(url: str, statement: str) -> list[tuple[Any, ...]]:
-    engine = create_engine(sync_url(url))
+    engine = create_engine(normalise_url(url))
     with engine.connect() as connection:
         rows = [tuple(row) for row in connection.execute(text(statement))]
     engine.dispose()
@@ -162,7 +156,7 @@ def rows_of_before(url: str) -> None:
         ],
         "task_tags": [{"task_id": task_id, "tag_id": tag} for task_id, tags in TAGGED.items() for tag in tags],
     }
-    engine = create_engine(sync_url(url))
+    engine = create_engine(normalise_url(url))
     with engine.begin() as connection:
         for name, some in rows.items():
             connection.execute(insert(table(name, *map(column, some[0]))), some)
@@ -177,9 +171,9 @@ class TestOneFormOfNames:
 
     @pytest.fixture(autouse=True)
     def moved(self, url: str) -> None:
-        migrate(url, BEFORE)
+        upgrade(url, BEFORE)
         rows_of_before(url)
-        migrate(url, ONE_FORM)
+        upgrade(url, ONE_FORM)
 
     def test_tags_that_look_the_same_become_the_oldest_of_them(self, url: str) -> None:
         into = {id_: new if isinstance(new, int) else id_ for id_, _, _, _, new in TAGS}
@@ -210,7 +204,7 @@ class TestOneFormOfNames:
         before = read(url, "SELECT id, name, name_folded FROM tags ORDER BY id")
         command.downgrade(config(url), BEFORE)
         assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
-        migrate(url, ONE_FORM)
+        upgrade(url, ONE_FORM)
         assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
 
 
@@ -239,7 +233,7 @@ class TestAtOnce:
     def test_second_waits_for_the_first(self, url: str) -> None:
         with psycopg.connect(url) as first:
             first.execute("SELECT pg_advisory_xact_lock(7264701)")
-            second = threading.Thread(target=migrate, args=(url,))
+            second = threading.Thread(target=upgrade, args=(url,))
             second.start()
             second.join(1.5)
             assert second.is_alive()
@@ -249,13 +243,30 @@ class TestAtOnce:
         assert tables(url) == TABLES
 
 
+class TestWhatIsInstalled:
+    def test_server_and_migrations_need_neither_greenlet_nor_an_asynchronous_driver_of_sqlalchemys(
+        self, url: str
+    ) -> None:
+        lacking = "import sys; sys.modules |= dict.fromkeys(['aiosqlite', 'greenlet', 'sqlalchemy.ext.asyncio']); "
+        steps = "import api.main; from alembic.config import main; main(['upgrade', 'head'])"
+        done = subprocess.run(
+            [sys.executable, "-c", lacking + steps],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": url, "ENVIRONMENT": "test", "SECRET_KEY": "x" * 32},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert tables(url) == TABLES
+
+
 class TestUrls:
     @pytest.mark.parametrize(
         ("given", "driver", "database"),
         [
-            ("sqlite:///./tandem.db", "sqlite+aiosqlite", "./tandem.db"),
-            ("sqlite:////var/lib/tandem.db", "sqlite+aiosqlite", "/var/lib/tandem.db"),
-            ("sqlite+aiosqlite:///tandem.db", "sqlite+aiosqlite", "tandem.db"),
+            ("sqlite:///./tandem.db", "sqlite", "./tandem.db"),
+            ("sqlite:////var/lib/tandem.db", "sqlite", "/var/lib/tandem.db"),
+            ("sqlite+aiosqlite:///tandem.db", "sqlite", "tandem.db"),
             ("postgresql://ada:secret@db.example.com:5433/tandem", "postgresql+psycopg", "tandem"),
             ("postgres://ada:secret@db.example.com/tandem?sslmode=require", "postgresql+psycopg", "tandem"),
             ("postgresql+psycopg://db.example.com/tandem", "postgresql+psycopg", "tandem"),

@@ -14,10 +14,10 @@ from sqlalchemy import select, update
 from api.state import State
 from core.passwords import MAX_PASSWORD_LENGTH, PasswordHasher, prepared
 from core.settings import Settings
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, User
-from services.actors import Actor
-from services.errors import Forbidden
+from services.shared.actors import Actor
+from services.shared.errors import Forbidden
 from services.users.commands import change_password
 from services.users.models import PasswordChange
 from tests.actors import PASSWORD, Anonymous, Person

@@ -11,10 +11,10 @@ from psycopg.errors import InFailedSqlTransaction
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db import postgresql_exchange
-from db.engine import Database
-from services.errors import Unavailable
-from services.failures import from_database
+from db.driver.database import Database
+from db.driver.postgresql import exchange
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 from tests.conftest import migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database
@@ -137,7 +137,7 @@ class TestGivingUp:
 
 class TestStandingStill:
     async def test_server_that_does_not_answer_is_left(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("db.postgresql_wire.MARGIN_SECONDS", 0.3)
+        monkeypatch.setattr("db.driver.postgresql.connection.MARGIN_SECONDS", 0.3)
         with ResettingProxy(url) as proxy:
             database = Database(f"{proxy.url}?options=-cstatement_timeout%3D200ms", pool_size=2)
             await database.reads.scalar(text("SELECT 1"))
@@ -149,7 +149,7 @@ class TestStandingStill:
                 with pytest.raises(DBAPIError) as failed:
                     await failing(database)
                 assert isinstance(from_database(failed.value), Unavailable)
-            assert time.monotonic() - started < 2 * (0.5 + 2 * postgresql_exchange.TICK_SECONDS) + 0.5
+            assert time.monotonic() - started < 2 * (0.5 + 2 * exchange.TICK_SECONDS) + 0.5
             await _until_free(database)
             proxy.thaw()
             assert await database.reads.scalar(text("SELECT 1")) == 1

@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db import postgresql_exchange, postgresql_hosts
-from db.engine import Database
-from db.postgresql_hosts import Hosts
-from db.postgresql_wire import Wire
-from db.urls import connect_arguments
-from services.errors import Unavailable
-from services.failures import from_database
+from db.driver.database import Database
+from db.driver.postgresql import exchange
+from db.driver.postgresql import hosts as postgresql_hosts
+from db.driver.postgresql.connection import PgConnection
+from db.driver.postgresql.hosts import Hosts
+from db.driver.urls import connect_arguments
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 from tests.databases import on_postgresql
 from tests.infrastructure import require, scratch_database
 from tests.resets import ResettingProxy
@@ -31,7 +32,7 @@ SLEEP = select(func.pg_sleep(1.5))
 @pytest.fixture(autouse=True)
 def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is found out sooner."""
-    monkeypatch.setattr(postgresql_exchange, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(exchange, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(postgresql_hosts, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(postgresql_hosts, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(postgresql_hosts, "AGAIN_SECONDS", 0.5)
@@ -104,7 +105,7 @@ def _hosts(url: str) -> Hosts:
     return Hosts(connect_arguments(database.url, database.sql))
 
 
-async def _connected(hosts: Hosts) -> Wire:
+async def _connected(hosts: Hosts) -> PgConnection:
     while True:
         try:
             return await hosts.connect()
@@ -184,11 +185,11 @@ class TestSeveralHosts:
         """What stood still while another one was promoted takes itself for the primary still."""
         old, new = urlsplit(proxy.url).port, urlsplit(other.url).port
 
-        async def timeline(wire: Wire) -> int:
+        async def timeline(connection: PgConnection) -> int:
             await asyncio.sleep(0)
-            return 1 if wire.host[1] == str(old) else 2
+            return 1 if connection.host[1] == str(old) else 2
 
-        monkeypatch.setattr(Wire, "timeline", timeline)
+        monkeypatch.setattr(PgConnection, "timeline", timeline)
         hosts = _hosts(_both(proxy, other))
         first = await hosts.connect()
         assert first.host[1] == str(old)  # nothing else is known yet
@@ -204,14 +205,14 @@ class TestSeveralHosts:
             await hosts.connect()
         third = await hosts.connect()
         assert third.host[1] == str(new)
-        for wire in (second, third):
-            wire.close()
+        for connection in (second, third):
+            connection.close()
         await hosts.close()
 
     async def test_timeline_of_a_primary_is_told(self, url: str) -> None:
         hosts = _hosts(url)
-        wire = await hosts.connect()
+        connection = await hosts.connect()
 
-        assert await wire.timeline() == 1
-        wire.close()
+        assert await connection.timeline() == 1
+        connection.close()
         await hosts.close()

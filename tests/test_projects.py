@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Comment, Membership, Project, Tag, Task, TaskText
 from services.projects import commands
 from services.projects.models import ProjectUpdate
@@ -305,8 +305,8 @@ class TestLife:
             await ok(door, "delete_project", ada, project_id=project["id"])
 
         assert await counted() == before
-        assert kinds(events) == ["task.purged", "task.purged", "project.deleted"]
-        assert events[-1].changes == {"key": [project["key"], None], "name": ["Website", None]}
+        assert kinds(events) == ["task.purged", "task.purged", "project.deleted", "member.removed"]
+        assert events[-2].changes == {"key": [project["key"], None], "name": ["Website", None]}
         assert (await run(door, "get_project", ada, project_id=project["id"])).code == "NOT_FOUND"
         assert (await run(door, "delete_project", ada, project_id=project["id"])).code == "NOT_FOUND"
 

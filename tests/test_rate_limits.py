@@ -6,9 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from core.settings import Settings
-from db.engine import Database
-from services import windows
-from services.rate_limits import RateLimits
+from db.driver.database import Database
+from services.allowances import windows
+from services.allowances.rate_limits import RateLimits
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SERVER_KEY, People
 from tests.doors import DOORS, Call, Door, another_instance, bearer, calling, log_in, nothing_written, on_both_doors

@@ -12,11 +12,11 @@ from sqlalchemy import bindparam, literal, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.engine import Database
-from db.lists import among
+from db.driver.database import Database
+from db.driver.sqlite.reader import BUDGET_SECONDS
+from db.driver.statements import Prepared
+from db.lists import in_list
 from db.models import User
-from db.sqlite import BUDGET_SECONDS
-from db.statements import Prepared
 from tests.actors import Person
 from tests.conftest import People
 
@@ -39,7 +39,7 @@ class Named(NamedTuple):
 class TestStatements:
     async def test_prepared_statement_answers_records(self, ada: Person, people: People, database: Database) -> None:
         bob = await people()
-        named = Prepared(select(User.id, User.username).where(among(User.id, "ids")).order_by(User.id), Named)
+        named = Prepared(select(User.id, User.username).where(in_list(User.id, "ids")).order_by(User.id), Named)
         for ids in ([ada.id, bob.id], [bob.id], []):
             expected = [Named(person.id, person.username) for person in (ada, bob) if person.id in ids]
             async with database.reading() as session:
@@ -115,10 +115,10 @@ class TestSqlite:
             await session.scalar(LONG)
             assert reader._is_slow(str(LONG))
             assert not reader._is_slow(str(SHORT))
-            near, reader._near = reader._near, None
+            near, reader._loop_connection = reader._loop_connection, None
             assert await session.scalar(LONG) == 3_000_000
-            assert reader._near is None, "it was tried on the event loop"
-            reader._near = near
+            assert reader._loop_connection is None, "it was tried on the event loop"
+            reader._loop_connection = near
 
     async def test_waiting_for_a_thread_has_an_end(self, sqlite: Database) -> None:
         forever = text(COUNT.format(10**12))

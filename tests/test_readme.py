@@ -20,13 +20,14 @@ from pydantic_core import PydanticUndefined
 
 from api.problems import CODES, STATUS
 from core.settings import Settings
-from graphql_schema.limits import Limits
+from graphql_schema.execution.limits import Limits
 from tests.conftest import ROOT, migrate, settings_for
 from tests.infrastructure import lacking
 from tests.live import LiveServer
 
 README = ROOT / "README.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "tests").rglob("*.md"))]
+WRITTEN = [page for folder in ("docs", "tests") for page in sorted((ROOT / folder).rglob("*.md"))]
+PAGES = [README, ROOT / "CHANGELOG.md", *(page for page in WRITTEN if not {"node_modules", ".venv"} & set(page.parts))]
 PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 EXECUTED = ("Tour", "Accounts and API keys", "Errors")
 START = "make run"

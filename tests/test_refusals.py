@@ -27,14 +27,14 @@ from pydantic import (
 )
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.addresses import PREFIX
-from api.application import Application
-from api.dependencies import get_actor
-from api.directory import include
-from api.media_types import StrictRoute
-from api.plans import PlannedRoute
-from api.refusals import NotExecutedError
-from services.errors import NotFound
+from api.dependencies.auth import get_actor
+from api.http.addresses import PREFIX
+from api.http.application import Application
+from api.http.compiler import CompiledRoute
+from api.http.index import include
+from api.http.refusals import NotExecutedError
+from api.http.route import StrictRoute
+from services.shared.errors import NotFound
 from tests.actors import Person
 from tests.doors import another_instance, calling
 
@@ -104,7 +104,7 @@ class TestRoutes:
         ],
     )
     def test_option_with_effect_is_taken(self, option: dict[str, Any]) -> None:
-        assert declare({"response_model": Named} | option).plan is not None
+        assert declare({"response_model": Named} | option).compiled is not None
 
 
 def upper(value: str) -> str:
@@ -315,10 +315,10 @@ class TestRouters:
         router = APIRouter(route_class=StrictRoute, dependencies=[noting("router")])
         router.get("/things", response_model=Named, dependencies=[noting("route")])(endpoint)
         [route] = router.routes
-        assert isinstance(route, PlannedRoute)
-        assert route.plan is not None
+        assert isinstance(route, CompiledRoute)
+        assert route.compiled is not None
         scope: Scope = {"type": "http", "query_string": b"", "headers": [], "path_params": {}}
-        response = await route.plan(Request(scope))
+        response = await route.compiled(Request(scope))
 
         assert response is not None
         assert (response.body, called) == (b'{"name":"ada"}', ["router", "route"])
@@ -367,7 +367,7 @@ class Marking:
 
 
 class TestWhatIsExecuted:
-    """What may be done to an application after it is made, or in an endpoint, works on planned routes too."""
+    """What may be done to an application after it is made, or in an endpoint, works on compiled routes too."""
 
     @pytest.fixture
     async def other(self, app: FastAPI) -> AsyncIterator[FastAPI]:
@@ -416,19 +416,19 @@ class TestWhatIsExecuted:
         assert called == [1]
 
     async def answer(self, route: StrictRoute) -> httpx.Response:
-        """What the route answers, by its plan where it has one."""
+        """What the route answers, by its compiled handler where it has one."""
         app = Application(lifespan=_lifespan)
         router = APIRouter()
         router.routes.append(route)
         include(app, [router])
         assert app.router.routes[-1].path == route.path  # type: ignore[attr-defined]  # not of a BaseRoute
-        planned = await route.plan(Request(_bare_scope())) if route.plan is not None else None
+        compiled = await route.compiled(Request(_bare_scope())) if route.compiled is not None else None
         app.add_middleware(Marking)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
             answer = await client.get(route.path)
-        if planned is not None:
-            assert (planned.status_code, planned.body) == (answer.status_code, answer.content)
-            assert {name for name, _ in planned.raw_headers} <= {name.lower().encode() for name in answer.headers}
+        if compiled is not None:
+            assert (compiled.status_code, compiled.body) == (answer.status_code, answer.content)
+            assert {name for name, _ in compiled.raw_headers} <= {name.lower().encode() for name in answer.headers}
         return answer
 
     async def test_status_and_cookies_that_an_endpoint_sets(self) -> None:

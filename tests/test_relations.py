@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from services import relations
-from services.errors import TandemError
 from services.relations import RelationCreate, RelationKind
+from services.shared.errors import TandemError
 from tests.actors import Person
 from tests.conftest import People
 from tests.doors import Door, on_both_doors

@@ -7,6 +7,7 @@ that everything the sample says is said again, and answered as it was.
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from sqlalchemy import func, select, update
 
 from api.main import create_app
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Base, Event, IdempotencyKey, LoginSession, Task, User
-from services.imports.runs import ImportOptions, import_jira
-from tests.conftest import migrate, settings_for
+from services.transfers.runs import ImportOptions, import_jira
+from tests.conftest import settings_for, upgrade
 from tests.infrastructure import require, scratch_database
 from tests.samples.make import IMPORTED, PAGES, page_ids, tracker
 
@@ -30,7 +31,7 @@ SAMPLES = {path.stem: json.loads(path.read_text()) for path in (Path(__file__).p
 
 
 def _load_into_sqlite(url: str, tables: dict[str, list[dict[str, Any]]]) -> None:
-    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
         for table, rows in tables.items():
             for row in rows:
                 values = [json.dumps(value) if isinstance(value, (dict, list)) else value for value in row.values()]
@@ -65,21 +66,21 @@ def url(
     """A database that the release has used, migrated since."""
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path_factory.mktemp('sample') / 'sample.db'}"
-        migrate(url, sample["revision"])
+        upgrade(url, sample["revision"])
         _load_into_sqlite(url, sample["tables"])
-        migrate(url)
+        upgrade(url)
         yield url
     else:
         with scratch_database(require("postgresql")) as url:
-            migrate(url, sample["revision"])
+            upgrade(url, sample["revision"])
             _load_into_postgresql(url, sample["tables"])
-            migrate(url)
+            upgrade(url)
             yield url
 
 
 @pytest.fixture(scope="module")
 async def app(url: str) -> AsyncIterator[FastAPI]:
-    app = create_app(settings_for(url))
+    app = create_app(settings_for(url), compile_after=0)
     async with app.router.lifespan_context(app):
         database: Database = app.state.tandem.database
         async with database.writing() as session:  # the sample was made a moment ago

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 from websockets.sync.client import connect
 
-from api.addresses import settle
+from api.http.addresses import settle
 from tests.actors import PASSWORD, Person
 from tests.conftest import migrate, settings_for
 from tests.listings import links
@@ -82,12 +82,10 @@ class TestLinks:
                 assert links(page)["first"] == f"{ROOT}{version}/tasks?limit=1&search=x"
             page = await ask("GET", f"{sent}/tasks?limit=1", headers=ada.headers)
             assert links(page)["next"].startswith(f"{ROOT}/tasks?limit=1&cursor=")
-            welcome = (await ask("GET", f"{sent}/")).json()
-            assert [welcome[name] for name in ("graphql", "docs", "openapi")] == [
-                f"{ROOT}/{name}" for name in ("graphql", "docs", "openapi.json")
-            ]
+            places = links(await ask("GET", f"{sent}/"))
+            assert [*places.values()] == [f"{ROOT}/{name}" for name in ("api/v1", "graphql", "docs", "openapi.json")]
             refused = await ask("TRACE", f"{sent}/api/v1/tasks")
-            assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+            assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST, QUERY")
             assert (await ask("GET", f"{sent}/nowhere")).status_code == 404
 
     async def test_every_location_has_it(self, app: FastAPI, ada: Person, bob: Person) -> None:
@@ -129,7 +127,7 @@ class TestLinks:
 
     async def test_pages_name_no_address_from_the_root(self, app: FastAPI, ada: Person) -> None:
         async with below(app, ada, ROOT, prepended=ROOT) as there:
-            for path in ("//", "//docs", "//redoc", "//graphql"):
+            for path in ("//", "//reference", "//guides", "//docs", "//redoc", "//graphql"):
                 text = (await there.get(path, headers={"Accept": "text/html"})).text
                 found = re.findall(r'(?:href|src|action)="([^"]*)"', text)
                 assert found

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
-from services.tasks import words as words_module
-from services.tasks.texts import fold_text
-from services.tasks.words import TOO_SHORT
+from db.driver.database import Database
+from services.tasks.listing import search_selectivity as words_module
+from services.tasks.listing.search_selectivity import TOO_SHORT
+from services.tasks.listing.texts import fold_text
 from tests.actors import Person
 from tests.conftest import People
 from tests.listings import filtered_ids, graphql_ids, graphql_page, rest_ids
@@ -17,8 +17,8 @@ from tests.statements import StatementCounter
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words_module, "_known", {})
+def nothing_known(database: Database) -> None:
+    database.known.clear()
 
 
 class TestShortWords:
@@ -77,6 +77,7 @@ class TestShortWords:
         held = made[::2]
         assert await rest_ids(ada, search="q", limit=2) == held[:2]
         assert await rest_ids(ada, search="q", limit=2, order="asc") == held[:-3:-1]
+        assert await rest_ids(ada, search="q", limit=2, sort_by="title", order="asc") == held[:-3:-1]
         page = (await graphql_page(ada, search="q", first=2)).data["tasks"]
         assert [edge["node"]["id"] for edge in page["edges"]] == held[:2]
         # what begins after a cursor is among the first ones again: the rest of the list is short enough
@@ -89,7 +90,6 @@ class TestShortWords:
         await self.tasks(ada)
         await self.refused(ada, search="q")
         await self.refused(ada, search="zq")
-        await self.refused(ada, search="q", sort_by="title", limit=1)
         await self.refused(ada, search="q", limit=1, skip=4)
 
     async def test_wherever_the_word_stands(self, ada: Person) -> None:
@@ -113,7 +113,7 @@ class TestWordsInAnyPlace:
         self, ada: Person, few: int, many: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(words_module, "FEW", few)
-        monkeypatch.setattr(words_module, "MANY", many)
+        monkeypatch.setattr(words_module, "MAX_IDS", many)
         chance = Random(17)
         vocabulary = ["pump", "valve", "pipe", "日本", "leak", "x"]
         texts: dict[int, str] = {}
@@ -158,4 +158,4 @@ class TestWordsInAnyPlace:
                     await filtered_ids(ada, {"or": [condition] * times, "not": {"or": [{"search": "z"}] * times}})
                 seen.append(statements.seen)
             assert seen[0][-1] == seen[1][-1]
-            assert len(seen[1]) <= len(seen[0])
+            assert len(seen[1]) <= len(seen[0]), seen

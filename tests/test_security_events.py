@@ -11,11 +11,12 @@ from sqlalchemy.exc import OperationalError
 
 from api.state import State
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.sessions import WritingSession
 from db.models import Event, LoginSession, User
-from db.sessions import WritingSession
-from services import accounts, login_failures, security_events
+from services import accounts, security_events
 from services.accounts import OPERATOR, AccountClaim
+from services.allowances import login_failures
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import People
 from tests.doors import Call, Door, another_instance, bearer, calling, log_in, nothing_written, on_both_doors
@@ -175,7 +176,8 @@ class TestKinds:
         claim = AccountClaim(email=ada.email, password=NEW_PASSWORD)
         await accounts.claim(state.database, OPERATOR, ada.username, claim, hasher=state.security.hasher)
 
-        assert await kinds(door, ada) == [("user.claimed", ada.id)]
+        # the operator vouches for the address
+        assert await kinds(door, ada) == [("user.claimed", ada.id), ("user.email_verified", ada.id)]
 
     @on_both_doors
     async def test_address_that_changes_but_no_other_part_of_the_profile(self, ada: Person, door: Door) -> None:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import LoginSession, RefreshToken, User
 from services import authentication
 from services.authentication import MEMORY_SECONDS

@@ -11,11 +11,11 @@ from sqlalchemy import delete, func, insert, literal, select, text
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.statements import Prepared
 from db.models import Event, Project, Task, User
-from db.statements import Prepared
-from services.node_ids import encode
-from services.tasks import changes, commands, creation
+from services.shared.node_ids import encode
+from services.tasks import commands, creation, updates
 from services.tasks.models import TaskUpdate
 from tests.actors import Anonymous, Person
 from tests.doors import another_instance, bearer, calling
@@ -104,7 +104,7 @@ class TestCommit:
             await broken()
 
         monkeypatch.setattr(creation, "insert_tasks", broken_after)
-        monkeypatch.setattr(changes, "by_ids", broken)
+        monkeypatch.setattr(updates, "by_ids", broken)
         async with unchanged(database):
             answers = [
                 await ada.post("/tasks", {"title": "x", "tags": ["new"]}),
@@ -213,13 +213,13 @@ class TestWrite:
     async def test_they_come_in_order_and_are_there_for_what_follows(self, database: Database) -> None:
         async with database.writing() as session:
             for name in ("a", "b"):
-                await session.write(ADDED, [somebody(name)])
+                await session.execute_deferred(ADDED, [somebody(name)])
             added = select(User.username).where(User.username_folded.like("written-%")).order_by(User.id)
             assert await session.scalars(added) == ["a", "b"]
-            await session.write(ADDED, [somebody("c")])
+            await session.execute_deferred(ADDED, [somebody("c")])
             rows = [somebody(name) for name in "de"]
-            await session.write(ADDED, rows)
-            await session.write(ADDED, [somebody("f")])
+            await session.execute_deferred(ADDED, rows)
+            await session.execute_deferred(ADDED, [somebody("f")])
         async with database.reading() as session:
             assert await session.scalars(added) == list("abcdef")
         async with database.writing() as session:
@@ -232,7 +232,7 @@ class TestWrite:
         async def write_twice() -> None:
             async with database.writing() as session:
                 for name in ("twice", "twice"):
-                    await session.write(ADDED, [somebody(name)])
+                    await session.execute_deferred(ADDED, [somebody(name)])
                 if followed:
                     await session.scalar(select(func.count()).select_from(User))
 
@@ -245,17 +245,17 @@ class TestWrite:
             async with database.writing() as session:
                 assert await session.scalar(select(literal(1))) == 1
 
-    async def test_what_was_written_in_a_rehearsal_is_taken_back(self, database: Database) -> None:
+    async def test_what_was_written_in_a_dry_run_is_taken_back(self, database: Database) -> None:
         async with database.writing() as session:
-            async with session.rehearsal():
-                await session.write(ADDED, [somebody("x")])
+            async with session.dry_run():
+                await session.execute_deferred(ADDED, [somebody("x")])
             found = select(func.count()).select_from(User).where(User.username_folded == "written-x")
             assert await session.scalar(found) == 0
 
     @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-    async def test_rehearsal_of_what_sqlite_has_rolled_back_tells_why(self, database: Database) -> None:
+    async def test_dry_run_of_what_sqlite_has_rolled_back_tells_why(self, database: Database) -> None:
         async def fail() -> None:
-            async with database.writing() as session, session.rehearsal():
+            async with database.writing() as session, session.dry_run():
                 # as SQLite does where the disk is full: nothing of the transaction is left, the savepoint neither
                 await session.execute(text("CREATE TEMP TABLE once (x UNIQUE)"))
                 await session.execute(text("INSERT OR ROLLBACK INTO once VALUES (1), (1)"))
@@ -268,7 +268,7 @@ class TestWrite:
     async def test_what_is_rolled_back_was_never_there(self, database: Database) -> None:
         async def write_and_fail() -> None:
             async with database.writing() as session:
-                await session.write(ADDED, [somebody("y")])
+                await session.execute_deferred(ADDED, [somebody("y")])
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):

@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from core.settings import LIMITS, Settings
-from db.engine import Database
+from db.driver.database import Database
 from tests.conftest import ROOT
 
 STRONG = "k7Jq2vXz9pLm4RtY8wBn3sDf6gHc1aEu5oIi0QWx"
@@ -105,6 +105,7 @@ class TestSecrets:
         assert {name: field.is_required() or field.default for name, field in fields.items()} == {
             "secret_key": True,
             "api_key": None,
+            "smtp_password": None,
         }
 
     def test_server_does_not_start_without_one(self) -> None:
@@ -296,9 +297,9 @@ class TestDatabaseUrl:
                 "postgresql://u:p@a,b/db?target_session_attrs=read-write",
                 "postgresql+psycopg://u:p@a,b/db?target_session_attrs=read-write",
             ),
-            ("sqlite:///./tandem.db", "sqlite+aiosqlite:///./tandem.db"),
-            ("sqlite:////var/lib/tandem.db", "sqlite+aiosqlite:////var/lib/tandem.db"),
-            ("sqlite+pysqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+            ("sqlite:///./tandem.db", "sqlite:///./tandem.db"),
+            ("sqlite:////var/lib/tandem.db", "sqlite:////var/lib/tandem.db"),
+            ("sqlite+pysqlite:///x.db", "sqlite:///x.db"),
         ],
     )
     def test_urls_work_as_users_write_them(self, given: str, used: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from core.deadlines import UNBOUNDED, Caller, DeadlinePassed, Work
-from db.slots import Slots
+from db.driver.slots import Slots
 
 
 def slots(size: int, *, share: int | None = None, timeout: float = 5.0) -> Slots:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db import sqlite_connection, sqlite_upkeep
-from db.engine import Database
-from db.sqlite_upkeep import CHECKPOINT_COMMITS
-from db.sqlite_writer import SqliteWriter
+from db.driver.database import Database
+from db.driver.sqlite import maintenance, writing_connection
+from db.driver.sqlite.maintenance import CHECKPOINT_COMMITS
+from db.driver.sqlite.writer import SqliteWriter
 
 ADD = text("INSERT INTO t (x) VALUES (zeroblob(10000))")
 
@@ -59,7 +59,7 @@ async def write(database: Database, times: int = 1) -> None:
 async def test_a_slow_commit_makes_the_next_ones_go_to_the_thread(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_connection, "QUICK_SECONDS", 0.5)
+    monkeypatch.setattr(writing_connection, "QUICK_SECONDS", 0.5)
     connection = slow(database, 0)
     here = threading.current_thread().name
     await write(database, 2)
@@ -105,7 +105,7 @@ async def test_the_log_is_carried_over_beside_the_writing(database: Database, tm
 
 
 async def test_the_log_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_connection, "CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(writing_connection, "CHECKPOINT_PAGES", 100)
     database = Database(f"sqlite:///{tmp_path}/t.db")
     async with database.writing() as session:
         await session.execute(text("CREATE TABLE t (x)"))
@@ -118,14 +118,14 @@ async def test_a_database_that_was_removed_is_not_made_anew(database: Database, 
     await write(database)
     for name in ("t.db", "t.db-wal", "t.db-shm"):
         (tmp_path / name).unlink()
-    sqlite_upkeep.Checkpoints(str(tmp_path / "t.db"))._carry_over()
+    maintenance.Checkpoints(str(tmp_path / "t.db"))._carry_over()
     assert not (tmp_path / "t.db").exists()
 
 
 async def test_one_that_the_disk_takes_a_while_for_is_done_in_place_now_and_then(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_connection, "BEARABLE_SECONDS", 0.5)
+    monkeypatch.setattr(writing_connection, "BEARABLE_SECONDS", 0.5)
     connection = slow(database, 0.01)
     here = threading.current_thread().name
     await write(database)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from db import sqlite_file
-from db.engine import Database
-from services.errors import Unavailable
-from services.failures import from_database
+from db.driver.database import Database
+from db.driver.sqlite import database_file
+from db.driver.sqlite.reader import connect
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 
 ADD = text("INSERT INTO t (x) VALUES (:x)")
 ALL = text("SELECT group_concat(x) FROM t")
@@ -21,7 +22,7 @@ ALL = text("SELECT group_concat(x) FROM t")
 
 @pytest.fixture(autouse=True)
 def look_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_file, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(database_file, "LOOK_SECONDS", 0)
 
 
 @pytest.fixture
@@ -85,3 +86,12 @@ async def test_that_is_not_there_yet_may_come(tmp_path: Path) -> None:
     await _add(database, 1)
     assert await database.reads.scalar(ALL) == "1"
     await database.dispose()
+
+
+def test_file_that_is_no_database_is_not_left_open(tmp_path: Path) -> None:
+    path = tmp_path / "text.db"
+    path.write_text("This is a text, and no database at all." * 100)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(sqlite3.DatabaseError):
+        connect(str(path))
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from db.engine import Database
-from db.sqlite_writer import MAX_SHARED, SqliteWriter
+from db.driver.database import Database
+from db.driver.sqlite.writer import MAX_SHARED, SqliteWriter
 
 ADD = text("INSERT INTO t (x) VALUES (:x)")
 MANY = text("INSERT INTO t (x) SELECT value + 1000 FROM json_each(:some)")

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.engine import Database
-from db.sqlite_turns import SUFFIX, Turns
+from db.driver.database import Database
+from db.driver.sqlite.turns import SUFFIX, Turns
 from tests.conftest import ROOT
 
 WRITER = """
 import asyncio, sys, time
 from sqlalchemy import text
-from db.engine import Database
+from db.driver.database import Database
 
 async def main(path, seconds):
     database = Database(f"sqlite:///{path}")
@@ -102,9 +102,13 @@ class TestTurns:
         assert (taken, other.held) == (False, True)
 
     def test_ends_with_the_process(self, tmp_path: Path) -> None:
-        code = (
-            f"from db.sqlite_turns import Turns; import os; t = Turns('{tmp_path}/t.db'); print(t.take()); os._exit(9)"
-        )
+        code = f"""
+import os
+from db.driver.sqlite.turns import Turns
+turns = Turns('{tmp_path}/t.db')
+print(turns.take(), flush=True)
+os._exit(9)
+"""
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
         assert done.stdout == "True\n"

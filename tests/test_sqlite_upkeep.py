@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from db import sqlite_upkeep, sqlite_writer
-from db.engine import Database
-from db.sqlite_upkeep import MERGE_COMMITS, OVERDUE_COMMITS, merge_segments
-from db.sqlite_writer import SqliteWriter
+from db.driver.database import Database
+from db.driver.sqlite import maintenance, writer
+from db.driver.sqlite.maintenance import MERGE_COMMITS, OVERDUE_COMMITS, merge_segments
+from db.driver.sqlite.writer import SqliteWriter
 from tests.conftest import migrate
 
 ADD = text("INSERT INTO texts (body) VALUES (:body)")
@@ -65,7 +65,7 @@ async def test_segments_are_merged_when_nobody_writes(database: Database) -> Non
 async def test_who_writes_without_a_pause_is_held_up_for_it_now_and_then(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 3600)
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 3600)
     await write(database, OVERDUE_COMMITS - 2)
     assert await segments(database) >= OVERDUE_COMMITS - 2
     await asyncio.gather(*[write(database, 10) for _ in range(4)])
@@ -76,8 +76,8 @@ async def test_who_writes_without_a_pause_is_held_up_for_it_now_and_then(
 async def test_no_more_is_merged_at_a_time_than_others_can_wait_for(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_writer, "IDLE_SECONDS", 3600)
-    monkeypatch.setattr(sqlite_upkeep, "MERGE_PAGES", 1)
+    monkeypatch.setattr(writer, "IDLE_SECONDS", 3600)
+    monkeypatch.setattr(maintenance, "MERGE_PAGES", 1)
     await write(database, 40)
     connection = sqlite3.connect(tmp_path / "t.db", isolation_level=None)
     before = await segments(database)

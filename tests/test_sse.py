@@ -1,14 +1,16 @@
 """GraphQL over Server-Sent Events, against a real server: a client in the same event loop cannot read a stream."""
 
+import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message as Sent
 
-from api.graphql import sse
+from api import sse
 from tests.actors import PASSWORD
 from tests.conftest import migrate, settings_for
 from tests.live import LiveServer
@@ -116,3 +118,42 @@ def test_quiet_stream_is_kept_open(client: httpx.Client, monkeypatch: pytest.Mon
     with client.stream("POST", "/graphql", json=SUBSCRIPTION, headers=STREAM) as response:
         lines = response.iter_lines()
         assert [next(lines) for _ in range(4)] == [":", "", ":", ""]
+
+
+class TestStream:
+    """The stream that both doors send, without a server."""
+
+    async def test_events_are_framed(self) -> None:
+        assert sse.event("next", b'{"a": 1}') == b'event: next\ndata: {"a": 1}\n\n'
+        assert sse.event("complete", b"") == b"event: complete\ndata: \n\n"
+
+    async def test_stream_that_ends_before_its_messages_says_why_and_closes_their_source(self) -> None:
+        closed = asyncio.Event()
+        ended: sse.Ended = asyncio.get_running_loop().create_future()
+
+        async def messages() -> AsyncGenerator[bytes]:
+            try:
+                yield b"first"
+                await asyncio.sleep(60)
+            finally:
+                closed.set()
+
+        sent: list[bytes] = []
+
+        async def send(message: Sent) -> None:
+            sent.append(message.get("body", b""))
+            if b"first" in sent[-1] and not ended.done():
+                ended.set_result(lambda: b"last")
+
+        stream = sse.EventStream(messages(), seconds=5, ended=ended)
+        async with asyncio.timeout(5):
+            await stream.stream_response(send)
+            await closed.wait()
+        assert b"".join(sent) == b"firstlast"
+
+    @pytest.mark.parametrize(
+        ("accept", "expected"),
+        [("text/event-stream", True), ("text/html, TEXT/Event-Stream;q=0.5", True), ("*/*", False), ("", False)],
+    )
+    def test_streams_are_accepted_by_name(self, accept: str, expected: bool) -> None:
+        assert sse.accepted(accept) is expected

@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from tests.actors import Anonymous, Person
 from tests.conftest import migrate, settings_for
 from tests.doors import another_instance, bearer, calling
+from tests.listings import links
 from tests.live import LiveServer
 from tests.sockets import Servers, initialised
 
@@ -29,7 +30,7 @@ class TestIntrospection:
     async def test_off_is_refused_by_name(self, ada: Person, database: Database, document: str) -> None:
         async with another_instance(database, graphql_introspection=False) as app, calling(app) as anonymous:
             for caller in (anonymous, bearer(anonymous, ada.access_token)):
-                for accept, status in (("application/json", 200), ("application/graphql-response+json", 400)):
+                for accept, status in (("*/*", 200), ("application/graphql-response+json", 422)):
                     answer = await caller.gql(document, headers={"Accept": accept})
                     assert (answer.status, answer.code) == (status, "INTROSPECTION_DISABLED")
                     assert "GRAPHQL_INTROSPECTION" in answer.errors[0]["message"]
@@ -51,6 +52,31 @@ class TestIntrospection:
         async with another_instance(database, **production, graphql_introspection=True) as app, calling(app) as caller:
             assert "errors" not in (await caller.gql(INTROSPECTION[0])).body
 
+    @pytest.mark.parametrize("shown", [True, False])
+    async def test_names_are_suggested_where_it_is_on(self, ada: Person, database: Database, shown: bool) -> None:
+        async with another_instance(database, graphql_introspection=shown) as app, calling(app) as anonymous:
+            caller = bearer(anonymous, ada.access_token)
+            large = {"titel": "x", "description": "x" * 40_000}
+            sent: list[tuple[str, str, Any]] = [
+                ("POST", "/tasks", {"titel": "x"}),
+                ("POST", "/tasks", large),
+                ("POST", "/tasks", {"title": "x", "status": "pendin"}),
+                ("GET", "/tasks?priorty=1", None),
+                ("GET", "/tasks?fields=titel", None),
+                ("GET", "/projects?fields=nam", None),
+                ("PATCH", "/users/me", {"timezone": "Europe/Viena"}),
+            ]
+            refusals = [
+                await caller.rest(method, path, **({"json": body} if body else {})) for method, path, body in sent
+            ]
+            filtered = 'query($f: JSON) { me { id } savedViews(filter: {nam: {eq: "x"}}) { totalCount } }'
+            answers = [await caller.gql(document) for document in ("{ me { usernam } }", filtered)]
+            mutation = "mutation($i: UpdateMeInput!) { updateMe(input: $i) { user { id } } }"
+            answers.append(await caller.gql(mutation, {"i": {"timezone": "Europe/Viena"}}))
+
+        texts = [answer.text for answer in refusals] + [str(answer.body) for answer in answers]
+        assert ["did you mean" in text.lower() for text in texts] == [shown] * len(texts)
+
     async def test_sockets_refuse_it_too(self, servers: Servers, backend: str, ada: Person) -> None:
         async with initialised(servers(backend, graphql_introspection=False), ada) as socket:
             for document in INTROSPECTION:
@@ -62,14 +88,17 @@ class TestIntrospection:
 class TestPages:
     @pytest.mark.parametrize(
         ("switch", "setting", "paths"),
-        [("graphiql", "GRAPHIQL", ["//graphql"]), ("api_docs", "API_DOCS", ["//docs", "//redoc", "//openapi.json"])],
+        [
+            ("graphiql", "GRAPHIQL", ["//graphql"]),
+            ("api_docs", "API_DOCS", ["//reference", "//guides", "//docs", "//redoc", "//openapi.json"]),
+        ],
     )
     async def test_off_is_a_404_that_names_the_setting(
         self, database: Database, switch: str, setting: str, paths: list[str]
     ) -> None:
         async with another_instance(database, **{switch: False}) as app, calling(app) as anonymous:
             for path in paths:
-                answer = await anonymous.get(path, headers={"Accept": "text/html"})
+                answer = await anonymous.get(path, headers={"Accept": "application/json, text/html"})
                 assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
                 assert answer.json()["detail"] == f"This is switched off on this server ({setting})"
             # the page that leads there is not shown either
@@ -77,20 +106,21 @@ class TestPages:
             assert answer.headers["content-type"] == "application/json"
 
     async def test_production_shows_none_unless_told_to(self, database: Database) -> None:
-        paths = ["//graphql", "//docs", "//redoc", "//openapi.json"]
+        paths = ["//graphql", "//reference", "//guides", "//docs", "//redoc", "//openapi.json"]
         for shown in (None, True):
             switches = {"environment": "production", "graphiql": shown, "api_docs": shown}
             async with another_instance(database, **switches) as app, calling(app) as anonymous:
                 for path in paths:
                     status = (await anonymous.get(path, headers={"Accept": "text/html"})).status_code
                     assert (status == 404) is (shown is None), path
-                welcome = (await anonymous.get("//")).json()
-                assert {welcome[name] is None for name in ("docs", "openapi")} == {shown is None}
+                places = links(await anonymous.get("//"))
+                assert {name not in places for name in ("service-doc", "service-desc")} == {shown is None}
                 assert "errors" not in (await anonymous.gql("{ __typename }")).body
 
 
 class TestSuggestions:
-    """None anywhere: what is like a name that was asked for is told by nobody."""
+    """What is like a misspelt name is told where the schema is, and nowhere else: of documents by GraphQL's validation,
+    of values by the services' sentences, on both doors."""
 
     @pytest.mark.parametrize(
         ("document", "variables"),
@@ -109,15 +139,29 @@ class TestSuggestions:
             ("{ me @skp(if: true) { id } }", None),
         ],
     )
-    async def test_are_not_made(self, ada: Person, document: str, variables: Any) -> None:
+    async def test_are_made_for_documents_where_the_schema_is_shown(
+        self, ada: Person, database: Database, document: str, variables: Any
+    ) -> None:
         answer = await ada.gql(document, variables)
-        assert answer.errors
-        assert "did you mean" not in str(answer.body).lower()
+        # the values of variables are the services' to refuse, and GraphQL knows nothing like these two
+        silent = variables is not None or "projectId" in document or "@skp" in document
+        assert any("Did you mean" in error["message"] for error in answer.errors) is not silent
+        async with another_instance(database, graphql_introspection=False) as app, calling(app) as anonymous:
+            hidden = await bearer(anonymous, ada.access_token).gql(document, variables)
+        assert hidden.errors
+        assert "did you mean" not in str(hidden.body).lower()
 
-    async def test_nor_on_rest(self, ada: Person) -> None:
-        for answer in (await ada.get("/tasks?statu=pending"), await ada.post("/tasks", {"titel": "x"})):
-            assert answer.status_code == 422
-            assert "did you mean" not in answer.text.lower()
+    async def test_rest_names_what_was_meant_where_it_is(self, ada: Person, database: Database) -> None:
+        switches = {"graphql_introspection": False, "api_docs": False}
+        async with another_instance(database, **switches) as app, calling(app) as anonymous:
+            hidden = bearer(anonymous, ada.access_token)
+            for caller in (ada, hidden):
+                for answer, meant in (
+                    (await caller.get("/tasks?statu=pending"), "status"),
+                    (await caller.post("/tasks", {"titel": "x"}), "title"),
+                ):
+                    assert answer.status_code == 422
+                    assert (f"; did you mean {meant}?" in answer.json()["detail"]) is (caller is ada)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from services import tags
 from services.tags import TagUpdate
 from tests.actors import Person

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
-from services.node_ids import encode
+from db.driver.database import Database
+from services.shared.node_ids import encode
 from tests.actors import Anonymous, Person
 from tests.doors import Door, on_both_doors
 from tests.operations import ok, run

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strawberry.utils.str_converters import to_camel_case
 
-from api.addresses import MAX_ADDRESS
-from db.engine import Database
-from services.node_ids import encode
-from services.prices import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES
+from api.http.addresses import MAX_ADDRESS
+from db.driver.database import Database
 from services.projects import queries as projects
+from services.shared.node_ids import encode
+from services.shared.prices import MAX_CONDITIONS, MAX_DEPTH, MAX_TEXT, MAX_VALUES
 from services.tasks.creation import create_drafts
 from services.tasks.models import TaskDraft
 from tests.actors import Person

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
-from services.node_ids import encode
+from db.driver.database import Database
+from services.shared.node_ids import encode
 from tests.actors import GRAPHQL_JSON, Anonymous, Answer, Person
 from tests.doors import Door, Result, from_graphql, from_rest, on_both_doors
 from tests.operations import OPERATIONS, ok, run

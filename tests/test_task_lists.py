@@ -9,7 +9,7 @@ from zlib import crc32
 import orjson
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from services.projects import queries as projects
 from services.tasks.creation import create_drafts
 from services.tasks.models import TaskDraft

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from core.clock import now
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Task
 from services.tasks.models import MAX_SUBTASK_DEPTH, TRASH_DAYS
 from tests.actors import Person
@@ -156,6 +156,48 @@ class TestTrash:
         assert "parent_id" not in events[1].changes
         # its own subtask is where it was
         assert (await ok(door, "get_task", ada, task_id=tasks[2]["id"]))["parent_id"] == tasks[1]["id"]
+
+    async def test_parents_come_back_where_they_are_asked_for(
+        self, ada: Person, door: Door, database: Database
+    ) -> None:
+        tasks = await chain(ada, 4)
+        await ada.task(title="Aside", project_id=tasks[0]["project_id"], parent_id=tasks[1]["id"])
+        await ok(door, "delete_task", ada, task_id=tasks[3]["id"])
+        await ok(door, "delete_task", ada, task_id=tasks[0]["id"])
+        async with new_events(database) as events:
+            back = await ok(door, "restore_task", ada, task_id=tasks[2]["id"], with_parents=True)
+
+        assert back["parent_id"] == tasks[1]["id"]
+        assert await listed(door, ada) == ["0", "1", "2"]
+        assert await listed(door, ada, trashed=True) == ["3", "Aside"]
+        assert [(event.kind, event.task_id) for event in events] == [
+            ("task.restored", task["id"]) for task in tasks[:3]
+        ]
+        assert all("parent_id" not in event.changes for event in events)
+        assert (await ok(door, "get_task", ada, task_id=tasks[0]["id"]))["version"] == 3
+
+    async def test_parents_come_back_as_far_as_they_can(self, ada: Person, door: Door, database: Database) -> None:
+        tasks = await chain(ada, 3)
+        await ok(door, "delete_task", ada, task_id=tasks[0]["id"])
+        async with database.writing() as session:
+            long_ago = now() - timedelta(days=TRASH_DAYS, hours=1)
+            await session.execute(update(Task).where(Task.id == tasks[0]["id"]).values(deleted_at=long_ago))
+        async with new_events(database) as events:
+            await ok(door, "restore_task", ada, task_id=tasks[2]["id"], with_parents=True)
+
+        assert await listed(door, ada) == ["1", "2"]
+        parent = await ok(door, "get_task", ada, task_id=tasks[1]["id"])
+        assert parent["parent_id"] is None
+        assert [event.changes.get("parent_id") for event in events] == [[tasks[0]["id"], None], None]
+
+    async def test_parent_that_is_there_is_not_written(self, ada: Person, door: Door, database: Database) -> None:
+        tasks = await chain(ada, 2)
+        await ok(door, "delete_task", ada, task_id=tasks[1]["id"])
+        async with new_events(database) as events:
+            back = await ok(door, "restore_task", ada, task_id=tasks[1]["id"], with_parents=True)
+
+        assert back["parent_id"] == tasks[0]["id"]
+        assert [event.task_id for event in events] == [tasks[1]["id"]]
 
     async def test_restored_task_has_what_it_had(self, ada: Person, door: Door) -> None:
         task = await ada.task(tags=["bug"], assignee_ids=[ada.id], description="Words", status="completed")

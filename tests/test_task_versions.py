@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from db.engine import Database
+from db.driver.database import Database
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.operations import ok, run
@@ -143,7 +143,9 @@ class TestRest:
         assert answer.status_code == 200
         assert "etag" not in answer.headers
 
-    @pytest.mark.parametrize("tag", ['"2"', 'W/"1"', "1", '"one"', '""', '"' + "1" * 40 + '"', '"-1"', "garbage"])
+    @pytest.mark.parametrize(
+        "tag", ['"2"', 'W/"1"', "2", '"one"', '""', '"' + "1" * 40 + '"', '"-1"', '"2", "3"', "2, 3"]
+    )
     async def test_tag_that_does_not_match_writes_nothing(self, ada: Person, database: Database, tag: str) -> None:
         task = await ada.task()
         path, under_project = f"/tasks/{task['id']}", f"/projects/{task['project_id']}/tasks/{task['id']}"
@@ -159,7 +161,18 @@ class TestRest:
             assert (answer.status_code, answer.json()["code"]) == (412, "VERSION_CONFLICT")
             assert answer.headers["etag"] == '"1"'
 
-    @pytest.mark.parametrize("tag", ['"1"', "*", ' "1" '])
+    @pytest.mark.parametrize(
+        "tag", ["garbage", "1x", '"1', '1"', "'1'", "-1", "1.0", "W/1", "12345678901", "", ",", "*, 1"]
+    )
+    async def test_what_is_no_tag_is_told_of_the_quotes(self, ada: Person, database: Database, tag: str) -> None:
+        task = await ada.task()
+        async with unchanged(database):
+            answer = await ada.patch(f"/tasks/{task['id']}", {"title": "New"}, headers={"If-Match": tag})
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "BAD_REQUEST")
+        assert answer.json()["detail"] == 'If-Match takes ETags, in double quotes as they were sent: If-Match: "3"'
+
+    @pytest.mark.parametrize("tag", ['"1"', "*", ' "1" ', "1", "7, 1", 'W/"7","1"', ',"1" ,'])
     async def test_tag_that_matches_lets_the_change_through(self, ada: Person, tag: str) -> None:
         task = await ada.task()
         changed = await ada.patch(f"/tasks/{task['id']}", {"title": "New"}, headers={"If-Match": tag})

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db.engine import Database
-from services.actors import ANONYMOUS, SERVER_KEY
-from services.errors import Forbidden, TandemError, Unauthenticated
+from db.driver.database import Database
+from services.shared.actors import ANONYMOUS, SERVER_KEY
+from services.shared.errors import Forbidden, TandemError, Unauthenticated
 from services.tasks import commands, queries
 from services.tasks.models import TaskCreate, TaskUpdate
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.operations import ok, run
+from tests.statements import StatementCounter
 from tests.stored import kinds, new_events, unchanged
 
 JANUARY, FEBRUARY, MARCH = "2026-01-31T12:00:00Z", "2026-02-10T00:00:00Z", "2026-03-01T08:30:00.500000Z"
@@ -47,6 +48,25 @@ async def everything(ada: Person, project_id: int, **changes: Any) -> dict[str, 
         "parent_id": parent["id"],
     }
     return body | changes
+
+
+@on_both_doors
+async def test_one_that_names_only_its_project_is_written_with_its_number(
+    door: Door, ada: Person, bob: Person, statements: StatementCounter, database: Database
+) -> None:
+    project = await ada.project()
+    await ada.invite(project, bob, role="viewer")
+    first = await ok(door, "create_task", ada, {"title": "first", "project_id": project["id"]})
+    statements.reset()
+    second = await ok(door, "create_task", ada, {"title": "second", "project_id": project["id"]})
+
+    written = [each for each in statements.seen if "last_number" in each or "INTO tasks" in each]
+    assert len(written) == (1 if database.reads.planner.writes_in_with else 2)
+    assert (second["number"], second["version"]) == (first["number"] + 1, 1)
+    refused = await run(door, "create_task", bob, {"title": "third", "project_id": project["id"]})
+    assert refused.code == "FORBIDDEN"
+    third = await ok(door, "create_task", ada, {"title": "third", "project_id": project["id"]})
+    assert third["number"] == second["number"] + 1
 
 
 class TestService:

@@ -6,18 +6,23 @@ from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import MaxLen, MinLen
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 import graphql_schema.schema
 from core import time_zones
-from db.engine import Database
-from services import accounts, text
-from services.inputs import Input, Line
+from db.driver.database import Database
+from services import accounts
+from services.shared import text
+from services.shared.errors import Problem, from_validation
+from services.shared.inputs import Input, Line
 from services.tags import fold
-from services.tasks.texts import fold_text
+from services.tasks.listing.texts import fold_text
+from services.tasks.models import TaskConditions
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Call, Door, Result, on_both_doors
+from tests.examples import IDS, ROUTES, body_model, new, path_ids
 from tests.listings import graphql_ids, rest_ids
 from tests.operations import ACCOUNTS, OPERATIONS, ok, run
 from tests.stored import unchanged
@@ -26,14 +31,28 @@ INPUTS_ARE_KNOWN = (graphql_schema.schema, accounts)
 """With these imported, every input of the services is there."""
 
 KINDS = {
-    "line": ["title", "name", "full_name", "tags", "any", "all", "none"],
+    "line": [
+        *("title", "name", "full_name", "tags", "add_tags", "remove_tags", "any", "all", "none"),
+        *("external_source", "external_id"),
+    ],
     "shown": ["body", "search"],
     "kept": ["description"],
-    "composed": ["eq", "in"],
+    "composed": ["eq", "ne", "in", "not_in"],
+    "part": ["contains", "starts_with"],
     # compared as services/users/models.py and core/passwords.py say
-    "account": ["username", "email", "password", "current_password", "new_password", "confirm_password"],
+    "account": ["username", "email", "password", "current_password", "new_password", "confirm_password", "login"],
     # of ASCII alone, or looked up as it stands
-    "closed": ["key", "color", "timezone", "refresh_token"],
+    "closed": [
+        *("gt", "gte", "lt", "lte"),
+        "key",
+        "color",
+        "timezone",
+        "refresh_token",
+        "token",
+        "invitation",
+        "url",
+        "kinds",
+    ],
 }
 """What each text of an input is, by its name: a new one has to be put somewhere."""
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
@@ -83,7 +102,8 @@ def texts_of(model: type[Input]) -> Iterator[tuple[str, bool, Any]]:
 
 def models(root: type[Input] = Input) -> Iterator[type[Input]]:
     for model in root.__subclasses__():
-        if model.__module__.startswith("services.") and not model.__name__.startswith("_"):
+        inner = model.__name__.startswith("_") or model is TaskConditions
+        if model.__module__.startswith("services.") and not inner:
             yield model
         yield from models(model)
 
@@ -135,7 +155,7 @@ class TestFields:
 
     @pytest.mark.parametrize("field", of_kind("line"), ids=lambda field: f"{field.model}.{field.name}")
     def test_length_counts_as_it_is_kept(self, field: Field) -> None:
-        most = {"title": 200, "name": 100, "full_name": 200}.get(field.name, 50)
+        most = {"title": 200, "name": 100, "full_name": 200, "external_id": 255}.get(field.name, 50)
         most = 50 if field.model in {"TagCreate", "TagUpdate"} else most
 
         assert field.keeps(" " + "e\u0301" * most + "\n") == "\u00e9" * most
@@ -171,7 +191,7 @@ class TestFields:
 HERE = object()
 
 
-def filled(template: Any, value: str, ids: dict[str, int]) -> Any:
+def filled(template: Any, value: str, ids: dict[str, Any]) -> Any:
     if isinstance(template, dict):
         return {key: filled(item, value, ids) for key, item in template.items()}
     if isinstance(template, list):
@@ -200,12 +220,7 @@ BODIES: dict[str, tuple[str | Call, Any]] = {
     "TaskUpdate.tags": ("update_task", {"tags": [HERE]}),
     "BulkUpdateItem.title": ("update_tasks", {"tasks": [{"id": "task_id", "title": HERE}]}),
     "BulkUpdateItem.tags": ("update_tasks", {"tasks": [{"id": "task_id", "tags": [HERE]}]}),
-    "ProjectCreate.name": ("create_project", {"name": HERE}),
-    "ProjectUpdate.name": ("update_project", {"name": HERE}),
-    "TagCreate.name": ("create_tag", {"name": HERE}),
-    "TagUpdate.name": ("update_tag", {"name": HERE}),
-    "SavedViewCreate.name": ("create_saved_view", {"name": HERE}),
-    "SavedViewUpdate.name": ("update_saved_view", {"name": HERE}),
+    "ApiKeyUpdate.name": (ACCOUNTS["update_api_key"], {"name": HERE}),
     "ApiKeyCreate.name": (ACCOUNTS["create_api_key"], {"name": HERE, "scopes": ["tasks:read"]}),
     "UserCreate.full_name": (REGISTER, ACCOUNT | {"full_name": HERE}),
     "UserUpdate.full_name": (ACCOUNTS["update_me"], {"full_name": HERE}),
@@ -213,29 +228,54 @@ BODIES: dict[str, tuple[str | Call, Any]] = {
     "TagsFilter.all": ("update_matching_tasks", {"filter": {"tags": {"all": [HERE]}}, "changes": {}}),
     "TagsFilter.none": ("update_saved_view", {"filter": {"not": {"tags": {"none": [HERE]}}}}),
     "TaskFilter.search": ("update_matching_tasks", {"filter": {"search": HERE}, "changes": {}}),
-    "CommentCreate.body": ("create_comment", {"body": HERE}),
-    "CommentUpdate.body": ("update_comment", {"body": HERE}),
+}
+_OF = {model.__name__: name for name in ROUTES if name in OPERATIONS and (model := body_model(name))}
+_NEEDED = {
+    "TaskCreate": {"title": "x"},
+    "TaskUpsert": {"title": "x"},
+    "ProjectCreate": {"name": "x"},
+    "CommentCreate": {"body": "x"},
+    "WebhookCreate": {"name": "x", "url": "https://hooks.example.com/"},
+}
+_PAIRED = {"external_source": {"external_id": "1"}, "external_id": {"external_source": "x"}}
+
+
+def _template(field: Field) -> dict[str, Any]:
+    """A body that has the text, and what goes with it."""
+    value = [HERE] if field.listed else HERE
+    return {**_NEEDED.get(field.model, {}), **_PAIRED.get(field.name, {}), field.name: value}
+
+
+BODIES |= {
+    f"{field.model}.{field.name}": ("update_tasks", {"tasks": [{"id": "task_id", **_template(field)}]})
+    for field in of_kind("line")
+    if field.model == "BulkUpdateItem" and f"{field.model}.{field.name}" not in BODIES
+}
+BODIES |= {
+    f"{field.model}.{field.name}": (_OF[field.model], _template(field))
+    for field in of_kind("line", "shown")
+    if field.model in _OF and f"{field.model}.{field.name}" not in BODIES
 }
 REFUSED = {" ": "blank", "\u200b": "blank", "\u3164\ufeff": "blank", "\x07": "blank"}
 REFUSED_AS_LINES = {"two\nlines": "line_break", "two\u2028lines": "line_break", "bell\x07": "control_character"}
 
 
-@pytest.fixture
-async def ids(ada: Person) -> dict[str, int]:
-    """One thing of each kind that there is."""
-    project = await ada.project()
-    task = await ada.task(project_id=project["id"])
-    tag = await ok("rest", "create_tag", ada, {"name": "tag"}, project_id=project["id"])
-    view = await ok("rest", "create_saved_view", ada, {"name": "view"})
-    found = {"project_id": project, "task_id": task, "tag_id": tag, "saved_view_id": view}
-    return {name: thing["id"] for name, thing in found.items()} | {"comment_id": (await ada.comment(task["id"]))["id"]}
+async def ids_for(ada: Person, *names: str) -> dict[str, Any]:
+    """One thing of each kind that calls with these bodies name."""
+    known: dict[str, Any] = {"external_source": "crm", "external_id": "C-1", "project_id": (await ada.project())["id"]}
+    known["task_id"] = (await ada.task(project_id=known["project_id"]))["id"]
+    wanted: set[str] = set()
+    for name in names:
+        operation = BODIES[name][0]
+        wanted |= {"api_key_id"} if isinstance(operation, Call) else {*path_ids(operation)}
+    return known | {each: (await new(ada, IDS[each], **known))["id"] for each in sorted(wanted - known.keys())}
 
 
-async def call(door: Door, caller: Anonymous, name: str, value: str, ids: dict[str, int]) -> Result:
+async def call(door: Door, caller: Anonymous, name: str, value: str, ids: dict[str, Any]) -> Result:
     operation, template = BODIES[name]
     body = filled(template, value, ids)
     if isinstance(operation, Call):
-        return await operation.on(door, caller, _scopes(door, body))
+        return await operation.on(door, caller, _scopes(door, body), id=ids["api_key_id"])
     known = {key: id_ for key, id_ in ids.items() if f"{{{key}}}" in OPERATIONS[operation].rest}
     return await run(door, operation, caller, body, **known)
 
@@ -255,10 +295,8 @@ def test_every_line_and_shown_text_has_a_call() -> None:
 
 class TestBothDoors:
     @pytest.mark.parametrize("name", BODIES)
-    async def test_both_refuse_in_the_same_words(
-        self, ada: Person, database: Database, ids: dict[str, int], name: str
-    ) -> None:
-        pointer = place(BODIES[name][1])
+    async def test_both_refuse_in_the_same_words(self, ada: Person, database: Database, name: str) -> None:
+        pointer, ids = place(BODIES[name][1]), await ids_for(ada, name)
         expected = REFUSED | (REFUSED_AS_LINES if KIND_OF[name.partition(".")[2]] == "line" else {})
         async with unchanged(database):
             for value, type_ in expected.items():
@@ -267,16 +305,20 @@ class TestBothDoors:
                 assert [types_of(answer) for answer in answers] == [[type_]] * 2
                 assert len({answer.message.partition(": ")[2] for answer in answers}) == 1
 
+    @pytest.mark.one_rule
     @on_both_doors
     @pytest.mark.parametrize("name", BODIES)
-    async def test_what_is_seen_is_taken(self, ada: Person, ids: dict[str, int], door: Door, name: str) -> None:
+    async def test_what_is_seen_is_taken(self, ada: Person, door: Door, name: str) -> None:
+        ids = await ids_for(ada, name)
         answer = await call(door, ada, name, " \u202eCafe\u0301 ❤\ufe0f\u200b", ids)
 
         assert answer.code is None or answer.refusal == ("CONFLICT", ["/username", "/email"]), answer.message
 
     @on_both_doors
-    async def test_names_are_answered_composed(self, ada: Person, ids: dict[str, int], door: Door) -> None:
-        for name in ("TaskCreate.title", "ProjectUpdate.name", "TagUpdate.name", "SavedViewCreate.name"):
+    async def test_names_are_answered_composed(self, ada: Person, door: Door) -> None:
+        names = ("TaskCreate.title", "ProjectUpdate.name", "TagUpdate.name", "SavedViewCreate.name")
+        ids = await ids_for(ada, *names)
+        for name in names:
             answer = await call(door, ada, name, "Cafe\u0301\n", ids)
             assert (answer.body.get("title") or answer.body["name"]) == "Caf\u00e9"
 
@@ -376,3 +418,26 @@ class TestTimeZones:
         refused = await ACCOUNTS["update_me"].on(door, ada, {"timezone": name})
 
         assert (refused.refusal, types_of(refused)) == (("BAD_USER_INPUT", ["/timezone"]), ["time_zone"])
+
+
+class _Texts(BaseModel):
+    """As inputs say it: the length is that of what a function has made of the text."""
+
+    short: Annotated[str, AfterValidator(str.strip), MaxLen(3)] = ""
+    long: Annotated[str, AfterValidator(str.strip), MinLen(2)] = "xx"
+
+
+class TestLengths:
+    """pydantic counts "items" of what it does not know to be text; its sentences are put into ours."""
+
+    @pytest.mark.parametrize(
+        ("given", "problem"),
+        [
+            ({"short": "four"}, Problem("/short", "must have at most 3 characters", "string_too_long")),
+            ({"long": "x"}, Problem("/long", "must have at least 2 characters", "string_too_short")),
+        ],
+    )
+    def test_are_told_in_characters(self, given: dict[str, str], problem: Problem) -> None:
+        with pytest.raises(ValidationError) as refused:
+            _Texts(**given)
+        assert from_validation(refused.value).errors == (problem,)

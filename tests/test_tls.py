@@ -13,10 +13,10 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event
-from services.errors import Unavailable
-from services.failures import from_database
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 from tests.conftest import migrate
 from tests.databases import on_postgresql
 from tests.infrastructure import lacking, tls_postgres_server

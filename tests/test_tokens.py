@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from jose import jwt
 from api.state import State
 from core import tokens
 from core.tokens import MAX_TOKEN_LENGTH, AccessTokens, InvalidToken
-from db.engine import Database
+from db.driver.database import Database
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SECRET
 from tests.doors import DOORS, Call, Door, another_instance, bearer, calling, log_in, on_both_doors
@@ -382,6 +383,16 @@ class TestDoors:
             page = (await there.get("//.well-known/jwks.json")).json()
         assert [key["kid"] for key in page["keys"]] == [jwt.get_unverified_header(tokens["access_token"])["kid"]]
 
+    @on_both_doors
+    async def test_one_that_has_run_out_says_so(self, ada: Person, door: Door) -> None:
+        tokens = AccessTokens(secret=SECRET, issuer="tandem", audience="tandem-api", lifetime_seconds=-1)
+        late = bearer(ada, tokens.issue(user_id=ada.id, session_id=ada.actor.session_id or 0))
+        refused = await ME.on(door, late)
+
+        assert (refused.status, refused.code) == (401, "UNAUTHENTICATED")
+        says = 'error="invalid_token", error_description="The access token has expired"'
+        assert refused.headers["www-authenticate"] == f"Bearer {says}"
+
     async def test_shared_secret_is_on_no_page(self, anonymous: Anonymous) -> None:
         assert (await anonymous.get("//.well-known/jwks.json")).json() == {"keys": []}
 
@@ -389,4 +400,10 @@ class TestDoors:
 async def expect_unauthenticated(door: Door, caller: Anonymous) -> None:
     refused = await ME.on(door, caller)
     assert (refused.status, refused.code) == (401, "UNAUTHENTICATED")
-    assert refused.headers["www-authenticate"] == "Bearer"
+    challenge = refused.headers["www-authenticate"]
+    sent: str | bytes = caller.headers.get("Authorization", "")
+    scheme = (sent if isinstance(sent, bytes) else sent.encode()).lower().partition(b" ")[0]
+    if scheme == b"bearer":
+        assert re.fullmatch(r'Bearer error="invalid_token", error_description="[^"\\\\]+"', challenge), challenge
+    else:
+        assert challenge == "Bearer"

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 
 from api.main import create_app
 from db import revisions
-from db.engine import Database
+from db.driver.database import Database
 from services import readiness
-from services.errors import Unavailable
-from services.failures import from_database
+from services.shared.database_errors import from_database
+from services.shared.errors import Unavailable
 from tests.actors import Anonymous, Person, make_person
 from tests.conftest import ROOT, settings_for
 from tests.databases import empty_database, on_postgresql
@@ -48,7 +48,7 @@ def url(backend: str, tmp_path: Path) -> Iterator[str]:
 
 @asynccontextmanager
 async def _serving(url: str) -> AsyncIterator[tuple[FastAPI, Anonymous, Person]]:
-    app = create_app(settings_for(url))
+    app = create_app(settings_for(url), compile_after=0)
     async with app.router.lifespan_context(app), calling(app) as anonymous:
         yield app, anonymous, await make_person(anonymous.client, app.state.tandem)
 

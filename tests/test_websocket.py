@@ -98,6 +98,17 @@ class TestHandshake:
             async with opened(server, origin=origin) as socket:
                 assert await initialise(socket, ada.headers) == {"type": "connection_ack"}
 
+    async def test_pages_of_the_own_machine_are_let_in_in_development(
+        self, servers: Servers, backend: str, ada: Person
+    ) -> None:
+        server = servers(backend, environment="development")
+        async with opened(server, origin="http://localhost:5173") as socket:
+            await socket.send({"type": "connection_init", "payload": ada.headers})
+            assert await socket.receive() == {"type": "connection_ack"}
+        with pytest.raises(InvalidStatus):
+            async with opened(server, origin="http://localhost.evil.example.com:5173"):
+                pytest.fail("it was let in")
+
     async def test_any_origin_is_let_in_where_the_settings_say_so(
         self, servers: Servers, backend: str, ada: Person
     ) -> None:
@@ -296,7 +307,7 @@ class TestOperations:
         monkeypatch.setattr(queries, "list_", broken)
         async with initialised(server, ada) as socket:
             result = await socket.run("{ tasks { totalCount } }")
-            monkeypatch.setattr(server.state.authenticator, "authenticate", broken)
+            monkeypatch.setattr(server.state.authenticator, "still", broken)
             refused = await socket.run(ME)
         for [shown] in (result["errors"], refused["refused"]):
             assert shown["extensions"]["code"] == "INTERNAL_SERVER_ERROR"

@@ -16,10 +16,10 @@ import pytest
 from limits import parse
 
 from core.networks import network_of
-from services import windows
-from services.errors import RateLimited
-from services.rate_limits import RateLimits
-from services.windows import RedisAway, SharedWindows, Windows
+from services.allowances import windows
+from services.allowances.rate_limits import RateLimits
+from services.allowances.windows import RedisAway, SharedWindows, Windows
+from services.shared.errors import RateLimited
 from tests.infrastructure import require
 from tests.processes import free_port
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from api.state import State
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, Task
 from tests.actors import Person, make_person
 from tests.conftest import SECRET
@@ -26,7 +26,7 @@ def workers(database_urls: dict[str, str]) -> Iterator[dict[str, Processes]]:
     started: dict[str, Processes] = {}
     try:
         for name, url in database_urls.items():
-            started[name] = Processes(url, SECRET).__enter__()
+            started[name] = Processes(url, SECRET, forked=True).__enter__()
         yield started
     finally:
         for server in started.values():

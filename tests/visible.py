@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
+from strawberry.utils.str_converters import to_snake_case
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import Event, LoginSession, Membership
-from services.node_ids import encode
+from services.features import NODES
+from services.shared.node_ids import encode
 from tests.actors import PASSWORD, Person
 from tests.conftest import People
+from tests.examples import new
 
 
 class Id(NamedTuple):
@@ -38,10 +41,21 @@ class World:
         self.ids[name] = Id(thing["id"], thing["node_id"])
         return thing
 
-    def filled(self, text: str) -> str:
-        """A path or a document, with the ids of the things that it names: ``<task>``."""
-        rest = text.startswith("/")
-        return re.sub("<([a-z_]+)>", lambda match: str(self.ids[match[1]][0 if rest else 1]), text)
+    def filled(self, path: str) -> str:
+        """A path with the ids of the things that it names: ``<task>``."""
+        return re.sub("<([a-z_]+)>", lambda match: str(self.ids[match[1]].database), path)
+
+    def variables(self, document: str) -> tuple[str, dict[str, str]]:
+        """A document with a variable for each thing that it names, ``"<task>"``, and their ids.
+
+        So it is the same in every world, and parsed, validated and compiled once.
+        """
+        names = sorted(set(re.findall('"<([a-z_]+)>"', document)))
+        if not names:
+            return document, {}
+        declared = ", ".join(f"${name}: {'String' if name == 'ref' else 'ID'}!" for name in names)
+        values = {str(name): self.ids[name].node for name in names}
+        return f"query({declared}) " + re.sub('"<([a-z_]+)>"', r"$\1", document), values
 
 
 async def make_world(people: People, database: Database) -> World:
@@ -66,7 +80,10 @@ async def make_world(people: People, database: Database) -> World:
     assert (await ada.delete(f"{path}/{gone['id']}")).status_code == 204
     world.keep("tag", (await ada.get(f"/projects/{shared['id']}/tags")).json()[0])
     world.keep("key", (await ada.post("/users/me/api-keys", {"name": "k", "scopes": ["tasks:read"]})).json())
-    world.keep("view", (await ada.post("/saved-views", {"name": "v", "filter": {}})).json())
+    world.keep("saved_view", (await ada.post("/saved-views", {"name": "v", "filter": {}})).json())
+    hook = {"name": "h", "url": "https://hooks.example.com/"}
+    world.keep("webhook", (await ada.post("/webhooks", hook)).json())
+    world.keep("webhook_delivery", (await ada.post(f"/webhooks/{world['webhook']}/test")).json())
     login = await ada.rest("POST", "/token", data={"username": ada.username, "password": PASSWORD})
     assert login.status_code == 200
     world.ids |= {"carl": Id(carl.id, carl.node_id), "ada": Id(ada.id, ada.node_id)}
@@ -86,7 +103,14 @@ async def make_world(people: People, database: Database) -> World:
                 Event.kind == kind, Event.entity_id == world[thing], Event.task_id == world[place]
             )
             world.ids[name] = _id("Event", await session.scalar(event))
+    for name in NODES:
+        if (thing := NAMES.get(name, to_snake_case(name))) not in world.ids:
+            world.keep(thing, await new(ada, name, project_id=shared["id"], task_id=task["id"]))
     return world
+
+
+NAMES = {"User": "ada", "ApiKey": "key", "Event": "relation_event"}
+"""What the world calls something of a type, where that is not the type's own name."""
 
 
 def _id(type_name: str, database_id: int) -> Id:
@@ -121,7 +145,13 @@ async def _archived(world: World) -> None:
 
 
 async def _deleted(world: World) -> None:
-    for thing in ("projects/<project>", "saved-views/<view>", "users/me/api-keys/<key>", "users/me/sessions/<session>"):
+    for thing in (
+        "projects/<project>",
+        "saved-views/<saved_view>",
+        "webhooks/<webhook>",
+        "users/me/api-keys/<key>",
+        "users/me/sessions/<session>",
+    ):
         assert (await world.ada.delete(world.filled(f"/{thing}"))).status_code == 204
 
 

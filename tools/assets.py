@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Install the browser libraries behind /graphql, /docs and /redoc into ``api/pages/assets/``.
+"""Install the browser libraries behind /graphql, /reference, /docs and /redoc into ``api/pages/assets/``.
 
 The versions and their integrity hashes come from ``package-lock.json``; npm downloads and verifies them, runs none of
 their scripts, and only the ready-made bundles, styles and licences are kept. Nothing happens when they are already
@@ -7,6 +7,7 @@ in place. Where npm is missing, a pinned wheel brings one for the length of the 
 
     python tools/assets.py            install, or do nothing when up to date
     python tools/assets.py --check    exit 1 unless the installed files are exactly the locked ones
+    python tools/assets.py --tests    the same for what only tests use, in tests/.assets/
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TARGET: Final = ROOT / "api" / "pages" / "assets"
+TEST_TARGET: Final = ROOT / "tests" / ".assets"
 MANIFEST: Final = "manifest.json"
 PROJECT_FILES: Final = ("package.json", "package-lock.json", ".npmrc")
 TIMEOUT_SECONDS: Final = 900
@@ -66,6 +68,7 @@ ASSETS: Final = (
     Asset("graphql-ws.js", "graphql-ws", "umd/graphql-ws.min.js"),
     Asset("swagger-ui.js", "swagger-ui-dist", "swagger-ui-bundle.js"),
     Asset("swagger-ui.css", "swagger-ui-dist", "swagger-ui.css"),
+    Asset("scalar.js", "@scalar/api-reference", "dist/browser/standalone.js"),
     Asset("redoc.js", "redoc", "bundles/redoc.standalone.js", replace=(_REDOC_LOGO,)),
     Asset("react.LICENSE.txt", "react", "LICENSE"),
     Asset("react-dom.LICENSE.txt", "react-dom", "LICENSE"),
@@ -75,8 +78,15 @@ ASSETS: Final = (
     Asset("swagger-ui.LICENSE.txt", "swagger-ui-dist", "LICENSE"),
     Asset("swagger-ui.NOTICE.txt", "swagger-ui-dist", "NOTICE"),
     Asset("swagger-ui.bundled.LICENSE.txt", "swagger-ui-dist", "swagger-ui-bundle.js.LICENSE.txt"),
+    Asset("scalar.LICENSE.txt", "@scalar/api-reference", "README.md"),  # its package ships no other; it names the MIT's
     Asset("redoc.LICENSE.txt", "redoc", "LICENSE"),
     Asset("redoc.bundled.LICENSE.txt", "redoc", "bundles/redoc.standalone.js.LICENSE.txt"),
+)
+
+#: What tests run in the pages: development dependencies, which no server gets.
+TEST_ASSETS: Final = (
+    Asset("axe.js", "axe-core", "axe.min.js"),
+    Asset("axe.LICENSE.txt", "axe-core", "LICENSE"),
 )
 
 #: npm for machines without one. `uv pip compile --universal --generate-hashes` renews the hashes.
@@ -109,14 +119,14 @@ def lock_key() -> str:
     return digest.hexdigest()
 
 
-def problem(target: Path = TARGET) -> str | None:
+def problem(target: Path = TARGET, assets: Sequence[Asset] = ASSETS) -> str | None:
     """Why the files in ``target`` are not exactly the locked ones; None when they are."""
     try:
         manifest: dict[str, Any] = json.loads((target / MANIFEST).read_bytes())
         if manifest["key"] != lock_key():
             return "the installed page assets belong to another package-lock.json"
         files: dict[str, dict[str, str]] = manifest["files"]
-        if missing := {asset.name for asset in ASSETS} - files.keys():
+        if missing := {asset.name for asset in assets} - files.keys():
             return f"{min(missing)} is not installed"
         for name, entry in files.items():
             content = (target / entry["file"]).read_bytes()
@@ -129,15 +139,15 @@ def problem(target: Path = TARGET) -> str | None:
     return None
 
 
-def install(target: Path = TARGET) -> int:
+def install(target: Path = TARGET, assets: Sequence[Asset] = ASSETS) -> int:
     """Download, verify and put every asset in place; answers how many there are.
 
     Readers never see a half-made state: files have content-hashed names and arrive by rename, and the manifest, which
     alone makes them known, is replaced last.
     """
     with tempfile.TemporaryDirectory(prefix="tandem-assets-") as scratch:
-        modules = _npm_ci(Path(scratch))
-        built = {asset.name: _build(asset, modules) for asset in ASSETS}
+        modules = _npm_ci(Path(scratch), development=assets is TEST_ASSETS)
+        built = {asset.name: _build(asset, modules) for asset in assets}
     try:
         target.mkdir(parents=True, exist_ok=True)
         for entry, content in built.values():
@@ -193,8 +203,8 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _npm_ci(scratch: Path) -> Path:
-    """Install the locked packages under ``scratch``; answers their node_modules."""
+def _npm_ci(scratch: Path, *, development: bool) -> Path:
+    """Install the locked packages under ``scratch``, those for development too; answers their node_modules."""
     project = scratch / "project"
     project.mkdir()
     for name in PROJECT_FILES:
@@ -207,7 +217,8 @@ def _npm_ci(scratch: Path) -> Path:
         **os.environ,
     }
     with _npm(scratch, environment) as command:
-        _run([*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], "npm ci", project, environment)
+        kinds = [] if development else ["--omit=dev"]
+        _run([*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund", *kinds], "npm ci", project, environment)
     return project / "node_modules"
 
 
@@ -270,15 +281,17 @@ def _reason(output: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Install the pinned browser libraries of the application's pages.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 unless all is in place")
+    parser.add_argument("--tests", action="store_true", help="what tests use, instead of what the pages do")
     options = parser.parse_args(arguments)
+    target, assets = (TEST_TARGET, TEST_ASSETS) if options.tests else (TARGET, ASSETS)
     try:
-        found = problem()
+        found = problem(target, assets)
         if options.check:
             if found:
-                sys.stderr.write(f"Run `python tools/assets.py`: {found}.\n")
+                sys.stderr.write(f"Run `python tools/assets.py{' --tests' if options.tests else ''}`: {found}.\n")
             return 1 if found else 0
         if found:
-            sys.stdout.write(f"Page assets: {install()} files installed in {TARGET.relative_to(ROOT)}.\n")
+            sys.stdout.write(f"Page assets: {install(target, assets)} files installed in {target.relative_to(ROOT)}.\n")
         else:
             sys.stdout.write("Page assets: up to date.\n")
     except AssetsError as error:

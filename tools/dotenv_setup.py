@@ -54,4 +54,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError as error:
+        sys.exit(f"The secrets cannot be written into .env ({error}): mend that, or give SECRET_KEY in the environment")

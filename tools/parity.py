@@ -20,83 +20,17 @@ from graphql import (
 )
 from strawberry.utils.str_converters import to_camel_case
 
-from api.addresses import MAX_ADDRESS
-from graphql_schema.limits import Limits
-from services import prices
-from services.api_keys import MAX_KEYS
-from services.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
-from services.relations import MAX_RELATIONS
-from services.saved_views import MAX_VIEWS
-from services.tags import MAX_TAGS
+from api.http.addresses import MAX_ADDRESS
+from api.routes.task_parameters import TaskFilterQuery
+from graphql_schema.execution.limits import Limits
+from services.features import FEATURES, OPERATIONS
+from services.shared import prices
+from services.shared.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_SKIP
 from services.tasks import bulk_models
 from services.tasks.aggregates import MAX_GROUPS
-from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH
-from services.tasks.models import MAX_TAGS as MAX_TASK_TAGS
+from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, MAX_TAGS
 
-PAIRS = {
-    "create_token": "Mutation.login",
-    "refresh_token": "Mutation.refreshToken",
-    "revoke_token": "Mutation.revokeToken",
-    "list_sessions": "Query.sessions",
-    "list_security_events": "Query.securityEvents",
-    "end_session": "Mutation.endSession",
-    "register_user": "Mutation.register",
-    "get_me": "Query.me",
-    "update_me": "Mutation.updateMe",
-    "change_password": "Mutation.changePassword",
-    "list_users": "Query.users",
-    "get_user": "Query.user",
-    "update_user": "Mutation.updateUser",
-    "list_api_keys": "Query.apiKeys",
-    "create_api_key": "Mutation.createApiKey",
-    "delete_api_key": "Mutation.deleteApiKey",
-    "list_projects": "Query.projects",
-    "create_project": "Mutation.createProject",
-    "get_project": "Query.project",
-    "update_project": "Mutation.updateProject",
-    "delete_project": "Mutation.deleteProject",
-    "update_project_task": "Mutation.updateTask",
-    "list_members": "Project.members",
-    "add_member": "Mutation.addMember",
-    "get_member": "Query.node",
-    "update_member": "Mutation.updateMember",
-    "remove_member": "Mutation.removeMember",
-    "list_tags": "Project.tags",
-    "create_tag": "Mutation.createTag",
-    "get_tag": "Query.tag",
-    "update_tag": "Mutation.updateTag",
-    "delete_tag": "Mutation.deleteTag",
-    "list_tasks": "Query.tasks",
-    "count_tasks": "Query.taskCounts",
-    "create_task": "Mutation.createTask",
-    "get_task_by_ref": "Query.taskByRef",
-    "get_task": "Query.task",
-    "update_task": "Mutation.updateTask",
-    "put_task": "Mutation.updateTask",
-    "delete_task": "Mutation.deleteTask",
-    "restore_task": "Mutation.restoreTask",
-    "list_comments": "Task.comments",
-    "create_comment": "Mutation.createComment",
-    "get_comment": "Query.comment",
-    "update_comment": "Mutation.updateComment",
-    "put_comment": "Mutation.updateComment",
-    "delete_comment": "Mutation.deleteComment",
-    "list_relations": "Task.relations",
-    "create_relation": "Mutation.createRelation",
-    "get_relation": "Query.relation",
-    "delete_relation": "Mutation.deleteRelation",
-    "list_task_history": "Task.history",
-    "list_saved_views": "Query.savedViews",
-    "create_saved_view": "Mutation.createSavedView",
-    "get_saved_view": "Query.savedView",
-    "update_saved_view": "Mutation.updateSavedView",
-    "delete_saved_view": "Mutation.deleteSavedView",
-    "clear_tasks": "Mutation.clearTasks",
-    "create_tasks": "Mutation.createTasks",
-    "update_tasks": "Mutation.updateTasks",
-    "delete_tasks": "Mutation.deleteTasks",
-    "update_matching_tasks": "Mutation.updateMatchingTasks",
-}
+PAIRS = {name: operation.graphql for name, operation in OPERATIONS.items()}
 """REST operation -> GraphQL field."""
 
 REST_ALONE = {
@@ -110,10 +44,14 @@ REST_ALONE = {
 GRAPHQL_ALONE = {
     "Query.nodes": "is several of Query.node in one",
     "Query.search": "is Query.tasks with its argument search, as GET /tasks has it",
-    "Subscription.taskCreated": "the feed comes to REST with its own issue",
 }
 """GraphQL root fields without a counterpart, and why."""
 
+SHORTHANDS = {field: operation.graphql for operation in OPERATIONS.values() for field in operation.shorthands}
+"""GraphQL root fields that are others with some arguments said: ``taskChanged`` is ``changes`` of tasks' kinds."""
+
+_NO_SHORTHANDS = {"search", "filter", "trashed", "saved_view_id"}
+"""Parameters of lists of tasks that are arguments of their own on GraphQL."""
 STANDS_FOR = {
     "limit": ("first", "last"),
     "cursor": ("after", "before"),
@@ -121,18 +59,19 @@ STANDS_FOR = {
     "order": ("orderBy",),
     "If-Match": ("expectedVersion",),
     "Idempotency-Key": ("idempotencyKey",),
-    **dict.fromkeys(
-        ("status", "priority", "project_id", "parent_id", "assignee", "tag", "due_after", "due_before", "overdue"),
-        ("filter",),
-    ),
+    **dict.fromkeys(TaskFilterQuery.model_fields.keys() - _NO_SHORTHANDS, ("filter",)),
 }
 """Parameter or header of REST -> arguments of GraphQL, where the name is another one than in camel case."""
 
 REST_ADDS = {
     "skip": "counts rows, for pages with numbers; a connection goes on from a cursor",
-    "total": "is the field totalCount of a connection, which is counted where it is selected",
+    "envelope": "is what a connection is",
+    "total": "is the field totalCount of a connection, which is counted where it is selected; `exact` is its argument. "
+    "Of a list without pages, its length",
     "expand": "is a selection",
     "fields": "is a selection",
+    "include": "is a selection",
+    "Last-Event-ID": "is what browsers say as they come back to a stream (HTML, section 9.2.4); it is `after`",
     "If-None-Match": "saves an answer that a cache has; a query is posted, and not cached",
     "grant_type": "is OAuth's (RFC 6749)",
     "scope": "is OAuth's, and ignored",
@@ -150,10 +89,14 @@ HEADERS = {
     "Idempotency-Replayed": ("Idempotency-Replayed", ""),
     "If-Match": ("`expectedVersion`", "one version; If-Match may name several"),
     "If-None-Match": ("", REST_ADDS["If-None-Match"]),
+    "Last-Event-ID": ("`after`", ""),
     "ETag": ("`version`", ""),
     "Location": ("`id` in the payload", ""),
     "Link": ("`pageInfo`", ""),
-    "X-Total-Count": ("`totalCount`", ""),
+    "X-Next-Cursor": ("`pageInfo.endCursor`", ""),
+    "X-Total-Count": ("`totalCount`", "10,000 at most, unless `total=exact`, `totalCount(exact: true)`"),
+    "X-Total-Count-Exact": ("`totalCountExact`", ""),
+    "Accept-Query": ("", "what QUERY takes (RFC 10008)"),
     "Retry-After": ("Retry-After, `extensions.retryAfter`", ""),
     "RateLimit": ("RateLimit", "of the request as a whole"),
     "RateLimit-Policy": ("RateLimit-Policy", ""),
@@ -176,9 +119,8 @@ def _limits() -> list[tuple[str, str, str]]:
         ("tasks that are changed by a filter", f"{bulk_models.MAX_MATCHING:,}", ""),
         ("groups of a count", f"{MAX_GROUPS:,}", ""),
         ("tasks in a new project; levels of them", f"{MAX_DRAFTS}; {MAX_SUBTASK_DEPTH}", ""),
-        ("relations of a task; saved views of a person", f"{MAX_RELATIONS}; {MAX_VIEWS}", ""),
-        ("tags of a project; API keys of a person", f"{MAX_TAGS:,}; {MAX_KEYS}", ""),
-        ("tags and assignees of a task", f"{MAX_TASK_TAGS} each", ""),
+        *((of, f"{most:,}", "") for feature in FEATURES for of, most in feature.limits.items()),
+        ("tags and assignees of a task", f"{MAX_TAGS} each", ""),
         ("bytes of a body", "`MAX_BODY_BYTES`", ""),
         ("bytes of an address", f"{MAX_ADDRESS:,}", ""),
     ]
@@ -250,9 +192,9 @@ def inputs(operation: Mapping[str, Any], openapi: Mapping[str, Any], schema: Gra
             ids += 1
             left.discard(to_camel_case(name))
             continue
-        wanted = (to_camel_case(name),) if place == "body" else STANDS_FOR.get(name, (to_camel_case(name),))
-        if not taken.keys() & set(wanted):
-            wanted = (to_camel_case(name),)
+        wanted: tuple[str, ...] = (to_camel_case(name),)
+        if place != "body" and wanted[0] not in taken and taken.keys() & set(STANDS_FOR.get(name, ())):
+            wanted = STANDS_FOR[name]
         found = tuple(other for other in wanted if other in taken)
         left.difference_update(found)
         yield Input(name, found, default, taken[found[0]] if found else None)
@@ -281,6 +223,7 @@ def page(openapi: Mapping[str, Any], schema: GraphQLSchema, statuses: Mapping[st
             pairs = "<br>".join(each.text for each in inputs(operation, openapi, schema) if not each.plain)
             if pairs:
                 given.append(f"| `{routes[name][0]}` | {pairs} |")
+    alone += [f"| `{_signature(schema, field)}` | is a shorthand of {of} |" for field, of in SHORTHANDS.items()]
     others = [f"| `{name}` | {reason} |" for name, reason in REST_ADDS.items()]
     headers = [f"| `{name}` | {other or 'none'} | {remark} |" for name, (other, remark) in HEADERS.items()]
     limits = [f"| {what} | {rest} | {graphql or 'the same'} |" for what, rest, graphql in _limits()]
@@ -324,11 +267,16 @@ def _operations(openapi: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[
 def _rest_inputs(operation: Mapping[str, Any], openapi: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Where it stands, its name and its default."""
     for parameter in operation.get("parameters", ()):
-        yield parameter["in"], parameter["name"], parameter["schema"].get("default")
+        default = parameter["schema"].get("default")
+        # of a parameter that may repeat: that it is left out
+        yield parameter["in"], parameter["name"], None if default == [] else default
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        model = openapi["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
-        for name, member in model["properties"].items():
-            yield "body", name, member.get("default")
+        model = content["schema"]["$ref"].rpartition("/")[2]
+        if model.endswith("Filter"):  # the whole body is one
+            yield "body", "filter", None
+            continue
+        for name, member in openapi["components"]["schemas"][model]["properties"].items():
+            yield "body", name, member.get("x-default")
 
 
 def _arguments(schema: GraphQLSchema, field: str) -> dict[str, Any]:

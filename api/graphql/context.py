@@ -1,31 +1,45 @@
 """The GraphQL context, from the very dependency that gives REST its caller."""
 
-from graphql import DocumentNode, OperationDefinitionNode
 from starlette.requests import HTTPConnection
 
-from api.addresses import client_of
-from api.headers import header
+from api.http.addresses import client_of
+from api.http.headers import header
 from api.state import State
-from graphql_schema.callers import mentions_the_schema
-from graphql_schema.context import Context
-from graphql_schema.errors import request_error
-from graphql_schema.execution import Executor
-from graphql_schema.outcomes import GraphQLRequest, RequestError
+from core.settings import Settings
+from graphql_schema.execution.errors import request_error
+from graphql_schema.execution.executor import Executor
+from graphql_schema.execution.guests import mentions_the_schema
+from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
+from graphql_schema.execution.persisted import PersistedDocuments, read_trusted
+from graphql_schema.execution.preparing import PreparedOperation
 from graphql_schema.schema import schema
-from services.actors import Actor
-
-EXECUTOR = Executor(schema)
-"""One for the process: documents are parsed and validated once."""
+from graphql_schema.shared.context import Context
+from services.shared.actors import Actor
 
 
-async def prepare(request: GraphQLRequest, state: State, actor: Actor) -> tuple[DocumentNode, OperationDefinitionNode]:
-    """The document and the operation to execute. Raises ``RequestError``, also where it asks for the schema, and the
-    server does not show that. ``__typename`` is no such question."""
-    document, operation = await EXECUTOR.prepare_in_turns(request, guest=not actor.identity)
-    if not state.introspection and mentions_the_schema(document, request.query):
+def make_executor(settings: Settings, *, compile_after: int) -> Executor:
+    """What executes an application's operations; documents are parsed and validated once, and those that are trusted at
+    once. Raises ``ValueError`` for a file of them that does not hold."""
+    file = settings.trusted_documents
+    trusted = None if file is None else read_trusted(file)
+    documents = PersistedDocuments(settings.persisted_queries_bytes, trusted)
+    return Executor(schema, compile_after=compile_after, suggest=settings.introspection_on, documents=documents)
+
+
+async def prepare(request: GraphQLRequest, state: State, actor: Actor) -> PreparedOperation:
+    """The operation to execute. Raises ``RequestError``, also where it asks for the schema, and the server does not
+    show that. ``__typename`` is no such question."""
+    guest = not actor.identity
+    documents = state.executor.documents
+    if request.named is not None or documents.trusted is not None:
+        request = documents.find(request, guest=guest)
+    prepared = await state.executor.prepare_in_turns(request, guest=guest)
+    if request.named is not None and (prepared.cached is not None or not guest):
+        documents.keep(request, guest=guest)
+    if not state.introspection and mentions_the_schema(prepared.document, request.query):
         message = "Introspection is switched off on this server (GRAPHQL_INTROSPECTION)"
         raise RequestError(request_error(message, "INTROSPECTION_DISABLED"), code="INTROSPECTION_DISABLED")
-    return document, operation
+    return prepared
 
 
 def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Context:
@@ -35,6 +49,8 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         database=state.database,
         security=state.security,
         feed=state.feed,
+        connections=state.connections,
+        outlet=state.outlet,
         client=client_of(connection),
         max_answer_bytes=state.settings.max_answer_bytes,
         user_agent=header(connection.scope, b"user-agent") or None,

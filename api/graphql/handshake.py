@@ -7,10 +7,11 @@ from fastapi import WebSocket
 from starlette.responses import Response
 
 from api import problems
-from api.addresses import MAX_ADDRESS
-from api.headers import RepeatedHeader, combine, header, headers_of
+from api.http.addresses import MAX_ADDRESS
+from api.http.headers import RepeatedHeader, combine, header, headers_of
 from api.server.hosts import is_host
 from api.state import State
+from core.origins import is_local
 
 ONCE = (b"host", b"origin")
 """Headers of which a handshake has one, whatever its value."""
@@ -47,4 +48,6 @@ def _origin_allowed(websocket: WebSocket, state: State) -> bool:
     if b"origin" not in headers_of(scope):
         return True
     origin, allowed = header(scope, b"origin"), state.settings.allowed_origins
+    if state.settings.local_origins_allowed and is_local(origin):
+        return True
     return origin in allowed or "*" in allowed or origin.partition("://")[2] == header(scope, b"host")

@@ -19,24 +19,24 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
 from api import problems
-from api.graphql.context import EXECUTOR, make_context, prepare
+from api.graphql.context import make_context, prepare
 from api.graphql.handshake import refusal
 from api.graphql.requests import BadRequest, is_text, parse_json, to_request
-from api.media_types import IDEMPOTENCY_KEY
-from api.middleware import address_of, count_request
+from api.http.route import IDEMPOTENCY_KEY
+from api.http.transports import abort, bound_messages, bound_silence
+from api.middleware.request import address_of, count_request
 from api.state import State
-from api.transports import abort, bound_messages, bound_silence
-from core import context, turns
-from core.answers import encode
+from core import request_context, turns
 from core.buckets import Bucket
 from core.deadlines import Work, working
-from graphql_schema.errors import format_error, from_service
-from graphql_schema.execution import SUBSCRIPTION
-from graphql_schema.outcomes import GraphQLRequest, Outcome, RequestError
-from services.actors import Actor
+from core.json_texts import encode
+from graphql_schema.execution.errors import format_error, from_service
+from graphql_schema.execution.executor import SUBSCRIPTION
+from graphql_schema.execution.outcomes import GraphQLRequest, Outcome, RequestError
 from services.authentication import Credentials
-from services.errors import Forbidden, TandemError, TooExpensive, TooManyAtOnce, Unauthenticated
-from services.failures import from_database
+from services.shared.actors import ANONYMOUS, Actor
+from services.shared.database_errors import from_database
+from services.shared.errors import Forbidden, TandemError, TooExpensive, TooManyAtOnce, Unauthenticated
 
 PROTOCOL = "graphql-transport-ws"
 MAX_OPERATIONS = 50
@@ -65,7 +65,8 @@ class _Gone(Exception):
 async def handle(websocket: WebSocket) -> None:
     """Serve a socket until either side closes it."""
     state: State = websocket.app.state.tandem
-    token = context.request_id.set(str(uuid7()))
+    token = request_context.request_id.set(str(uuid7()))
+    suggesting = request_context.suggesting.set(state.introspection)
     try:
         refused = refusal(websocket, state)
         if refused is not None:
@@ -88,14 +89,15 @@ async def handle(websocket: WebSocket) -> None:
     except WebSocketDisconnect:
         pass
     finally:
-        context.request_id.reset(token)
+        request_context.suggesting.reset(suggesting)
+        request_context.request_id.reset(token)
 
 
 class _Connection:
     def __init__(self, websocket: WebSocket, state: State) -> None:
         self._websocket = websocket
         self._state = state
-        self._credentials = Credentials()
+        self._credentials, self._caller = Credentials(), ANONYMOUS
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._sending = asyncio.Lock()
         self._running = asyncio.Semaphore(MAX_RUNNING)
@@ -110,9 +112,8 @@ class _Connection:
         bound_messages(self._websocket.scope, self._most)
         bound_silence(self._websocket.scope, self._state.settings.socket_send_seconds)
         try:
-            actor = await self._initialise()
-            ends_at = self._state.authenticator.ends_at(self._credentials)
-            with self._state.connections.connected(actor, ends_at=ends_at, on_end=self._end):
+            self._caller = await self._initialise()
+            with self._state.connections.connected(self._caller, on_end=self._end):
                 known()
                 await self._send({"type": "connection_ack"})
                 while self._ending is None:
@@ -160,7 +161,7 @@ class _Connection:
         self._credentials = _credentials(payload or {}, self._websocket)
         try:
             with self._working():
-                actor = await self._actor()
+                actor = await self._state.authenticator.authenticate(self._credentials)
         except (Unauthenticated, Forbidden) as error:
             raise Close(4403, error.message) from None
         except Exception as error:
@@ -212,14 +213,14 @@ class _Connection:
         self._operations[id_] = task
 
     async def _operate(self, id_: str, request: GraphQLRequest) -> None:
-        token = context.request_id.set(str(uuid7()))
+        token = request_context.request_id.set(str(uuid7()))
         try:
             with self._working():
                 final = await self._execute(id_, request)
         except _Gone:
             final = None
         finally:
-            context.request_id.reset(token)
+            request_context.request_id.reset(token)
             if self._operations.get(id_) is asyncio.current_task():
                 del self._operations[id_]
         if final is not None:
@@ -236,22 +237,22 @@ class _Connection:
             actor = await self._actor()
             with self._state.connections.operation(actor):
                 await count_request(self._websocket.scope, self._state, actor)
-                document, operation = await prepare(request, self._state, actor)
+                prepared = await prepare(request, self._state, actor)
                 operation_context = make_context(self._websocket, self._state, actor)
-                if operation.operation is not SUBSCRIPTION:
+                if prepared.operation.operation is not SUBSCRIPTION:
                     async with self._running:
-                        outcome = await EXECUTOR.execute(request, operation_context, document, operation)
+                        outcome = await self._state.executor.execute(prepared, operation_context)
                         await outcome.write(operation_context.max_answer_bytes)
                         if not outcome.executed:
                             return {"type": "error", "payload": outcome.errors}
-                        await self._next(id_, outcome)
+                        await self._next(id_, self._state.executor.priced(prepared, outcome))
                 else:
-                    outcomes = await EXECUTOR.subscribe(request, operation_context, document, operation)
+                    outcomes = await self._state.executor.subscribe(prepared, operation_context)
                     async with aclosing(outcomes):
                         async for outcome in outcomes:
                             # a session that has ended hears nothing more
                             operation_context.actor = await self._actor()
-                            await self._next(id_, outcome)
+                            await self._next(id_, self._state.executor.priced(prepared, outcome))
         except RequestError as error:
             return {"type": "error", "payload": error.outcome.errors}
         except TandemError as error:
@@ -263,7 +264,7 @@ class _Connection:
         return {"type": "complete"}
 
     async def _actor(self) -> Actor:
-        return await self._state.authenticator.authenticate(self._credentials)
+        return await self._state.authenticator.still(self._caller, self._credentials)
 
     def _working(self) -> AbstractContextManager[Work]:
         """An operation has the time that a request has over HTTP; a subscription, each of its events."""

@@ -1,4 +1,4 @@
-"""What a browser sees: the welcome page, the GraphQL playground and the two REST references.
+"""What a browser sees: the welcome page, the GraphQL playground, the REST references and the guides.
 
 Everything is served by the application, so the pages work with the network cut.
 """
@@ -8,7 +8,7 @@ from typing import Final
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from api.caching import Kind, answers
+from api.http.cache_control import Kind, answers
 from api.openapi import require_api_docs
 from api.pages.assets import ASSETS
 from api.pages.html import json_data, page, playground_examples
@@ -18,8 +18,12 @@ __all__ = ["graphiql_page", "home_page", "router"]
 router: Final = APIRouter(include_in_schema=False)
 
 _READ: Final = ["GET", "HEAD"]
-#: ReDoc makes style elements, and searches in a worker it makes from a blob.
-_REDOC_POLICY: Final = {"style-src": "'self' 'unsafe-inline'", "worker-src": "blob:"}
+#: Scalar and ReDoc make style elements.
+_STYLED: Final = {"style-src": "'self' 'unsafe-inline'"}
+#: ReDoc searches in a worker that it makes from a blob.
+_REDOC_POLICY: Final = _STYLED | {"worker-src": "blob:"}
+#: The one style element that GraphiQL makes: it keeps the page from scrolling while a dialog is open.
+_GRAPHIQL_POLICY: Final = {"style-src": "'self' 'sha256-Y/huXlwoYkVyQlxwSVcCi1RCDGDCSVBzDt0hYP9qlTc='"}
 
 
 def home_page() -> HTMLResponse:
@@ -33,7 +37,15 @@ def graphiql_page() -> HTMLResponse:
     Status 503 and a page that says what to run when GraphiQL is not installed.
     """
     examples = json_data(playground_examples())
-    return page("graphiql.html", values={"examples": examples}, negotiated=True)
+    return page("graphiql.html", policy=_GRAPHIQL_POLICY, values={"examples": examples}, negotiated=True)
+
+
+@router.api_route("/reference", methods=_READ)
+@answers(Kind.OWN)
+async def reference_page(request: Request) -> Response:
+    """Scalar: the REST reference, on phones too, with examples that carry this server's address."""
+    require_api_docs(request)
+    return page("reference.html", policy=_STYLED)
 
 
 @router.api_route("/docs", methods=_READ)

@@ -37,6 +37,7 @@ def page(
     policy: dict[str, str] | None = None,
     values: dict[str, str] | None = None,
     negotiated: bool = False,
+    status: int = 200,
 ) -> HTMLResponse:
     """The page made from ``templates/<template>``, or the page that says what is missing.
 
@@ -45,7 +46,6 @@ def page(
     """
     try:
         body = _render(template, values or {})
-        status = 200
     except MissingAssetError:
         # Not 404, for the page exists, and not 500, for nothing is broken: the installation lacks a step that only
         # its operator can take. 503 says so to monitors and caches, and clients know it as temporary.

@@ -1,35 +1,24 @@
-"""The REST door. A new feature's router is registered here; a test names one that was forgotten."""
+"""The REST door: the routes of every feature, which stand in the module of its name."""
+
+from importlib import import_module
 
 from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
-from api.routes import (
-    admin,
-    api_keys,
-    comments,
-    history,
-    members,
-    projects,
-    relations,
-    saved_views,
-    security_events,
-    sessions,
-    tags,
-    tasks,
-    users,
-)
+from services.features import FEATURES
+from services.shared.features import Feature
 
-ROUTERS: tuple[APIRouter, ...] = (
-    sessions.router,
-    security_events.router,
-    users.router,
-    api_keys.router,
-    projects.router,
-    members.router,
-    tags.router,
-    tasks.router,
-    comments.router,
-    relations.router,
-    history.router,
-    saved_views.router,
-    admin.router,
-)
+
+def router_of(feature: Feature) -> APIRouter:
+    """The feature's router. Raises ``TypeError`` unless it has a route for each of the operations, and no other."""
+    module = f"api.routes.{feature.name}"
+    router = getattr(import_module(module), "router", None)
+    if not isinstance(router, APIRouter):
+        raise TypeError(f"{module} has no router")
+    routes = {route.name for route in router.routes if isinstance(route, APIRoute)}
+    if unequal := routes ^ {operation.rest for operation in feature.operations}:
+        raise TypeError(f"not a route of {module} and an operation of its feature: {', '.join(sorted(unequal))}")
+    return router
+
+
+ROUTERS = tuple(map(router_of, FEATURES))

@@ -3,9 +3,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from api.dependencies import Caller, UserPath, Writing
-from api.media_types import StrictRoute
-from services.node_ids import MAX_DATABASE_ID
+from api.dependencies.auth import CurrentActor
+from api.dependencies.parameters import UserPath
+from api.dependencies.sessions import WriteSession
+from api.http.route import StrictRoute
+from services.shared.node_ids import MAX_DATABASE_ID
 from services.tasks import commands
 from services.users import commands as users
 from services.users.models import UserAdminUpdate, UserOut, UserRecord
@@ -21,8 +23,8 @@ class Message(BaseModel):
 
 @router.delete("/clear-tasks", response_model=Message)
 async def clear_tasks(
-    actor: Caller,
-    session: Writing,
+    actor: CurrentActor,
+    session: WriteSession,
     project_id: Annotated[
         int | None, Query(ge=1, le=MAX_DATABASE_ID, description="Only this project's tasks; all if left out.")
     ] = None,
@@ -33,6 +35,8 @@ async def clear_tasks(
 
 
 @router.patch("/users/{user_id}", response_model=UserOut)
-async def update_user(user_id: UserPath, body: UserAdminUpdate, actor: Caller, session: Writing) -> UserRecord:
+async def update_user(
+    user_id: UserPath, body: UserAdminUpdate, actor: CurrentActor, session: WriteSession
+) -> UserRecord:
     """Disable or enable an account. Administrators only."""
     return await users.admin_update(session, actor, user_id, body)

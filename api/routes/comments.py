@@ -1,103 +1,88 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Response
 
-from api.addresses import locate
-from api.dependencies import (
-    Caller,
-    CommentPath,
-    ExpectedVersion,
-    KnownTags,
-    ListQuery,
-    Reading,
-    Repeat,
-    TaskPath,
-    Writing,
-    add_links,
-    add_total,
-    tagged,
-    unless_known,
-)
-from api.media_types import StrictRoute
+from api.dependencies.auth import CurrentActor
+from api.dependencies.idempotency import Idempotent
+from api.dependencies.lists import ExternalShorthands, ListCall, ListShape, add_query
+from api.dependencies.parameters import CommentPath, TaskPath
+from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedWrite
+from api.dependencies.sessions import WriteSession
+from api.http.route import StrictRoute
 from services import comments
-from services.comments import CommentCreate, CommentOut, CommentRecord, CommentUpdate
+from services.comments import (
+    CommentCreate,
+    CommentFilter,
+    CommentOut,
+    CommentRecord,
+    CommentUpdate,
+    CommentWithAuthor,
+)
+from services.shared.expansions import Along, Expanded
 
 router = APIRouter(route_class=StrictRoute, prefix="/tasks/{task_id}/comments", tags=["comments"])
 
 
-@router.get("", response_model=list[CommentOut])
+_LIST = ListShape(
+    CommentWithAuthor,
+    "a comment",
+    filter=CommentFilter,
+    relations={"author": Along(comments.authors)},
+    shorthands=ExternalShorthands,
+)
+
+
+@router.get("", response_model=list[CommentWithAuthor], response_model_exclude_unset=True)
 async def list_comments(
-    task_id: TaskPath,
-    query: Annotated[ListQuery, Query()],
-    actor: Caller,
-    session: Reading,
-    request: Request,
-    response: Response,
-) -> Sequence[CommentRecord]:
+    task_id: TaskPath, listing: Annotated[ListCall[CommentFilter], Depends(_LIST.listing)]
+) -> Sequence[CommentRecord | Expanded] | Response:
     """A task's comments, oldest first."""
-    page = await comments.list_(session, actor, task_id, query.page)
-    add_links(request, response, page)
-    await add_total(response, query, lambda: comments.count(session, actor, task_id))
-    return page.items
+    return await listing(comments.list_, comments.count, task_id)
+
+
+async def query_comments(
+    task_id: TaskPath, body: CommentFilter, listing: Annotated[ListCall[CommentFilter], Depends(_LIST.querying)]
+) -> Sequence[CommentRecord | Expanded] | Response:
+    """As GET /tasks/{task_id}/comments, with the filter as the body. It changes nothing."""
+    return await listing.by(body)(comments.list_, comments.count, task_id)
+
+
+add_query(router, "", query_comments, list[CommentWithAuthor], response_model_exclude_unset=True)
 
 
 @router.post("", status_code=201, response_model=CommentOut)
-async def create_comment(
-    task_id: TaskPath, body: CommentCreate, once: Repeat, request: Request, response: Response
-) -> CommentRecord:
+async def create_comment(task_id: TaskPath, body: CommentCreate, once: Idempotent) -> CommentRecord:
     """Comment on a task."""
     comment = await once(comments.create, task_id, body)
-    locate(request, response, f"/tasks/{task_id}/comments/{comment.id}")
-    return tagged(response, comment, comment.version)
+    return once.located(f"/tasks/{task_id}/comments/{comment.id}", comment)
 
 
 @router.get("/{comment_id}", response_model=CommentOut)
-async def get_comment(
-    task_id: TaskPath,
-    comment_id: CommentPath,
-    actor: Caller,
-    session: Reading,
-    response: Response,
-    known: KnownTags = None,
-) -> CommentRecord | Response:
+async def get_comment(task_id: TaskPath, comment_id: CommentPath, read: VersionedRead) -> CommentRecord | Response:
     """A comment."""
-    comment = await comments.get(session, actor, comment_id, task_id=task_id)
-    return unless_known(response, comment, comment.version, known)
+    return await read(comments.get, comment_id, task_id=task_id)
 
 
 @router.patch("/{comment_id}", response_model=CommentOut)
 async def update_comment(
-    task_id: TaskPath,
-    comment_id: CommentPath,
-    body: CommentUpdate,
-    actor: Caller,
-    session: Writing,
-    expected: ExpectedVersion,
-    response: Response,
+    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedWrite
 ) -> CommentRecord:
     """Change a comment. Only its author may."""
-    comment = await comments.update(session, actor, comment_id, body, task_id=task_id, expected_version=expected)
-    return tagged(response, comment, comment.version)
+    return await write(comments.update, comment_id, body, task_id=task_id, expected_version=write.expected)
 
 
 @router.put("/{comment_id}", response_model=CommentOut)
 async def put_comment(
-    task_id: TaskPath,
-    comment_id: CommentPath,
-    body: CommentUpdate,
-    actor: Caller,
-    session: Writing,
-    expected: ExpectedVersion,
-    response: Response,
+    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedWrite
 ) -> CommentRecord:
     """The same as PATCH."""
-    return await update_comment(task_id, comment_id, body, actor, session, expected, response)
+    return await update_comment(task_id, comment_id, body, write)
 
 
 @router.delete("/{comment_id}", status_code=204)
 async def delete_comment(
-    task_id: TaskPath, comment_id: CommentPath, actor: Caller, session: Writing, expected: ExpectedVersion
+    task_id: TaskPath, comment_id: CommentPath, actor: CurrentActor, session: WriteSession, expected: ExpectedVersion
 ) -> None:
     """Delete a comment. Its author may, and admins of the project."""
     await comments.delete(session, actor, comment_id, task_id=task_id, expected_version=expected)

@@ -1,27 +1,41 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Response
 
-from api.dependencies import Caller, ListQuery, Reading, TaskPath, add_links, add_total
-from api.media_types import StrictRoute
+from api.dependencies.lists import ListCall, ListShape, add_query
+from api.dependencies.parameters import TaskPath
+from api.http.route import StrictRoute
 from services import history
-from services.events import EventOut, EventRecord
+from services.events.log import EventFilter, EventRecord
+from services.history import EventWithActor
+from services.shared.expansions import Along, Expanded
 
 router = APIRouter(route_class=StrictRoute, tags=["history"])
 
 
-@router.get("/tasks/{task_id}/history", response_model=list[EventOut])
+_LIST = ListShape(EventWithActor, "an event", filter=EventFilter, relations={"actor": Along(history.actors)})
+
+
+@router.get("/tasks/{task_id}/history", response_model=list[EventWithActor], response_model_exclude_unset=True)
 async def list_task_history(
-    task_id: TaskPath,
-    query: Annotated[ListQuery, Query()],
-    actor: Caller,
-    session: Reading,
-    request: Request,
-    response: Response,
-) -> Sequence[EventRecord]:
+    task_id: TaskPath, listing: Annotated[ListCall[EventFilter], Depends(_LIST.listing)]
+) -> Sequence[EventRecord | Expanded] | Response:
     """Every change of a task and of its comments, newest first."""
-    page = await history.of_task(session, actor, task_id, query.page)
-    add_links(request, response, page)
-    await add_total(response, query, lambda: history.count(session, actor, task_id))
-    return page.items
+    return await listing(history.of_task, history.count, task_id)
+
+
+async def query_task_history(
+    task_id: TaskPath, body: EventFilter, listing: Annotated[ListCall[EventFilter], Depends(_LIST.querying)]
+) -> Sequence[EventRecord | Expanded] | Response:
+    """As GET /tasks/{task_id}/history, with the filter as the body. It changes nothing."""
+    return await listing.by(body)(history.of_task, history.count, task_id)
+
+
+add_query(
+    router,
+    "/tasks/{task_id}/history",
+    query_task_history,
+    list[EventWithActor],
+    response_model_exclude_unset=True,
+)

@@ -3,25 +3,22 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from api.addresses import prefix_of
-from api.caching import Kind, answers
-from api.dependencies import AppState, Caller
-from api.media_types import ProbeRoute
+from api.dependencies.auth import CurrentActor
+from api.dependencies.state import AppState
+from api.http.addresses import prefix_of
+from api.http.cache_control import Kind, answers
+from api.http.route import ProbeRoute
 from api.metrics import Metrics
 from api.pages import home_page
-from services.errors import Unavailable
+from services.shared.errors import Unavailable
 
 router = APIRouter(route_class=ProbeRoute, tags=["meta"])
 
 
 class Welcome(BaseModel):
-    """Where things are."""
+    """A greeting; the Link header says where things are."""
 
-    message: str = Field(description="A greeting.")
-    version: str = Field(description="The version of the API.")
-    graphql: str = Field(description="The GraphQL endpoint and playground.")
-    docs: str | None = Field(description="The REST reference; null where the server does not show it.")
-    openapi: str | None = Field(description="The OpenAPI document; null where the server does not show it.")
+    message: str = Field(description="A greeting.", examples=["Welcome to the Task Manager API"])
 
 
 class Health(BaseModel):
@@ -33,7 +30,7 @@ class Health(BaseModel):
 @router.get("/", response_model=Welcome)
 @answers(Kind.OWN)
 async def get_root(request: Request, state: AppState, response: Response) -> Welcome | Response:
-    """A greeting and where things are; a browser gets the welcome page instead."""
+    """A greeting, and in the Link header (RFC 8288) where things are; a browser gets the welcome page instead."""
     settings = state.settings
     # the page leads to the playground and the references
     if "text/html" in request.headers.get("accept", "") and settings.graphiql_on and settings.api_docs_on:
@@ -41,13 +38,15 @@ async def get_root(request: Request, state: AppState, response: Response) -> Wel
     prefix = prefix_of(request.scope)
     response.headers["Cache-Control"] = "no-cache"
     response.headers["Vary"] = "Accept"
-    return Welcome(
-        message="Welcome to the Task Manager API",
-        version=request.app.version,
-        graphql=f"{prefix}/graphql",
-        docs=f"{prefix}/docs" if settings.api_docs_on else None,
-        openapi=f"{prefix}/openapi.json" if settings.api_docs_on else None,
-    )
+    # relations of RFC 8631 and RFC 5829
+    links = [
+        f'<{prefix}/api/v1>; rel="latest-version"; title="{request.app.version}"',
+        f'<{prefix}/graphql>; rel="service"; title="GraphQL"',
+    ]
+    if settings.api_docs_on:
+        links += [f'<{prefix}/docs>; rel="service-doc"', f'<{prefix}/openapi.json>; rel="service-desc"']
+    response.headers["Link"] = ", ".join(links)
+    return Welcome(message="Welcome to the Task Manager API")
 
 
 @router.get("/health", response_model=Health)
@@ -70,7 +69,7 @@ async def get_readiness(request: Request, state: AppState) -> Health:
 
 # no part of the API: generated clients, which call everything in the document, have no use for it and read JSON alone
 @router.get("/metrics", include_in_schema=False)
-async def get_metrics(request: Request, actor: Caller) -> Response:
+async def get_metrics(request: Request, actor: CurrentActor) -> Response:
     """What Prometheus reads. Takes an X-API-Key with the scope admin, or an administrator's token."""
     if actor.method == "token":
         actor.require_admin()

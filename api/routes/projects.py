@@ -1,90 +1,88 @@
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
-from api.addresses import locate
-from api.dependencies import (
-    AppState,
-    Caller,
-    ExpectedVersion,
-    KnownTags,
-    ListQuery,
-    Notify,
-    ProjectPath,
-    Reading,
-    Repeat,
-    TaskPath,
-    Writing,
-    add_links,
-    add_total,
-    tagged,
-    unless_known,
-)
-from api.media_types import StrictRoute
-from services import probes
-from services.projects import commands, queries
-from services.projects.models import ProjectCreate, ProjectOut, ProjectRecord, ProjectUpdate
+from api.dependencies.auth import CurrentActor
+from api.dependencies.idempotency import Idempotent
+from api.dependencies.lists import ExternalShorthands, ListCall, ListShape, add_query
+from api.dependencies.parameters import Notify, ProjectPath, TaskPath
+from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedWrite, with_etag
+from api.dependencies.sessions import WriteSession
+from api.http.route import StrictRoute
+from services.projects import commands, duplication, queries
+from services.projects.duplication import ProjectDuplicate
+from services.projects.models import ProjectCreate, ProjectFilter, ProjectOut, ProjectRecord, ProjectUpdate
 from services.tasks import commands as task_commands
 from services.tasks.models import TaskOut, TaskRecord, TaskUpdate
 
 router = APIRouter(route_class=StrictRoute, prefix="/projects", tags=["projects"])
 
 
-class ProjectListQuery(ListQuery):
+class ProjectShorthands(ExternalShorthands):
     archived: bool | None = Field(None, description="Only archived projects (true), or only active ones (false).")
+
+    def conditions(self) -> Iterable[dict[str, Any]]:
+        yield from super().conditions()
+        if self.archived is not None:
+            yield {"archived": self.archived}
+
+
+_LIST = ListShape(ProjectOut, "a project", filter=ProjectFilter, shorthands=ProjectShorthands)
 
 
 @router.get("", response_model=list[ProjectOut])
 async def list_projects(
-    query: Annotated[ProjectListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
-) -> Sequence[ProjectRecord]:
+    listing: Annotated[ListCall[ProjectFilter], Depends(_LIST.listing)],
+) -> Sequence[ProjectRecord] | Response:
     """The caller's projects, oldest first: the Inbox leads."""
-    page = await queries.list_(session, actor, query.page, archived=query.archived)
-    add_links(request, response, page)
-    await add_total(response, query, lambda: queries.count(session, actor, archived=query.archived))
-    return page.items
+    return await listing(queries.list_, queries.count)
+
+
+async def query_projects(
+    body: ProjectFilter, listing: Annotated[ListCall[ProjectFilter], Depends(_LIST.querying)]
+) -> Sequence[ProjectRecord] | Response:
+    """As GET /projects, with the filter as the body. It changes nothing."""
+    return await listing.by(body)(queries.list_, queries.count)
+
+
+add_query(router, "", query_projects, list[ProjectOut])
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(
-    body: ProjectCreate, once: Repeat, actor: Caller, state: AppState, request: Request, response: Response
-) -> ProjectRecord:
+async def create_project(body: ProjectCreate, once: Idempotent) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
-    async with probes.bounded(state.security.limits, actor):
-        project = await once(commands.create, body)
-    locate(request, response, f"/projects/{project.id}")
-    return tagged(response, project, project.version)
+    project = await once(commands.create, body)
+    return once.located(f"/projects/{project.id}", project)
 
 
 @router.get("/{project_id}", response_model=ProjectOut)
-async def get_project(
-    project_id: ProjectPath, actor: Caller, session: Reading, response: Response, known: KnownTags = None
-) -> ProjectRecord | Response:
+async def get_project(project_id: ProjectPath, read: VersionedRead) -> ProjectRecord | Response:
     """A project that the caller is a member of."""
-    project = await queries.get(session, actor, project_id)
-    return unless_known(response, project, project.version, known)
+    return await read(queries.get, project_id)
 
 
 @router.patch("/{project_id}", response_model=ProjectOut)
-async def update_project(
-    project_id: ProjectPath,
-    body: ProjectUpdate,
-    actor: Caller,
-    session: Writing,
-    expected: ExpectedVersion,
-    response: Response,
-) -> ProjectRecord:
+async def update_project(project_id: ProjectPath, body: ProjectUpdate, write: VersionedWrite) -> ProjectRecord:
     """Change a project; fields that are left out stay as they are."""
-    project = await commands.update(session, actor, project_id, body, expected_version=expected)
-    return tagged(response, project, project.version)
+    return await write(commands.update, project_id, body, expected_version=write.expected)
 
 
 @router.delete("/{project_id}", status_code=204)
-async def delete_project(project_id: ProjectPath, actor: Caller, session: Writing, expected: ExpectedVersion) -> None:
+async def delete_project(
+    project_id: ProjectPath, actor: CurrentActor, session: WriteSession, expected: ExpectedVersion
+) -> None:
     """Delete a project with all it holds, for good. Only its owners may."""
     await commands.delete(session, actor, project_id, expected_version=expected)
+
+
+@router.post("/{project_id}/duplicate", status_code=201, response_model=ProjectOut)
+async def duplicate_project(project_id: ProjectPath, body: ProjectDuplicate, once: Idempotent) -> ProjectRecord:
+    """Make a project again, which the caller owns: its tags, milestones and tasks, all pending, with the relations
+    among them; if wanted, with its people."""
+    project = await once(duplication.duplicate, project_id, body)
+    return once.located(f"/projects/{project.id}", project)
 
 
 @router.put("/{project_id}/tasks/{task_id}", response_model=TaskOut, tags=["tasks"])
@@ -92,8 +90,8 @@ async def update_project_task(
     project_id: ProjectPath,
     task_id: TaskPath,
     body: TaskUpdate,
-    actor: Caller,
-    session: Writing,
+    actor: CurrentActor,
+    session: WriteSession,
     expected: ExpectedVersion,
     response: Response,
     notify: Notify = True,
@@ -102,4 +100,4 @@ async def update_project_task(
     task = await task_commands.update(
         session, actor, task_id, body, expected_version=expected, notify=notify, project_id=project_id
     )
-    return tagged(response, task, task.version)
+    return with_etag(response, task, task.version)

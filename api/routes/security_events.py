@@ -1,22 +1,33 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Response
 
-from api.dependencies import Caller, ListQuery, Reading, add_links, add_total
-from api.media_types import StrictRoute
+from api.dependencies.lists import ListCall, ListShape, add_query
+from api.http.route import StrictRoute
 from services import security_events
-from services.events import EventOut, EventRecord
+from services.events.log import EventFilter, EventOut, EventRecord
 
 router = APIRouter(route_class=StrictRoute, tags=["sessions"])
 
 
+# they are told of to nobody who follows
+_LIST = ListShape(EventOut, "an event", filter=EventFilter, told=False)
+
+
 @router.get("/users/me/security-events", response_model=list[EventOut])
 async def list_security_events(
-    query: Annotated[ListQuery, Query()], actor: Caller, session: Reading, request: Request, response: Response
-) -> Sequence[EventRecord]:
+    listing: Annotated[ListCall[EventFilter], Depends(_LIST.listing)],
+) -> Sequence[EventRecord] | Response:
     """What happened to the security of the caller's account, newest first: logins and refused ones, sessions, keys."""
-    page = await security_events.list_(session, actor, query.page)
-    add_links(request, response, page)
-    await add_total(response, query, lambda: security_events.count(session, actor))
-    return page.items
+    return await listing(security_events.list_, security_events.count)
+
+
+async def query_security_events(
+    body: EventFilter, listing: Annotated[ListCall[EventFilter], Depends(_LIST.querying)]
+) -> Sequence[EventRecord] | Response:
+    """As GET /users/me/security-events, with the filter as the body. It changes nothing."""
+    return await listing.by(body)(security_events.list_, security_events.count)
+
+
+add_query(router, "/users/me/security-events", query_security_events, list[EventOut])

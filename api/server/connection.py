@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from api.server import refusals
 from api.server.bounds import LEAST_TAKEN, LINGER_SECONDS, MAX_HEAD
 from api.server.door import GONE, NEVER, door_of
+from api.server.kernel import untaken
 from api.server.places import Place
 from api.server.refusals import Refusal
 
@@ -155,6 +156,11 @@ class Connection(HttpToolsProtocol):
         task.add_done_callback(place.done)
         self.tasks.add(task)
 
+    def give_place(self) -> None:
+        """The request that is answered waits for something to happen, and needs no place for that."""
+        if self._place is not None:
+            self._places.leave(self._place)
+
     def done(self, place: Place, task: asyncio.Task[None]) -> None:
         """A request's task has ended, however it did."""
         self.tasks.discard(task)
@@ -274,15 +280,20 @@ class Connection(HttpToolsProtocol):
         """End the connection of a client that has hardly taken anything of its answer since the last look."""
         if self.door.now >= self._look_at:
             least = LEAST_TAKEN * self.door.bounds.write_timeout
-            if self.transport.get_write_buffer_size() > self._left - least:
+            if self._untaken() > self._left - least:
                 self.door.counts["not_read"] += 1
                 self.transport.abort()
             else:
                 self._look_again()
 
     def _look_again(self) -> None:
-        self._left = self.transport.get_write_buffer_size()
+        self._left = self._untaken()
         self._look_at = self.door.now + self.door.bounds.write_timeout
+
+    def _untaken(self) -> int:
+        """Bytes that the client has not taken: the kernel's, too, which has room for megabytes, and takes more only
+        when a third of them are gone, so that of ours alone nothing may go for a while."""
+        return self.transport.get_write_buffer_size() + untaken(self.transport.get_extra_info("socket"))
 
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse what is being read: a head, or the body of ``cycle``. Answers that are due before that are given."""

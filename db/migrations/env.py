@@ -1,16 +1,24 @@
 """Alembic's entry: the same migrations for SQLite and PostgreSQL, through the drivers the server uses."""
 
-import asyncio
+import logging
 import os
+import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from alembic import context
-from sqlalchemy import Connection, event, pool, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from alembic.util import CommandError
+from pydantic import ValidationError
+from sqlalchemy import Connection, create_engine, event, pool, text
+from sqlalchemy.exc import DBAPIError
 
-from db import types
+from core import logs, refused_settings
+from db import diagnosis
+from db.driver import types
+from db.driver.urls import normalise_url
 from db.models import Base
-from db.urls import normalise_url
+
+_NEWER = re.compile(r"Can't locate revision identified by '(?P<revision>[^']*)'")
 
 
 def database_url() -> str:
@@ -43,8 +51,31 @@ def include_name(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind == "index" and (name or "").endswith("_folded_trgm"))
 
 
+class _ForeignKeys:
+    """Compares foreign keys on SQLite by what it says of them itself: SQLAlchemy does not read the options of one that
+    stands with its column, as those do that a migration has added to a table in place."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def include_object(self, item: Any, _name: object, kind: str, _reflected: object, _other: object) -> bool:
+        """False for a foreign key that is the same in the models and in the database."""
+        if kind != "foreign_key_constraint":
+            return True
+        table = item.table.name
+        statement = text('SELECT "from", "table", "to", on_delete FROM pragma_foreign_key_list(:name)')
+        there = {tuple(row) for row in self._connection.execute(statement, {"name": table})}
+        wanted = {
+            (each.parent.name, each.column.table.name, each.column.name, each.ondelete or "NO ACTION")
+            for each in Base.metadata.tables[table].foreign_keys
+        }
+        return not {column.name for column in item.columns} <= {row[0] for row in there & wanted}
+
+
 def run(connection: Connection) -> None:
     options: dict[str, Any] = {"render_as_batch": connection.dialect.name == "sqlite", "transactional_ddl": True}
+    if connection.dialect.name == "sqlite":
+        options["include_object"] = _ForeignKeys(connection).include_object
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -70,21 +101,45 @@ def _lock_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-async def main() -> None:
-    engine = create_async_engine(normalise_url(database_url()), poolclass=pool.NullPool)
+def main() -> None:
+    engine = create_engine(normalise_url(database_url()), poolclass=pool.NullPool)
     if engine.dialect.name == "sqlite":
         # tables are made in the transaction too, which nobody else enters meanwhile
-        event.listen(engine.sync_engine, "connect", _leave_transactions_to_us)
-        event.listen(engine.sync_engine, "begin", _lock_sqlite)
-    async with engine.connect() as connection:
-        await connection.run_sync(run)
-        await connection.commit()
-    await engine.dispose()
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _lock_sqlite)
+    with engine.connect() as connection:
+        run(connection)
+        connection.commit()
+    engine.dispose()
 
 
-if context.is_offline_mode():
+def offline() -> None:
     context.configure(url=str(normalise_url(database_url())), target_metadata=Base.metadata, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def from_the_command_line(work: Callable[[], None]) -> None:
+    """Say what is in the way in a sentence, and end."""
+    logs.configure("INFO")
+    # of what it tells, which migrations are run
+    logging.getLogger("alembic.runtime.migration").addFilter(lambda record: str(record.msg).startswith("Running"))
+    try:
+        work()
+    except ValidationError as error:
+        raise SystemExit(f"Cannot migrate: {refused_settings.explain(error)}") from None
+    except ValueError as error:  # of the URL
+        raise SystemExit(f"Cannot migrate: {error}") from None
+    except DBAPIError as error:
+        raise SystemExit(f"Cannot migrate: {diagnosis.explain(normalise_url(database_url()), error)}") from None
+    except CommandError as error:
+        known = _NEWER.search(str(error))
+        sentence = diagnosis.of_revision(known["revision"]) if known else str(error)
+        raise SystemExit(f"Cannot migrate: {sentence}") from None
+
+
+work = offline if context.is_offline_mode() else main
+if getattr(context.config, "cmd_opts", None) is None:
+    work()
 else:
-    asyncio.run(main())
+    from_the_command_line(work)

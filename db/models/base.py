@@ -1,12 +1,13 @@
 """The declarative base, naming conventions and columns that many tables share."""
 
 from datetime import datetime
+from typing import Any, ClassVar
 
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from core.clock import now
-from db.types import UtcDateTime
+from db.driver.types import UtcDateTime
 
 metadata = MetaData(
     naming_convention={
@@ -23,9 +24,11 @@ class Base(DeclarativeBase):
     """The base of every table. Rows are read and written with statements; see docs/decisions."""
 
     metadata = metadata
+    # whatever a model says of a datetime: SQLAlchemy's own type would store it without its offset
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime}
 
 
 class Created:
     """A table whose rows remember when they were made."""
 
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    created_at: Mapped[datetime] = mapped_column(default=now)

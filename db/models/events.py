@@ -4,8 +4,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.driver.types import BigId, Json
 from db.models.base import Base
-from db.types import BigId, Json, UtcDateTime
 
 
 class Event(Base):
@@ -22,7 +22,7 @@ class Event(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=True)
     event_id: Mapped[str] = mapped_column(String(36), unique=True)
     position: Mapped[int | None] = mapped_column(BigInteger, unique=True)
-    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    occurred_at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(40))
     entity_type: Mapped[str] = mapped_column(String(20))
     entity_id: Mapped[int]
@@ -39,8 +39,12 @@ class Event(Base):
 
     __table_args__ = (
         Index(None, "task_id", "id"),
-        Index(None, "project_id", "position"),
-        Index(None, "entity_type", "entity_id", "id"),
+        Index(
+            "ix_events_relations",
+            "entity_id",
+            sqlite_where=text("entity_type = 'relation'"),
+            postgresql_where=text("entity_type = 'relation'"),
+        ),
         Index(
             "ix_events_account_id",
             "account_id",

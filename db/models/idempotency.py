@@ -5,7 +5,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from core.clock import now
 from db.models.base import Base
-from db.types import UtcDateTime
 
 
 class IdempotencyKey(Base):
@@ -17,7 +16,7 @@ class IdempotencyKey(Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     operation: Mapped[str] = mapped_column(String(40))
     fingerprint: Mapped[str] = mapped_column(String(64))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    created_at: Mapped[datetime] = mapped_column(default=now)
     answer: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (Index(None, "created_at"),)

@@ -4,14 +4,14 @@ from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base
-from db.types import UtcDateTime
 
 
 class LoginFailure(Base):
     """Failed logins in a window: of an account at an address, of an account anywhere (``place`` is empty), of an
     address for any account (``subject`` is empty).
 
-    Both are pseudonyms (``services.login_failures``): no address, and no name that somebody typed, is stored.
+    Both are pseudonyms (``services/allowances/login_failures.py``): no address is stored, and no name that somebody
+    typed.
     """
 
     __tablename__ = "login_failures"
@@ -19,8 +19,8 @@ class LoginFailure(Base):
     subject: Mapped[str] = mapped_column(String(32), primary_key=True)
     place: Mapped[str] = mapped_column(String(32), primary_key=True)
     failures: Mapped[int]
-    counted_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    counted_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
     told: Mapped[bool] = mapped_column(default=False)
 
     __table_args__ = (Index(None, "ends_at"),)

@@ -4,7 +4,6 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
-from db.types import UtcDateTime
 
 
 class Project(Created, Base):
@@ -19,8 +18,12 @@ class Project(Created, Base):
     inbox_of_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
     last_number: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=1)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime]
+    archived_at: Mapped[datetime | None]
+    external_of_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    """Who gave it its external id, which is unique among those that this account gave."""
+    external_source: Mapped[str | None] = mapped_column(String(50))
+    external_id: Mapped[str | None] = mapped_column(String(255))
 
     __table_args__ = (
         # every Inbox is called INBOX; only its owner sees it, so its refs stay unambiguous
@@ -30,6 +33,15 @@ class Project(Created, Base):
             unique=True,
             sqlite_where=inbox_of_id.is_(None),
             postgresql_where=inbox_of_id.is_(None),
+        ),
+        Index(
+            "uq_projects_external_of_id_external_source_external_id",
+            "external_of_id",
+            "external_source",
+            "external_id",
+            unique=True,
+            sqlite_where=external_id.is_not(None),
+            postgresql_where=external_id.is_not(None),
         ),
         CheckConstraint("last_number >= 0", name="last_number_not_negative"),
         {"sqlite_autoincrement": True},

@@ -4,8 +4,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from db.driver.types import Json
 from db.models.base import Base, Created
-from db.types import Json, UtcDateTime
 
 
 class SavedView(Created, Base):
@@ -20,6 +20,6 @@ class SavedView(Created, Base):
     sort_by: Mapped[str] = mapped_column(String(20))
     order: Mapped[str] = mapped_column(String(4))
     version: Mapped[int] = mapped_column(default=1)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    updated_at: Mapped[datetime]
 
     __table_args__ = (Index(None, "owner_id", "id"), {"sqlite_autoincrement": True})

@@ -4,7 +4,6 @@ from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
-from db.types import UtcDateTime
 
 
 class LoginSession(Created, Base):
@@ -15,9 +14,9 @@ class LoginSession(Created, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     user_agent: Mapped[str | None] = mapped_column(Text)
-    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_used_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
     place: Mapped[str | None] = mapped_column(String(32))
     """Where it was begun: a pseudonym of the network, as in ``login_failures``."""
 
@@ -32,6 +31,6 @@ class RefreshToken(Created, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     session_id: Mapped[int] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
     token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None]
 
     __table_args__ = (Index(None, "session_id"), {"sqlite_autoincrement": True})

@@ -1,16 +1,27 @@
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
-from db.types import UtcDateTime
+from db.models.milestones import Milestone
+
+OPEN_STATUSES = ("pending", "in_progress")
+_LIVE = "deleted_at IS NULL"
 
 
-def _live(name: str) -> Index:
+def _live(name: str, *, where: str = _LIVE) -> Index:
     """Each project's tasks that are not in the trash, in an order: what lists read."""
-    live = text("deleted_at IS NULL")
-    return Index(f"ix_tasks_live_{name}", "project_id", name, "id", sqlite_where=live, postgresql_where=live)
+    order = ("id",) if name == "id" else (name, "id")
+    return Index(f"ix_tasks_live_{name}", "project_id", *order, sqlite_where=text(where), postgresql_where=text(where))
+
+
+def _open(name: str) -> Index:
+    """Of these, the ones that are open: few, in a tracker of some years, and most of what people ask for."""
+    where = text(f"{_LIVE} AND status IN ({', '.join(map(repr, OPEN_STATUSES))})")
+    return Index(f"ix_tasks_open_{name}", "project_id", name, "id", sqlite_where=where, postgresql_where=where)
 
 
 class Task(Created, Base):
@@ -24,13 +35,16 @@ class Task(Created, Base):
     status: Mapped[str] = mapped_column(String(16), default="pending")
     priority: Mapped[int] = mapped_column(SmallInteger, default=1)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id", ondelete="SET NULL"))
+    milestone_id: Mapped[int | None] = mapped_column(ForeignKey(Milestone.id, ondelete="SET NULL"))
     created_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    external_source: Mapped[str | None] = mapped_column(String(50))
+    external_id: Mapped[str | None] = mapped_column(String(255))
     version: Mapped[int] = mapped_column(default=1)
-    start_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    completed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    start_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None] = mapped_column()
     # byte order on both databases: SQLite's BINARY is PostgreSQL's C
     title: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
     # last: SQLite walks a long text's overflow pages to reach the columns behind it
@@ -40,9 +54,27 @@ class Task(Created, Base):
         CheckConstraint("status in ('pending', 'in_progress', 'completed', 'cancelled')", name="status"),
         CheckConstraint("priority between 1 and 5", name="priority"),
         Index("uq_tasks_project_id_number", "project_id", "number", unique=True),
-        *(_live(name) for name in ("created_at", "updated_at", "due_at", "priority")),
+        *(_live(name) for name in ("created_at", "updated_at", "due_at", "priority", "title", "id")),
+        # a new task has neither, as a rule; those without are read by their ids
+        *(_live(name, where=f"{_LIVE} AND {name} IS NOT NULL") for name in ("start_at", "completed_at")),
+        *(_open(name) for name in ("created_at", "updated_at", "due_at", "priority", "title")),
         Index(None, "parent_id"),
+        Index(
+            None,
+            "milestone_id",
+            sqlite_where=milestone_id.is_not(None),
+            postgresql_where=milestone_id.is_not(None),
+        ),
         Index(None, "created_by_id"),
+        Index(
+            "uq_tasks_project_id_external_source_external_id",
+            "project_id",
+            "external_source",
+            "external_id",
+            unique=True,
+            sqlite_where=external_id.is_not(None),
+            postgresql_where=external_id.is_not(None),
+        ),
         Index(
             "ix_tasks_trash",
             "project_id",
@@ -52,6 +84,10 @@ class Task(Created, Base):
         ),
         {"sqlite_autoincrement": True},
     )
+
+
+OF_PROJECT: Mapping[str, Any] = {"milestone_id": Milestone}
+"""Columns of tasks that name something of the task's own project, with its model: that it is, services see to."""
 
 
 class TaskAssignee(Base):

@@ -5,25 +5,26 @@ So whoever writes in a project locks its row and the caller's membership as it r
 waits. Locks are taken in one order by everybody, so that nobody waits in a circle: projects by id, each with the
 caller's membership; other memberships; tasks by id; what hangs on tasks. SQLite has one writer, and needs none.
 
-Before their rows, projects are queued for (``db.queues``): who changes what others' writes rest on is let by in turn,
-however many of them there are.
+Before their rows, projects are queued for (``db.advisory_locks``): who changes what others' writes rest on is let by in
+turn, however many of them there are.
 """
 
 from collections.abc import Collection, Mapping
 from enum import Enum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, cast, func, select
 
-from db.lists import among, id_list
+from db.advisory_locks import alone, shared
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import id_list, in_list
 from db.models import Membership, Project, Task
-from db.queues import alone, shared
-from db.sessions import AnySelect, Session
-from db.statements import Prepared
-from services.actors import Actor, Scope
-from services.errors import NotFound
-from services.prepared import CALLER
 from services.projects.models import ProjectRecord, Role
-from services.projects.queries import among_visible, require_role, require_writable, visible
+from services.projects.queries import among_visible, project_ids, require_role, require_writable, visible
+from services.shared.actors import Actor, Scope
+from services.shared.errors import NotFound
+from services.shared.statements import ACTOR_PARAMETER
 
 
 class Hold(Enum):
@@ -55,18 +56,25 @@ def _prepared(
 ) -> Mapping[Hold, Prepared[ProjectRecord]]:
     """``mine`` are those of the ``places`` that the caller may read: nobody else has to make way for him."""
     return {
-        how: Prepared(_locking(visible(CALLER).where(condition), mine if how in _ALONE else places, how), ProjectRecord)
+        how: Prepared(
+            _locking(visible(ACTOR_PARAMETER).where(condition), mine if how in _ALONE else places, how), ProjectRecord
+        )
         for how in Hold
     }
 
 
 _ALONE = (Hold.MEMBERS, Hold.ALONE)
 _IDS = select(cast(func.unnest(id_list("ids")), Integer))
-_MINE = select(Membership.project_id).where(Membership.user_id == CALLER.user_id, among(Membership.project_id, "ids"))
-_HELD = _prepared(among(Project.id, "ids"), _IDS, _MINE)
-_OF_TASKS = select(Task.project_id).where(among(Task.id, "ids"))
-_MINE_OF_TASKS = _OF_TASKS.where(among_visible(Task.project_id, CALLER))
+_MINE = project_ids(ACTOR_PARAMETER).where(in_list(Membership.project_id, "ids"))
+_HELD = _prepared(in_list(Project.id, "ids"), _IDS, _MINE)
+_OF_TASKS = select(Task.project_id).where(in_list(Task.id, "ids"))
+_MINE_OF_TASKS = _OF_TASKS.where(among_visible(Task.project_id, ACTOR_PARAMETER))
 _HELD_OF_TASKS = _prepared(Project.id.in_(_OF_TASKS), _OF_TASKS, _MINE_OF_TASKS)
+
+
+IN_TURN: Any = _HELD[Hold.IN_TURN].statement
+"""What ``hold`` reads, and locks, of the projects ``ids`` that are held ``IN_TURN``: for a statement that goes on to
+write there."""
 
 
 async def hold(session: Session, actor: Actor, ids: Collection[int], how: Hold) -> Mapping[int, ProjectRecord]:

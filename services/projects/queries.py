@@ -1,19 +1,20 @@
 """Reading projects, and checking what the caller may do in one."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 
-from db.lists import among, in_rows
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import in_list, in_subquery
 from db.models import Membership, Project
-from db.sessions import AnySelect, Session
-from db.statements import Prepared
-from services.actors import Actor, Scope
-from services.errors import Conflict, Forbidden, NotFound
-from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.prepared import CALLER
-from services.projects.models import ProjectRecord, Role
+from services.projects.models import ProjectFilter, ProjectRecord, Role
+from services.shared.actors import Actor, Scope
+from services.shared.errors import Conflict, Forbidden, NotFound
+from services.shared.filters import Column, FewTexts, Filtering, Flag
+from services.shared.pagination import Ordering, SortKey
+from services.shared.reading import ListReader
+from services.shared.statements import ACTOR_PARAMETER
 
 _COLUMNS = (
     Project.id,
@@ -26,6 +27,8 @@ _COLUMNS = (
     Project.updated_at,
     Project.archived_at,
     Membership.role,
+    Project.external_source,
+    Project.external_id,
 )
 OLDEST_FIRST = Ordering(SortKey("id", Project.id, Project.id, kind="integer"), descending=False)
 
@@ -39,9 +42,14 @@ def visible(actor: Actor) -> AnySelect:
     )
 
 
-def among_visible(column: Any, actor: Actor) -> ColumnElement[bool]:
+def project_ids(actor: Actor) -> Select[int]:
+    """The ids of the projects that the actor is a member of, as a SELECT."""
+    return select(Membership.project_id).where(Membership.user_id == actor.user_id)
+
+
+def among_visible(column: object, actor: Actor) -> ColumnElement[bool]:
     """Whether a column holds the id of one of those projects: for what lives in projects."""
-    return in_rows(column, select(Membership.project_id).where(Membership.user_id == actor.user_id))
+    return in_subquery(column, project_ids(actor))
 
 
 async def get(session: Session, actor: Actor, project_id: int) -> ProjectRecord:
@@ -61,6 +69,7 @@ def require_writable(project: ProjectRecord, role: Role) -> None:
 
 
 def require_role(project: ProjectRecord, role: Role) -> None:
+    """Raises ``Forbidden`` where the reader's role in the project is below another."""
     if not project.allows(role):
         raise Forbidden(f"This needs the role {role.value} in the project; yours is {project.role}")
 
@@ -71,24 +80,37 @@ async def inbox_id(session: Session, actor: Actor) -> int:
     return int(await session.scalar(select(Project.id).where(Project.inbox_of_id == user_id)))
 
 
-async def list_(
-    session: Session, actor: Actor, request: PageRequest, *, archived: bool | None = None
-) -> Page[ProjectRecord]:
-    """The caller's projects, oldest first (so the Inbox leads). ``archived`` keeps only one kind."""
+_READER = ListReader(
+    "Project",
+    visible,
+    ProjectRecord._make,
+    OLDEST_FIRST,
+    filtering=Filtering(
+        ProjectFilter,
+        {
+            "key": Column(Project.key, str.upper),
+            "name": FewTexts(Project.id, Project.name),
+            "role": Column(Membership.role),
+            "is_inbox": Flag(Project.inbox_of_id.is_not(None)),
+            "archived": Flag(Project.archived_at.is_not(None)),
+            "external_source": Column(Project.external_source),
+            "external_id": Column(Project.external_id),
+            "created_at": Column(Project.created_at),
+            "updated_at": Column(Project.updated_at),
+            "archived_at": Column(Project.archived_at),
+        },
+    ),
+)
+list_, count = _READER.list_, _READER.count
+
+
+async def ids(session: Session, actor: Actor) -> Sequence[int]:
+    """The ids of the projects that the caller is a member of."""
     actor.require(Scope.TASKS_READ)
-    statement = page_statement(_filtered(visible(actor), archived), OLDEST_FIRST, request)
-    return make_page(await session.all(statement), ProjectRecord._make, OLDEST_FIRST, request)
+    return await session.scalars(_IDS(caller_id=actor.user_id))
 
 
-async def count(session: Session, actor: Actor, *, archived: bool | None = None) -> int:
-    actor.require(Scope.TASKS_READ)
-    return await session.count(_filtered(visible(actor), archived))
-
-
-def _filtered(statement: AnySelect, archived: bool | None) -> AnySelect:
-    if archived is None:
-        return statement
-    return statement.where(Project.archived_at.is_not(None) if archived else Project.archived_at.is_(None))
+_IDS = Prepared(project_ids(ACTOR_PARAMETER))
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, ProjectRecord]:
@@ -98,4 +120,4 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
     return {row.id: ProjectRecord._make(row) for row in rows}
 
 
-_BY_IDS = Prepared(visible(CALLER).where(among(Project.id, "ids")), ProjectRecord)
+_BY_IDS = Prepared(visible(ACTOR_PARAMETER).where(in_list(Project.id, "ids")), ProjectRecord)

@@ -11,35 +11,44 @@ from typing import Any
 from sqlalchemy import select
 
 from core.aside import aside
+from db.driver.sessions import Session
 from db.lists import one_of
 from db.models import Task
-from db.sessions import Session
-from services import prices
-from services.actors import Actor, Scope
-from services.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
-from services.idempotency import Operation, Repeatable, arguments, once
 from services.projects import queries as projects
+from services.shared import prices
+from services.shared.actors import Actor, Scope
+from services.shared.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
+from services.shared.idempotency import IdempotencyContext, Operation, arguments, once
 from services.tasks import queries
+from services.tasks.attachments import assigned_by
 from services.tasks.bulk_models import (
+    ALL_OR_NOTHING,
     MAX_ERRORS,
     MAX_MATCHING,
+    UPSERTS,
     Bulk,
     BulkCreate,
     BulkDelete,
     BulkError,
-    BulkMode,
+    BulkOutcome,
     BulkProblem,
     BulkRecord,
     BulkResult,
     BulkUpdate,
     BulkUpdateMatching,
 )
-from services.tasks.changes import Locked, TaskChange, apply, lock, refusals
 from services.tasks.creation import create_each
-from services.tasks.removal import lock_for_removal, remove
+from services.tasks.models import TaskCreate, TaskRecord
+from services.tasks.trash import lock_for_removal, remove
+from services.tasks.updates import Locked, TaskChange, apply_changes, check_writable, lock_tasks, moves
+from services.tasks.upserts import upsert_each
+from services.tasks.visibility import visible
+
+Done = tuple[TaskRecord, BulkOutcome]
+"""A task as it is now, and what was done with it."""
 
 
-async def run(session: Session, actor: Actor, call: Repeatable, data: Bulk) -> BulkRecord:
+async def run(session: Session, actor: Actor, call: IdempotencyContext, data: Bulk) -> BulkRecord:
     """Carry a bulk call out, once where it has a key. A dry run leaves nothing that a key would have to keep.
 
     Raises ``TooExpensive`` where its tasks or its filter come to more than a request may.
@@ -103,18 +112,41 @@ async def _gone(session: Session, actor: Actor, data: Bulk, record: BulkRecord) 
 
 
 async def create(session: Session, actor: Actor, data: BulkCreate) -> BulkRecord:
-    """Create tasks. Raises ``BulkRefused`` in the mode ``atomic``; a dry run answers no ids."""
-    async with _rehearsal(session, dry=data.dry_run):
-        outcomes = await create_each(session, actor, data.tasks)
+    """Create tasks, or with an upsert change those that are there. Raises ``BulkRefused`` where it is all or nothing.
+
+    A dry run answers no ids of tasks that it would create.
+    """
+    async with _dry_run(session, dry=data.dry_run):
+        outcomes = await (_upsert if data.mode in UPSERTS else _create)(session, actor, data.tasks)
         _demand_all(data, ((index, outcome) for index, outcome in enumerate(outcomes)))
     results = []
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, TandemError):
             results.append(_refused(index, None, outcome))
         else:
-            task = None if data.dry_run else outcome
-            results.append(BulkResult(index, task and task.id, task and task.version, None, task))
+            task, done = outcome
+            shown = None if data.dry_run and done is BulkOutcome.CREATED else task
+            results.append(BulkResult(index, shown and shown.id, shown and shown.version, None, shown, done))
     return _record(data, results)
+
+
+async def _create(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> Sequence[Done | TandemError]:
+    made = await create_each(session, actor, items)
+    return [each if isinstance(each, TandemError) else (each, BulkOutcome.CREATED) for each in made]
+
+
+async def _upsert(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> Sequence[Done | TandemError]:
+    return [
+        each if isinstance(each, TandemError) else (each.task, _OUTCOMES[each.created, each.written])
+        for each in await upsert_each(session, actor, items)
+    ]
+
+
+_OUTCOMES = {
+    (True, True): BulkOutcome.CREATED,
+    (False, True): BulkOutcome.UPDATED,
+    (False, False): BulkOutcome.UNCHANGED,
+}
 
 
 async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord:
@@ -123,11 +155,11 @@ async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord
     for item in data.tasks:
         sent = {name: value for name, value in item.sent().items() if name not in {"id", "expected_version"}}
         changes.append(TaskChange(item.id, sent, item.expected_version))
-    moving = any("parent_id" in change.sent for change in changes)
-    async with _rehearsal(session, dry=data.dry_run):
+    moving = any(moves(change.sent) for change in changes)
+    async with _dry_run(session, dry=data.dry_run):
         ids = [change.task_id for change in changes]
-        assigning = {user_id for change in changes for user_id in change.sent.get("assignee_ids", ())}
-        locked = await lock(session, actor, ids, trees=moving, assigning=assigning)
+        assigning = {user_id for change in changes for user_id in assigned_by(change.sent)}
+        locked = await lock_tasks(session, actor, ids, trees=moving, assigning=assigning)
         return await _apply(session, actor, data, locked, changes, show=True)
 
 
@@ -136,15 +168,15 @@ async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatchi
     actor.require(Scope.TASKS_WRITE)
     query = queries.TaskQuery(filter=data.filter)
     condition = await queries.met(session, actor, query)
-    _refuse_too_many(await session.count(queries.visible(actor).where(condition).with_only_columns(Task.id)))
+    _refuse_too_many(await session.count(visible(actor).where(condition).with_only_columns(Task.id)))
     sent = data.changes.sent()
-    async with _rehearsal(session, dry=data.dry_run):
-        assigning = sent.get("assignee_ids", ())
-        locked = await lock(session, actor, condition, trees="parent_id" in sent, assigning=assigning)
+    async with _dry_run(session, dry=data.dry_run):
+        assigning = assigned_by(sent)
+        locked = await lock_tasks(session, actor, condition, trees=moves(sent), assigning=assigning)
         _refuse_too_many(len(locked.tasks))
         # asked again: what hangs on one, such as its tags or words, may have been changed before it was locked
         condition = await queries.met(session, actor, query)
-        matching = queries.visible(actor).where(condition, one_of(Task.id, locked.tasks)).with_only_columns(Task.id)
+        matching = visible(actor).where(condition, one_of(Task.id, locked.tasks)).with_only_columns(Task.id)
         changes = [TaskChange(task_id, sent) for task_id in sorted(await session.scalars(matching))]
         return await _apply(session, actor, data, locked, changes, show=False)
 
@@ -157,16 +189,16 @@ def _refuse_too_many(count: int) -> None:
 async def delete(session: Session, actor: Actor, data: BulkDelete) -> BulkRecord:
     """Move tasks and their subtasks to the trash. Raises ``BulkRefused`` in the mode ``atomic``."""
     ids = [item.id for item in data.tasks]
-    async with _rehearsal(session, dry=data.dry_run):
+    async with _dry_run(session, dry=data.dry_run):
         locked = await lock_for_removal(session, actor, ids)
-        refused = refusals(locked, ((item.id, item.expected_version) for item in data.tasks))
+        refused = check_writable(locked, ((item.id, item.expected_version) for item in data.tasks))
         _demand_all(data, ((index, refused.get(task_id)) for index, task_id in enumerate(ids)))
         doomed = [task_id for task_id in locked.tasks if task_id not in refused]
         versions = await remove(session, actor, doomed) if doomed else {}
     results = [
         _refused(index, task_id, refused[task_id])
         if task_id in refused
-        else BulkResult(index, task_id, versions[task_id], None, None)
+        else BulkResult(index, task_id, versions[task_id], None, None, BulkOutcome.DELETED)
         for index, task_id in enumerate(ids)
     ]
     return _record(data, results)
@@ -181,7 +213,7 @@ async def _apply(
     *,
     show: bool,
 ) -> BulkRecord:
-    outcomes = await apply(session, actor, locked, changes)
+    outcomes = await apply_changes(session, actor, locked, changes)
     _demand_all(data, ((index, outcomes[change.task_id]) for index, change in enumerate(changes)))
     results = []
     for index, change in enumerate(changes):
@@ -189,14 +221,16 @@ async def _apply(
         if isinstance(outcome, TandemError):
             results.append(_refused(index, change.task_id, outcome))
         else:
-            results.append(BulkResult(index, outcome.id, outcome.version, None, outcome if show else None))
+            written = outcome.version != locked.tasks[outcome.id].version
+            shown = outcome if show else None
+            results.append(BulkResult(index, outcome.id, outcome.version, None, shown, _OUTCOMES[False, written]))
     return _record(data, results)
 
 
 @asynccontextmanager
-async def _rehearsal(session: Session, *, dry: bool) -> AsyncIterator[None]:
+async def _dry_run(session: Session, *, dry: bool) -> AsyncIterator[None]:
     if dry:
-        async with session.rehearsal():
+        async with session.dry_run():
             yield
     else:
         yield
@@ -204,7 +238,7 @@ async def _rehearsal(session: Session, *, dry: bool) -> AsyncIterator[None]:
 
 def _demand_all(data: Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
     """Raises ``BulkRefused`` for a refusal in the mode ``atomic``: the transaction is given up with it."""
-    if data.mode is BulkMode.ATOMIC:
+    if data.mode in ALL_OR_NOTHING:
         refused = {index: outcome for index, outcome in outcomes if isinstance(outcome, TandemError)}
         if refused:
             raise BulkRefused(refused)
@@ -213,7 +247,8 @@ def _demand_all(data: Bulk, outcomes: Iterable[tuple[int, object]]) -> None:
 def _refused(index: int, task_id: int | None, error: TandemError) -> BulkResult:
     problems = [BulkProblem(item.pointer, item.detail, item.type) for item in error.errors[:MAX_ERRORS]]
     current = error.current_version if isinstance(error, VersionConflict) else None
-    return BulkResult(index, task_id, None, BulkError(error.code, error.message, problems, current), None)
+    told = BulkError(error.code, error.message, problems, current)
+    return BulkResult(index, task_id, None, told, None, BulkOutcome.REFUSED)
 
 
 def _record(data: Bulk, results: list[BulkResult]) -> BulkRecord:

@@ -6,9 +6,9 @@ from typing import Annotated, NamedTuple, TypeVar
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from services import node_ids
-from services.inputs import Bool, ExpectedVersion, Input, TaskId, absent
-from services.outputs import Output
+from services.shared import node_ids
+from services.shared.inputs import Bool, ExpectedVersion, Input, TaskId, absent
+from services.shared.outputs import Output
 from services.tasks.filters import TaskFilter
 from services.tasks.models import TaskCreate, TaskOut, TaskRecord, TaskUpdate
 
@@ -23,13 +23,40 @@ class BulkMode(StrEnum):
 
     ATOMIC = "atomic"
     PARTIAL = "partial"
+    UPSERT = "upsert"
+    UPSERT_PARTIAL = "upsert_partial"
+
+
+UPSERTS = frozenset({BulkMode.UPSERT, BulkMode.UPSERT_PARTIAL})
+ALL_OR_NOTHING = frozenset({BulkMode.ATOMIC, BulkMode.UPSERT})
+
+
+class BulkOutcome(StrEnum):
+    """What was done with a task of a bulk call."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    DELETED = "deleted"
+    REFUSED = "refused"
 
 
 class Bulk(Input):
+    """What every bulk call says."""
+
     mode: BulkMode = Field(
-        default=BulkMode.ATOMIC, description="All or nothing, or each task for itself.", examples=["partial"]
+        default=BulkMode.ATOMIC,
+        description="All or nothing, or each task for itself; when creating, also upsert and upsert_partial.",
+        examples=["partial"],
     )
     dry_run: Bool = Field(default=False, description="Answer what would come of it, and write nothing.")
+
+    @field_validator("mode")
+    @classmethod
+    def _check_mode(cls, mode: BulkMode) -> BulkMode:
+        if mode in UPSERTS and not issubclass(cls, BulkCreate):
+            raise PydanticCustomError("mode", "is a mode of creating tasks: here it is atomic or partial")
+        return mode
 
 
 class BulkUpdateItem(TaskUpdate):
@@ -51,12 +78,12 @@ Item = TypeVar("Item", BulkUpdateItem, BulkDeleteItem)
 
 def _once_each(items: list[Item]) -> list[Item]:
     if len({item.id for item in items}) < len(items):
-        raise PydanticCustomError("duplicate", "the same task more than once")
+        raise PydanticCustomError("duplicate", "names the same task more than once")
     return items
 
 
 class BulkCreate(Bulk):
-    """Creates up to 1,000 tasks."""
+    """Creates up to 1,000 tasks; with an upsert, changes those that their external ids stand for already."""
 
     tasks: Annotated[list[TaskCreate], Field(min_length=1, max_length=MAX_ITEMS, description="The tasks.")]
 
@@ -106,6 +133,9 @@ class BulkResultOut(Output):
     id: int | None = Field(description="The id of the task; null for one that was not created.")
     node_id: str | None = Field(description="The global id of the task.")
     version: int | None = Field(description="Its version after the call; null where it was refused.")
+    outcome: BulkOutcome | None = Field(
+        description="What was done with it; null where the answer to a repeat was kept by a release before this one."
+    )
     error: BulkErrorOut | None = Field(description="Why it was refused; null where it was not.")
     task: TaskOut | None = Field(
         description="The task after the call; null where it was refused or deleted, and for update-matching."
@@ -122,12 +152,16 @@ class BulkOut(Output):
 
 
 class BulkProblem(NamedTuple):
+    """One thing wrong with a task: where (a JSON Pointer), what, and a stable word for it."""
+
     pointer: str
     detail: str
     type: str
 
 
 class BulkError(NamedTuple):
+    """Why a task was refused: what a call for it alone would have raised."""
+
     code: str
     message: str
     errors: list[BulkProblem]
@@ -135,11 +169,14 @@ class BulkError(NamedTuple):
 
 
 class BulkResult(NamedTuple):
+    """What became of one task, by its position in the call."""
+
     position: int
     id: int | None
     version: int | None
     error: BulkError | None
     task: TaskRecord | None
+    outcome: BulkOutcome | None = None  # answers that releases before kept for repeats lack it
 
     @property
     def node_id(self) -> str | None:
@@ -147,6 +184,8 @@ class BulkResult(NamedTuple):
 
 
 class BulkRecord(NamedTuple):
+    """What became of a call; ``applied`` is false for a dry run."""
+
     applied: bool
     succeeded: int
     failed: int

@@ -4,20 +4,20 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import select, true
 
 from core import deadlines
+from db.advisory_locks import alone, wait_for_all
+from db.driver.sessions import Session
 from db.models import Comment, ExternalId, Project, Task
-from db.queues import alone, wait_for_all
-from db.sessions import Session
-from services import events
-from services.actors import Actor, Scope
-from services.errors import Expected, NotFound, TandemError
-from services.idempotency import repeatable, while_readable
+from services.events import catalogue, log
 from services.projects.models import ProjectRecord
-from services.tasks import effects
-from services.tasks.changes import TaskChange, apply, lock, refusals
-from services.tasks.creation import create_each
+from services.shared.actors import Actor, Scope
+from services.shared.errors import Expected, NotFound, TandemError
+from services.shared.idempotency import repeatable, while_readable
+from services.tasks import attachments, effects
+from services.tasks.creation import create_each, create_plain
 from services.tasks.models import TaskCreate, TaskRecord, TaskUpdate
 from services.tasks.queries import get
-from services.tasks.removal import lock_for_removal, remove
+from services.tasks.trash import lock_for_removal, remove
+from services.tasks.updates import TaskChange, apply_changes, check_writable, lock_tasks, moves
 
 
 @repeatable("task.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
@@ -27,6 +27,8 @@ async def create(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord
     Raises ``NotFound`` for a project that may not be read, and for a parent or assignees that are not of the project;
     ``Forbidden``; ``Conflict`` below a task that is nested too deeply.
     """
+    if (task := await create_plain(session, actor, data)) is not None:
+        return task
     [outcome] = await create_each(session, actor, [data])
     if isinstance(outcome, TandemError):
         raise outcome
@@ -49,12 +51,12 @@ async def update(
     ``project_id``), ``Forbidden``, ``VersionConflict``, ``BadUserInput``, ``Conflict``.
     """
     sent = data.sent()
-    assigning = sent.get("assignee_ids", ())
-    locked = await lock(session, actor, [task_id], trees="parent_id" in sent, assigning=assigning)
+    assigning = attachments.assigned_by(sent)
+    locked = await lock_tasks(session, actor, [task_id], trees=moves(sent), assigning=assigning)
     if task_id in locked.tasks and project_id not in (None, locked.tasks[task_id].project_id):
         raise NotFound("Task")
     change = TaskChange(task_id, sent, expected_version)
-    outcome = (await apply(session, actor, locked, [change], notify=notify))[task_id]
+    outcome = (await apply_changes(session, actor, locked, [change], notify=notify))[task_id]
     if isinstance(outcome, TandemError):
         raise outcome
     return outcome
@@ -63,7 +65,7 @@ async def update(
 async def delete(session: Session, actor: Actor, task_id: int, *, expected_version: Expected = None) -> None:
     """Move a task and its subtasks to the trash. Raises ``NotFound``, ``Forbidden``, ``VersionConflict``."""
     locked = await lock_for_removal(session, actor, [task_id])
-    if refused := refusals(locked, [(task_id, expected_version)]):
+    if refused := check_writable(locked, [(task_id, expected_version)]):
         raise refused[task_id]
     await remove(session, actor, locked.tasks)
 
@@ -98,5 +100,5 @@ async def clear(session: Session, actor: Actor, *, project_id: int | None = None
         await session.execute(sql_delete(ExternalId).where(ExternalId.kind == kind, ExternalId.entity_id.in_(ids)))
     count = await effects.purge(session, actor, condition)
     changes = {"tasks": (count, 0)}
-    await events.record(session, actor, events.NewEvent("tasks.cleared", "server", 0, changes, project_id=project_id))
+    await log.record(session, actor, log.NewEvent(catalogue.TASKS_CLEARED, 0, changes, project_id=project_id))
     return count

@@ -1,32 +1,31 @@
 """Creating tasks: any number of them in the same statements."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from sqlalchemy import String, insert
 from sqlalchemy import update as sql_update
 
 from core import turns
 from core.clock import now
-from db.models import Project, Task, TaskAssignee, TaskTag, TaskText
-from db.sessions import Session
-from db.statements import Prepared
-from services import events, tags
-from services.actors import Actor, Scope
-from services.errors import BadUserInput, Conflict, NotFound, TandemError
-from services.node_ids import MAX_DATABASE_ID
-from services.prepared import parameter
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
+from db.models import Project
+from services import tags
+from services.events import catalogue, log
 from services.projects import queries as projects
 from services.projects.locks import Hold, hold
 from services.projects.models import ProjectRecord, Role
-from services.tasks.changes import check_assignees, members_among
+from services.shared.actors import Actor, Scope
+from services.shared.errors import BadUserInput, Conflict, NotFound, TandemError
+from services.shared.external_ids import NAMES, require_pair
+from services.shared.node_ids import MAX_DATABASE_ID
+from services.shared.statements import parameter
+from services.tasks import external_ids, insertion
+from services.tasks.insertion import TaskRow
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
-from services.tasks.texts import fold_text
+from services.tasks.references import NOTHING, check, check_assignees, members_among, named_by, projects_of
 from services.tasks.trees import check_new_parents
-from services.writing import write_all
 
 
 class NewTask(NamedTuple):
@@ -35,6 +34,8 @@ class NewTask(NamedTuple):
     data: TaskCreate | TaskDraft
     parent_id: int | None
     pointer: str = ""
+    named: Mapping[str, int | None] = NOTHING
+    """What of the project it names, by column."""
 
 
 async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[TaskRecord | TandemError]:
@@ -46,6 +47,10 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
     places: list[int] = [item.project_id or inbox or 0 for item in items]
     found = await hold(session, actor, set(places), Hold.IN_TURN)
     members = await members_among(session, found.keys(), {user_id for item in items for user_id in item.assignee_ids})
+    named = [named_by(item) for item in items]
+    keys = [external_ids.key_of(place, vars(item)) for item, place in zip(items, places, strict=True)]
+    held = await external_ids.holders(session, (key for key in keys if key is not None and key.project_id in found))
+    things = await projects_of(session, named)
     outcomes: dict[int, TaskRecord | TandemError] = {}
     accepted: dict[int, list[int]] = defaultdict(list)
     below = {(place, item.parent_id) for item, place in zip(items, places, strict=True) if item.parent_id is not None}
@@ -60,18 +65,62 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             projects.require_writable(found[place], Role.MEMBER)
             if item.parent_id is not None and (refusal := refused.get((place, item.parent_id))) is not None:
                 raise refusal
+            check(things, place, named[index])
             check_assignees(members[place], item.assignee_ids)
+            require_pair(item.external_source, item.external_id)
+            external_ids.require_free(held, keys[index])
         except TandemError as error:
             outcomes[index] = error
         else:
+            external_ids.claim(held, keys[index])
             accepted[place].append(index)
     for place, indexes in sorted(accepted.items()):
-        new = [NewTask(items[index], items[index].parent_id) for index in indexes]
+        new = [NewTask(items[index], items[index].parent_id, named=named[index]) for index in indexes]
         try:
             outcomes |= zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True)
         except Conflict as error:  # before anything is written
             outcomes |= dict.fromkeys(indexes, error)
     return [outcomes[index] for index in range(len(items))]
+
+
+async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> TaskRecord | None:
+    """Create a task that names nothing but its project, in as few round trips as there can be.
+
+    None where that is not for this task or this database, or where it is refused: nothing is written then.
+    """
+    actor.require(Scope.TASKS_WRITE)
+    told = (data.parent_id, *named_by(data).values(), *_called(data).values())
+    if not session.planner.writes_in_with or data.assignee_ids or data.tags or any(each is not None for each in told):
+        return None
+    moment = now()
+    row = TaskRow(
+        data,
+        project_id=data.project_id or await projects.inbox_id(session, actor),
+        number=0,
+        parent_id=None,
+        created_by_id=actor.user_id,
+        created_at=moment,
+        updated_at=moment,
+        completed_at=moment if data.status is TaskStatus.COMPLETED else None,
+        assignee_ids=(),
+        tag_ids=(),
+    )
+    task = await insertion.insert_plain_task(session, actor, row)
+    if task is not None:
+        await log.record(session, actor, _created(task, data, None, NOTHING))
+    return task
+
+
+def _created(
+    task: TaskRecord, data: TaskCreate | TaskDraft, parent_id: int | None, named: Mapping[str, int | None]
+) -> log.NewEvent:
+    """The event of a task's making."""
+    values = {name: getattr(data, name) for name in _RECORDED} | {**named}
+    values |= {"number": task.number, "parent_id": parent_id, **_called(data)}
+    changes = log.created(values)
+    return log.NewEvent(
+        catalogue.TASK_CREATED, task.id, changes, version=1, project_id=task.project_id, task_id=task.id
+    )
 
 
 async def create_drafts(
@@ -113,115 +162,59 @@ async def insert_tasks(
     """
     names = [name for item in items for name in item.data.tags]
     known = await tags.find(session, project, names)
-    last = await session.scalar(_NUMBERS(place=project.id, new=len(items), most=MAX_DATABASE_ID - len(items)))
-    if last is None:
-        raise Conflict(f"The project {project.key} has no number left for another task")
-    moment = now()
-    first = last - len(items) + 1
-    numbers = range(first, last + 1)
-    rows = [
-        _row(item.data, actor, moment, project, number, item.parent_id)
-        for number, item in zip(numbers, items, strict=True)
-    ]
-    # in any order: SQLite promises none
-    tasks = sorted(await session.all(_TASKS, rows), key=_number_of)
-    pairs = [(task.id, item.data) for task, item in zip(tasks, items, strict=True)]
-    await session.write(
-        _TEXTS,
-        [
-            {"task_id": id_, "folded": fold_text(f"{data.title}\n{data.description or ''}"), "project_id": project.id}
-            for id_, data in pairs
-        ],
-    )
-    assignments = [{"task_id": id_, "user_id": user} for id_, data in pairs for user in sorted(set(data.assignee_ids))]
-    await write_all(session, _ASSIGN, assignments)
+    first = await take_numbers(session, project, len(items))
     tag_ids = await tags.ensure(session, actor, project, names, known)
-    links: list[dict[str, int]] = []
+    moment = now()
+    rows = []
     pace = turns.Pace()
-    for id_, data in pairs:
+    for number, (data, parent_id, _, named) in enumerate(items, first):
         if pace.due():
             await turns.give()
-        folded = dict.fromkeys(map(tags.fold, data.tags))
-        links += ({"task_id": id_, "tag_id": tag_ids[name]} for name in folded)
-    await write_all(session, _LABEL, links)
-    new = []
-    pace = turns.Pace()
-    for offset, (id_, data) in enumerate(pairs):
-        if pace.due():
-            await turns.give()
-        values = {name: getattr(data, name) for name in _RECORDED}
-        values |= {"number": first + offset, "parent_id": items[offset].parent_id}
-        new.append(
-            events.NewEvent(
-                "task.created",
-                "task",
-                id_,
-                events.created(values),
-                version=1,
+        rows.append(
+            TaskRow(
+                data,
+                named=named,
                 project_id=project.id,
-                task_id=id_,
+                number=number,
+                parent_id=parent_id,
+                created_by_id=actor.user_id,
+                created_at=moment,
+                updated_at=moment,
+                completed_at=moment if data.status is TaskStatus.COMPLETED else None,
+                assignee_ids=sorted(set(data.assignee_ids)),
+                tag_ids=[tag_ids[name] for name in dict.fromkeys(map(tags.fold, data.tags))],
+                **_called(data),
             )
         )
-    await events.record(session, actor, *new)
+    tasks = await insertion.insert_tasks(session, project.key, rows)
+    new = []
+    pace = turns.Pace()
+    for task, (data, parent_id, _, named) in zip(tasks, items, strict=True):
+        if pace.due():
+            await turns.give()
+        new.append(_created(task, data, parent_id, named))
+    await log.record(session, actor, *new)
     return tasks
 
 
-_ASSIGN: Prepared[Any] = Prepared(insert(TaskAssignee), keys=("task_id", "user_id"))
-_LABEL: Prepared[Any] = Prepared(insert(TaskTag), keys=("task_id", "tag_id"))
-_NUMBERS: Prepared[Any] = Prepared(
+async def take_numbers(session: Session, project: ProjectRecord, new: int) -> int:
+    """The first of so many numbers, one after the other, of a project that is held for it. Raises ``Conflict``."""
+    last = await session.scalar(_NUMBERS(place=project.id, new=new, most=MAX_DATABASE_ID - new))
+    if last is None:
+        raise Conflict(f"The project {project.key} has no number left for another task")
+    return int(last) - new + 1
+
+
+def _called(data: TaskCreate | TaskDraft) -> dict[str, str | None]:
+    """What a new task is called elsewhere; drafts are called nothing."""
+    return {name: getattr(data, name, None) for name in sorted(NAMES)}
+
+
+_NUMBERS = Prepared(
     sql_update(Project)
     .where(Project.id == parameter("place"), Project.last_number <= parameter("most"))
     .values(last_number=Project.last_number + parameter("new"))
     .returning(Project.last_number)
 )
-_TASKS = Prepared(
-    insert(Task).returning(
-        *(parameter(name, String) if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields)
-    ),
-    TaskRecord,
-    keys=(
-        "project_id",
-        "number",
-        "title",
-        "description",
-        "status",
-        "priority",
-        "start_at",
-        "due_at",
-        "completed_at",
-        "parent_id",
-        "created_by_id",
-        "created_at",
-        "updated_at",
-    ),
-)
 _RECORDED = tuple(name for name in TaskDraft.model_fields if name != "subtasks")
 """What the event of a task's making tells of it, beside its number and its parent."""
-_number_of = attrgetter("number")
-_TEXTS: Prepared[Any] = Prepared(insert(TaskText), keys=("task_id", "folded", "project_id"))
-
-
-def _row(
-    data: TaskCreate | TaskDraft,
-    actor: Actor,
-    moment: datetime,
-    project: ProjectRecord,
-    number: int,
-    parent_id: int | None,
-) -> dict[str, Any]:
-    return {
-        "project_id": project.id,
-        "project_key": project.key,
-        "number": number,
-        "title": data.title,
-        "description": data.description,
-        "status": data.status.value,
-        "priority": data.priority,
-        "start_at": data.start_at,
-        "due_at": data.due_at,
-        "completed_at": moment if data.status is TaskStatus.COMPLETED else None,
-        "parent_id": parent_id,
-        "created_by_id": actor.user_id,
-        "created_at": moment,
-        "updated_at": moment,
-    }

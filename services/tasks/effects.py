@@ -5,7 +5,7 @@ The callers have checked who asks. There may be very many tasks: lists of them g
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,52 +13,53 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
+from core import turns
 from core.clock import now
-from db.lists import among
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import in_list
 from db.models import Project, Relation, Tag, Task, TaskAssignee, TaskTag
-from db.sessions import AnySelect, Session
-from db.statements import Prepared
-from services import events
-from services.actors import Actor
-from services.errors import require_next
-from services.events import NewEvent
-from services.prepared import parameter
-from services.text import fold_name
+from services.events import catalogue, log
+from services.events.log import NewEvent
+from services.shared.actors import Actor
+from services.shared.errors import require_next
+from services.shared.statements import parameter
+from services.shared.text import fold_name
 
 PART = 1_000
 """How many events are made before they are written, and how many tasks are changed by a statement."""
 
-_TAGS: Prepared[Any] = Prepared(
+_TAGS = Prepared(
     select(TaskTag.task_id, TaskTag.tag_id, Tag.name)
     .join(Tag, Tag.id == TaskTag.tag_id)
-    .where(among(TaskTag.task_id, "task_ids"))
+    .where(in_list(TaskTag.task_id, "task_ids"))
     .order_by(Tag.name_folded),
     tuple,
 )
-_ASSIGNEES: Prepared[Any] = Prepared(
+_ASSIGNEES = Prepared(
     select(TaskAssignee.task_id, TaskAssignee.user_id, TaskAssignee.user_id.label("shown"))
-    .where(among(TaskAssignee.task_id, "task_ids"))
+    .where(in_list(TaskAssignee.task_id, "task_ids"))
     .order_by(TaskAssignee.user_id),
     tuple,
 )
-_CHANGE: Prepared[Any] = Prepared(
+_CHANGE = Prepared(
     sql_update(Task)
-    .where(among(Task.id, "task_ids"))
+    .where(in_list(Task.id, "task_ids"))
     .values(version=Task.version + 1, updated_at=parameter("moment", Task.updated_at.type))
 )
-_UNASSIGN: Prepared[Any] = Prepared(
+_UNASSIGN = Prepared(
     sql_delete(TaskAssignee).where(
-        among(TaskAssignee.task_id, "task_ids"), TaskAssignee.user_id == parameter("user_id")
+        in_list(TaskAssignee.task_id, "task_ids"), TaskAssignee.user_id == parameter("user_id")
     )
 )
-_DELETE: Prepared[Any] = Prepared(sql_delete(Task).where(among(Task.id, "task_ids")))
-_HOLD_RELATIONS: Prepared[Any] = Prepared(
+_DELETE = Prepared(sql_delete(Task).where(in_list(Task.id, "task_ids")))
+_HOLD_RELATIONS = Prepared(
     select(Relation.id)
-    .where(or_(among(Relation.source_id, "task_ids"), among(Relation.target_id, "task_ids")))
+    .where(or_(in_list(Relation.source_id, "task_ids"), in_list(Relation.target_id, "task_ids")))
     .order_by(Relation.id)
     .with_for_update()
 )
-_RELATIONS: tuple[Prepared[Any], ...] = tuple(
+_RELATIONS = tuple(
     Prepared(
         select(
             *(Relation.id, Relation.kind, Relation.source_id, Relation.target_id),
@@ -67,7 +68,7 @@ _RELATIONS: tuple[Prepared[Any], ...] = tuple(
             Task.project_id,
         )
         .join(Task, Task.id == there)
-        .where(among(here, "task_ids"))
+        .where(in_list(here, "task_ids"))
         .order_by(Relation.id),
         tuple,
     )
@@ -121,15 +122,14 @@ async def purge(session: Session, actor: Actor, condition: ColumnElement[bool]) 
     for statement in _RELATIONS:
         related = await session.all(statement(task_ids=task_ids))
         await _record(session, actor, (_unrelated(row, projects) for row in related if row[5] not in projects))
-    for part in _parts(task_ids):
+    for part in turns.parts(task_ids, PART):  # a statement has a time limit
         await session.execute(_DELETE(task_ids=part))
     await _record(
         session,
         actor,
         (
             NewEvent(
-                "task.purged",
-                "task",
+                catalogue.TASK_PURGED,
                 row.id,
                 {"ref": (f"{row.key}-{row.number}", None)},
                 version=row.version,
@@ -149,7 +149,7 @@ async def _take_off(
     project_id: int,
     field: str,
     having: AnySelect,
-    links: Prepared[Any],
+    links: Prepared[tuple[Any, ...]],
     gone: int,
     *,
     becomes: str | None = None,
@@ -167,8 +167,8 @@ async def _take_off(
     )
     if not rows:
         return []
-    before: dict[int, list[Any]] = defaultdict(list)
-    after: dict[int, list[Any]] = defaultdict(list)
+    before: dict[int, list[object]] = defaultdict(list)
+    after: dict[int, list[object]] = defaultdict(list)
     for task_id, id_, shown in await session.all(links(task_ids=[row.id for row in rows])):
         before[task_id].append(shown)
         if id_ != gone:
@@ -180,34 +180,43 @@ async def _take_off(
             shown_after.sort(key=fold_name)
     # somebody may have taken it off while we waited for the lock
     rows = [row for row in rows if after[row.id] != before[row.id]]
-    task_ids = [row.id for row in rows]
-    require_next(max((row.version for row in rows), default=0))
+    await changed(session, actor, project_id, {row.id: row.version for row in rows}, field, before, after)
+    return [row.id for row in rows]
+
+
+async def changed(
+    session: Session,
+    actor: Actor,
+    project_id: int,
+    versions: Mapping[int, int],
+    field: str,
+    before: Mapping[int, object],
+    after: Mapping[int, object],
+) -> None:
+    """Give tasks that are locked, by id with their versions, one more version, and the event that a field changed.
+
+    The caller changes what the field shows. Raises ``Conflict`` where a task can have no further version.
+    """
+    task_ids = [*versions]
+    require_next(max(versions.values(), default=0))
     moment = now()
-    for part in _parts(task_ids):
+    for part in turns.parts(task_ids, PART):  # a statement has a time limit
         await session.execute(_CHANGE(task_ids=part, moment=moment))
     await _record(
         session,
         actor,
         (
             NewEvent(
-                "task.updated",
-                "task",
-                row.id,
-                {field: (before[row.id], after[row.id])},
-                version=row.version + 1,
+                catalogue.TASK_UPDATED,
+                task_id,
+                {field: (before[task_id], after[task_id])},
+                version=version + 1,
                 project_id=project_id,
-                task_id=row.id,
+                task_id=task_id,
             )
-            for row in rows
+            for task_id, version in versions.items()
         ),
     )
-    return task_ids
-
-
-def _parts(task_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """The ids, some at a time: a statement has a time limit."""
-    for start in range(0, len(task_ids), PART):
-        yield task_ids[start : start + PART]
 
 
 def _unrelated(row: tuple[Any, ...], projects: dict[int, int]) -> NewEvent:
@@ -216,11 +225,11 @@ def _unrelated(row: tuple[Any, ...], projects: dict[int, int]) -> NewEvent:
     if projects[here] == project_id:  # one of another project is not named: not all may read it
         changes |= {"source_id": (source_id, None), "target_id": (target_id, None)}
     return NewEvent(
-        "relation.deleted", "relation", relation_id, changes, project_id=project_id, task_id=there, notify=False
+        catalogue.RELATION_DELETED, relation_id, changes, project_id=project_id, task_id=there, notify=False
     )
 
 
 async def _record(session: Session, actor: Actor, new: Iterable[NewEvent]) -> None:
     remaining = iter(new)
     while part := tuple(islice(remaining, PART)):
-        await events.record(session, actor, *part)
+        await log.record(session, actor, *part)

@@ -1,23 +1,24 @@
 """What can be read together with tasks: each relation is one statement for the whole page."""
 
-from collections.abc import Collection, Mapping, Sequence
-from enum import StrEnum
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, create_model
+from pydantic.alias_generators import to_snake
 
-from db.sessions import Session
+from db.driver.sessions import Session
 from services import comments, relations, tags
-from services.actors import Actor
 from services.comments import CommentWithAuthor
-from services.pagination import PageRequest
-from services.prices import ROW
-from services.projects import queries as projects
+from services.features import NODES
 from services.projects.models import ProjectOut
 from services.relations import RelationOut
+from services.shared.actors import Actor
+from services.shared.expansions import Expanded
+from services.shared.pagination import PageRequest
+from services.shared.prices import ROW
 from services.tags import TagOut
 from services.tasks import queries
-from services.tasks.models import MAX_ASSIGNEES, MAX_TAGS, TaskOut, TaskRecord
+from services.tasks.models import MAX_ASSIGNEES, MAX_TAGS, Expansion, TaskOut, TaskRecord
 from services.users import queries as users
 from services.users.models import UserSummary
 
@@ -25,35 +26,24 @@ FIRST_COMMENTS = 3
 FIRST_RELATIONS = 20
 
 
-class Expansion(StrEnum):
-    """A relation to read along."""
-
-    PROJECT = "project"
-    ASSIGNEES = "assignees"
-    TAGS = "tags"
-    CREATED_BY = "created_by"
-    PARENT = "parent"
-    COMMENT_COUNT = "comment_count"
-    COMMENTS = "comments"
-    RELATIONS = "relations"
-
-
-NEEDS = {Expansion.PROJECT: "project_id", Expansion.PARENT: "parent_id"}
+_NODES = {to_snake(name): node for name, node in NODES.items()} | {"parent": NODES["Task"]}
+NAMED = {each: _NODES[each] for each in Expansion if each in _NODES and f"{each}_id" in TaskRecord._fields}
+"""What tasks name by an id of its own, with its type."""
+NEEDS = {each: f"{each}_id" for each in NAMED}
 """The attributes of tasks that relations are found by, beside the id."""
 PRICES = {
-    Expansion.PROJECT: ROW,
+    **dict.fromkeys(NAMED, ROW),
     Expansion.ASSIGNEES: MAX_ASSIGNEES * ROW,
     Expansion.TAGS: MAX_TAGS * ROW,
     Expansion.CREATED_BY: ROW,
-    Expansion.PARENT: ROW,
     Expansion.COMMENT_COUNT: ROW,
     Expansion.COMMENTS: FIRST_COMMENTS * 2 * ROW,
     Expansion.RELATIONS: FIRST_RELATIONS * ROW,
 }
-"""What reading each along comes to for a task, in points (``services.prices``): the rows that it may have."""
+"""What reading each along comes to for a task, in points (``services.shared.prices``): the rows that it may have."""
 
 
-class TaskWithRelations(TaskOut):
+class _TaskWithRelations(TaskOut):
     """A task, with the relations that ``expand`` names; the others are left out."""
 
     project: ProjectOut | None = Field(default=None, description="With expand=project: the project.")
@@ -70,11 +60,14 @@ class TaskWithRelations(TaskOut):
     )
 
 
-class Expanded(NamedTuple):
-    """A record, and what was read along with it."""
-
-    record: Any
-    extra: Mapping[str, Any]
+_OTHERS: dict[str, Any] = {
+    each.value: (node.output | None, Field(default=None, description=f"With expand={each}: the {each}."))
+    for each, node in NAMED.items()
+    if each not in _TaskWithRelations.model_fields
+}
+TaskWithRelations = create_model(
+    "TaskWithRelations", __base__=_TaskWithRelations, __doc__=_TaskWithRelations.__doc__, **_OTHERS
+)
 
 
 async def expand(
@@ -84,7 +77,7 @@ async def expand(
     if not names or not tasks:
         return tasks
     ids = [task.id for task in tasks]
-    extra: dict[int, dict[str, Any]] = {task_id: {} for task_id in ids}
+    extra: dict[int, dict[str, object]] = {task_id: {} for task_id in ids}
     for name in sorted(set(names)):
         member = name.value
         for task_id, value in zip(ids, await _load(session, actor, tasks, ids, name), strict=True):
@@ -94,10 +87,11 @@ async def expand(
 
 async def _load(
     session: Session, actor: Actor, tasks: Sequence[TaskRecord], ids: list[int], name: Expansion
-) -> list[Any]:
-    if name is Expansion.PROJECT:
-        found = await projects.by_ids(session, actor, {task.project_id for task in tasks})
-        return [found.get(task.project_id) for task in tasks]
+) -> list[object]:
+    if name in NAMED:
+        named = [getattr(task, NEEDS[name]) for task in tasks]
+        found = await NAMED[name].load(session, actor, {id_ for id_ in named if id_ is not None})
+        return [found.get(id_) for id_ in named]
     if name is Expansion.ASSIGNEES:
         people = await queries.assignees(session, actor, ids, wanted=users.PUBLIC)
         return [people[task_id] for task_id in ids]
@@ -107,9 +101,6 @@ async def _load(
     if name is Expansion.CREATED_BY:
         creators = await queries.creators(session, actor, ids, wanted=users.PUBLIC)
         return [creators.get(task_id) for task_id in ids]
-    if name is Expansion.PARENT:
-        parents = await queries.by_ids(session, actor, {task.parent_id for task in tasks if task.parent_id})
-        return [parents.get(task.parent_id or 0) for task in tasks]
     if name is Expansion.COMMENT_COUNT:
         counts = await comments.counts(session, actor, ids)
         return [counts.get(task_id, 0) for task_id in ids]

@@ -1,41 +1,58 @@
-"""What tasks take and answer."""
+"""What tasks take and answer, and what can be asked of them."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from services import node_ids
-from services.inputs import (
+from services.shared import node_ids
+from services.shared.external_ids import ExternalId, ExternalSource
+from services.shared.inputs import (
+    Bool,
+    DescribedEnum,
     Input,
     Line,
     LongText,
+    NodeRef,
     ProjectId,
     TagName,
     TaskId,
     Timestamp,
     UserId,
+    Usual,
     Whole,
     absent,
     out_of_order,
 )
-from services.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+from services.shared.operators import (
+    ExternalFilter,
+    IntFilter,
+    TimestampFilter,
+    UserRefFilter,
+    none_of,
+    one_of,
+)
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+from services.tasks.operators import (
+    AssigneesFilter,
+    DescriptionFilter,
+    ParentFilter,
+    RelationsFilter,
+    SearchText,
+    StatusFilter,
+    TagsFilter,
+    TaskProjectFilter,
+    TitleFilter,
+)
+from services.tasks.statuses import TaskStatus as TaskStatus
 
 MAX_SUBTASK_DEPTH = 10
 MAX_DRAFTS = 500
 MAX_ASSIGNEES, MAX_TAGS = 50, 50
 """Of one task; a task that has more, of an import, keeps them."""
 TRASH_DAYS = 30
-
-
-class TaskStatus(StrEnum):
-    """Where a task stands."""
-
-    PENDING = "pending"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
 
 
 Title = Annotated[
@@ -58,6 +75,7 @@ Tags = Annotated[
     Field(max_length=MAX_TAGS, description="Names of tags; those that the project lacks are created."),
 ]
 Status = Annotated[TaskStatus, Field(description="Where it stands.")]
+MilestoneId = Annotated[int, NodeRef("Milestone")]
 
 
 class _TaskFields(Input):
@@ -65,8 +83,10 @@ class _TaskFields(Input):
 
     title: Title
     description: Description | None = Field(default_factory=absent)
-    status: Status = TaskStatus.PENDING
-    priority: Priority = 1
+    status: Status = Field(
+        default_factory=Usual(TaskStatus.PENDING), description="Where it stands; pending when left out."
+    )
+    priority: Priority = Field(default_factory=Usual(1), description="From 1 (lowest) to 5 (highest); 1 when left out.")
     start_at: StartAt | None = Field(default_factory=absent)
     due_at: DueAt | None = Field(default_factory=absent)
     assignee_ids: Assignees = Field(default_factory=list)
@@ -87,8 +107,8 @@ class TaskDraft(_TaskFields):
     subtasks: list["TaskDraft"] = Field(default_factory=list, max_length=100, description="Its subtasks.")
 
 
-class TaskCreate(_TaskFields):
-    """Creates a task, in the caller's Inbox unless a project is named."""
+class TaskUpsert(_TaskFields):
+    """Creates a task, or changes the one that another system's id stands for: then, fields that are left out stay."""
 
     project_id: ProjectId | None = Field(
         default_factory=absent, description="The project; the caller's Inbox when left out."
@@ -96,6 +116,23 @@ class TaskCreate(_TaskFields):
     parent_id: TaskId | None = Field(
         default_factory=absent, description="The task of the same project that it is a subtask of."
     )
+    milestone_id: MilestoneId | None = Field(
+        default_factory=absent, description="The milestone of the same project that it counts towards."
+    )
+
+
+class TaskCreate(TaskUpsert):
+    """Creates a task, in the caller's Inbox unless a project is named."""
+
+    external_source: ExternalSource | None = Field(default_factory=absent)
+    external_id: ExternalId | None = Field(default_factory=absent)
+
+
+class TaskDuplicate(Input):
+    """Makes a task again."""
+
+    title: Title = Field(default_factory=absent, description="What the new one is called; as the old one if left out.")
+    subtasks: Bool = Field(default=True, description="Whether its subtasks are made again, too.")
 
 
 class TaskUpdate(Input):
@@ -111,8 +148,35 @@ class TaskUpdate(Input):
         default_factory=absent,
         description="The task of the same project that it is a subtask of; null for none.",
     )
+    milestone_id: MilestoneId | None = Field(
+        default_factory=absent,
+        description="The milestone of the same project that it counts towards; null for none.",
+    )
     assignee_ids: Assignees = Field(default_factory=absent)
     tags: Tags = Field(default_factory=absent)
+    add_assignees: Assignees = Field(
+        default_factory=absent, description="Members who are to do it as well; not together with assignee_ids."
+    )
+    remove_assignees: Assignees = Field(
+        default_factory=absent, description="Who is not to do it any more; not together with assignee_ids."
+    )
+    add_tags: Tags = Field(
+        default_factory=absent,
+        description="Tags that it gets as well; those that the project lacks are created. Not together with tags.",
+    )
+    remove_tags: Tags = Field(
+        default_factory=absent, description="Names of tags that it loses; not together with tags."
+    )
+    external_source: ExternalSource | None = Field(default_factory=absent)
+    external_id: ExternalId | None = Field(default_factory=absent)
+
+    @field_validator("add_assignees", "remove_assignees", "add_tags", "remove_tags")
+    @classmethod
+    def _check_edit(cls, names: list[object], info: ValidationInfo) -> list[object]:
+        whole = "tags" if str(info.field_name).endswith("tags") else "assignee_ids"
+        if info.data.get(whole) is not None:
+            raise PydanticCustomError("exclusive", "not together with {whole}", {"whole": whole})
+        return names
 
 
 class TaskOut(Output):
@@ -131,7 +195,10 @@ class TaskOut(Output):
     due_at: datetime | None = Field(description="When it is due, in UTC.")
     completed_at: datetime | None = Field(description="When it was completed, in UTC.")
     parent_id: int | None = Field(description="The task that it is a subtask of, also where that is in the trash.")
+    milestone_id: int | None = Field(description="The milestone that it counts towards.")
     created_by_id: int | None = Field(description="The user who created it.")
+    external_source: str | None = Field(description="The system that its external_id is of.")
+    external_id: str | None = Field(description="What that system calls it.")
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -141,6 +208,8 @@ class TaskOut(Output):
 
 
 class TaskRecord(NamedTuple):
+    """A task as it is read."""
+
     id: int
     project_id: int
     project_key: str
@@ -158,6 +227,10 @@ class TaskRecord(NamedTuple):
     created_at: datetime
     updated_at: datetime
     deleted_at: datetime | None
+    # answers that releases before kept for repeats lack them
+    milestone_id: int | None = None
+    external_source: str | None = None
+    external_id: str | None = None
 
     @property
     def ref(self) -> str:
@@ -170,3 +243,86 @@ class TaskRecord(NamedTuple):
     @property
     def parent_node_id(self) -> str | None:
         return None if self.parent_id is None else node_ids.encode("Task", self.parent_id)
+
+
+class MilestoneRefFilter(Input):
+    """Conditions on a reference to a milestone."""
+
+    eq: MilestoneId = Field(default_factory=absent, description="Is this one.")
+    ne: MilestoneId = Field(default_factory=absent, description="Is another one.")
+    in_: list[MilestoneId] = one_of("Is one of these.")
+    not_in: list[MilestoneId] = none_of("Is none of these.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+
+class TaskConditions(Input):
+    """What can be asked of a task, by the names of its fields; what it names by an id, without the ``_id``."""
+
+    status: StatusFilter = Field(default_factory=absent, description="Where it stands.")
+    priority: IntFilter = Field(default_factory=absent, description="From 1 (lowest) to 5 (highest).")
+    number: IntFilter = Field(default_factory=absent, description="The number within the project.")
+    title: TitleFilter = Field(default_factory=absent, description="What is to be done.")
+    description: DescriptionFilter = Field(default_factory=absent, description="Details.")
+    search: SearchText = Field(default_factory=absent)
+    project: TaskProjectFilter = Field(default_factory=absent, description="The project that it belongs to.")
+    parent: ParentFilter = Field(default_factory=absent, description="The task that it is a subtask of.")
+    milestone: MilestoneRefFilter = Field(default_factory=absent, description="The milestone that it counts towards.")
+    created_by: UserRefFilter = Field(default_factory=absent, description="The user who created it.")
+    external_source: ExternalFilter = Field(
+        default_factory=absent, description="The system that its external id is of."
+    )
+    external_id: ExternalFilter = Field(default_factory=absent, description="What that system calls it.")
+    assignees: AssigneesFilter = Field(default_factory=absent, description="The people who are to do it.")
+    tags: TagsFilter = Field(default_factory=absent, description="Its tags.")
+    relations: RelationsFilter = Field(default_factory=absent, description="The tasks that it relates to.")
+    blocked: Bool = Field(
+        default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
+    )
+    start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
+    due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
+    completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When it was created.")
+    updated_at: TimestampFilter = Field(default_factory=absent, description="When it was last changed.")
+    overdue: Bool = Field(default_factory=absent, description="Due in the past and still open (true), or not (false).")
+
+
+class TaskGrouping(DescribedEnum):
+    """What tasks are counted by."""
+
+    STATUS = "status", "Where it stands."
+    PRIORITY = "priority", "From 1 to 5."
+    PROJECT = "project", "The project, by its key."
+    ASSIGNEE = "assignee", "Who is to do it, by username."
+    TAG = "tag", "The tag, by its name in lower case."
+    MILESTONE = "milestone", "The milestone, by its name in lower case."
+    CREATED_WEEK = "created_week", "The week in which it was created, by its Monday in UTC."
+
+
+class TaskCountOut(Output):
+    """How many tasks there are in one group."""
+
+    key: str | None = Field(
+        description="What the group has in common: the status, the priority, the project's key, the assignee's "
+        "username, the tag's or the milestone's name in lower case, or the Monday on which the week begins, in UTC "
+        "(2026-11-23). Null for tasks that nobody has, or that have no tag or milestone.",
+        examples=["in_progress"],
+    )
+    count: int = Field(description="How many tasks. A task with several assignees or tags counts for each.")
+    exact: bool = Field(
+        description="Whether there are just so many; else at least so many. Of 10,000 tasks that match, or fewer, all "
+        "are counted, and of more where exact is asked for."
+    )
+
+
+class Expansion(StrEnum):
+    """A relation to read along."""
+
+    PROJECT = "project"
+    ASSIGNEES = "assignees"
+    TAGS = "tags"
+    CREATED_BY = "created_by"
+    PARENT = "parent"
+    MILESTONE = "milestone"
+    COMMENT_COUNT = "comment_count"
+    COMMENTS = "comments"
+    RELATIONS = "relations"

@@ -1,46 +1,41 @@
-"""Reading tasks. What may not be read does not exist: every statement here starts from ``visible``."""
+"""Reading tasks. What may not be read does not exist: every statement here starts from ``visibility.visible``."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, partial
+from functools import cache
 from operator import attrgetter
-from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy.orm import aliased
 
-from db.lists import among, taken_for_few
-from db.models import Project, Task, TaskAssignee, User
-from db.sessions import AnySelect, DialectName, Session
-from db.statements import Prepared
-from services.actors import Actor, Scope
-from services.errors import NotFound
-from services.grouping import attached
-from services.node_ids import MAX_DATABASE_ID
-from services.pagination import (
-    Ordering,
-    Page,
-    PageRequest,
-    SortKey,
-    first_of_each,
-    make_page,
-    make_pages,
-)
-from services.prepared import CALLER, parameter
-from services.tasks import lists, stretches
-from services.tasks.conditions import compile_condition, condition
+from db.driver.sessions import AnySelect, Session
+from db.driver.statements import Prepared
+from db.lists import in_list
+from db.models import FormerRef, Project, Task, TaskAssignee, User
+from services.shared import totals
+from services.shared.actors import Actor, Scope
+from services.shared.conditions import ZoneWanted
+from services.shared.errors import NotFound
+from services.shared.grouping import group_by_parent
+from services.shared.node_ids import MAX_DATABASE_ID
+from services.shared.pagination import Ordering, Page, PageRequest, SortKey, first_of_each, make_pages, page_of
+from services.shared.statements import ACTOR_PARAMETER, parameter
+from services.shared.time_zones import zone_of
+from services.shared.totals import Total, total
 from services.tasks.filters import TaskFilter
-from services.tasks.lookups import looked_up
+from services.tasks.listing import counting, index_scan, keyset, strategy
+from services.tasks.listing.conditions import Condition, TaskPredicate, compile_condition, condition
+from services.tasks.listing.full_scan import matching_tasks
+from services.tasks.listing.index_scan import IndexRange
+from services.tasks.listing.lanes import lane_of
+from services.tasks.listing.sets import with_any
 from services.tasks.models import TaskRecord
-from services.tasks.stretches import Stretch
-from services.tasks.visibility import listed, readable, restorable, trash_begins
+from services.tasks.visibility import listed, readable, trash_begins, visible
 from services.users import queries as users
 from services.users.models import UserRecord
 
-COLUMNS = tuple(
-    Project.key.label("project_key") if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields
-)
 _REF = re.compile(r"([a-z][a-z0-9]{1,9})-([1-9][0-9]{0,9})", re.ASCII | re.IGNORECASE)
 
 
@@ -97,16 +92,10 @@ def _ordering(sort_by: TaskSort, order: Direction) -> Ordering:
     return Ordering(SORT_KEYS[sort_by], descending=order is Direction.DESC)
 
 
-def visible(actor: Actor, *, trashed: bool = False, since: Any = None) -> AnySelect:
-    """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``.
-
-    ``since`` stands for the instant at which the oldest of those went there, in a statement that is built once.
-    """
-    statement = select(*COLUMNS).join(Project, Project.id == Task.project_id)
-    return statement.where(restorable(actor, since=since) if trashed else readable(actor))
+_BY_ID = Prepared(visible(ACTOR_PARAMETER).where(Task.id == parameter("task_id")), TaskRecord)
 
 
-_BY_ID = Prepared(visible(CALLER).where(Task.id == parameter("task_id")), TaskRecord)
+_VERSION = Prepared(select(Task.version).where(readable(ACTOR_PARAMETER), Task.id == parameter("task_id")), tuple)
 
 
 async def matching(session: Session, actor: Actor, query: TaskQuery) -> AnySelect:
@@ -120,32 +109,19 @@ async def met(session: Session, actor: Actor, query: TaskQuery) -> ColumnElement
 
     It holds for as long as nothing is written: words are looked up for it.
     """
-    where = (await looked_up(session, actor, _question(query))).where
+    where = (await strategy.looked_up(session, actor, await _predicate(session, actor, query))).where
     return true() if where is None else compile_condition(where, actor, lambda value: value)
 
 
-def _question(query: TaskQuery) -> stretches.Question:
-    return stretches.Question(
-        None if query.filter is None else condition(query.filter, trashed=query.trashed), query.trashed
-    )
-
-
-def _asked(dialect: DialectName, question: stretches.Question) -> AnySelect:
-    """The tasks of ``CALLER`` that are asked for, with parameters for the values."""
-    if dialect == "postgresql" and question.where is not None and not question.trashed:
-        # not joined with the projects, which it would go through for each task that it did not expect
-        tasks = select(*_COLUMNS_ALONE).where(readable(CALLER), taken_for_few(Task.number))
-    else:
-        tasks = visible(CALLER, trashed=question.trashed, since=parameter("trash_begins", Task.deleted_at.type))
-    return tasks.where(*question.conditions())
-
-
-_COLUMNS_ALONE = tuple(
-    select(Project.key).where(Project.id == Task.project_id).scalar_subquery().label(name)
-    if name == "project_key"
-    else getattr(Task, name)
-    for name in TaskRecord._fields
-)
+async def _predicate(session: Session, actor: Actor, query: TaskQuery) -> TaskPredicate:
+    where = None
+    if query.filter is not None:
+        try:
+            where = condition(query.filter, trashed=query.trashed)
+        except ZoneWanted:
+            zone = await zone_of(session, actor)
+            where = condition(query.filter, trashed=query.trashed, zone=zone)
+    return TaskPredicate(where, query.trashed)
 
 
 async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
@@ -157,6 +133,15 @@ async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:
     return row
 
 
+async def version(session: Session, actor: Actor, task_id: int) -> int:
+    """The version of a task that the actor may read, and nothing else of it. Raises ``NotFound``."""
+    actor.require(Scope.TASKS_READ)
+    found: int | None = await session.scalar(_VERSION(caller_id=actor.user_id, task_id=task_id))
+    if found is None:
+        raise NotFound("Task")
+    return found
+
+
 async def get_in_project(session: Session, actor: Actor, project_id: int, task_id: int) -> TaskRecord:
     """As ``get``, where the task is also in the project named."""
     task = await get(session, actor, task_id)
@@ -166,19 +151,37 @@ async def get_in_project(session: Session, actor: Actor, project_id: int, task_i
 
 
 async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
-    """The task with a ref such as ``WEB-12``, in any case. Raises ``NotFound``, for what is no ref too."""
+    """The task with a ref such as ``WEB-12``, in any case, or that had it before it was moved to another project.
+
+    Raises ``NotFound``, for what is no ref too.
+    """
     actor.require(Scope.TASKS_READ)
     match = _REF.fullmatch(ref)
-    row = None
     if match is not None and int(match[2]) <= MAX_DATABASE_ID:
-        row = await session.first(_BY_REF(caller_id=actor.user_id, project=match[1].upper(), number=int(match[2])))
-    if row is None:
-        raise NotFound("Task")
-    return row
+        for statement in (_BY_REF, _BY_FORMER_REF):
+            given = {"project": match[1].upper(), "number": int(match[2])}
+            if (row := await session.first(statement(caller_id=actor.user_id, **given))) is not None:
+                return row
+    raise NotFound("Task")
 
 
 _BY_REF = Prepared(
-    visible(CALLER).where(Project.key == parameter("project"), Task.number == parameter("number")), TaskRecord
+    visible(ACTOR_PARAMETER).where(Project.key == parameter("project"), Task.number == parameter("number")), TaskRecord
+)
+
+
+_FORMER = aliased(Project)
+_BY_FORMER_REF = Prepared(
+    visible(ACTOR_PARAMETER)
+    .join(FormerRef, FormerRef.task_id == Task.id)
+    .join(_FORMER, _FORMER.id == FormerRef.project_id)
+    .where(
+        FormerRef.number == parameter("number"),
+        _FORMER.key == parameter("project"),
+        # every Inbox is called INBOX: a ref there means the caller's own
+        or_(_FORMER.inbox_of_id.is_(None), _FORMER.inbox_of_id == ACTOR_PARAMETER.user_id),
+    ),
+    TaskRecord,
 )
 
 
@@ -192,26 +195,56 @@ async def list_(
 ) -> Page[TaskRecord]:
     """A page of the tasks that match. Raises ``BadUserInput`` for a filter or cursor that does not hold.
 
-    ``wanted`` are the attributes that will be read of them: of the others, those of ``stretches.OPTIONAL`` may be None.
+    ``wanted`` are the attributes that will be read of them: of the others, those of ``index_scan.OPTIONAL`` may be
+    None.
     """
     actor.require(Scope.TASKS_READ)
-    question, ordering = _question(query), query.ordering
-    rows = await lists.page(session, actor, question, ordering, request, partial(_asked, session.dialect), wanted)
-    return make_page(rows, None, ordering, request)
+    ordering, predicate = query.ordering, await _predicate(session, actor, query)
+    chosen = await strategy.choose(session, actor, predicate, ordering, request)
+    rows = await keyset.read_page(session, actor, chosen, ordering, request, wanted)
+    return page_of(rows[: request.size], len(rows) > request.size, ordering, request)
 
 
-async def count(session: Session, actor: Actor, query: TaskQuery) -> int:
-    """How many tasks match. Raises ``BadUserInput`` for a filter that does not hold."""
+async def count(session: Session, actor: Actor, query: TaskQuery, *, exact: bool = False) -> Total:
+    """How many tasks match; of more than ``MAX_COUNTED`` that many, unless ``exact``. Raises ``BadUserInput`` for a
+    filter that does not hold."""
     actor.require(Scope.TASKS_READ)
-    question = await looked_up(session, actor, _question(query))
-    if question.is_never_met:
-        return 0
+    return await _count(session, actor, await _predicate(session, actor, query), exact=exact)
+
+
+async def count_with(session: Session, actor: Actor, query: TaskQuery, name: str, value: str | int) -> Total:
+    """As ``count``, of the tasks that also have a value in a column, by the name that filters have for it."""
+    actor.require(Scope.TASKS_READ)
+    predicate, also = await _predicate(session, actor, query), Condition((name, "eq"), (value,))
+    where = also if predicate.where is None else Condition(("and_",), (), (*predicate.where.together, also))
+    return await _count(session, actor, predicate._replace(where=where), exact=False)
+
+
+async def _count(session: Session, actor: Actor, predicate: TaskPredicate, *, exact: bool) -> Total:
+    predicate = await strategy.looked_up(session, actor, predicate)
+    if predicate.is_never_met:
+        return Total(0, True)
+    dense, bounded = strategy.is_dense(predicate), not exact
+    values = {"caller_id": actor.user_id, **({"most": totals.MAX_COUNTED + 1} if bounded else {})}
+    held = strategy.held_by_set(session.planner, predicate, actor)
+    if held is not None:
+        given = {f"s{number}": value for number, value in enumerate(held.values)}
+        rest = held.rest
+
+        def build_by_set() -> AnySelect:
+            some = with_any(held.name, ACTOR_PARAMETER, [parameter(name) for name in given])
+            return counting.set_count_statement(some, rest, bounded=bounded)
+
+        shape = ("count held", held.name, len(given), rest.shape, bounded)
+        by_set = index_scan.prepared(shape, build_by_set)
+        found = await session.scalar(by_set(**values, **given, **rest.values()))
+        return total(int(found), exact=exact)
 
     def build() -> AnySelect:
-        return _asked(session.dialect, question).with_only_columns(func.count())
+        return counting.count_statement(session.planner, predicate, dense=dense, bounded=bounded)
 
-    statement: Prepared[Any] = stretches.prepared(("count", session.dialect, question.shape), build)
-    return int(await session.scalar(statement(caller_id=actor.user_id, **question.values())))
+    statement = index_scan.prepared(("count", session.planner, predicate.shape, bounded), build)
+    return total(int(await session.scalar(statement(**values, **predicate.values()))), exact=exact)
 
 
 async def pages(
@@ -224,42 +257,60 @@ async def pages(
 ) -> Mapping[int, Page[TaskRecord]]:
     """The same page for each parent (``Task.project_id``, ``Task.parent_id``) in one statement."""
     actor.require(Scope.TASKS_READ)
-    question, ordering = await looked_up(session, actor, _question(query)), query.ordering
-    values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **question.values()}
-    position = stretches.position_of(ordering, request, values)
+    predicate, ordering = (
+        await strategy.looked_up(session, actor, await _predicate(session, actor, query)),
+        query.ordering,
+    )
+    values = {"caller_id": actor.user_id, "ids": ids, "rows": request.size + 1, **predicate.values()}
+    position = index_scan.keyset_position(ordering, request, values)
 
+    lane = lane_of(predicate.where, ordering)
     by_project = parent.compare(Task.project_id.expression) and not ordering.key.nullable
 
     def build() -> AnySelect:
-        if by_project and lists.from_index(question, ordering, request):
-            stretch = Stretch(missing=False, since="end" if position == "end" else "cursor")
-            return stretches.first_of_projects(session.dialect, question, ordering, request.backward, stretch)
-        tasks = stretches.beyond_position(
-            _asked(session.dialect, question), ordering, position, backward=request.backward
+        if by_project and strategy.from_index(predicate, ordering, request):
+            range_ = IndexRange(missing=False, since="end" if position == "end" else "cursor")
+            return index_scan.first_of_projects(session.planner, predicate, ordering, request.backward, range_, lane)
+        tasks = index_scan.beyond_position(
+            matching_tasks(session.planner, predicate), ordering, position, backward=request.backward
         )
-        tasks = tasks.where(among(parent, "ids"))
+        tasks = tasks.where(in_list(parent, "ids"))
         return first_of_each(tasks, parent, ordering, parameter("rows"), backward=request.backward)
 
-    shape = (session.dialect, str(parent), question.shape, ordering.signature, request.backward, position)
-    statement: Prepared[Any] = stretches.prepared(("pages", *shape), build)
+    shape = (session.planner, str(parent), predicate.shape, lane, ordering.signature, request.backward, position)
+    statement = index_scan.prepared(("pages", *shape), build)
     rows = await session.all(statement(**values))
     return make_pages(rows, TaskRecord._make, ordering, request, ids)
 
 
 async def counts(
-    session: Session, actor: Actor, parent: ColumnElement[int], ids: Collection[int], query: TaskQuery
+    session: Session,
+    actor: Actor,
+    parent: ColumnElement[int],
+    ids: Collection[int],
+    query: TaskQuery,
+    *,
+    exact: bool = False,
 ) -> Mapping[int, int]:
-    """How many tasks match under each parent; a parent without any is left out."""
+    """How many tasks match under each parent; a parent without any is left out.
+
+    Unless ``exact``, those of a project are counted no further than one beyond ``MAX_COUNTED``.
+    """
     actor.require(Scope.TASKS_READ)
-    question = await looked_up(session, actor, _question(query))
+    predicate = await strategy.looked_up(session, actor, await _predicate(session, actor, query))
+    bounded = not exact and not query.trashed and parent.compare(Task.project_id.expression)
 
     def build() -> AnySelect:
-        tasks = _asked(session.dialect, question).where(among(parent, "ids"))
+        if bounded:
+            return counting.project_counts_statement(predicate)
+        tasks = matching_tasks(session.planner, predicate).where(in_list(parent, "ids"))
         return tasks.with_only_columns(parent, func.count()).group_by(parent)
 
-    statement: Prepared[Any] = stretches.prepared(("counts", session.dialect, str(parent), question.shape), build)
-    rows = await session.all(statement(caller_id=actor.user_id, ids=ids, **question.values()))
-    return {row[0]: row[1] for row in rows}
+    shape = (session.planner, str(parent), predicate.shape, bounded)
+    statement = index_scan.prepared(("counts", *shape), build)
+    values = {"caller_id": actor.user_id, "ids": ids, **({"most": totals.MAX_COUNTED + 1} if bounded else {})}
+    rows = await session.all(statement(**values, **predicate.values()))
+    return {row[0]: row[1] for row in rows if row[1]}
 
 
 async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, TaskRecord]:
@@ -269,7 +320,24 @@ async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mappin
     return {row.id: row for row in rows}
 
 
-_BY_IDS = Prepared(visible(CALLER).where(among(Task.id, "ids")), TaskRecord)
+_BY_IDS = Prepared(visible(ACTOR_PARAMETER).where(in_list(Task.id, "ids")), TaskRecord)
+
+
+async def ids_met(session: Session, actor: Actor, ids: Collection[int], query: TaskQuery) -> Collection[int]:
+    """The ids of those of the tasks that the actor may read and that the query asks for, in one statement, beside those
+    that look words up. Raises ``BadUserInput`` for a filter that does not hold."""
+    actor.require(Scope.TASKS_READ)
+    predicate = await strategy.looked_up(session, actor, await _predicate(session, actor, query))
+    if predicate.is_never_met:
+        return ()
+
+    def build() -> AnySelect:
+        tasks = matching_tasks(session.planner, predicate).where(in_list(Task.id, "ids"))
+        return tasks.with_only_columns(Task.id)
+
+    statement = index_scan.prepared(("ids", session.planner, predicate.shape), build)
+    rows = await session.all(statement(caller_id=actor.user_id, ids=ids, **predicate.values()))
+    return {row[0] for row in rows}
 
 
 async def assignees(
@@ -282,7 +350,7 @@ async def assignees(
     actor.require(Scope.TASKS_READ)
     statement = _ASSIGNEES.reading(wanted)
     rows = await session.all(statement(caller_id=actor.user_id, ids=task_ids, trash_begins=trash_begins()))
-    return attached(rows, task_ids, lambda *values: UserRecord(*values).seen_by(actor), attrgetter("id"))
+    return group_by_parent(rows, task_ids, lambda *values: UserRecord(*values).seen_by(actor), attrgetter("id"))
 
 
 async def creators(
@@ -292,7 +360,7 @@ async def creators(
     return await _CREATORS.of_each(session, actor, task_ids, wanted, trash_begins=trash_begins())
 
 
-_SHOWN = (among(Task.id, "ids"), listed(CALLER, since=parameter("trash_begins", Task.deleted_at.type)))
+_SHOWN = (in_list(Task.id, "ids"), listed(ACTOR_PARAMETER, since=parameter("trash_begins", Task.deleted_at.type)))
 _ASSIGNEES = users.People(
     lambda columns: (
         select(Task.id, *columns)

@@ -4,13 +4,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import func, literal, select
 
+from db.driver.sessions import Session
 from db.lists import one_of
 from db.models import Task
-from db.sessions import Session
-from services.actors import Actor
-from services.errors import Conflict, NotFound, TandemError, require_next
+from services.shared.actors import Actor
+from services.shared.errors import Conflict, NotFound, TandemError, require_next
 from services.tasks.models import MAX_SUBTASK_DEPTH
-from services.tasks.queries import visible
+from services.tasks.visibility import visible
 
 
 async def lock_with_subtasks(session: Session, task_ids: Collection[int]) -> Sequence[int]:

@@ -8,15 +8,18 @@ the people that it names, but with nothing that is said of it: neither shown nor
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from core.clock import now
-from db.models import Task
-from services.actors import Actor
+from db.driver.sessions import AnySelect
+from db.models import Project, Task
 from services.projects.queries import among_visible
-from services.tasks.models import TRASH_DAYS
+from services.shared.actors import Actor
+from services.tasks.models import TRASH_DAYS, TaskRecord
+
+Instant = datetime | ColumnElement[datetime] | None
+"""An instant, or what stands for one in a statement that is built once."""
 
 
 def trash_begins() -> datetime:
@@ -24,18 +27,18 @@ def trash_begins() -> datetime:
     return now() - timedelta(days=TRASH_DAYS)
 
 
-def live(task: Any = Task) -> ColumnElement[bool]:
+def live(task: type[Task] = Task) -> ColumnElement[bool]:
     """Whether a task is not in the trash."""
     found: ColumnElement[bool] = task.deleted_at.is_(None)
     return found
 
 
-def readable(actor: Actor, task: Any = Task) -> ColumnElement[bool]:
+def readable(actor: Actor, task: type[Task] = Task) -> ColumnElement[bool]:
     """Whether the actor may read a task, and what is said of it. ``task`` is the model, or an alias of it."""
     return and_(among_visible(task.project_id, actor), live(task))
 
 
-def restorable(actor: Actor, task: Any = Task, *, since: Any = None) -> ColumnElement[bool]:
+def restorable(actor: Actor, task: type[Task] = Task, *, since: Instant = None) -> ColumnElement[bool]:
     """Whether a task is in the trash that the actor may look into, and can be restored.
 
     ``since`` stands for the instant at which the oldest of those went there, in a statement that is built once.
@@ -43,11 +46,31 @@ def restorable(actor: Actor, task: Any = Task, *, since: Any = None) -> ColumnEl
     return and_(among_visible(task.project_id, actor), _since(task, since))
 
 
-def listed(actor: Actor, task: Any = Task, *, since: Any = None) -> ColumnElement[bool]:
+def listed(actor: Actor, task: type[Task] = Task, *, since: Instant = None) -> ColumnElement[bool]:
     """Whether a task is one or the other: for what a task shows of itself in any list."""
     return and_(among_visible(task.project_id, actor), or_(live(task), _since(task, since)))
 
 
-def _since(task: Any, since: Any) -> ColumnElement[bool]:
+def expired(before: datetime) -> ColumnElement[bool]:
+    """Whether a task went to the trash at an instant or earlier: where that is ``trash_begins()``, it stays there."""
+    found: ColumnElement[bool] = Task.deleted_at <= before
+    return found
+
+
+def _since(task: type[Task], since: Instant) -> ColumnElement[bool]:
     found: ColumnElement[bool] = task.deleted_at > (trash_begins() if since is None else since)
     return found
+
+
+COLUMNS = tuple(
+    Project.key.label("project_key") if name == "project_key" else getattr(Task, name) for name in TaskRecord._fields
+)
+
+
+def visible(actor: Actor, *, trashed: bool = False, since: Instant = None) -> AnySelect:
+    """The tasks of the actor's projects; those in the trash, while they can be restored, where ``trashed``.
+
+    ``since`` stands for the instant at which the oldest of those went there, in a statement that is built once.
+    """
+    statement = select(*COLUMNS).join(Project, Project.id == Task.project_id)
+    return statement.where(restorable(actor, since=since) if trashed else readable(actor))

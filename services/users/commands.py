@@ -1,21 +1,29 @@
 """Changing accounts: registration, profile, password, and what administrators change."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import cast
 
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from core.clock import now
 from core.passwords import prepared
-from db.engine import Database
+from db.driver.database import Database
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
 from db.models import Project, User
-from db.models.projects import Membership
-from db.sessions import Session
-from services import events, sessions
-from services.actors import Actor, Scope
+from services import email_verifications, invitations, sessions
+from services.allowances.rate_limits import RateLimits
 from services.authentication import announce_change
-from services.errors import BadUserInput, Conflict, NotFound, Problem
-from services.failures import explain, taken
+from services.events import catalogue, log
+from services.projects.memberships import insert_members
+from services.projects.models import Role
+from services.shared import probes
+from services.shared.actors import Actor, Scope
+from services.shared.database_errors import explain, taken
+from services.shared.errors import BadUserInput, Conflict, NotFound, Problem
+from services.shared.security import Security
 from services.users.models import PasswordChange, UserAdminUpdate, UserCreate, UserRecord, UserUpdate
 from services.users.queries import COLUMNS, me
 
@@ -25,18 +33,25 @@ _OF_SECURITY = frozenset({"disabled", "email", "is_admin"})
 
 
 async def register(
-    database: Database, actor: Actor, data: UserCreate, *, security: sessions.Security, client: str = ""
+    database: Database, actor: Actor, data: UserCreate, *, security: Security, client: str = ""
 ) -> UserRecord:
-    """Create an account and its Inbox. Raises ``Conflict`` when the name or the address is taken, and ``RateLimited``
-    for the ``client``, an address, unless the caller administers the server.
+    """Create an account and its Inbox. Raises ``Conflict`` when the name or the address is taken; unless the caller
+    administers the server, ``RateLimited`` for the ``client``, an address, and ``Forbidden`` where the server takes
+    nobody, or those alone who are invited. ``BadUserInput`` for an invitation that does not work (any more).
 
     Takes the database and not a session: a password is hashed before the transaction begins, not within.
     """
     if not (actor.is_admin and Scope.ADMIN in actor.scopes):
         await security.limits.check_registration(client)
+        invitations.require(security.accounts.registration, data)
+    async with database.reading() as session:
+        await invitations.check(session, data)
     password_hash = await security.hasher.hash(data.password)
     async with database.writing() as session:
-        return await create(session, actor, data, password_hash=password_hash)
+        await invitations.accept(session, data)
+        user = await create(session, actor, data, password_hash=password_hash)
+    email_verifications.send(database, security, user.id)
+    return user
 
 
 async def create(
@@ -44,46 +59,75 @@ async def create(
 ) -> UserRecord:
     """As ``register``, with the hash already made."""
     await _refuse_taken(session, username=data.username, email=data.email)
-    moment = now()
-    values = {
-        "username": data.username,
-        "username_folded": data.username.lower(),
-        "email": data.email,
-        "full_name": data.full_name,
-        "timezone": data.timezone,
-        "password_hash": password_hash,
-        "is_admin": is_admin,
-        "created_at": moment,
-        "updated_at": moment,
-    }
+    values = account_row(data.username, data.full_name, data.timezone)
+    values |= {"email": data.email, "password_hash": password_hash, "is_admin": is_admin}
     try:
-        row = await session.one(insert(User).values(values).returning(*COLUMNS))
+        [user] = await session.all(_CREATE, [values])
     except IntegrityError as error:  # somebody else took it just now
         raise explain(error) or error from None
-    user = UserRecord._make(row)
-    await make_inbox(session, user.id)
-    changes = events.created({"username": user.username, "full_name": user.full_name, "timezone": user.timezone})
-    await events.record(session, _as_self(actor, user.id), events.NewEvent("user.created", "user", user.id, changes))
+    await make_inboxes(session, [user.id])
+    changes = log.created({"username": user.username, "full_name": user.full_name, "timezone": user.timezone})
+    await log.record(session, _as_self(actor, user.id), log.NewEvent(catalogue.USER_CREATED, user.id, changes))
     return user
 
 
-async def make_inbox(session: Session, user_id: int) -> None:
-    """Create the personal project that a user's tasks go to by default."""
+_CREATE = Prepared(
+    insert(User).returning(*COLUMNS),
+    UserRecord,
+    keys=(
+        *("username", "username_folded", "full_name", "timezone", "created_at", "updated_at"),
+        *("email", "password_hash", "is_admin"),
+    ),
+)
+
+
+def account_row(username: str, full_name: str | None, timezone: str) -> dict[str, object]:
+    """The columns that every new account has, made now."""
     moment = now()
-    project_id = await session.scalar(
-        insert(Project)
-        .values(key=INBOX_KEY, name="Inbox", inbox_of_id=user_id, created_at=moment, updated_at=moment)
-        .returning(Project.id)
-    )
-    await session.execute(
-        insert(Membership).values(project_id=project_id, user_id=user_id, role="owner", created_at=moment)
-    )
+    return {
+        "username": username,
+        "username_folded": username.lower(),
+        "full_name": full_name,
+        "timezone": timezone,
+        "created_at": moment,
+        "updated_at": moment,
+    }
 
 
-async def update_me(session: Session, actor: Actor, data: UserUpdate) -> UserRecord:
-    """Change the caller's profile. Raises ``Conflict`` when the address is taken."""
+async def make_inboxes(session: Session, user_ids: Sequence[int]) -> None:
+    """Create the personal projects that the tasks of new users go to by default."""
+    moment = now()
+    rows = [
+        {"key": INBOX_KEY, "name": "Inbox", "inbox_of_id": user_id, "created_at": moment, "updated_at": moment}
+        for user_id in user_ids
+    ]
+    inboxes = sorted(await session.all(_INBOXES, rows))
+    await insert_members(session, [(project_id, user_id, Role.OWNER) for project_id, user_id in inboxes])
+
+
+_INBOXES: Prepared[tuple[int, int]] = Prepared(
+    insert(Project).returning(Project.id, Project.inbox_of_id),
+    tuple,
+    keys=("key", "name", "inbox_of_id", "created_at", "updated_at"),
+)
+
+
+async def update_me(
+    session: Session,
+    actor: Actor,
+    data: UserUpdate,
+    *,
+    limits: RateLimits,
+    changed_email: Callable[[int], None] | None = None,
+) -> UserRecord:
+    """Change the caller's profile; ``changed_email`` is called after the commit where the address differs.
+
+    Raises ``Conflict`` when the address is taken, and ``RateLimited`` where the account has had as many such answers as
+    ``limits`` lets it.
+    """
     user_id = actor.require_login()
-    return await _update(session, actor, user_id, data.sent())
+    async with probes.bounded(limits, actor):
+        return await _update(session, actor, user_id, data.sent(), changed_email)
 
 
 async def admin_update(session: Session, actor: Actor, user_id: int, data: UserAdminUpdate) -> UserRecord:
@@ -98,21 +142,31 @@ async def admin_update(session: Session, actor: Actor, user_id: int, data: UserA
     return user
 
 
-async def _update(session: Session, actor: Actor, user_id: int, values: dict[str, Any]) -> UserRecord:
+async def _update(
+    session: Session,
+    actor: Actor,
+    user_id: int,
+    values: dict[str, object],
+    changed_email: Callable[[int], None] | None = None,
+) -> UserRecord:
     row = await session.first(select(*COLUMNS).where(User.id == user_id).with_for_update())
     if row is None:
         raise NotFound("User")
     before = UserRecord._make(row)
-    changes = events.differences(before._asdict(), values)
+    changes = log.differences(before._asdict(), values)
     if not changes:
         return before
+    unverified: dict[str, object] = {}
     if "email" in changes:
-        await _refuse_taken(session, email=values["email"])
+        await _refuse_taken(session, email=cast(str | None, values["email"]))
+        unverified["email_verified_at"] = None
+        if changed_email is not None:
+            session.after_commit(partial(changed_email, user_id))
     try:
         row = await session.one(
             update(User)
             .where(User.id == user_id)
-            .values({name: values[name] for name in changes} | {"updated_at": now()})
+            .values({name: values[name] for name in changes} | unverified | {"updated_at": now()})
             .returning(*COLUMNS)
         )
     except IntegrityError as error:
@@ -120,17 +174,15 @@ async def _update(session: Session, actor: Actor, user_id: int, values: dict[str
     public = {name: pair for name, pair in changes.items() if name != "email"}
     if "email" in changes:
         public["email"] = (None, None)  # that it changed is recorded; addresses are not kept in the log
-    event = events.NewEvent("user.updated", "user", user_id, public)
+    event = log.NewEvent(catalogue.USER_UPDATED, user_id, public)
     if _OF_SECURITY.isdisjoint(changes):
-        await events.record(session, actor, event)
+        await log.record(session, actor, event)
     else:
-        await events.record_for_account(session, actor, user_id, event)
+        await log.record_for_account(session, actor, user_id, event)
     return UserRecord._make(row)
 
 
-async def change_password(
-    database: Database, actor: Actor, data: PasswordChange, *, security: sessions.Security
-) -> UserRecord:
+async def change_password(database: Database, actor: Actor, data: PasswordChange, *, security: Security) -> UserRecord:
     """Set a new password and end the caller's other sessions.
 
     Raises ``BadUserInput`` where the confirmation differs, the new password is the old one, or the current one is
@@ -163,8 +215,8 @@ async def change_password(
             raise Conflict("The password was changed by someone else in the meantime")
         await attempt.forget(session)
         await sessions.end_others(session, actor)
-        event = events.NewEvent("user.password_changed", "user", user_id, {})
-        await events.record_for_account(session, actor, user_id, event)
+        event = log.NewEvent(catalogue.USER_PASSWORD_CHANGED, user_id, {})
+        await log.record_for_account(session, actor, user_id, event)
         return await me(session, actor)
 
 

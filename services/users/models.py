@@ -8,16 +8,20 @@ from pydantic_core import PydanticCustomError
 
 from core import time_zones
 from core.passwords import MAX_PASSWORD_LENGTH, prepared
-from services import node_ids
-from services.actors import Actor, Scope
-from services.inputs import Bool, Input, Line, Text, absent
-from services.outputs import DatabaseId, NodeId, Output
-from services.text import fold_email, fold_username, has_control, trimmed
+from core.sentences import did_you_mean, pattern
+from services.shared import node_ids
+from services.shared.actors import Actor, Scope
+from services.shared.filters import Filter
+from services.shared.inputs import Bool, Input, Line, Text, absent
+from services.shared.operators import NameFilter
+from services.shared.outputs import DatabaseId, NodeId, Output
+from services.shared.text import fold_email, fold_username, has_control, trimmed
 
 
 def _known_timezone(name: str) -> str:
     if name not in time_zones.known():
-        raise PydanticCustomError("time_zone", "not a time zone of the IANA database, e.g. Europe/Vienna")
+        meant = did_you_mean(name, time_zones.known()) or ", such as Europe/Vienna"
+        raise PydanticCustomError("time_zone", "is not a time zone of the IANA database{meant}", {"meant": meant})
     return name
 
 
@@ -38,7 +42,7 @@ Username = Annotated[
     Field(
         min_length=3,
         max_length=50,
-        pattern=r"^[a-zA-Z0-9_]+$",
+        pattern=pattern(r"^[a-zA-Z0-9_]+$", "may hold the letters a to z, digits and underscores, and nothing else"),
         description="3 to 50 letters, digits and underscores; unique whatever the case.",
         examples=["ada"],
     ),
@@ -72,6 +76,10 @@ Timezone = Annotated[
         json_schema_extra={"format": "time-zone"},
     ),
 ]
+LoginName = Annotated[
+    Text,
+    Field(min_length=1, max_length=254, description="The username or the e-mail address.", examples=["ada"]),
+]
 
 
 def fold_login(name: str) -> str:
@@ -93,6 +101,9 @@ class UserCreate(Input):
     password: Password
     full_name: FullName | None = Field(default_factory=absent)
     timezone: Timezone = "UTC"
+    invitation: Annotated[Text, Field(max_length=200, description="The invitation, where the server asks for one.")] = (
+        Field(default_factory=absent)
+    )
 
 
 class UserUpdate(Input):
@@ -133,13 +144,24 @@ class UserOut(UserSummary):
     """An account. What is private is null for everybody but its owner and administrators."""
 
     email: str | None = Field(description="Private. The e-mail address; null where an imported account is not claimed.")
+    email_verified_at: datetime | None = Field(
+        description="Private. When the address was verified, in UTC; null where it was not."
+    )
     timezone: str | None = Field(description="Private. A time zone of the IANA database.")
     is_admin: bool | None = Field(description="Private. Whether the account administers the server.")
     disabled: bool | None = Field(description="Private. A disabled account cannot log in.")
     created_at: datetime | None = Field(description="Private. When it was created, in UTC.")
 
 
+class UserFilter(Filter):
+    """Which people. Every condition given must hold."""
+
+    username: NameFilter = Field(default_factory=absent, description="The username.")
+
+
 class UserRecord(NamedTuple):
+    """An account as it is read, with what only its owner and administrators are shown."""
+
     id: int
     username: str
     full_name: str | None
@@ -148,6 +170,7 @@ class UserRecord(NamedTuple):
     is_admin: bool | None = None
     disabled: bool | None = None
     created_at: datetime | None = None
+    email_verified_at: datetime | None = None
 
     @property
     def node_id(self) -> str:

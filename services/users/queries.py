@@ -6,18 +6,22 @@ name them (``People``), in statements that check the things.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from typing import cast
 
 from sqlalchemy import or_, select
 
+from db.driver.sessions import AnyRow, AnySelect, Session
+from db.driver.statements import Prepared
 from db.models import User
 from db.models.projects import Membership
-from db.sessions import AnySelect, Session
-from db.statements import Prepared
-from services.actors import Actor, Scope
-from services.errors import NotFound
-from services.pagination import Ordering, Page, PageRequest, SortKey, make_page, page_statement
-from services.users.models import UserRecord, UserSummary
+from services.projects.queries import project_ids
+from services.shared.actors import Actor, Scope
+from services.shared.errors import NotFound
+from services.shared.filters import Filtering, FoldedText
+from services.shared.pagination import Ordering, SortKey
+from services.shared.reading import ListReader
+from services.shared.text import fold_username
+from services.users.models import UserFilter, UserRecord, UserSummary
 
 PUBLIC = frozenset(UserSummary.model_fields)
 """What everybody may see who knows of an account."""
@@ -34,8 +38,7 @@ def visible(actor: Actor) -> AnySelect:
     """Accounts that the actor may know of: its own, and those it shares a project with. Administrators see all."""
     if actor.is_admin and Scope.ADMIN in actor.scopes:
         return _select()
-    mine = select(Membership.project_id).where(Membership.user_id == actor.user_id)
-    met = select(Membership.user_id).where(Membership.project_id.in_(mine))
+    met = select(Membership.user_id).where(Membership.project_id.in_(project_ids(actor)))
     return _select().where(or_(User.id == actor.user_id, User.id.in_(met)))
 
 
@@ -48,33 +51,23 @@ async def me(session: Session, actor: Actor) -> UserRecord:
     return UserRecord._make(row)
 
 
-async def get(session: Session, actor: Actor, user_id: int) -> UserRecord:
-    """An account that the actor may know of. Raises ``NotFound``."""
-    _require_reader(actor)
-    row = await session.first(visible(actor).where(User.id == user_id))
-    if row is None:
-        raise NotFound("User")
-    return UserRecord._make(row).seen_by(actor)
+def _require_reader(actor: Actor) -> None:
+    # an administrator's key may belong to no account
+    if not (actor.is_admin and Scope.ADMIN in actor.scopes):
+        actor.require(Scope.TASKS_READ)
 
 
-async def list_(session: Session, actor: Actor, request: PageRequest) -> Page[UserRecord]:
-    """The accounts that the actor may know of, oldest first; every account for administrators."""
-    _require_reader(actor)
-    rows = await session.all(page_statement(visible(actor), OLDEST_FIRST, request))
-    return make_page(rows, lambda row: UserRecord._make(row).seen_by(actor), OLDEST_FIRST, request)
-
-
-async def count(session: Session, actor: Actor) -> int:
-    """How many accounts the actor may know of."""
-    _require_reader(actor)
-    return await session.count(visible(actor))
-
-
-async def by_ids(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, UserRecord]:
-    """Those of the accounts that the actor may know of."""
-    _require_reader(actor)
-    rows = await session.all(visible(actor).where(User.id.in_(ids)))
-    return {row.id: UserRecord._make(row).seen_by(actor) for row in rows}
+_READER = ListReader(
+    "User",
+    visible,
+    UserRecord._make,
+    OLDEST_FIRST,
+    require=_require_reader,
+    shown=UserRecord.seen_by,
+    # of what everybody is shown alone: a filter would tell the rest
+    filtering=Filtering(UserFilter, {"username": FoldedText(User.username, User.username_folded, fold_username)}),
+)
+get, list_, count, by_ids = _READER.get, _READER.list_, _READER.count, _READER.by_ids
 
 
 class People:
@@ -84,16 +77,16 @@ class People:
     the columns of an account.
     """
 
-    def __init__(self, named: Callable[[Iterable[Any]], AnySelect]) -> None:
-        self._all: Prepared[Any] = Prepared(named(COLUMNS))
-        self._public: Prepared[Any] = Prepared(named(PUBLIC_COLUMNS), tuple)
+    def __init__(self, named: Callable[[Iterable[object]], AnySelect]) -> None:
+        self._all = Prepared(named(COLUMNS))
+        self._public: Prepared[AnyRow] = Prepared(named(PUBLIC_COLUMNS), cast(type[AnyRow], tuple))
 
-    def reading(self, wanted: Collection[str] | None) -> Prepared[Any]:
+    def reading(self, wanted: Collection[str] | None) -> Prepared[AnyRow]:
         """The statement; where only public attributes are ``wanted``, one that reads nothing private."""
         return self._public if wanted is not None and PUBLIC.issuperset(wanted) else self._all
 
     async def of_each(
-        self, session: Session, actor: Actor, ids: Collection[int], wanted: Collection[str] | None, **values: Any
+        self, session: Session, actor: Actor, ids: Collection[int], wanted: Collection[str] | None, **values: object
     ) -> Mapping[int, UserRecord]:
         """The account that each thing names, where it names one at most; a thing that names none is left out."""
         actor.require(Scope.TASKS_READ)
@@ -106,9 +99,3 @@ class People:
                 person = known[row[1]] = UserRecord(*row[1:]).seen_by(actor)
             found[row[0]] = person
         return found
-
-
-def _require_reader(actor: Actor) -> None:
-    # an administrator's key may belong to no account
-    if not (actor.is_admin and Scope.ADMIN in actor.scopes):
-        actor.require(Scope.TASKS_READ)

@@ -25,13 +25,13 @@ from typing import Any, NamedTuple
 from graphql import OperationType
 from sqlalchemy import select, text
 
-from db.engine import Database
+from db.driver.database import Database
 from db.models import User
-from graphql_schema.context import Context
-from graphql_schema.execution import Executor
-from graphql_schema.outcomes import GraphQLRequest, RequestError
+from graphql_schema.execution.executor import Executor
+from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
 from graphql_schema.schema import schema
-from services.actors import ALL_SCOPES, Actor
+from graphql_schema.shared.context import Context
+from services.shared.actors import ALL_SCOPES, Actor
 from tests.attack.writers import Writer, Written
 
 CPU_SECONDS = 0.1
@@ -58,7 +58,7 @@ def request(document: Written) -> GraphQLRequest:
     return GraphQLRequest(document.query, document.variables, document.operation)
 
 
-def prepared(executor: Executor, document: Written) -> tuple[float, str]:
+def preparing_time(executor: Executor, document: Written) -> tuple[float, str]:
     """The processor time of parsing, pricing and validating, and the code that it is refused with, if it is."""
     asked, outcome = request(document), ""
     started = time.process_time()
@@ -75,7 +75,7 @@ def costliest(seed: int, count: int) -> tuple[list[Costly], Counter[str]]:
     found: list[Costly] = []
     for number in range(count):
         document = written(seed, number)
-        seconds, outcome = prepared(executor, document)
+        seconds, outcome = preparing_time(executor, document)
         outcomes[outcome or "let through"] += 1
         heapq.heappush(found, Costly(seconds, number, document.kind, outcome, len(document.query)))
         if len(found) > KEPT:
@@ -83,7 +83,7 @@ def costliest(seed: int, count: int) -> tuple[list[Costly], Counter[str]]:
     again = []
     for item in found:
         document = written(seed, item.number)
-        least = min(prepared(Executor(schema), document)[0] for _ in range(TRIES))
+        least = min(preparing_time(Executor(schema), document)[0] for _ in range(TRIES))
         again.append(item._replace(seconds=min(item.seconds, least)))
     return sorted(again, reverse=True), outcomes
 
@@ -99,17 +99,17 @@ async def executed(seed: int, count: int, url: str, username: str) -> list[Costl
         document = written(seed, number)
         asked = request(document)
         try:
-            parsed, operation = executor.prepare(asked)
+            prepared = executor.prepare(asked)
         except RequestError:
             continue
-        if operation.operation is not OperationType.QUERY:
+        if prepared.operation.operation is not OperationType.QUERY:
             continue
         seconds, codes = [], ""
         for _ in range(TRIES):
-            context = Context(actor, database, nothing, nothing)
+            context = Context(actor, database, nothing, nothing, nothing, nothing)
             backends = await _backends(database)
             started = time.process_time() + sum(map(_processor_time, backends))
-            outcome = await executor.execute(asked, context, parsed, operation)
+            outcome = await executor.execute(prepared, context)
             seconds.append(time.process_time() + sum(map(_processor_time, backends)) - started)
             codes = ", ".join(sorted(outcome.codes))
         found.append(Costly(min(seconds), number, document.kind, codes, len(document.query)))
@@ -150,7 +150,7 @@ def main() -> int:
     if given.show:
         seed, _, number = given.show.partition(":")
         document = written(int(seed), int(number))
-        sys.stdout.write(f"{document.query}\n{document.variables}\n{prepared(Executor(schema), document)}\n")
+        sys.stdout.write(f"{document.query}\n{document.variables}\n{preparing_time(Executor(schema), document)}\n")
         return 0
     if given.execute:
         found = asyncio.run(executed(given.seed, given.count, given.execute, given.username))

@@ -77,7 +77,10 @@ REFUSED: dict[str, tuple[bytes, set[int]]] = {
     "a space before the colon": (GET + b"X-A : 1\r\n\r\n", {400}),
     "a folded header": (GET + b"X-A: 1\r\n 2\r\n\r\n", {400}),
     "a NUL in a header": (GET + b"X-A: 1\x002\r\n\r\n", {400}),
-    "a body of 50 MB": (b"POST /graphql HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n", {401, 413}),
+    "a body of 50 MB": (
+        b"POST /graphql HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 50000000\r\n\r\n",
+        {401, 413},
+    ),
     "chunks of another size than they say": (
         b"POST /graphql HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
         {400},

@@ -129,7 +129,7 @@ async def people(url: str, say: Any) -> tuple[Account, Account]:
 
 @asynccontextmanager
 async def _application(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(settings_for(url))
+    app = create_app(settings_for(url), compile_after=0)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),

@@ -4,8 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from services.shared.node_ids import encode
+from services.tasks.models import TaskUpdate
 from tests.differential.worlds import ACTORS, PEOPLE
+from tests.examples import body_model, headers, path_ids
+from tests.operations import OPERATIONS as CALLED
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,50 @@ OWN_KEY = "own"
 KEYS = st.sampled_from([None, None, None, "one", "two", OWN_KEY, OWN_KEY, OWN_KEY])
 AGAIN = st.sampled_from([*[None] * 12, *range(5)])
 """Which of the calls with keys of their own is repeated next, if any."""
+_PAIRS = [{"external_source": source, "external_id": id_} for source in ("crm", "erp") for id_ in ("1", "2", "é")]
+_NO_PAIRS: list[Any] = [{"external_source": "crm"}, {"external_id": "1"}, {"external_source": "", "external_id": 1}]
+ELSEWHERE = _mostly([*[{}] * len(_PAIRS), *_PAIRS], [*_NO_PAIRS, {"external_source": None, "external_id": None}])
+"""What things are called in other systems, or nothing of that."""
 NAMES = _mostly(["Name", " other ", "é"], ["", None, "x" * 101])
 
-TASK_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+
+def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of a field that is declared in a model, by its JSON Schema: most of them good."""
+    if "anyOf" in schema:
+        return st.one_of(*(_values(each, definitions) for each in schema["anyOf"]))
+    if "$ref" in schema:
+        return _values(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "enum" in schema:
+        return _mostly(schema["enum"], ["none of them"])
+    if schema["type"] == "null":
+        return st.none()
+    if schema["type"] == "string":
+        return DUES if schema.get("format") == "date-time" else NAMES if "maxLength" in schema else TEXTS
+    if schema["type"] == "boolean":
+        return st.booleans()
+    if schema["type"] == "integer":
+        return IDS
+    if schema["type"] == "boolean":
+        return st.booleans()
+    if schema["type"] == "array":
+        return st.lists(_values(schema["items"], definitions), max_size=3)
+    raise TypeError(f"no values for {schema}")
+
+
+def _fields(model: type[BaseModel]) -> dict[str, st.SearchStrategy[Any]]:
+    schema = model.model_json_schema()
+    return {name: _values(each, schema.get("$defs", {})) for name, each in schema["properties"].items()}
+
+
+def _body(model: type[BaseModel] | None) -> st.SearchStrategy[Any] | None:
+    if model is None:
+        return None
+    fields = _fields(model)
+    required = {name: values for name, values in fields.items() if model.model_fields[name].is_required()}
+    return st.fixed_dictionaries(required, optional={name: fields[name] for name in fields.keys() - required.keys()})
+
+
+TASK_FIELDS = _fields(TaskUpdate) | {
     "description": TEXTS,
     "status": STATUSES,
     "priority": PRIORITIES,
@@ -55,8 +101,26 @@ TASK_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "tags": TAGS,
     "parent_id": st.one_of(st.none(), IDS),
 }
-NEW_TASKS = st.fixed_dictionaries({"title": TITLES}, optional=TASK_FIELDS | {"project_id": PROJECTS})
-CHANGES = st.fixed_dictionaries({}, optional=TASK_FIELDS | {"title": TITLES, "number": st.just(1)})
+EDITS = {"add_assignees": PEOPLE_IDS, "remove_assignees": PEOPLE_IDS, "add_tags": TAGS, "remove_tags": TAGS}
+for _given in ("title", "external_source", "external_id", *EDITS):
+    del TASK_FIELDS[_given]
+_WHOLE = {name: values for name, values in TASK_FIELDS.items() if name not in ("assignee_ids", "tags")}
+
+
+def _also(body: st.SearchStrategy[Any], called: st.SearchStrategy[Any] = ELSEWHERE) -> st.SearchStrategy[Any]:
+    return st.builds(lambda one, other: one | other, body, called)
+
+
+UPSERTED = st.fixed_dictionaries({"title": TITLES}, optional=TASK_FIELDS | {"project_id": PROJECTS})
+NEW_TASKS = _also(UPSERTED)
+_MORE = {"title": TITLES, "number": st.just(1)}
+CHANGES = _also(
+    st.one_of(
+        st.fixed_dictionaries({}, optional=TASK_FIELDS | _MORE),
+        st.fixed_dictionaries({}, optional=_WHOLE | EDITS),
+        st.fixed_dictionaries({}, optional=TASK_FIELDS | EDITS),
+    )
+)
 LEAVES = st.one_of(
     st.fixed_dictionaries({"status": st.fixed_dictionaries({"eq": STATUSES})}),
     st.fixed_dictionaries({"priority": st.fixed_dictionaries({}, optional={"gte": PRIORITIES, "in": st.just([1, 3])})}),
@@ -64,9 +128,23 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"tags": st.sampled_from([{"any": ["BUG"]}, {"none": ["ß"]}, {"is_empty": True}])}),
     st.fixed_dictionaries({"assignees": st.sampled_from([{"me": True}, {"me": False}, {"is_empty": False}])}),
     st.fixed_dictionaries({"due_at": st.sampled_from([{"is_null": True}, {"lt": "2026-02-01T00:00:00Z"}])}),
+    st.fixed_dictionaries({"due_at": st.sampled_from([{"gte": "today-1y", "lt": "today+7d"}, {"lt": "tomorrow"}])}),
     st.fixed_dictionaries({"relations": st.sampled_from([{"is_empty": True}, {"is_empty": False}])}),
     st.fixed_dictionaries({"blocked": st.booleans()}),
+    st.fixed_dictionaries({"title": st.sampled_from([{"contains": "É"}, {"starts_with": "PAD"}, {"ne": "a"}])}),
+    st.fixed_dictionaries({"description": st.sampled_from([{"contains": "SS"}, {"is_null": True}])}),
+    st.fixed_dictionaries({"priority": st.sampled_from([{"ne": 1}, {"not_in": [1, 3]}])}),
+    st.fixed_dictionaries({"parent": st.sampled_from([{"ne": encode("Task", 1)}, {"not_in": [encode("Task", 2)]}])}),
+    st.fixed_dictionaries({"external_id": st.sampled_from([{"eq": "1"}, {"in": ["1", "é"]}, {"is_null": True}])}),
+    st.fixed_dictionaries({"external_source": st.sampled_from([{"eq": "crm"}, {"is_null": False}])}),
     st.fixed_dictionaries({"overdue": st.booleans()}),
+    st.fixed_dictionaries(
+        {"parent": st.sampled_from([{"priority": {"gte": 2}}, {"title": {"ne": "a"}, "due_at": {"is_null": True}}])}
+    ),
+    st.fixed_dictionaries({"project": st.sampled_from([{"is_inbox": True}, {"name": {"ne": "x"}, "archived": False}])}),
+    st.fixed_dictionaries(
+        {"assignees": st.sampled_from([{"full_name": {"is_null": True}}, {"username": {"ne": "ada"}}])}
+    ),
     st.just({}),
 )
 FILTERS = st.recursive(
@@ -104,18 +182,28 @@ _DRAFTS = st.lists(
     ),
     max_size=2,
 )
-_TASK, _PROJECT, _TAG = (
-    {"task_id": IDS},
-    {"project_id": PROJECTS},
-    {"tag_id": st.sampled_from([1, 2, 1, 2, 1, 2, 3, 4, 99])},
-)
+_TASK, _PROJECT = {"task_id": IDS}, {"project_id": PROJECTS}
 _COMMENT = {"comment_id": st.sampled_from([*range(1, 10), 1, 3, 5, 99])}
-_RELATION = {"relation_id": st.sampled_from([1, 2, 1, 2, 3, 4, 99])}
 _MEMBER = _PROJECT | {"user_id": USERS}
+_WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
+_ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
+_TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
+_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
-_BODY = st.fixed_dictionaries({"body": REMARKS})
+_BODY = _also(st.fixed_dictionaries({"body": REMARKS}))
+_REMARK = _also(st.fixed_dictionaries({}, optional={"body": REMARKS}))
+_CREATING = st.one_of(
+    _bulk(tasks=st.lists(NEW_TASKS, min_size=1, max_size=3)),
+    st.fixed_dictionaries(
+        {
+            "tasks": st.lists(_also(UPSERTED, st.sampled_from([*_PAIRS * 2, *_NO_PAIRS])), min_size=1, max_size=3),
+            "mode": st.sampled_from(["upsert", "upsert_partial"]),
+        },
+        optional={"dry_run": st.booleans()},
+    ),
+)
 _ROLES = _mostly(["viewer", "member", "admin", "owner"], ["boss", None])
-_COLORS = _mostly(["#ff0000", None], ["red", "#12"])
 _KINDS = _mostly(["blocks", "relates_to", "duplicates"], ["eats"])
 _VIEWS = {"filter": FILTERS} | SORTS
 _LISTS = {"filter": FILTERS, "limit": st.integers(1, 4), "view": st.none() | st.integers(1, 4)} | SORTS
@@ -128,55 +216,105 @@ _TABLE: dict[str, tuple[int, Any, dict[str, Any], bool, bool]] = {
     "get_task": (1, None, _TASK, False, False),
     "get_task_with_relations": (1, None, _TASK, False, False),
     "delete_task": (3, None, _TASK, True, False),
-    "restore_task": (3, None, _TASK, False, True),
+    "restore_task": (3, None, _TASK | {"with_parents": st.booleans()}, False, True),
+    "duplicate_task": (
+        *(2, st.fixed_dictionaries({}, optional={"title": TITLES, "subtasks": st.booleans()})),
+        *(_TASK, False, True),
+    ),
+    "move_task": (3, st.fixed_dictionaries({"project_id": PROJECTS}), _TASK, False, True),
     "list_tasks": (3, None, _LISTS, False, False),
+    "query_tasks": (1, FILTERS, {}, False, False),
     "count_tasks": (1, None, {"group_by": st.sampled_from(["status", "tag", "assignee", "project"])}, False, False),
-    "create_tasks": (2, _bulk(tasks=st.lists(NEW_TASKS, min_size=1, max_size=3)), {}, False, True),
-    "update_tasks": (2, _bulk(tasks=_items(title=TITLES, **TASK_FIELDS)), {}, False, True),
+    "create_tasks": (3, _CREATING, {}, False, True),
+    "upsert_task": (
+        *(4, UPSERTED),
+        *({"external_source": st.sampled_from(["crm", "erp"]), "external_id": st.sampled_from("123é")}, True, False),
+    ),
+    "update_tasks": (2, _bulk(tasks=_items(title=TITLES, **_WHOLE, **EDITS)), {}, False, True),
     "delete_tasks": (3, _bulk(tasks=_items()), {}, False, True),
     "update_matching_tasks": (2, _bulk(filter=FILTERS, changes=CHANGES), {}, False, True),
-    "create_project": (1, st.fixed_dictionaries({"name": NAMES}, optional={"tasks": _DRAFTS}), {}, False, True),
-    "get_project": (1, None, _PROJECT, False, False),
-    "list_projects": (1, None, {}, False, False),
+    "create_project": (
+        1,
+        _also(st.fixed_dictionaries({"name": NAMES}, optional={"tasks": _DRAFTS})),
+        {},
+        False,
+        True,
+    ),
     "update_project": (
-        *(1, st.fixed_dictionaries({}, optional={"name": NAMES, "archived": st.sampled_from([True, False, False])})),
+        1,
+        _also(st.fixed_dictionaries({}, optional={"name": NAMES, "archived": st.sampled_from([True, False, False])})),
         *(_PROJECT, True, False),
     ),
     "delete_project": (1, None, {"project_id": st.sampled_from([7, 8, 8, 9, 1])}, True, False),
-    "list_members": (1, None, _PROJECT, False, False),
     "add_member": (
         *(2, st.fixed_dictionaries({"username": st.sampled_from([*PEOPLE, "zoe"])}, optional={"role": _ROLES})),
         *(_PROJECT, False, True),
     ),
     "update_member": (2, st.fixed_dictionaries({"role": _ROLES}), _MEMBER, False, False),
     "remove_member": (1, None, _MEMBER, False, False),
-    "list_tags": (1, None, _PROJECT, False, False),
-    "create_tag": (
-        *(2, st.fixed_dictionaries({"name": _mostly(["bug", "fresh"], ["", "x" * 51])}, optional={"color": _COLORS})),
-        *(_PROJECT, False, True),
-    ),
-    "get_tag": (2, None, _TAG, False, False),
-    "update_tag": (
-        *(2, st.fixed_dictionaries({}, optional={"name": st.sampled_from(["bug", "ß", "q", ""]), "color": _COLORS})),
-        *(_TAG, False, False),
-    ),
-    "delete_tag": (1, None, _TAG, False, False),
-    "list_comments": (1, None, _TASK, False, False),
     "create_comment": (3, _BODY, _TASK, False, True),
-    "get_comment": (1, None, _COMMENT, False, False),
-    "update_comment": (4, _BODY, _COMMENT, True, False),
-    "delete_comment": (1, None, _COMMENT, True, False),
-    "list_relations": (1, None, _TASK, False, False),
+    "update_comment": (4, _REMARK, _COMMENT, True, False),
     "create_relation": (4, st.fixed_dictionaries({"kind": _KINDS, "target_id": IDS}), _TASK, False, True),
-    "get_relation": (1, None, _RELATION, False, False),
-    "delete_relation": (1, None, _RELATION, False, False),
-    "list_saved_views": (1, None, {}, False, False),
     "create_saved_view": (2, st.fixed_dictionaries({"name": NAMES}, optional=_VIEWS), {}, False, True),
-    "get_saved_view": (1, None, _VIEW, False, False),
     "update_saved_view": (1, st.fixed_dictionaries({}, optional={"name": NAMES} | _VIEWS), _VIEW, True, False),
     "delete_saved_view": (2, None, _VIEW, True, False),
-    "list_task_history": (2, None, _TASK, False, False),
 }
+_PARTS = _mostly(["a", "E", "bug", ""], ["%", "é"])
+_NAMED = st.fixed_dictionaries(
+    {}, optional={"name": st.fixed_dictionaries({}, optional={"contains": _PARTS, "starts_with": _PARTS, "eq": NAMES})}
+)
+_TABLE |= {
+    **{
+        name: (1, st.one_of(_NAMED, st.builds(lambda one: {"not": one}, _NAMED)), ids, False, False)
+        for name, ids in (
+            ("query_projects", {}),
+            ("query_saved_views", {}),
+            ("query_webhooks", {}),
+            ("query_tags", _PROJECT),
+            ("query_milestones", _PROJECT),
+        )
+    },
+    "query_members": (
+        *(1, st.fixed_dictionaries({}, optional={"role": st.fixed_dictionaries({"in": st.lists(_ROLES, max_size=2)})})),
+        *(_PROJECT, False, False),
+    ),
+    "query_comments": (
+        *(1, st.fixed_dictionaries({}, optional={"body": st.fixed_dictionaries({"contains": _PARTS})})),
+        *(_TASK, False, False),
+    ),
+    "query_task_history": (
+        *(1, st.fixed_dictionaries({"entity_type": st.fixed_dictionaries({"ne": st.just("comment")})}), _TASK),
+        *(False, False),
+    ),
+    "query_relations": (
+        *(1, st.fixed_dictionaries({}, optional={"kind": st.fixed_dictionaries({"eq": _KINDS})}), _TASK),
+        *(False, False),
+    ),
+    "query_webhook_deliveries": (
+        *(1, st.fixed_dictionaries({}, optional={"state": st.fixed_dictionaries({"eq": _DELIVERIES})}), _WEBHOOK),
+        *(False, False),
+    ),
+    "create_webhook": (
+        *(3, st.fixed_dictionaries({"url": _ADDRESSES, "name": NAMES}, optional=_TELLING | {"project_id": PROJECTS})),
+        *({}, False, False),
+    ),
+    "update_webhook": (
+        *(1, st.fixed_dictionaries({}, optional=_TELLING | {"name": NAMES, "url": _ADDRESSES})),
+        *(_WEBHOOK, "If-Match" in headers("update_webhook"), False),
+    ),
+    "duplicate_project": (
+        *(1, st.fixed_dictionaries({}, optional={"name": NAMES, "members": st.booleans(), "tasks": st.booleans()})),
+        *(_PROJECT, False, True),
+    ),
+}
+# of the others, what their routes declare
+_IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK
+_SOME = st.sampled_from([1, 2, 1, 2, 1, 2, 3, 4, 99])
+for _name in sorted(CALLED.keys() - _TABLE.keys()):
+    _TABLE[_name] = (
+        *(2, _body(body_model(_name)), {each: _IDS.get(each, _SOME) for each in path_ids(_name)}),
+        *("If-Match" in headers(_name), "Idempotency-Key" in headers(_name)),
+    )
 OPERATIONS = frozenset(_TABLE)
 # most calls are by those who may
 _CALLERS = st.sampled_from([*["ada"] * 8, *["bob"] * 4, "adam", "adam", *ACTORS])
@@ -195,4 +333,7 @@ def _step(name: str) -> st.SearchStrategy[Step]:
     )
 
 
-STEPS = st.sampled_from([name for name, row in _TABLE.items() for _ in range(row[0])]).flatmap(_step)
+STEPS = {name: _step(name) for name in _TABLE}
+_DECK = [name for name, row in _TABLE.items() for _ in range(row[0])]
+HANDS = st.randoms(use_true_random=False).map(lambda chance: chance.sample(_DECK, len(_DECK)))
+"""Names of operations in some order, each as often as it weighs: a few hands have them all."""

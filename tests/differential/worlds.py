@@ -1,22 +1,24 @@
 """Two databases that begin alike: who acts in them, how they are put back, and what they hold."""
 
 import itertools
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, delete, func, insert, select, text, update
+from sqlalchemy import JSON, Connection, Engine, Table, create_engine, delete, func, insert, select, text, update
 
 from api.main import create_app
 from api.state import State
 from core import clock
 from db.models import Base, Comment, Relation, User
 from services import sessions
-from services.actors import ANONYMOUS
+from services.events.numbering import number_all
 from services.sessions import Login
+from services.shared.actors import ANONYMOUS
 from services.users import commands as users
 from services.users.models import UserCreate
 from tests.actors import PASSWORD, Anonymous
@@ -31,7 +33,14 @@ UNEQUAL = {
     ("refresh_tokens", "token_hash"),
     ("api_keys", "key_hash"),
     ("api_keys", "prefix"),
+    ("webhooks", "salt"),
+    ("webhooks", "former_salt"),
     ("events", "event_id"),
+    ("webhook_deliveries", "event_id"),
+    ("webhook_deliveries", "order_key"),
+    # given beside the requests, in the order of the ids
+    ("events", "position"),
+    ("webhooks", "since"),
     # of the request that was made
     ("events", "request_id"),
     # written once a minute, whenever the worker's memory of the key has run out
@@ -72,12 +81,10 @@ class Twin:
         self._state, self._client = state, client
         self._engine: Engine = create_engine(state.database.url.set(drivername=_driver(url)))
         self._tables = Base.metadata.sorted_tables
-        self._compared = [
-            select(*(column for column in table.columns if (table.name, column.name) not in UNEQUAL)).order_by(
-                *table.primary_key
-            )
-            for table in self._tables
-        ]
+        self._compared = [_compared(self._engine, table) for table in self._tables]
+        self._watching: Any = self._engine.raw_connection()
+        if self._engine.dialect.name == "sqlite":  # keeps JSON as it was written: the order of names is nobody's matter
+            self._watching.create_function("ordered", 1, lambda text: json.dumps(json.loads(text), sort_keys=True))
         self._first: dict[str, list[dict[str, Any]]] = {}
         self._counters: list[tuple[str, int]] = []
 
@@ -122,6 +129,11 @@ class Twin:
             await ada.post(f"/tasks/{source}/relations", {"kind": kind, "target_id": target})
         for person in (ada, bob):
             await person.post("/saved-views", {"name": "High", "filter": {"priority": {"gte": 3}}, "sort_by": "title"})
+        for number, person in enumerate((ada, bob), start=1):
+            await person.post(
+                "/webhooks", {"name": "Told", "url": "https://example.com/told", "project_id": project_id}
+            )
+            await person.post(f"/webhooks/{number}/test")
         await ada.delete("/tasks/5")
 
     def reset(self) -> None:
@@ -156,16 +168,35 @@ class Twin:
                 return {"task_id": found or 1}
         return {}
 
-    def rows(self) -> dict[str, list[Any]]:
-        """Every row that both must hold."""
-        with self._engine.connect() as connection:
-            return {
-                table.name: [tuple(row) for row in connection.execute(statement)]
-                for table, statement in zip(self._tables, self._compared, strict=True)
-            }
+    async def settle(self) -> None:
+        """Everything that has happened has its place in the feed."""
+        await number_all(self._state.database)
+
+    def rows(self) -> dict[str, Sequence[Any]]:
+        """Every row that both must hold. Past SQLAlchemy, for this is asked of both after each call."""
+        cursor = self._watching.cursor()
+        if self._engine.dialect.name == "sqlite":
+            found = [cursor.execute(statement).fetchall() for statement in self._compared]
+        else:
+            [found] = cursor.execute(f"SELECT {', '.join(self._compared)}").fetchall()
+            self._watching.rollback()
+        return {table.name: rows for table, rows in zip(self._tables, found, strict=True)}
 
     def close(self) -> None:
+        self._watching.close()
         self._engine.dispose()
+
+
+def _compared(engine: Engine, table: Table) -> str:
+    """The SQL that reads what is compared of a table; on PostgreSQL an expression that has it in one value."""
+    on_sqlite = engine.dialect.name == "sqlite"
+    columns = [
+        func.ordered(column) if on_sqlite and isinstance(column.type, JSON) else column
+        for column in table.columns
+        if (table.name, column.name) not in UNEQUAL
+    ]
+    statement = str(select(*columns).order_by(*table.primary_key).compile(engine))
+    return statement if on_sqlite else f"ARRAY(SELECT r::text FROM ({statement}) r)"  # noqa: S608
 
 
 _COUNTERS = {
@@ -184,8 +215,9 @@ async def twins(urls: list[str]) -> AsyncIterator[list[Twin]]:
     async with AsyncExitStack() as stack:
         made = []
         for url in urls:
-            app = create_app(settings_for(url, access_token_minutes=24 * 60))
+            app = create_app(settings_for(url, access_token_minutes=24 * 60), compile_after=0)
             await stack.enter_async_context(app.router.lifespan_context(app))
+            await app.state.tandem.notifier.stop()  # it comes when it comes, in each of the two
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
             Stopped.moment = Stopped.start
@@ -196,7 +228,7 @@ async def twins(urls: list[str]) -> AsyncIterator[list[Twin]]:
         yield made
 
 
-def differences(left: dict[str, list[Any]], right: dict[str, list[Any]]) -> dict[str, Any]:
+def differences(left: dict[str, Sequence[Any]], right: dict[str, Sequence[Any]]) -> dict[str, Any]:
     """The rows of each table that only one has."""
     found = {}
     for name, rows in left.items():

@@ -84,7 +84,7 @@ class Ledger:
 
 async def sign_up(url: str, number: int) -> list[dict[str, str]]:
     """The headers of so many new accounts, made on the database beside the server."""
-    app = create_app(settings_for(url))
+    app = create_app(settings_for(url), compile_after=0)
     async with app.router.lifespan_context(app), httpx.AsyncClient() as nobody:
         return [(await make_person(nobody, app.state.tandem)).headers for _ in range(number)]
 

@@ -11,6 +11,7 @@ of it, what ``/health`` took meanwhile, and how soon it was calm again.
 
 import argparse
 import asyncio
+import gc
 import sys
 import time
 from collections import Counter, deque
@@ -195,7 +196,19 @@ async def sustained(url: str, token: str, path: str, seconds: float = 4.0) -> fl
 
 
 async def overload(url: str, token: str, path: str, *, rate: float, seconds: float) -> Result:
-    """``rate`` requests a second for so long, and one to /health every 50 ms, on connections of their own."""
+    """``rate`` requests a second for so long, and one to /health every 50 ms, on connections of their own.
+
+    No garbage is collected meanwhile: it would take this client longer than an answer may take.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        return await _overload(url, token, path, rate=rate, seconds=seconds)
+    finally:
+        gc.enable()
+
+
+async def _overload(url: str, token: str, path: str, *, rate: float, seconds: float) -> Result:
     client, doctor, result = Client(url, token), Client(url), Result(seconds)
     queue: deque[float] = deque()
     """Intended starts of requests that wait for a connection."""

@@ -12,6 +12,8 @@ from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import uvloop
+
 from tests.conftest import migrate
 from tests.faults.clusters import Cluster, Missing, cluster
 from tests.faults.findings import Bounds, Finding
@@ -115,7 +117,7 @@ def try_out(fault: Fault, *, quick: bool) -> Finding:
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(_folder())
-            asyncio.run(_run(fault, World(fault.database, folder, stack, quick=quick), finding))
+            uvloop.run(_run(fault, World(fault.database, folder, stack, quick=quick), finding))
         except Missing as error:
             finding.missing = str(error)
         except Exception as error:

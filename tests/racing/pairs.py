@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from services.node_ids import encode
+from services.shared.node_ids import encode
 from tests.actors import PASSWORD, Anonymous
 from tests.doors import Call, Door, Result, log_in
 from tests.operations import (
@@ -107,6 +107,7 @@ def _new(w: World, **fields: Any) -> dict[str, Any]:
     return {"project_id": w.id["home"], "title": "new"} | fields
 
 
+CALLED = {"external_source": "crm", "external_id": "1"}
 STEPS: dict[str, Make] = {
     # tasks
     "create a task": lambda w: Step("member", "create_task", _new(w)),
@@ -129,6 +130,15 @@ STEPS: dict[str, Make] = {
     "assign": _task("member", "update_task", lambda w: {"assignee_ids": [w.id["other"]]}, "second"),
     "move a task": _task("member", "update_task", lambda w: {"parent_id": w.id["parent"]}),
     "move the parent": _task("owner", "update_task", lambda w: {"parent_id": w.id["target"]}, "parent"),
+    "bring up to date": lambda w: Step("member", "upsert_task", _new(w, tags=["bug", "new"]), dict(CALLED)),
+    "bring it up to date": lambda w: Step("owner", "upsert_task", _new(w, title="other"), dict(CALLED)),
+    "call it so": _task("member", "update_task", CALLED, "second"),
+    "add to a task": _task("member", "update_task", lambda w: {"add_tags": ["new"], "add_assignees": [w.id["other"]]}),
+    "take from a task": _task("other", "update_task", lambda w: {"remove_tags": ["bug"]}),
+    "make a task again": _task("member", "duplicate_task", {}),
+    "move to far": _task("member", "move_task", lambda w: {"project_id": w.id["far"]}),
+    "move the parent to far": _task("owner", "move_task", lambda w: {"project_id": w.id["far"]}, "parent"),
+    "move back from far": _task("owner", "move_task", lambda w: {"project_id": w.id["home"]}, "remote"),
     "trash a task": _task("member", "delete_task"),
     "trash the task": _task("owner", "delete_task"),
     "trash the parent": _task("owner", "delete_task", None, "parent"),
@@ -280,6 +290,15 @@ RESTS_ON: dict[str, list[str]] = {
     "keep a tag": ["delete the tag", "rename a tag", "change what matches", "the member leaves"],
     "assign": [*OF_MEMBER, "remove the other", "demote the other", "change tasks"],
     "move a task": [*OF_MEMBER, *CLEARED, "trash the parent", "move the parent", "trash the task"],
+    "move to far": [
+        *OF_MEMBER, *FAR, *CLEARED, "trash the task", "move to far", "move the parent to far", "move back from far",
+        "move the parent", "create a task with all", "change a title", "change tags", "assign", "comment", "relate",
+        "change tasks", "trash tasks", "restore a task", "delete the tag", "change what matches", "make a task again",
+        "move a task", "bring up to date", "change a comment", "end a relation", "rename a tag", "remove the other",
+    ],
+    "move the parent to far": [
+        "move a task", "create a task with all", "trash tasks", "move the parent", "trash the parent", "change tasks",
+    ],
     "trash a task": [*OF_MEMBER, *CLEARED, "trash the task", "change a priority", "move the parent", "comment"],
     "restore a task": [*OF_MEMBER, *CLEARED, "restore it", "trash the parent"],
     "change tasks": [
@@ -323,3 +342,20 @@ RESTS_ON: dict[str, list[str]] = {
 PAIRS = [(write, change) for write, changes in RESTS_ON.items() for change in changes]
 OF_ACCOUNTS = frozenset([*RESTS_ON][[*RESTS_ON].index("create a project") :])
 """The writes that are about accounts and what people have for themselves."""
+CHANGES = {change: (write, change) for write, change in reversed(PAIRS)}
+"""By each change, the first write that rests on it."""
+ALWAYS = frozenset(
+    [
+        *CHANGES.values(),
+        # these nothing but the lock of one row keeps apart
+        ("comment", "trash the task"),
+        ("change a comment", "trash the task"),
+        ("relate", "trash the other end"),
+        ("create a task with all", "trash the parent"),
+        ("create a task with all", "remove the other"),
+        ("change tags", "delete the tag"),
+    ]
+)
+"""The pairs that are tried in each run; of the others some."""
+EVERY_PAIR = [(write, change) for write in RESTS_ON for change in CHANGES]
+"""Also those that should have nothing to do with one another."""

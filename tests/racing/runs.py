@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from db.engine import Database
-from db.sessions import WritingSession
+from db.driver.database import Database
+from db.driver.sessions import WritingSession
 from tests.doors import Door, Result
 from tests.racing.pairs import STEPS
 from tests.racing.worlds import World, contents

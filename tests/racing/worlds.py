@@ -2,19 +2,25 @@
 
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import httpx
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import BigInteger, Integer, String, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from api.state import State
 from core.clock import now
 from core.tokens import fingerprint
+from db.driver.sessions import Session
+from db.driver.statements import Bound, Prepared
+from db.lists import in_list
 from db.models import (
     ApiKey,
+    Base,
     Comment,
     CommentText,
     Event,
@@ -31,8 +37,7 @@ from db.models import (
     TaskText,
     User,
 )
-from db.sessions import Session
-from tests.actors import PASSWORD, Anonymous
+from tests.actors import Anonymous, password_hash
 from tests.conftest import SERVER_KEY
 
 ROLES = {
@@ -72,45 +77,35 @@ class World:
 async def make_world(state: State, client: httpx.AsyncClient) -> World:
     """A world like any other but for its ids and mark, written past the services."""
     world = World(f"w{os.getpid()}x{next(_numbers)}w")
-    password_hash = await _password_hash(state)
+    hashed = await password_hash(state)
     async with state.database.writing() as session:
-        await _make_people(session, state, client, world, password_hash)
+        world.id["event"] = await session.scalar(_NEWEST_EVENT) or 0
+        await _make_people(session, state, client, world, hashed)
         await _make_projects(session, world)
         await _make_tasks(session, world)
     return world
 
 
-_hashes: dict[str, str] = {}
-
-
-async def _password_hash(state: State) -> str:
-    if PASSWORD not in _hashes:
-        _hashes[PASSWORD] = await state.security.hasher.hash(PASSWORD)
-    return _hashes[PASSWORD]
-
-
-async def _make_people(
-    session: Session, state: State, client: httpx.AsyncClient, world: World, password_hash: str
-) -> None:
+async def _make_people(session: Session, state: State, client: httpx.AsyncClient, world: World, hashed: str) -> None:
     moment = now()
     rows = [
         {
             "username": world.name(person),
             "username_folded": world.name(person),
             "email": f"{world.name(person)}@example.com",
-            "password_hash": password_hash,
+            "password_hash": hashed,
             "is_admin": person == "boss",
             "updated_at": moment,
         }
         for person in PEOPLE
     ]
-    made = {row.username: row.id for row in await session.all(insert(User).returning(User.id, User.username), rows)}
+    made = {row.username: row.id for row in await _insert(session, User, rows, "id", "username")}
     world.id |= {person: made[world.name(person)] for person in PEOPLE}
     logins = [
         {"user_id": world.id[person], "last_used_at": moment, "expires_at": moment + timedelta(days=1)}
         for person in PEOPLE
     ]
-    opened = await session.all(insert(LoginSession).returning(LoginSession.id, LoginSession.user_id), logins)
+    opened = await _insert(session, LoginSession, logins, "id", "user_id")
     sessions = {row.user_id: row.id for row in opened}
     for person in PEOPLE:
         user_id = world.id[person]
@@ -118,10 +113,10 @@ async def _make_people(
         world.people[person] = Anonymous(client, {"Authorization": f"Bearer {token}"})
     world.people |= {"server": Anonymous(client, {"X-API-Key": SERVER_KEY}), "nobody": Anonymous(client)}
     world.id["session"] = sessions[world.id["member"]]
-    token_hash = fingerprint(world.name("token"))
-    await session.execute(insert(RefreshToken).values(session_id=world.id["session"], token_hash=token_hash))
+    refresh: dict[str, Any] = {"session_id": world.id["session"], "token_hash": fingerprint(world.name("token"))}
+    await _insert(session, RefreshToken, [refresh])
     view = {"owner_id": world.id["member"], "name": "view", "filter": {}, "sort_by": "title", "order": "asc"}
-    world.id["view"] = await session.scalar(insert(SavedView).values(**view, updated_at=moment).returning(SavedView.id))
+    [(world.id["view"],)] = await _insert(session, SavedView, [view | {"updated_at": moment}], "id")
 
 
 async def _make_projects(session: Session, world: World) -> None:
@@ -129,11 +124,11 @@ async def _make_projects(session: Session, world: World) -> None:
     for place, roles in ROLES.items():
         # keys of the two differ in their first letter
         row = {"key": f"{place[0].upper()}{world.id['owner']}", "name": place, "last_number": len(TASKS)}
-        world.id[place] = await session.scalar(insert(Project).values(**row, updated_at=moment).returning(Project.id))
+        [(world.id[place],)] = await _insert(session, Project, [row | {"updated_at": moment}], "id")
         members = [
             {"project_id": world.id[place], "user_id": world.id[who], "role": role} for who, role in roles.items()
         ]
-        await session.execute(insert(Membership), members)
+        await _insert(session, Membership, members)
 
 
 async def _make_tasks(session: Session, world: World) -> None:
@@ -149,34 +144,56 @@ async def _make_tasks(session: Session, world: World) -> None:
         }
         for number, (name, given) in enumerate(TASKS.items(), start=1)
     ]
-    made = await session.all(insert(Task).returning(Task.id, Task.title), rows)
-    world.id |= {row.title: row.id for row in made}
+    world.id |= {row.title: row.id for row in await _insert(session, Task, rows, "id", "title")}
     tags = [{"project_id": world.id["home"], "name": name, "name_folded": name} for name in ("bug", "ux")]
-    world.id |= {row.name: row.id for row in await session.all(insert(Tag).returning(Tag.id, Tag.name), tags)}
-    below = {"parent_id": world.id["parent"]}
-    await session.execute(update(Task).where(Task.id == world.id["child"]).values(below))
+    world.id |= {row.name: row.id for row in await _insert(session, Tag, tags, "id", "name")}
+    await session.execute(_BELOW(child=world.id["child"], parent=world.id["parent"]))
     texts = [{"task_id": world.id[name], "folded": name} for name in TASKS]
-    await session.execute(insert(TaskText), texts)
+    await _insert(session, TaskText, texts)
     bug = [{"task_id": world.id[name], "tag_id": world.id["bug"]} for name in ("target", "second")]
-    await session.execute(insert(TaskTag), bug)
+    await _insert(session, TaskTag, bug)
     target = {"task_id": world.id["target"]}
-    await session.execute(insert(TaskAssignee).values(**target, user_id=world.id["other"]))
-    world.id["comment"] = await session.scalar(
-        insert(Comment).values(**target, author_id=world.id["member"], body="said").returning(Comment.id)
-    )
-    await session.execute(insert(CommentText).values(comment_id=world.id["comment"], folded="said"))
+    await _insert(session, TaskAssignee, [target | {"user_id": world.id["other"]}])
+    comment = target | {"author_id": world.id["member"], "body": "said"}
+    [(world.id["comment"],)] = await _insert(session, Comment, [comment], "id")
+    await _insert(session, CommentText, [{"comment_id": world.id["comment"], "folded": "said"}])
     ends = {"source_id": world.id["target"], "target_id": world.id["remote"]}
-    world.id["relation"] = await session.scalar(insert(Relation).values(kind="blocks", **ends).returning(Relation.id))
+    [(world.id["relation"],)] = await _insert(session, Relation, [{"kind": "blocks"} | ends], "id")
 
 
-async def contents(session: Session, world: World) -> dict[str, list[Any]]:
-    """All that the world holds, by names instead of ids, so that two worlds can be compared."""
-    people = [world.id[person] for person in PEOPLE]
-    home, far, project, other = world.id["home"], world.id["far"], Project.name.label("project"), aliased(Task)
-    mine = select(Membership.project_id).where(Membership.user_id.in_(people))
-    places = or_(Project.id.in_(mine), Project.id.in_([home, far]))
+_BELOW: Prepared[Any] = Prepared(
+    update(Task).where(Task.id == bindparam("child")).values(parent_id=bindparam("parent", type_=Integer))
+)
+
+
+@cache
+def _prepared(model: type[Base], keys: tuple[str, ...], returning: tuple[str, ...]) -> Prepared[Any]:
+    statement = insert(model)
+    return Prepared(
+        statement.returning(*(getattr(model, name) for name in returning)) if returning else statement, keys=keys
+    )
+
+
+async def _insert(session: Session, model: type[Base], rows: list[dict[str, Any]], *returning: str) -> Sequence[Any]:
+    """What is returned of each. Thousands of worlds are made: a statement is built once."""
+    statement = _prepared(model, tuple(rows[0]), returning)
+    if returning:
+        return await session.all(statement, rows)
+    await session.execute(statement, rows)
+    return ()
+
+
+def _statements() -> dict[str, Prepared[Any]]:
+    """What reads all that a world holds, by what it reads.
+
+    Parameters are the ids of its people and of all their projects, and after which user and event it was made: nothing
+    of the thousands of others is read.
+    """
+    project, other = Project.name.label("project"), aliased(Task)
+    places = in_list(Project.id, "places")
     within = [Task.project_id == Project.id, places]
-    mark = or_(User.id.in_(people), User.username.like(f"%{world.mark}"))
+    named = or_(in_list(User.id, "people"), User.username.like(bindparam("marked", type_=String)))
+    mark = and_(User.id >= bindparam("first", type_=Integer), named)
     statements = {
         "projects": select(
             Project.name,
@@ -220,14 +237,34 @@ async def contents(session: Session, world: World) -> dict[str, list[Any]]:
             LoginSession.user_id == User.id, mark
         ),
         "keys": select(User.username, ApiKey.name).where(ApiKey.user_id == User.id, mark),
-        "views": select(SavedView.name, SavedView.version).where(SavedView.owner_id.in_(people)),
+        "views": select(SavedView.name, SavedView.version).where(in_list(SavedView.owner_id, "people")),
         "events": select(Event.kind, Event.entity_version, Event.actor_id, Event.task_id).where(
-            or_(Event.project_id.in_([home, far]), Event.actor_id.in_(people))
+            Event.id > bindparam("since", type_=BigInteger),
+            or_(in_list(Event.project_id, "both"), in_list(Event.actor_id, "people")),
         ),
     }
+    return {name: Prepared(statement) for name, statement in statements.items()}
+
+
+_STATEMENTS = _statements()
+_MINE: Prepared[Any] = Prepared(select(Membership.project_id).where(in_list(Membership.user_id, "people")))
+_NEWEST_EVENT: Bound[Any] = Prepared(select(func.max(Event.id)))()
+
+
+async def contents(session: Session, world: World) -> dict[str, list[Any]]:
+    """All that the world holds, by names instead of ids, so that two worlds can be compared."""
+    people, both = [world.id[person] for person in PEOPLE], [world.id[place] for place in ROLES]
+    given = {
+        "people": people,
+        "both": both,
+        "places": sorted({*both, *await session.scalars(_MINE(people=people))}),
+        "first": min(people),
+        "marked": f"%{world.mark}",
+        "since": world.id["event"],
+    }
     found = {}
-    for table, statement in statements.items():
-        rows = [tuple(row) for row in await session.all(statement)]
+    for table, statement in _STATEMENTS.items():
+        rows = [tuple(row) for row in await session.all(statement(**given))]
         if table == "events":  # of tasks, those that were there have a name
             actors = {world.id[person]: person for person in PEOPLE}
             tasks = {world.id[task]: task for task in TASKS}

@@ -14,6 +14,7 @@ import json
 import sqlite3
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from api.state import State
 from core.passwords import PasswordHasher
 from core.tokens import AccessTokens
 from db.models import Base
-from services.imports.runs import ImportOptions, import_jira
 from services.tasks.queries import Direction, TaskSort
+from services.transfers.runs import ImportOptions, import_jira
 from tests.actors import PASSWORD, Person, make_person
-from tests.conftest import SECRET, migrate, settings_for
+from tests.conftest import SECRET, settings_for, upgrade
 from tests.jira_archives import Tracker
 
 YEARS = 50 * 365 * 24 * 3600
@@ -272,7 +273,7 @@ async def credentials(state: State, ada: Person, ids: dict[str, Any]) -> dict[st
 def rows(path: Path) -> dict[str, Any]:
     """The rows of every table, with booleans and JSON as such and instants as SQLite keeps them."""
     found = {}
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         for table in Base.metadata.sorted_tables:
             found[table.name] = [
@@ -296,7 +297,7 @@ def _plain(kind: Any, value: Any) -> Any:
 async def make(release: str, folder: Path) -> dict[str, Any]:
     """A sample of the code as it is."""
     path = folder / "sample.db"
-    app = create_app(settings_for(f"sqlite:///{path}"))
+    app = create_app(settings_for(f"sqlite:///{path}"), compile_after=0)
     record = Recorder()
     async with app.router.lifespan_context(app):
         state: State = app.state.tandem
@@ -319,7 +320,7 @@ async def make(release: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        migrate(f"sqlite:///{Path(folder) / 'sample.db'}")
+        upgrade(f"sqlite:///{Path(folder) / 'sample.db'}")
         made = asyncio.run(make(sys.argv[1], Path(folder)))
     # a line for each row and each exchange, so that people can read it
     lines = json.dumps(made, ensure_ascii=False, indent=None, sort_keys=True)

@@ -7,6 +7,15 @@
   dark.addEventListener("change", follow);
   follow();
 
+  // Who is signed in is so here, too, unless a request brings credentials of its own (Authorize).
+  async function signedIn(request) {
+    const given = Object.keys(request.headers).map((name) => name.toLowerCase());
+    const brings = given.includes("authorization") || given.includes("x-api-key");
+    const token = brings || new URL(request.url, location).origin !== location.origin ? null : await Tandem.session.bearer();
+    if (token) request.headers.Authorization = `Bearer ${token}`;
+    return request;
+  }
+
   window.ui = SwaggerUIBundle({
     url: new URL("openapi.json", document.baseURI).href,
     dom_id: "#swagger-ui",
@@ -16,6 +25,7 @@
     displayRequestDuration: true,
     filter: true,
     persistAuthorization: true,
+    requestInterceptor: signedIn,
     validatorUrl: null,
   });
 })();

@@ -1,31 +1,46 @@
-// Who is signed in on this tab: tokens in sessionStorage, renewed before they run out.
+// Who is signed in, for all pages of this server and all tabs: tokens in localStorage, renewed before they run out.
 "use strict";
 
 window.Tandem = window.Tandem ?? {};
 
 Tandem.session = (() => {
-  const KEY = "tandem:session";
   const EARLY_MS = 15_000;
-  const listeners = new Set();
-  let state = stored();
-  let renewal = null;
-
   const url = (path) => new URL(path, document.baseURI);
+  const KEY = `tandem:session:${url(".").pathname}`; // two servers may stand below one host
+  const ENDED = "Your session has ended: sign in again.";
+  const listeners = new Set();
+  let unstored = null; // where the browser keeps nothing
+  let told = read()?.username ?? null;
 
-  function stored() {
+  function read() {
     try {
-      return JSON.parse(sessionStorage.getItem(KEY));
+      return JSON.parse(localStorage.getItem(KEY));
     } catch {
-      return null;
+      return unstored;
     }
   }
 
-  function set(next, note = "") {
-    state = next;
-    if (next) sessionStorage.setItem(KEY, JSON.stringify(next));
-    else sessionStorage.removeItem(KEY);
-    for (const listener of listeners) listener(next?.username ?? null, note);
+  function write(next, note = "") {
+    try {
+      if (next) localStorage.setItem(KEY, JSON.stringify(next));
+      else localStorage.removeItem(KEY);
+    } catch {
+      unstored = next;
+    }
+    tell(note);
   }
+
+  function tell(note) {
+    const username = read()?.username ?? null;
+    if (username === told && !note) return;
+    told = username;
+    for (const listener of listeners) listener(username, note);
+  }
+
+  // Another tab signed in, out, or renewed.
+  addEventListener("storage", ({ key }) => {
+    if (key === KEY || key === null) tell("");
+  });
 
   function tokens(answer) {
     return {
@@ -44,33 +59,29 @@ Tandem.session = (() => {
     });
   }
 
-  // RFC 9457 problem details, or an OAuth 2.0 error, as one message.
+  // RFC 9457 problem details, or an OAuth 2.0 error, as one Error: `fields` has what was said of each field.
   async function refusal(response) {
     const body = (await response.json().catch(() => null)) ?? {};
-    const fields = (Array.isArray(body.errors) ? body.errors : []).map((error) => {
-      const field = (error.pointer ?? "").split("/").pop();
-      const message = error.detail ?? error.message ?? "";
-      return field ? `${field}: ${message}` : message;
-    });
-    const told = [body.detail, body.error_description, body.title].find((text) => typeof text === "string" && text);
-    return new Error(fields.filter(Boolean).join("\n") || told || `The server answered ${response.status}.`);
+    const fields = {};
+    for (const error of Array.isArray(body.errors) ? body.errors : []) {
+      fields[(error.pointer ?? "").split("/").pop()] ??= error.detail ?? "";
+    }
+    const said = [body.detail, body.error_description, body.title].find((text) => typeof text === "string" && text);
+    return Object.assign(new Error(said || `The server answered ${response.status}.`), { fields });
   }
 
-  async function signIn(username, password) {
+  async function signIn({ username, password }) {
     const response = await post("token", new URLSearchParams({ grant_type: "password", username, password }));
     if (!response.ok) throw await refusal(response);
     const next = tokens(await response.json());
-    set({ ...next, username: (await nameOf(next.accessToken)) ?? username });
+    write({ ...next, username: (await nameOf(next.accessToken)) ?? username });
   }
 
+  // Who signs in by an e-mail address is shown under the username.
   async function nameOf(token) {
     try {
-      const response = await fetch(url("graphql"), {
-        method: "POST",
-        headers: { Accept: "application/json", "Content-Type": "application/json", Authorization: `Bearer ${token}` },
-        body: JSON.stringify({ query: "query WhoAmI { me { username } }" }),
-      });
-      return (await response.json()).data.me.username;
+      const response = await fetch(url("api/v1/users/me"), { headers: { Authorization: `Bearer ${token}` } });
+      return (await response.json()).username;
     } catch {
       return null;
     }
@@ -80,53 +91,67 @@ Tandem.session = (() => {
     const response = await post("api/v1/users", account);
     if (!response.ok) throw await refusal(response);
     await response.text(); // one that nobody may keep is given up by the browser where nobody reads it
-    await signIn(account.username, account.password);
+    await signIn(account);
   }
 
   function signOut() {
-    const token = state?.refreshToken;
-    set(null);
+    const token = read()?.refreshToken;
+    write(null);
     if (token) post("token/revoke", { refresh_token: token }).catch(() => {});
   }
 
-  // One renewal at a time: a refresh token works once, and a second use would end the session.
-  function renew() {
-    renewal ??= (async () => {
-      const before = state;
+  // A refresh token works once, and a second use ends the session: one renewal at a time, in all tabs. Browsers have
+  // locks for pages on HTTPS and localhost; elsewhere they hold within a tab alone.
+  let queue = Promise.resolve();
+  function alone(action) {
+    if (navigator.locks) return navigator.locks.request(KEY, action);
+    const turn = queue.then(action);
+    queue = turn.catch(() => {});
+    return turn;
+  }
+
+  const isDue = (state, refused) => state.accessToken === refused || Date.now() > state.expiresAt - EARLY_MS;
+
+  /** New tokens, unless another caller has got some meanwhile; ends the session where the server refuses them. */
+  const renew = (refused) =>
+    alone(async () => {
+      const before = read();
+      if (!before || !isDue(before, refused)) return;
       const response = before.refreshToken && (await post("token/refresh", { refresh_token: before.refreshToken }));
       if (response && !response.ok && (response.status >= 500 || response.status === 429)) throw await refusal(response);
       const next = response?.ok ? { ...before, ...tokens(await response.json()) } : null;
-      if (state !== before) return; // signed out, or in anew, meanwhile
-      if (next) set({ ...next, refreshToken: next.refreshToken ?? before.refreshToken });
-      else set(null, "Your session has ended: sign in again.");
-    })().finally(() => {
-      renewal = null;
+      if (read()?.refreshToken !== before.refreshToken) return; // signed out, or in anew, meanwhile
+      if (next) write({ ...next, refreshToken: next.refreshToken ?? before.refreshToken });
+      else write(null, ENDED);
     });
-    return renewal;
+
+  /** The access token to send; null when nobody is signed in. It is renewed when it is about to run out, or when it is
+   *  the one that the server has `refused`. */
+  async function bearer(refused = null) {
+    const state = read();
+    if (state && isDue(state, refused)) await renew(refused);
+    return read()?.accessToken ?? null;
   }
 
-  /** The access token to send, renewed when it is about to run out; null when nobody is signed in. */
-  async function bearer() {
-    if (state && Date.now() > state.expiresAt - EARLY_MS) await renew();
-    return state?.accessToken ?? null;
-  }
-
-  /** fetch() as the person signed in; a token the server refuses is renewed once. */
-  async function fetchSignedIn(target, init) {
-    const send = (token) =>
-      fetch(target, token ? { ...init, headers: { ...init.headers, Authorization: `Bearer ${token}` } } : init);
+  /** fetch() as the person signed in; a token that the server refuses is renewed once. */
+  async function fetchSignedIn(target, init = {}) {
+    const as = (token) => ({ ...init, headers: { ...init.headers, Authorization: `Bearer ${token}` } });
+    const send = (token) => fetch(target, token ? as(token) : init);
     const token = await bearer();
     const response = await send(token);
     if (!token || response.status !== 401) return response;
-    if (state?.accessToken === token) await renew();
-    return send(state?.accessToken ?? null);
+    return send(await bearer(token));
   }
 
   return {
     get username() {
-      return state?.username ?? null;
+      return read()?.username ?? null;
     },
-    onChange: (listener) => listeners.add(listener),
+    /** Calls `listener(username or null, note)` at each change. Answers a function that ends that. */
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     signIn,
     signOut,
     register,

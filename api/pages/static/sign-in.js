@@ -1,53 +1,81 @@
-// The account corner of the header: sign in, register, sign out.
+// The account corner of the header, and its two dialogs: sign in, register, sign out.
 "use strict";
 
 (() => {
   const { session } = Tandem;
   const find = (id) => document.getElementById(id);
-  const signIn = find("sign-in");
-  const dialog = find("register");
+  const dialogs = { "sign-in": session.signIn, register: session.register };
+  const openers = document.querySelectorAll(".account > [data-opens]");
 
   function show(username, note = "") {
-    signIn.hidden = username !== null;
+    for (const opener of openers) opener.hidden = username !== null;
     find("signed-in").hidden = username === null;
     find("who").textContent = username ?? "";
-    find("account-message").textContent = note;
+    find("session-note").textContent = note;
   }
 
-  async function submit(form, message, action) {
+  /** Opens the dialog of this id. What was typed into the other one comes along, and nothing is lost by closing. */
+  function open(id) {
+    const dialog = find(id);
+    const other = document.querySelector(`.account-dialog[open]:not(#${id})`);
+    if (other) {
+      for (const name of ["username", "password"]) {
+        const typed = other.querySelector(`[name=${name}]`).value;
+        if (typed) dialog.querySelector(`[name=${name}]`).value = typed;
+      }
+      other.close();
+    }
+    mark(dialog.querySelector("form"), null);
+    if (!dialog.open) dialog.showModal();
+    const inputs = [...dialog.querySelectorAll("label:not([hidden]) input")];
+    (inputs.find(({ value }) => !value) ?? inputs[0]).focus();
+  }
+
+  // What the server said of a field stands below the form and marks the field; the fields keep what was typed.
+  function mark(form, error) {
+    const named = Object.entries(error?.fields ?? {}).filter(([name]) => form.elements[name]);
+    for (const input of form.querySelectorAll("input")) {
+      if (named.some(([name]) => name === input.name)) input.setAttribute("aria-invalid", "true");
+      else input.removeAttribute("aria-invalid");
+    }
+    for (const [name] of named) form.elements[name].closest("label").hidden = false;
+    const label = (name) => form.elements[name].closest("label").firstChild.data.trim();
+    const lines = named.map(([name, detail]) => `${label(name)}: ${detail}`);
+    const text = lines.join("\n") || (error instanceof TypeError ? "The server cannot be reached." : error?.message);
+    form.querySelector(".message").textContent = text ?? "";
+    if (named.length) form.elements[named[0][0]].focus();
+  }
+
+  async function submit(form, action) {
     const button = form.querySelector("button:not([type])");
-    message.textContent = "";
+    mark(form, null);
     button.disabled = true;
     try {
-      await action(Object.fromEntries(new FormData(form)));
+      const filled = [...new FormData(form)].filter(([, value]) => value !== "");
+      await action(Object.fromEntries(filled));
       form.reset();
-      return true;
+      form.closest("dialog").close();
     } catch (error) {
-      message.textContent = error instanceof TypeError ? "The server cannot be reached." : error.message;
-      return false;
+      mark(form, error);
     } finally {
       button.disabled = false;
     }
   }
 
-  signIn.addEventListener("submit", (event) => {
-    event.preventDefault();
-    submit(signIn, find("account-message"), ({ username, password }) => session.signIn(username, password));
+  for (const [id, action] of Object.entries(dialogs)) {
+    find(id).addEventListener("submit", (event) => {
+      event.preventDefault();
+      submit(event.target, action);
+    });
+  }
+  document.addEventListener("click", ({ target }) => {
+    const opener = target.closest("[data-opens]");
+    if (opener) open(opener.dataset.opens);
+    target.closest("[data-closes]")?.closest("dialog").close();
   });
-
   find("sign-out").addEventListener("click", () => {
     session.signOut();
-    signIn.elements.username.focus();
-  });
-
-  find("open-register").addEventListener("click", () => {
-    find("register-message").textContent = "";
-    dialog.showModal();
-  });
-  find("close-register").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    if (await submit(event.target, find("register-message"), session.register)) dialog.close();
+    openers[0].focus();
   });
 
   session.onChange(show);

@@ -7,7 +7,7 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
-from db import types
+from db.driver import types
 
 revision = "0001"
 down_revision = None

@@ -7,7 +7,7 @@ Revises: 0001
 import sqlalchemy as sa
 from alembic import op
 
-from db import types
+from db.driver import types
 
 revision = "0002"
 down_revision = "0001"

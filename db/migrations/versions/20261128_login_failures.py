@@ -7,7 +7,7 @@ Revises: 0007
 import sqlalchemy as sa
 from alembic import op
 
-from db.types import UtcDateTime
+from db.driver.types import UtcDateTime
 
 revision = "0009"
 down_revision = "0008"

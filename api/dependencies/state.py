@@ -1,0 +1,15 @@
+"""What the application holds for its lifetime."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.state import State
+
+
+async def get_state(request: Request) -> State:
+    state: State = request.app.state.tandem
+    return state
+
+
+AppState = Annotated[State, Depends(get_state)]

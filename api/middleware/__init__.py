@@ -1,0 +1,1 @@
+"""What stands around every request: its id and its time, compression, CORS."""

@@ -1,6 +1,0 @@
-"""What belongs to the request in hand and would otherwise be an argument of every function."""
-
-from contextvars import ContextVar
-
-request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The ``X-Request-ID`` of the request being served; None in commands and background work."""

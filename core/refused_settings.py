@@ -1,0 +1,27 @@
+"""What is wrong with the settings, in a sentence with a way out: for whoever starts a server or a command."""
+
+from pydantic import ValidationError
+
+from core.sentences import words_for
+
+MISSING_KEY = "SECRET_KEY is required: `make dotenv` writes a random one into .env"
+WHERE = "Mend it in .env or in the environment (.env.example describes each setting)"
+
+
+def explain(error: ValidationError) -> str:
+    """One line, which names each setting. Values are not repeated, for they may be secrets."""
+    sentences = []
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0]).upper() if detail["loc"] else ""
+        words = words_for({**detail})
+        if name == "SECRET_KEY" and detail["type"] == "missing":
+            sentences.append(MISSING_KEY)
+        else:
+            # those of ours that are about several settings begin with their names
+            sentences.append(words if words.startswith((name, "DEBUG ")) and words[:1].isupper() else f"{name} {words}")
+    return mended("; ".join(sentences))
+
+
+def mended(sentence: str) -> str:
+    """The sentence, and where to mend it."""
+    return f"{sentence}{' ' if sentence.endswith(('?', '…')) else '. '}{WHERE}"

@@ -1,0 +1,1 @@
+"""PostgreSQL: its hosts, connections, pools and locks."""

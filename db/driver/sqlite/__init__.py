@@ -1,0 +1,1 @@
+"""SQLite: readers, the one writer, and what is done beside the requests."""

@@ -1,0 +1,40 @@
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models.base import Base, Created
+
+
+class Notification(Created, Base):
+    """That something happened which concerns somebody: an event, for one of those whom it concerns.
+
+    It has no foreign keys but the person's: it outlives what it tells of, as events do.
+    """
+
+    __tablename__ = "notifications"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    event_id: Mapped[str] = mapped_column(String(36))
+    kind: Mapped[str] = mapped_column(String(20))
+    actor_id: Mapped[int | None]
+    project_id: Mapped[int | None]
+    task_id: Mapped[int | None]
+    comment_id: Mapped[int | None]
+    read_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_notifications_user_id_event_id", "user_id", "event_id", unique=True),
+        Index(None, "user_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class NotificationProgress(Base):
+    """How far the feed has been gone through for notifications. One row."""
+
+    __tablename__ = "notification_progress"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)

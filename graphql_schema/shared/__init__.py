@@ -1,0 +1,1 @@
+"""The vocabulary that every feature's GraphQL types and fields are written in."""

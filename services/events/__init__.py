@@ -1,0 +1,1 @@
+"""The record of every change, and whoever follows it."""

@@ -1,0 +1,280 @@
+"""The feed of events in the order of their positions, for whoever follows changes as they happen.
+
+What a follower reads next always lies behind what it has read (``services.events.numbering``). Whether it may be told
+is asked when events are read, for all followers at once; and once more, for those of a follower that have waited since:
+so nobody is told of what happened in a project that he left, however slowly he reads.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
+from typing import TypeVar
+
+from sqlalchemy import select
+
+from core import turns
+from db.driver.database import Database
+from db.driver.statements import Prepared
+from db.models import Event
+from services.events.audience import Facts, look_up, may_be_told
+from services.events.catalogue import MEMBER_REMOVED
+from services.events.happenings import COLUMNS, Happening
+from services.events.interests import EVERYTHING, Interest
+from services.events.numbering import END, NUMBERED, is_waiting, number_all, number_events
+from services.shared.errors import Unavailable
+from services.shared.outages import Outage
+from services.shared.statements import parameter
+
+logger = logging.getLogger("tandem.feed")
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.1
+"""How often the database is asked beside what is told: on SQLite nobody tells what other processes write."""
+BATCH = 500
+QUEUE_LENGTH = 1_000
+TAKEN = 100
+"""How many a follower takes at once."""
+FRESH_SECONDS = 0.25
+"""How long it holds that somebody may be told of an event."""
+
+
+_AFTER = Prepared(
+    select(*COLUMNS).where(Event.position > parameter("position")).order_by(Event.position).limit(BATCH),
+    Happening,
+)
+
+
+class ConsumerLagged(Unavailable):
+    """A follower did not keep up; it has to read again from the start."""
+
+    title = "Too many events at once: follow again"
+
+
+class Told:
+    """Events that somebody is to be told of, in order, and since when that is known."""
+
+    __slots__ = ("_feed", "_key", "_reader", "items", "judged_at")
+
+    def __init__(
+        self, items: Sequence[Happening], judged_at: float, feed: "Feed", reader: int | None, key: int | None
+    ) -> None:
+        self.items, self.judged_at = items, judged_at
+        self._feed, self._reader, self._key = feed, reader, key
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has to be asked again whether they may be told."""
+        return self._reader is not None and time.monotonic() - self.judged_at > FRESH_SECONDS
+
+    async def again(self, first: int = 0) -> "Told":
+        """What of them may be told now, from one of them on."""
+        return await self._feed.judged(self.items[first:], self._reader, self._key)
+
+    def only(self, items: Sequence[Happening]) -> "Told":
+        """Some of them."""
+        return Told(items, self.judged_at, self._feed, self._reader, self._key)
+
+
+async def one_by_one(told: Told, make: Callable[[Sequence[Happening]], Awaitable[Sequence[T]]]) -> AsyncGenerator[T]:
+    """What is made of the events, which are handed over together; made again of those that became stale before they
+    were taken."""
+    while told.items:
+        for index, made in enumerate(await make(told.items)):
+            if index and told.is_stale:
+                told = await told.again(index)
+                break
+            yield made
+        else:
+            return
+
+
+class Follower:
+    """Who follows: what it wants to hear of, and what it has not taken yet."""
+
+    __slots__ = ("_feed", "_queue", "_start", "interest", "key", "reader")
+
+    def __init__(self, feed: "Feed", interest: Interest, reader: int | None, key: int | None) -> None:
+        self.interest, self.reader, self.key = interest, reader, key
+        self._feed = feed
+        self._start = 0
+        self._queue: asyncio.Queue[tuple[float, Happening] | None] = asyncio.Queue(QUEUE_LENGTH)
+
+    def begin(self, position: int) -> None:
+        """It is told of what comes after a position."""
+        self._start = position
+
+    async def take(self) -> Told:
+        """The next events that concern it, one at least. Raises ``ConsumerLagged`` when they are taken too slowly."""
+        while True:
+            waiting = [await self._queue.get()]
+            while len(waiting) < TAKEN and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            if turns.due():
+                await turns.give()
+            taken = [each for each in waiting if each is not None]
+            if len(taken) < len(waiting):
+                raise ConsumerLagged
+            items = [item for _, item in taken if item.position > self._start]
+            told = Told(items, taken[0][0], self._feed, self.reader, self.key)
+            if told.is_stale:
+                told = await told.again()
+            if told.items:
+                return told
+
+    def concerns(self, item: Happening, facts: Facts) -> bool:
+        """Whether it is to be told of an event."""
+        if not self.interest.concerns(item) and not self.ends_with(item):
+            return False
+        return self.reader is None or may_be_told(self.reader, self.key, item, facts)
+
+    def ends_with(self, item: Happening) -> bool:
+        """Whether an event says that it may not read any more what it follows: it left the project of that."""
+        return (
+            item.kind == MEMBER_REMOVED.name
+            and item.entity_id == self.reader
+            and self.interest.within is not None
+            and item.project_id == self.interest.within
+        )
+
+    def hand(self, item: Happening, judged_at: float) -> bool:
+        """Whether there was room for it."""
+        try:
+            self._queue.put_nowait((judged_at, item))
+        except asyncio.QueueFull:
+            # drop it all and say so, rather than lose one in the middle
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            self._queue.put_nowait(None)
+            return False
+        return True
+
+
+class Feed:
+    """One worker's reader of the feed. It runs while somebody follows, and costs nothing otherwise.
+
+    What an event means is worked out by each follower for itself. They do so in turns (``core/turns.py``): a thousand
+    of them hold the loop no longer at a time than one does.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._followers: set[Follower] = set()
+        self._starting = asyncio.Lock()
+        self._joining: asyncio.Task[int] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._position = 0
+        self._told = asyncio.Event()
+        self._outage = Outage(logger, "the feed could not be read")
+        database.listen(NUMBERED, self._told.set)
+
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return len(self._followers)
+
+    @asynccontextmanager
+    async def joined(
+        self, interest: Interest = EVERYTHING, *, reader: int | None = None, key: int | None = None
+    ) -> AsyncIterator[Follower]:
+        """Hear of events from now on, while the block lasts: those that are asked for, but for the filter, and that an
+        account may be told of, where there is one, by the API ``key`` that it follows by.
+
+        Whether the account may read the thing itself is to be asked when it is read: memberships are looked up once for
+        all followers, so that nobody pays for what happens in other people's projects.
+        """
+        follower = Follower(self, interest, reader, key)
+        self._followers.add(follower)
+        try:
+            follower.begin(await self._start())
+            yield follower
+        finally:
+            self._followers.discard(follower)
+
+    async def judged(self, items: Sequence[Happening], reader: int | None, key: int | None = None) -> Told:
+        """Those of some events that an account may be told of now."""
+        moment = time.monotonic()
+        if reader is not None and items:
+            facts = await look_up(self._database.reads, items, [reader], [] if key is None else [key])
+            items = [item for item in items if may_be_told(reader, key, item, facts)]
+        return Told(items, moment, self, reader, key)
+
+    async def stop(self) -> None:
+        """End the reader, at shutdown."""
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+
+    async def _start(self) -> int:
+        """Where the feed ends now. Those who come while others are being told so are told together, after them."""
+        if self._joining is None:
+            # of all of them, not in the time of the one who came first
+            self._joining = asyncio.create_task(self._join(), context=Context())
+        return await asyncio.shield(self._joining)
+
+    async def _join(self) -> int:
+        """Where the feed ends now; the reader runs from there, if it does not run already."""
+        async with self._starting:
+            self._joining = None  # for whoever comes from now on this one began too early
+            # what has no position yet has happened before, and is not to be told now
+            await number_all(self._database)
+            end: int = await self._database.reads.scalar(END)
+            if self._reader is None or self._reader.done():
+                self._position = end
+                self._reader = asyncio.create_task(self._read())
+            return end
+
+    async def _read(self) -> None:
+        async with self._database.hearing(NUMBERED):
+            while self._followers:
+                self._told.clear()
+                found = 0
+                try:
+                    items = await self._next()
+                    found = len(items)
+                    await self._publish(items)
+                    self._outage.succeeded()
+                except Exception as error:
+                    self._outage.failed(error)
+                    await asyncio.sleep(POLL_SECONDS)
+                if found < BATCH:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(POLL_SECONDS):
+                            await self._told.wait()
+
+    async def _next(self) -> Sequence[Happening]:
+        rows: Sequence[Happening] = await self._database.reads.all(_AFTER(position=self._position))
+        if not rows and await is_waiting(self._database):
+            # whoever committed it numbers it, unless it is there no more
+            async with self._database.writing() as session:
+                await number_events(session)
+        return rows
+
+    async def _publish(self, items: Sequence[Happening]) -> None:
+        """Give events to those whom they concern. They count as read once that is known."""
+        moment = time.monotonic()
+        facts = await self._facts(items)
+        if items:
+            self._position = items[-1].position
+        for item in items:
+            if turns.due():
+                await turns.give()
+            for follower in tuple(self._followers):
+                if follower.concerns(item, facts) and not follower.hand(item, moment):
+                    self._followers.discard(follower)
+
+    async def _facts(self, items: Sequence[Happening]) -> Facts:
+        """What says who of the followers may hear of what anybody wants to hear of; three statements at most for all of
+        them."""
+        wanted = [item for item in items if any(_wants(follower, item) for follower in self._followers)]
+        readers = {follower.reader for follower in self._followers if follower.reader is not None}
+        keys = {follower.key for follower in self._followers if follower.key is not None}
+        return await look_up(self._database.reads, wanted, readers, keys)
+
+
+def _wants(follower: Follower, item: Happening) -> bool:
+    return follower.interest.concerns(item) or follower.ends_with(item)

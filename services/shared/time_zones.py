@@ -1,0 +1,25 @@
+"""In which time zone a caller's days are."""
+
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlalchemy import select
+
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
+from db.models import User
+from services.shared.actors import Actor
+from services.shared.statements import ACTOR_PARAMETER
+
+
+async def zone_of(session: Session, actor: Actor) -> tzinfo:
+    """The caller's time zone; UTC for whoever has no account, and for one that this server does not know any more."""
+    name: str | None = await session.scalar(_ZONE(caller_id=actor.user_id))
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
+
+
+_ZONE: Prepared[Any] = Prepared(select(User.timezone).where(User.id == ACTOR_PARAMETER.user_id))

@@ -1,0 +1,277 @@
+"""From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
+
+from collections.abc import Callable, Hashable, Sequence
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Integer, and_, not_, or_, true, type_coerce
+
+from db.driver.sessions import AnyColumn
+from db.lists import in_hashed_list, in_hashed_subquery, one_of
+from db.models import Task
+from services.shared.actors import Actor
+from services.shared.conditions import Budget, negated, of_column
+from services.shared.errors import BadUserInput
+from services.shared.moments import RelativeMoment
+from services.shared.prices import MAX_DEPTH
+from services.shared.statements import ACTOR_PARAMETER, parameter
+from services.shared.text import fold_username
+from services.tags import fold
+from services.tasks.filters import TaskFilter
+from services.tasks.listing.reaching import FIELDS, Asked, reached
+from services.tasks.listing.sets import NAMES as SETS
+from services.tasks.listing.sets import OPEN, blocked, of_set
+from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
+from services.tasks.models import TaskConditions
+from services.tasks.visibility import trash_begins
+
+_LOGIC = ("and_", "or_", "not_")
+
+# compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
+_CAST = {"priority": type_coerce(Task.priority, Integer)}
+_COLUMNS: dict[str, AnyColumn] = _CAST | {
+    name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
+    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked"} - _CAST.keys()
+}
+
+
+MAX_ALTERNATIVES = 4
+"""Of so many at most a page is read of each by itself."""
+PARTS = frozenset({"contains", "starts_with"})
+"""Operators that look into a task's folded text."""
+
+
+class Condition(NamedTuple):
+    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of."""
+
+    kind: tuple[Any, ...]
+    values: tuple[Any, ...] = ()
+    parts: tuple["Condition", ...] = ()
+
+    @property
+    def shape(self) -> Hashable:
+        """What conditions have in common whose SQL differs in the values alone."""
+        return self.kind, len(self.values), tuple([part.shape for part in self.parts])
+
+    @property
+    def gist(self) -> Hashable:
+        """The condition, its instants to the minute: by which what was found out about it is remembered for a while,
+        also where it asks for the present."""
+        values = [
+            value.replace(second=0, microsecond=0) if isinstance(value, datetime) else value for value in self.values
+        ]
+        return self.kind, tuple(values), tuple([part.gist for part in self.parts])
+
+    @property
+    def together(self) -> tuple["Condition", ...]:
+        """The conditions all of which have to hold for this one to hold."""
+        return self.parts if self.kind == ("and_",) else (self,)
+
+    def all_values(self) -> list[object]:
+        """The values, in the order in which ``compile_condition`` binds them."""
+        values = list(self.values)
+        for part in self.parts:
+            values += part.all_values()
+        return values
+
+
+Bind = Callable[[object], Any]
+"""How a value stands in SQL: as itself, or as a parameter."""
+
+
+def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = None) -> Condition:
+    """The filter, checked and put in order: for tasks, or for those in the trash, whose comments cannot be read and are
+    not searched. What is said twice is in it once. ``zone`` is the caller's, for instants relative to the present.
+
+    Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none.
+    """
+    return _condition(data, Budget(zone), "search_task" if trashed else "search", depth=0)
+
+
+def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> Condition:
+    if depth > MAX_DEPTH:
+        raise BadUserInput.at("/filter", f"nested more than {MAX_DEPTH} deep")
+    parts: list[Condition] = []
+    for name in sorted(data.model_fields_set):
+        value = getattr(data, name)
+        budget.spend_condition()
+        if name in _LOGIC:
+            inner = value if isinstance(value, list) else [value]
+            parts.append(_joined(name, [_condition(part, budget, search, depth=depth + 1) for part in inner]))
+        elif name == "search":
+            budget.spend([value])
+            parts.append(Condition((search,), (fold_text(value),)))
+        elif name == "overdue":
+            parts.append(Condition(("overdue", value), (budget.moment(),)))
+        elif name == "blocked":
+            parts.append(Condition(("blocked", value)))
+        else:
+            reaching = FIELDS.get(name, frozenset())
+            sent = sorted(value.sent().items())
+            parts += [_operation(name, operator, given, budget) for operator, given in sent if operator not in reaching]
+            if fields := [(field, given) for field, given in sent if field in reaching]:
+                parts.append(_reaching(name, fields, budget))
+    return parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts))
+
+
+def _joined(name: str, parts: Sequence[Condition]) -> Condition:
+    """The conditions, each of them once."""
+    different = tuple(dict.fromkeys(parts))
+    return different[0] if len(different) == 1 and name != "not_" else Condition((name,), (), different)
+
+
+def _reaching(name: str, fields: Sequence[tuple[str, Any]], budget: Budget) -> Condition:
+    """The condition on what a task names: all of it has to be met by one thing."""
+    asked: list[Asked] = []
+    values: list[object] = []
+    for field, given in fields:
+        budget.spend_condition()
+        for operator, operand in [("is", given)] if isinstance(given, bool) else sorted(given.sent().items()):
+            part = _operation(field, operator, operand, budget)
+            asked.append((field, operator, operand if isinstance(operand, bool) else len(part.values)))
+            spell = _SPELLED.get(field)
+            values += part.values if spell is None else map(spell, map(str, part.values))
+    return Condition((REACHING, name, tuple(asked)), tuple(values)) if asked else Condition(("and_",))
+
+
+_SPELLED: dict[str, Callable[[str], str]] = {"username": fold_username, "key": str.upper}
+"""As what the database has it, whatever the case in which it was sent."""
+
+
+def _operation(name: str, operator: str, given: object, budget: Budget) -> Condition:
+    if isinstance(given, bool):
+        return Condition((name, operator, given))
+    if type(given) is RelativeMoment:
+        given = budget.instant(given)
+    values = given if isinstance(given, list) else [given]
+    budget.spend(values)
+    if name == "tags":
+        values = [fold(value) for value in values]
+    elif operator in PARTS:
+        values = [fold_text(str(value)) for value in values]
+    # each once
+    return Condition((name, operator), tuple(dict.fromkeys(values) if len(values) > 1 else values))
+
+
+SEARCHES = {"search": True, "search_task": False}
+"""Words that are looked for, and whether they may stand in a comment. The condition alone looks into each task's texts;
+with a database's name behind it, it asks that one's index, whose predicate is its second value.
+``services.tasks.listing.search_selectivity`` chooses.
+
+What it has looked up is ``HELD``, or ``HELD_ALL`` where nothing else is in question."""
+REACHING = "of"
+"""The kind of conditions on the fields of what a task names."""
+HELD, HELD_ALL = ("held",), ("held", "all")
+
+
+def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnElement[bool]:
+    """The SQL of a condition on ``tasks``."""
+    name, *rest = condition.kind
+    values = [bind(value) for value in condition.values]
+    if name == REACHING:
+        thing, asked = rest
+        return reached(thing, asked, actor, values, of_column)
+    parts = [compile_condition(part, actor, bind) for part in condition.parts]
+    if name == "and_":
+        return and_(*parts) if parts else true()
+    if name == "or_":
+        return or_(*parts)
+    if name == "not_":
+        return negated(parts[0])
+    if name in SEARCHES:
+        if rest:
+            return in_hashed_subquery(Task.id, found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
+        return contains_each(Task.id, *values, comments=SEARCHES[name])
+    if name == "held":
+        return (one_of if rest else in_hashed_list)(Task.id, *values)
+    if name == "overdue":
+        overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
+        return overdue if rest[0] else negated(overdue)
+    if name == "blocked":
+        return blocked(actor) if rest[0] else not_(blocked(actor))
+    if name in SETS:
+        return of_set(name, actor, values, *rest)
+    if rest[0] in PARTS:
+        return has_part(Task.id, name, rest[0], *values)
+    return of_column(_COLUMNS[name], values, *rest)
+
+
+class TaskPredicate(NamedTuple):
+    """Which tasks, apart from how they are ordered and where a page begins: of those in the trash, or of those outside
+    of it, the ones that meet a condition, or all (None)."""
+
+    where: Condition | None
+    trashed: bool
+
+    @property
+    def shape(self) -> Hashable:
+        return None if self.where is None else self.where.shape, self.trashed
+
+    @property
+    def is_never_met(self) -> bool:
+        """Whether it asks for a word that is known to be nowhere."""
+        return self.where is not None and Condition(HELD_ALL, ((),)) in self.where.together
+
+    @property
+    def is_of_some(self) -> bool:
+        """Whether it asks for some tasks by their ids."""
+        return self.where is not None and any(part.kind == HELD_ALL for part in self.where.together)
+
+    @property
+    def names_projects(self) -> bool:
+        """Whether it asks for the tasks of certain projects."""
+        return self.where is not None and any(part.kind[0] == "project" for part in self.where.together)
+
+    def alternatives(self) -> list["TaskPredicate"]:
+        """Predicates one of which has to be met for this one to be; none where it does not come to a few."""
+        together = () if self.where is None else self.where.together
+        for part in together:
+            if part.kind == ("or_",) and len(part.parts) <= MAX_ALTERNATIVES:
+                rest = tuple([other for other in together if other is not part])
+                each = [(*rest, *branch.together) for branch in part.parts]
+                return [self._replace(where=Condition(("and_",), (), parts)) for parts in each]
+        return []
+
+    def values(self) -> dict[str, object]:
+        """The values of the conditions, by the names of their parameters."""
+        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
+        if self.trashed:
+            values["trash_begins"] = trash_begins()
+        return values
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The conditions, with parameters for the values."""
+        return [compiled for _, compiled in self.each()]
+
+    def each(self) -> list[tuple[Condition, ColumnElement[bool]]]:
+        """Each of the conditions that have to hold, and its SQL, with parameters for the values."""
+        count = -1
+
+        def bind(_value: object) -> Any:
+            nonlocal count
+            count += 1
+            return parameter(f"v{count}")
+
+        together = () if self.where is None else self.where.together
+        return [(part, compile_condition(part, ACTOR_PARAMETER, bind)) for part in together]
+
+    def is_met_by_column(self, name: str) -> bool:
+        """Whether all of its conditions are on a column, or on the project."""
+        together = () if self.where is None else self.where.together
+        return all(part.kind[0] == "project" or (part.kind[0] == name and name in _COLUMNS) for part in together)
+
+    def of_column(self, name: str) -> list[ColumnElement[bool]]:
+        """Those of the conditions that are on a column alone."""
+        return [compiled for part, compiled in self.each() if part.kind[0] == name and name in _COLUMNS]
+
+    def of_projects(self, column: Any) -> list[ColumnElement[bool]]:
+        """What a column has to meet that holds the project of a task."""
+        found: list[ColumnElement[bool]] = []
+        position = 0
+        for part in () if self.where is None else self.where.together:
+            values = part.all_values()
+            if part.kind[0] == "project":
+                given = [parameter(f"v{position + number}") for number in range(len(values))]
+                found.append(of_column(column, given, *part.kind[1:]))
+            position += len(values)
+        return found

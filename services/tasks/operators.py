@@ -1,0 +1,134 @@
+"""What conditions on tasks are made of beside what all are (``services.shared.operators``)."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from services.shared.inputs import Bool, Composed, Input, ShownText, TagName, TaskId, Text, UserId, absent
+from services.shared.operators import (
+    IntFilter,
+    LinePart,
+    LineText,
+    ProjectRefFilter,
+    TaskRefFilter,
+    TextPart,
+    TimestampFilter,
+    none_of,
+    one_of,
+)
+from services.tasks.statuses import TaskStatus
+
+SearchText = Annotated[
+    ShownText,
+    Field(
+        max_length=100,
+        description="In the title, the description or a comment, whatever the case; % and _ are letters.",
+    ),
+]
+
+TitleText = Annotated[Text, Composed, Field(max_length=1000)]
+
+
+class TitleFilter(Input):
+    """Conditions on the title. To look for words anywhere, use ``search``."""
+
+    eq: TitleText = Field(default_factory=absent, description="Is exactly this.")
+    ne: TitleText = Field(default_factory=absent, description="Is another one.")
+    in_: list[TitleText] = one_of("Is exactly one of these.")
+    not_in: list[TitleText] = none_of("Is none of these.")
+    contains: LinePart = Field(default_factory=absent, description="Has this in it, whatever the case.")
+    starts_with: LinePart = Field(default_factory=absent, description="Begins with this, whatever the case.")
+
+
+class DescriptionFilter(Input):
+    """Conditions on the description."""
+
+    contains: TextPart = Field(default_factory=absent, description="Has this in it, whatever the case.")
+    starts_with: TextPart = Field(default_factory=absent, description="Begins with this, whatever the case.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+
+class StatusFilter(Input):
+    """Conditions on the status."""
+
+    eq: TaskStatus = Field(default_factory=absent, description="Is this one.")
+    ne: TaskStatus = Field(default_factory=absent, description="Is another one.")
+    in_: list[TaskStatus] = one_of("Is one of these.")
+    not_in: list[TaskStatus] = none_of("Is none of these.")
+
+
+class WholeFilter(Input):
+    """Conditions on a name as a whole."""
+
+    eq: LineText = Field(default_factory=absent, description="Is exactly this.")
+    ne: LineText = Field(default_factory=absent, description="Is another one.")
+    in_: list[LineText] = one_of("Is exactly one of these.")
+    not_in: list[LineText] = none_of("Is none of these.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+
+class FoldedFilter(Input):
+    """Conditions on a name as a whole, in any case."""
+
+    eq: LineText = Field(default_factory=absent, description="Is this one.")
+    ne: LineText = Field(default_factory=absent, description="Is another one.")
+    in_: list[LineText] = one_of("Is one of these.")
+    not_in: list[LineText] = none_of("Is none of these.")
+
+
+class TaskProjectFilter(ProjectRefFilter):
+    """Conditions on a task's project: which one it is, and what it is like."""
+
+    key: FoldedFilter = Field(default_factory=absent, description="The first half of the task's ref.")
+    name: WholeFilter = Field(default_factory=absent, description="The project's name.")
+    archived: Bool = Field(default_factory=absent, description="The project is archived (true), or not (false).")
+    is_inbox: Bool = Field(default_factory=absent, description="It is the caller's Inbox (true), or not (false).")
+
+
+class ParentFilter(TaskRefFilter):
+    """Conditions on the task that one is a subtask of: which one it is, and what it is like."""
+
+    status: StatusFilter = Field(default_factory=absent, description="Where the parent stands.")
+    priority: IntFilter = Field(default_factory=absent, description="The parent's priority.")
+    number: IntFilter = Field(default_factory=absent, description="The parent's number within the project.")
+    title: WholeFilter = Field(default_factory=absent, description="The parent's title.")
+    start_at: TimestampFilter = Field(default_factory=absent, description="When work on the parent may begin.")
+    due_at: TimestampFilter = Field(default_factory=absent, description="When the parent is due.")
+    completed_at: TimestampFilter = Field(default_factory=absent, description="When the parent was completed.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When the parent was created.")
+    updated_at: TimestampFilter = Field(default_factory=absent, description="When the parent was last changed.")
+
+
+class AssigneesFilter(Input):
+    """Conditions on the people a task is assigned to. What they are like, one of them has to be in all."""
+
+    username: FoldedFilter = Field(default_factory=absent, description="Somebody with such a username is to do it.")
+    full_name: WholeFilter = Field(default_factory=absent, description="Somebody with such a name is to do it.")
+    any: list[UserId] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    all: list[UserId] = Field(default_factory=absent, min_length=1, max_length=20, description="All of these.")
+    none: list[UserId] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    me: Bool = Field(default_factory=absent, description="The caller is (true) or is not (false) among them.")
+    is_empty: Bool = Field(default_factory=absent, description="There is nobody (true) or somebody (false).")
+
+
+class TagsFilter(Input):
+    """Conditions on the tags, by name, whatever the case."""
+
+    any: list[TagName] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    all: list[TagName] = Field(default_factory=absent, min_length=1, max_length=20, description="All of these.")
+    none: list[TagName] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    is_empty: Bool = Field(default_factory=absent, description="There are none (true) or some (false).")
+
+
+class RelationsFilter(Input):
+    """Conditions on the tasks that a task relates to, in any way and from either end; the trash does not count."""
+
+    any: list[TaskId] = Field(
+        default_factory=absent, min_length=1, max_length=100, description="At least one of these."
+    )
+    none: list[TaskId] = Field(default_factory=absent, min_length=1, max_length=100, description="None of these.")
+    is_empty: Bool = Field(default_factory=absent, description="There are none (true) or some (false).")

@@ -1,0 +1,1 @@
+"""Webhooks: addresses that are told of what happens, signed, in order, until they have taken it."""

@@ -1,0 +1,210 @@
+"""Making, changing and deleting webhooks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete as sql_delete
+from sqlalchemy import func, insert, select
+from sqlalchemy import update as sql_update
+
+from core.clock import now
+from db.driver.sessions import Session
+from db.models import Membership, Project, User, Webhook, WebhookDelivery
+from services.events import catalogue, log
+from services.events.catalogue import EventKind
+from services.events.numbering import END, number_events
+from services.jobs import queue
+from services.projects import queries as projects
+from services.shared.actors import Actor, Scope
+from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next
+from services.webhooks.addresses import NotAllowed, Rules, read
+from services.webhooks.models import (
+    COLUMNS,
+    MAX_OF_PROJECT,
+    MAX_WEBHOOKS,
+    DeliveryState,
+    WebhookCreate,
+    WebhookRecord,
+    WebhookSecretRotate,
+    WebhookState,
+    WebhookUpdate,
+)
+from services.webhooks.queries import JOB, lock, make, visible
+from services.webhooks.signatures import Signer, new_salt
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What the server's settings say of webhooks."""
+
+    rules: Rules
+    signer: Signer
+
+    def check(self, url: str) -> None:
+        """Raises ``BadUserInput`` for an address that webhooks may not lead to."""
+        try:
+            read(url, self.rules)
+        except NotAllowed as refusal:
+            raise BadUserInput.at("/url", str(refusal), "address") from None
+
+
+async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet: Outlet) -> WebhookRecord:
+    """Make a webhook of the caller's, which is told of what happens from now on. Its secret is shown this once.
+
+    Raises ``BadUserInput`` for an address that it may not have, ``NotFound`` for a project that the caller may not
+    read, ``Conflict`` where there are ``MAX_WEBHOOKS`` of the caller's or ``MAX_OF_PROJECT`` of the project.
+    """
+    user_id = actor.require(Scope.PROJECTS_ADMIN)
+    actor.require_unlimited("have webhooks")
+    outlet.check(data.url)
+    # one at a time for each person, or two could pass the limit together
+    await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    if await session.count(visible(actor)) >= MAX_WEBHOOKS:
+        raise Conflict(f"You have {MAX_WEBHOOKS} webhooks, which is as many as there can be")
+    if data.project_id is not None:
+        await _require_room(session, actor, data.project_id)
+    await number_events(session, wait=True)  # what has happened before is not told
+    moment, salt = now(), new_salt()
+    values = {
+        "name": data.name,
+        "url": data.url,
+        "project_id": data.project_id,
+        "kinds": _kinds(data.kinds),
+        "content": data.content.value,
+    }
+    stored = {
+        "owner_id": user_id,
+        "salt": salt,
+        "since": await session.scalar(END),
+        "created_at": moment,
+        "updated_at": moment,
+    }
+    row = await session.one(insert(Webhook).values(**values, **stored).returning(*COLUMNS))
+    session.announce(queue.SCHEDULED)  # whoever reads the feed has somebody to tell
+    webhook = make(row, outlet.signer.secret(salt))
+    told = {name: values[name] for name in ("name", "project_id", "kinds", "content")}
+    await _record(session, actor, catalogue.WEBHOOK_CREATED, webhook, log.created(told))
+    return webhook
+
+
+async def update(
+    session: Session,
+    actor: Actor,
+    webhook_id: int,
+    data: WebhookUpdate,
+    *,
+    outlet: Outlet,
+    expected_version: Expected = None,
+) -> WebhookRecord:
+    """Change a webhook. What waits goes to the address that it has then. Raises ``NotFound``, ``VersionConflict``,
+    ``BadUserInput``."""
+    webhook = await lock(session, actor, webhook_id, expected_version)
+    sent = {name: getattr(value, "value", value) for name, value in data.sent().items()}
+    if "url" in sent:
+        outlet.check(sent["url"])
+    if "kinds" in sent:
+        sent["kinds"] = _kinds(sent["kinds"])
+    before = webhook._asdict() | {"kinds": webhook.raw_kinds}
+    changes = log.differences(before, sent)
+    if not changes:
+        return webhook
+    values = {name: sent[name] for name in changes}
+    told = {name: change for name, change in changes.items() if name != "url"}
+    return await _write(session, actor, webhook, catalogue.WEBHOOK_UPDATED, values, told)
+
+
+async def rotate(
+    session: Session, actor: Actor, webhook_id: int, data: WebhookSecretRotate, *, outlet: Outlet
+) -> WebhookRecord:
+    """Give a webhook another secret, which is shown this once; messages are signed with both for a while. Raises
+    ``NotFound``."""
+    webhook = await lock(session, actor, webhook_id, None)
+    salt, until = new_salt(), now() + timedelta(seconds=data.grace_seconds) if data.grace_seconds else None
+    values = {"salt": salt, "former_salt": Webhook.salt if until else None, "former_until": until}
+    changes = {"former_until": (webhook.former_until, until)}
+    webhook = await _write(session, actor, webhook, catalogue.WEBHOOK_ROTATED, values, changes)
+    return webhook._replace(secret=outlet.signer.secret(salt))
+
+
+async def pause(session: Session, actor: Actor, webhook_id: int) -> WebhookRecord:
+    """Have what happens wait; one that is paused stays so. Raises ``NotFound``."""
+    webhook = await lock(session, actor, webhook_id, None)
+    if webhook.state == WebhookState.PAUSED:
+        return webhook
+    values = {"state": WebhookState.PAUSED.value, "disabled_reason": None}
+    changes = {"state": (webhook.state, values["state"])}
+    return await _write(session, actor, webhook, catalogue.WEBHOOK_PAUSED, values, changes)
+
+
+async def resume(session: Session, actor: Actor, webhook_id: int) -> WebhookRecord:
+    """Tell a webhook that was paused or disabled what has waited, and what happens; what failed stays so. One that is
+    active is tried at once. Raises ``NotFound``."""
+    webhook = await lock(session, actor, webhook_id, None)
+    values: dict[str, object] = {"failures": 0, "held_until": None}
+    await queue.schedule(session, JOB, [webhook_id], now())
+    if webhook.state == WebhookState.ACTIVE:
+        await session.execute(sql_update(Webhook).where(Webhook.id == webhook_id).values(**values))
+        return webhook._replace(failures=0, held_until=None)
+    await session.execute(
+        sql_update(WebhookDelivery)
+        .where(WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.state == DeliveryState.WAITING.value)
+        .values(tries=0, next_attempt_at=now())
+    )
+    changes = {"state": (webhook.state, WebhookState.ACTIVE.value)}
+    values |= {"state": WebhookState.ACTIVE.value, "disabled_reason": None}
+    return await _write(session, actor, webhook, catalogue.WEBHOOK_RESUMED, values, changes)
+
+
+async def delete(session: Session, actor: Actor, webhook_id: int, *, expected_version: Expected = None) -> None:
+    """Delete a webhook and what it was to be told. Raises ``NotFound``, ``VersionConflict``."""
+    webhook = await lock(session, actor, webhook_id, expected_version)
+    session.takes_long()
+    await queue.cancel(session, JOB, webhook_id)
+    await session.execute(sql_delete(Webhook).where(Webhook.id == webhook_id))
+    await _record(session, actor, catalogue.WEBHOOK_DELETED, webhook, {"name": (webhook.name, None)})
+
+
+async def _require_room(session: Session, actor: Actor, project_id: int) -> None:
+    try:
+        project = await projects.get(session, actor, project_id)
+    except NotFound:
+        raise NotFound("Project", pointer="/project_id") from None
+    # the project's row: two people could pass the limit together
+    held = select(Project.id).join(Membership, Membership.project_id == Project.id)
+    mine = held.where(Project.id == project_id, Membership.user_id == actor.user_id)
+    if await session.scalar(mine.with_for_update(of=Project, key_share=True)) is None:
+        raise NotFound("Project", pointer="/project_id")
+    if await session.scalar(select(func.count()).where(Webhook.project_id == project_id)) >= MAX_OF_PROJECT:
+        raise Conflict(f"The project {project.key} has {MAX_OF_PROJECT} webhooks, which is as many as there can be")
+
+
+async def _write(
+    session: Session,
+    actor: Actor,
+    webhook: WebhookRecord,
+    kind: EventKind,
+    values: Mapping[str, object],
+    changes: log.Changes,
+) -> WebhookRecord:
+    require_next(webhook.version)
+    row = await session.one(
+        sql_update(Webhook)
+        .where(Webhook.id == webhook.id)
+        .values(**values, version=Webhook.version + 1, updated_at=now())
+        .returning(*COLUMNS)
+    )
+    await _record(session, actor, kind, make(row), changes)
+    return make(row)
+
+
+async def _record(
+    session: Session, actor: Actor, kind: EventKind, webhook: WebhookRecord, changes: log.Changes
+) -> None:
+    """For the owner of the account alone: what leaves the server on its behalf concerns its security."""
+    event = log.NewEvent(kind, webhook.id, changes, version=webhook.version)
+    await log.record_for_account(session, actor, actor.require(Scope.PROJECTS_ADMIN), event)
+
+
+def _kinds(kinds: Sequence[str] | None) -> list[str]:
+    return sorted(set(kinds or ()))

@@ -1,0 +1,54 @@
+"""The worker's work, put together from the settings: what there are jobs for, and who reads the feed.
+
+A feature that has something to be done beside the requests is named here, and nowhere else.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from core.settings import Settings
+from db.driver.database import Database
+from services.features import NODES
+from services.jobs.worker import Handler, Worker
+from services.upkeep import KINDS, Figures, Upkeep
+from services.webhooks.addresses import Rules
+from services.webhooks.commands import Outlet
+from services.webhooks.delivering import DELAYS, Deliverer
+from services.webhooks.fan_out import CONSUMER
+from services.webhooks.queries import JOB
+from services.webhooks.signatures import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A worker, and what may be known of what it does."""
+
+    worker: Worker
+    deliverer: Deliverer
+    figures: Figures
+
+
+def make_outlet(settings: Settings) -> Outlet:
+    """What the settings say of webhooks."""
+    rules = Rules(https_only=settings.environment == "production", ports=frozenset(settings.webhook_test_ports))
+    return Outlet(rules, Signer(settings.secret_key.get_secret_value()))
+
+
+def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:
+    """A worker for a database."""
+    deliverer = Deliverer(
+        database,
+        outlet,
+        NODES,
+        timeout_seconds=settings.webhook_timeout_seconds,
+        delays=settings.webhook_test_delays or DELAYS,
+        resolver=settings.webhook_resolver,
+    )
+    days = settings.event_retention_days
+    upkeep = Upkeep(database, None if days is None else timedelta(days=days), timedelta(days=settings.webhook_log_days))
+    handlers: dict[str, Handler] = {JOB: deliverer, **upkeep.handlers}
+    return Work(
+        Worker(database, handlers, [CONSUMER], always=KINDS, lease_seconds=settings.worker_lease_seconds),
+        deliverer,
+        upkeep.figures,
+    )

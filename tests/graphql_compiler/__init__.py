@@ -1,0 +1,1 @@
+"""The tests of the compiler: they need nothing of the application."""

@@ -1,0 +1,217 @@
+"""Whatever a list selects, in whichever order, it has the tasks that plain Python finds: each way of finding them, on
+data that are as skewed as those of a tracker of some years."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import select
+
+from benchmarks import skew
+from benchmarks.data import migrate
+from benchmarks.rows import EPOCH
+from db.driver.database import Database
+from db.models import Membership, Tag, Task, TaskAssignee, TaskTag
+from services.shared.actors import Actor, Scope
+from services.shared.pagination import PageRequest
+from services.tasks import queries
+from services.tasks.filters import TaskFilter
+from services.tasks.listing import few, index_scan, keyset, search_selectivity
+from services.tasks.queries import Direction, TaskQuery, TaskSort
+from tests.conftest import BACKENDS
+from tests.databases import empty_database
+from tests.infrastructure import WHOLE, require
+
+PROJECTS, TASKS = 9, 400
+READER_OF = 4
+MIDDLE = EPOCH - timedelta(days=350)
+NULLABLE = ("due_at", "start_at", "completed_at")
+
+
+class Row(NamedTuple):
+    """A task, with what hangs on it."""
+
+    task: Any
+    tags: frozenset[str]
+    people: frozenset[int]
+
+
+def _open(row: Row) -> bool:
+    return row.task.status in ("pending", "in_progress")
+
+
+Meets = Callable[[Row], bool]
+FILTERS: list[tuple[dict[str, Any], Meets]] = [
+    ({"status": {"eq": "pending"}}, lambda row: row.task.status == "pending"),
+    ({"status": {"in": ["pending", "in_progress"]}}, _open),
+    ({"status": {"eq": "cancelled"}}, lambda row: row.task.status == "cancelled"),
+    (
+        {"status": {"eq": "pending"}, "priority": {"gte": 4}},
+        lambda row: row.task.status == "pending" and row.task.priority >= 4,
+    ),
+    ({"priority": {"eq": 3}}, lambda row: row.task.priority == 3),
+    ({"created_at": {"lt": MIDDLE.isoformat()}}, lambda row: row.task.created_at < MIDDLE),
+    (
+        {"due_at": {"gte": MIDDLE.isoformat(), "lt": (MIDDLE + timedelta(days=20)).isoformat()}},
+        lambda row: row.task.due_at is not None and MIDDLE <= row.task.due_at < MIDDLE + timedelta(days=20),
+    ),
+    ({"due_at": {"is_null": True}}, lambda row: row.task.due_at is None),
+    ({"assignees": {"username": {"ne": "nobody"}}}, lambda row: bool(row.people)),
+    (
+        {"project": {"archived": False, "is_inbox": False}, "priority": {"eq": 3}},
+        lambda row: row.task.priority == 3,
+    ),
+    (
+        {"or": [{"project": {"name": {"is_null": True}}}, {"assignees": {"username": {"ne": "nobody"}}}]},
+        lambda row: bool(row.people),
+    ),
+    ({"project": {"in": [2, 5]}}, lambda row: row.task.project_id in (2, 5)),
+    (
+        {"project": {"eq": 3}, "status": {"eq": "completed"}},
+        lambda row: (row.task.project_id, row.task.status) == (3, "completed"),
+    ),
+    ({"tags": {"any": ["docs"]}}, lambda row: "docs" in row.tags),
+    (
+        {"tags": {"any": ["docs", "bug"]}, "assignees": {"any": [2, 3]}},
+        lambda row: bool(row.tags & {"docs", "bug"} and row.people & {2, 3}),
+    ),
+    ({"assignees": {"is_empty": True}}, lambda row: not row.people),
+    ({"search": "invoice"}, lambda row: "invoice" in row.task.title.lower()),
+    (
+        {"or": [{"status": {"eq": "pending"}}, {"priority": {"eq": 5}}]},
+        lambda row: row.task.status == "pending" or row.task.priority == 5,
+    ),
+    ({"or": [{"search": "nowhere"}, {"status": {"eq": "in_progress"}}]}, lambda row: row.task.status == "in_progress"),
+    ({"not": {"status": {"eq": "completed"}}}, lambda row: row.task.status != "completed"),
+    (
+        {"or": [{"project": {"eq": 2}}, {"tags": {"any": ["docs"]}}], "priority": {"lte": 2}},
+        lambda row: row.task.priority <= 2 and (row.task.project_id == 2 or "docs" in row.tags),
+    ),
+    (
+        {
+            "or": [
+                {"priority": {"eq": 5}},
+                {"assignees": {"any": [2]}, "or": [{"number": {"lt": 9}}, {"project": {"eq": 3}}]},
+            ]
+        },
+        lambda row: row.task.priority == 5 or (2 in row.people and (row.task.number < 9 or row.task.project_id == 3)),
+    ),
+    (
+        {"search": "invoice", "assignees": {"any": [2, 3, 4]}, "tags": {"any": ["docs", "bug", "later"]}},
+        lambda row: (
+            "invoice" in row.task.title.lower()
+            and bool(row.people & {2, 3, 4})
+            and bool(row.tags & {"docs", "bug", "later"})
+        ),
+    ),
+    (
+        {"tags": {"all": ["docs", "bug"]}, "priority": {"gte": 3}, "status": {"in": ["pending", "in_progress"]}},
+        lambda row: row.tags >= {"docs", "bug"} and row.task.priority >= 3 and _open(row),
+    ),
+]
+
+
+class World(NamedTuple):
+    database: Database
+    rows: Sequence[Row]
+    projects: dict[int, set[int]]
+    """Of each caller."""
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "postgresql":
+        require("postgresql")
+    with empty_database(request.param, tmp_path_factory.mktemp("skew")) as url:
+        migrate(url)
+        skew.make(url, skew.Skew(TASKS, 0.1, PROJECTS, readers=(READER_OF,)))
+        yield url
+
+
+@pytest.fixture
+async def world(url: str) -> Any:
+    database = Database(url)
+    async with database.reading() as session:
+        tags: dict[int, set[str]] = {}
+        for task_id, name in await session.all(
+            select(TaskTag.task_id, Tag.name_folded).join(Tag, Tag.id == TaskTag.tag_id)
+        ):
+            tags.setdefault(task_id, set()).add(name)
+        people: dict[int, set[int]] = {}
+        for task_id, user_id in await session.all(select(TaskAssignee.task_id, TaskAssignee.user_id)):
+            people.setdefault(task_id, set()).add(user_id)
+        tasks = await session.all(select(*Task.__table__.c).where(Task.deleted_at.is_(None)))
+        projects: dict[int, set[int]] = {}
+        for user_id, project_id in await session.all(select(Membership.user_id, Membership.project_id)):
+            projects.setdefault(user_id, set()).add(project_id)
+    rows = [Row(task, frozenset(tags.get(task.id, ())), frozenset(people.get(task.id, ()))) for task in tasks]
+    yield World(database, rows, projects)
+    await database.dispose()
+
+
+@pytest.fixture
+def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that each way is gone: the walk that ends too soon, the few that are sorted, the walk to the end, and many
+    projects."""
+    for name, value in (("FIRST", 1), ("LONG", 12), ("LONGEST", 30), ("LED_FROM", 3), ("STAGED_FROM", 0)):
+        monkeypatch.setattr(keyset, name, value)
+    monkeypatch.setattr(keyset, "MAX_MERGED", 5)
+    monkeypatch.setattr(index_scan, "MAX_MERGED", 5)
+    monkeypatch.setattr(few, "FEW", 15)
+    monkeypatch.setattr(few, "SOME", 40)
+    monkeypatch.setattr(few, "CHEAP", 3)
+    monkeypatch.setattr(search_selectivity, "FEW", 0)
+    monkeypatch.setattr(search_selectivity, "MAX_IDS", 8)
+
+
+def expected(world: World, caller: int, meets: Meets, sort: TaskSort, order: Direction) -> list[int]:
+    """The ids of the tasks, in order."""
+    mine = [row.task for row in world.rows if row.task.project_id in world.projects[caller] and meets(row)]
+    value = attrgetter(sort.value)
+    there = sorted((task for task in mine if value(task) is not None), key=lambda task: (value(task), task.id))
+    missing = sorted(task.id for task in mine if value(task) is None)
+    ids = [task.id for task in there]
+    if order is Direction.DESC:
+        ids, missing = ids[::-1], missing[::-1]
+    return ids + missing
+
+
+@pytest.mark.usefixtures("bounds")
+@pytest.mark.parametrize("sort", list(TaskSort))
+async def test_lists_have_what_plain_python_finds(world: World, sort: TaskSort) -> None:
+    [reader] = [user for user in world.projects if user >= skew.FIRST_READER]
+    place = list(TaskSort).index(sort)
+    for turn, caller in enumerate((1, reader)):
+        actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
+        # each filter in three of the orders, by each of the callers in turn: building the statements takes most of the
+        # time, and which are built is decided by the order, the filter and the number of projects one by one
+        for number, (condition, meets) in enumerate(FILTERS):
+            if not WHOLE and (number % 3 != place % 3 or (number + place // 3) % 2 != turn):
+                continue
+            order = (Direction.ASC, Direction.DESC)[(number + caller) % 2]
+            query = TaskQuery(TaskFilter.model_validate(condition), sort, order)
+            ids = expected(world, caller, meets, sort, order)
+            said = (caller, condition, sort, order)
+            assert await _walked(world, actor, query, 7, 14, backward=False) == ids[:14], said
+            assert await _walked(world, actor, query, 100, 200, backward=True) == ids[::-1][:200], said
+            async with world.database.reading() as session:
+                page = await queries.list_(session, actor, query, PageRequest(first=5, skip=3))
+            assert [task.id for task in page.items] == ids[3:8], said
+
+
+async def _walked(world: World, actor: Actor, query: TaskQuery, size: int, most: int, *, backward: bool) -> list[int]:
+    """The ids of as many tasks, page by page."""
+    found: list[int] = []
+    cursor: str | None = None
+    while len(found) < most:
+        request = PageRequest(last=size, before=cursor) if backward else PageRequest(first=size, after=cursor)
+        async with world.database.reading() as session:
+            page = await queries.list_(session, actor, query, request)
+        ids = [task.id for task in page.items]
+        found += ids[::-1] if backward else ids
+        if not (page.has_previous if backward else page.has_next):
+            return found[:most]
+        cursor = page.cursor(page.items[0 if backward else -1])
+    return found[:most]

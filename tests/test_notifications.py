@@ -1,0 +1,304 @@
+"""Notifications: who is told of what and why, once each, on both doors; and what may be done with them."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from core.clock import now
+from db.driver.database import Database
+from db.models import Notification, NotificationProgress
+from services.events import notices
+from services.events.notices import mentioned
+from services.events.notifier import Notifier, notify_all
+from services.events.numbering import END, number_all
+from tests.actors import Person
+from tests.doors import Door, on_both_doors
+from tests.operations import run
+from tests.statements import StatementCounter
+
+
+async def settle(database: Database) -> None:
+    """Everything has its position, and everybody was told."""
+    await number_all(database)
+    await notify_all(database)
+
+
+async def told(person: Person, door: Door = "rest") -> list[tuple[str, int | None]]:
+    """The kinds of a person's notifications with their tasks, oldest first."""
+    result = await run(door, "list_notifications", person)
+    assert result.code is None, result.message
+    return [(item["kind"], item["task_id"]) for item in reversed(result.body)]
+
+
+async def end_of_feed(database: Database) -> int:
+    """Where the feed ends."""
+    await number_all(database)
+    async with database.reading() as session:
+        return int(await session.scalar(END))
+
+
+@pytest.fixture
+async def project(ada: Person, bob: Person, database: Database) -> dict[str, Any]:
+    """Ada's, with Bob in it."""
+    made = await ada.project()
+    await ada.invite(made, bob, "member")
+    await settle(database)
+    async with database.writing() as session:
+        await session.execute(delete(Notification).where(Notification.user_id == bob.id))
+    return made
+
+
+class TestWhoIsTold:
+    @on_both_doors
+    async def test_whoever_is_to_do_it(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database, door: Door
+    ) -> None:
+        first = await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        second = await ada.task(project_id=project["id"])
+        await ada.patch(f"/tasks/{second['id']}", {"assignee_ids": [ada.id, bob.id]})
+        await ada.patch(f"/tasks/{second['id']}", {"title": "Renamed"})
+        await settle(database)
+
+        assert await told(bob, door) == [("assigned", first["id"]), ("assigned", second["id"])]
+        assert await told(ada, door) == []  # nobody is told of what he did himself
+
+    async def test_whoever_is_mentioned_once_for_each_text(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        name = bob.username.upper()
+        task = await ada.task(project_id=project["id"], description=f"Ask @{name}, or @{name}")
+        await ada.patch(f"/tasks/{task['id']}", {"description": f"Still ask @{name}"})
+        comment = await ada.comment(task["id"], f"(@{name}) mail@{name} @{name}x")
+        await ada.patch(f"/tasks/{task['id']}/comments/{comment['id']}", {"body": f"@{name} again"})
+        await settle(database)
+
+        assert await told(bob) == [("mentioned", task["id"]), ("mentioned", task["id"])]
+        [newest, _] = (await bob.get("/notifications")).json()
+        assert (newest["comment_id"], newest["actor_id"]) == (comment["id"], ada.id)
+
+    async def test_those_who_made_it_are_to_do_it_or_commented(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        own = await bob.task(project_id=project["id"])
+        theirs = await ada.task(project_id=project["id"])
+        other = await ada.task(project_id=project["id"])
+        await bob.comment(theirs["id"])
+        await settle(database)
+        assert await told(ada) == [("commented", theirs["id"])]
+        for task in (own, theirs, other):
+            await ada.comment(task["id"])
+            await ada.patch(f"/tasks/{task['id']}", {"status": "in_progress"})
+        await settle(database)
+
+        assert await told(bob) == [
+            ("commented", own["id"]),
+            ("status_changed", own["id"]),
+            ("commented", theirs["id"]),
+            ("status_changed", theirs["id"]),
+        ]
+
+    async def test_those_whose_task_may_begin(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        blocker = await ada.task(project_id=project["id"])
+        waiting, done = await bob.task(project_id=project["id"]), await bob.task(project_id=project["id"])
+        for task in (waiting, done):
+            made = await ada.post(f"/tasks/{blocker['id']}/relations", {"kind": "blocks", "target_id": task["id"]})
+            assert made.status_code == 201
+        await bob.patch(f"/tasks/{done['id']}", {"status": "completed"})
+        await ada.patch(f"/tasks/{blocker['id']}", {"status": "completed"})
+        await settle(database)
+
+        assert await told(bob) == [("unblocked", waiting["id"])]
+
+    async def test_who_is_added_and_removed(self, ada: Person, bob: Person, database: Database) -> None:
+        made = await ada.project()
+        await ada.invite(made, bob, "member")
+        await ada.delete(f"/projects/{made['id']}/members/{bob.id}")
+        again = await ada.project()
+        await ada.invite(again, bob, "member")
+        await ada.delete(f"/projects/{again['id']}")
+        await settle(database)
+
+        # that he was added may have been told in time, or not any more
+        assert [kind for kind, _ in await told(bob) if kind != "added"] == ["removed", "removed"]
+        third = await ada.project()
+        await ada.invite(third, bob, "member")
+        await settle(database)
+        newest = (await bob.get("/notifications")).json()[0]
+        assert (newest["kind"], newest["project_id"]) == ("added", third["id"])
+
+    async def test_nobody_who_may_not_read_it_and_nobody_where_that_is_asked_for(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        await ada.task(description=f"@{bob.username}")  # in her Inbox
+        task = await ada.task(project_id=project["id"])
+        answer = await ada.rest("PATCH", f"/tasks/{task['id']}?notify=false", json={"assignee_ids": [bob.id]})
+        assert answer.status_code == 200
+        await settle(database)
+
+        assert await told(bob) == []
+
+
+class TestMaking:
+    async def test_each_is_made_once_however_often_it_is_gone_through(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        async with database.reading() as session:
+            before = await session.scalar(select(NotificationProgress.position))
+        task = await ada.task(project_id=project["id"], assignee_ids=[bob.id], description=f"@{bob.username}")
+        await settle(database)
+        [only] = (await bob.get("/notifications")).json()
+        await bob.patch(f"/notifications/{only['id']}", {"read": True})
+        async with database.writing() as session:
+            await session.execute(update(NotificationProgress).values(position=before))
+        await settle(database)
+
+        assert await told(bob) == [("mentioned", task["id"])]
+        assert (await bob.get("/notifications")).json()[0]["read_at"] is not None
+
+    async def test_many_at_once_make_each_once(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        tasks = [await ada.task(project_id=project["id"], assignee_ids=[bob.id]) for _ in range(12)]
+        await number_all(database)
+        await asyncio.gather(*(notify_all(database) for _ in range(6)))
+
+        assert await told(bob) == [("assigned", task["id"]) for task in tasks]
+
+    async def test_process_makes_them_by_itself(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        notifier = Notifier(database)
+        notifier.start()
+        task = await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await number_all(database)
+        heard: list[Any] = []
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if heard := await told(bob):
+                break
+        await notifier.stop()
+
+        assert heard == [("assigned", task["id"])]
+
+    async def test_so_many_are_kept_and_no_longer_than_so_long(
+        self,
+        ada: Person,
+        bob: Person,
+        project: dict[str, Any],
+        database: Database,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(notices, "KEPT", 3)
+        tasks = [await ada.task(project_id=project["id"], assignee_ids=[bob.id]) for _ in range(5)]
+        await settle(database)
+        assert await told(bob) == [("assigned", task["id"]) for task in tasks[2:]]
+
+        async with database.writing() as session:
+            old = now() - timedelta(days=notices.KEPT_DAYS + 1)
+            await session.execute(update(Notification).where(Notification.user_id == bob.id).values(created_at=old))
+        last = await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await settle(database)
+        assert await told(bob) == [("assigned", last["id"])]
+
+    async def test_statements_do_not_grow_with_events(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        counts = []
+        for more in (2, 20):
+            before = await end_of_feed(database)
+            for _ in range(more):
+                task = await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+                await ada.comment(task["id"], f"@{bob.username}")
+            await number_all(database)
+            async with database.reading() as session:
+                events = await session.all(notices._NEXT(after=before, until=2**62))
+                with StatementCounter(database) as statements:
+                    found = await notices._notices(session, events)
+            assert len(found) == 2 * more
+            counts.append(statements.count)
+            await settle(database)
+
+        assert counts[0] == counts[1]
+
+    @pytest.mark.parametrize(
+        ("text", "names"),
+        [
+            (None, set()),
+            ("@ada, @BOB_2! (@cid)", {"ada", "bob_2", "cid"}),
+            ("a@ada.com @@ada ada@bob /@ada @ab @" + "x" * 51, set()),
+            ("@adä", set()),
+            ("ä@ada", set()),
+        ],
+    )
+    def test_mentions(self, text: str | None, names: set[str]) -> None:
+        assert mentioned(text) == names
+
+    def test_very_many_mentions_are_cut(self) -> None:
+        assert len(mentioned(" ".join(f"@user{number}" for number in range(10_000)))) == notices.MAX_MENTIONED
+
+
+class TestReading:
+    @on_both_doors
+    async def test_read_unread_and_all(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database, door: Door
+    ) -> None:
+        for _ in range(3):
+            await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await settle(database)
+        listed = (await run(door, "list_notifications", bob)).body
+        newest, middle, oldest = (item["id"] for item in listed)
+        assert [item["read_at"] for item in listed] == [None] * 3
+
+        read = await run(door, "update_notification", bob, {"read": True}, notification_id=middle)
+        assert read.body["read_at"] is not None
+        again = await run(door, "update_notification", bob, {"read": True}, notification_id=middle)
+        assert again.body == read.body
+        unread = await run(door, "update_notification", bob, {"read": False}, notification_id=middle)
+        assert unread.body["read_at"] is None
+
+        through = await run(door, "update_notifications", bob, {"read": True, "through_id": middle})
+        assert through.body == {"changed": 2}
+        left = await bob.get("/notifications", params={"unread": True, "total": True})
+        assert [item["id"] for item in left.json()] == [newest]
+        assert left.headers["x-total-count"] == "1"
+        assert [item["id"] for item in (await bob.get("/notifications?unread=false")).json()] == [middle, oldest]
+        assert (await run(door, "update_notifications", bob, {"read": True})).body == {"changed": 1}
+        assert (await run(door, "update_notifications", bob, {"read": False})).body == {"changed": 3}
+
+    @on_both_doors
+    async def test_others_have_none_of_it(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database, door: Door
+    ) -> None:
+        await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await settle(database)
+        [only] = (await bob.get("/notifications")).json()
+
+        for call in (
+            await run(door, "update_notification", ada, {"read": True}, notification_id=only["id"]),
+            await run(door, "update_notifications", ada, {"read": True, "through_id": only["id"]}),
+        ):
+            assert call.code == "NOT_FOUND"
+        assert (await ada.get(f"/notifications/{only['id']}")).status_code == 404
+        assert (await bob.get("/notifications?unread=true")).json() == [only]
+
+    @on_both_doors
+    @pytest.mark.parametrize("body", [{}, {"read": None}, {"read": "yes"}, {"read": True, "other": 1}], ids=str)
+    async def test_what_does_not_hold_is_refused(self, ada: Person, door: Door, body: dict[str, Any]) -> None:
+        assert (await run(door, "update_notifications", ada, body)).code == "BAD_USER_INPUT"
+
+    async def test_what_is_gone_is_not_shown_with_it(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database
+    ) -> None:
+        task = await ada.task(project_id=project["id"], assignee_ids=[bob.id], title="Secret")
+        await settle(database)
+        await ada.delete(f"/projects/{project['id']}/members/{bob.id}")
+
+        query = "{ notifications { edges { node { kind task { title } project { name } } } } }"
+        [edge] = (await bob.gql(query)).data["notifications"]["edges"]
+        assert edge["node"] == {"kind": "ASSIGNED", "task": None, "project": None}
+        assert task["title"] not in (await bob.get("/notifications")).text

@@ -1,0 +1,92 @@
+"""The reference and the guides in Chromium: on phones and desks, light and dark, with the console watched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+import api.pages.guides
+from tests.actors import PASSWORD
+from tests.browser import InChromium, Visit
+from tests.infrastructure import lacking
+from tools import assets as installer
+from tools import guides
+
+PAGES = ("/reference", "/guides", "/guides/clients", "/guides/roles", "/guides/start")
+WIDTHS = (390, 768, 1440)
+PHONE = {"viewport": {"width": 390, "height": 844}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The guides of these sources; the server looks for them where it is told."""
+    target = tmp_path_factory.mktemp("pages") / "guides"
+    guides.render(target)
+    patched = pytest.MonkeyPatch()
+    patched.setattr(api.pages.guides, "GUIDES", target)
+    yield target
+    patched.undo()
+
+
+class TestPages(InChromium):
+    @pytest.fixture
+    def options(self) -> dict[str, Any]:
+        return PHONE
+
+    @pytest.mark.parametrize("path", PAGES)
+    def test_nothing_is_cut_off_and_nothing_fails(self, visit: Visit, path: str) -> None:
+        page = visit.open(path)
+        page.wait_for_load_state("networkidle")
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 844})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert visit.problems == []
+
+    def test_snippets_carry_this_servers_address(self, visit: Visit) -> None:
+        page = visit.open("/reference#tag/tasks/POST/api/v1/tasks")
+        for name, text in (("Shell", "curl"), ("Python", "requests.post"), ("JavaScript", "fetch(")):
+            page.get_by_role("tab", name=name).first.dispatch_event("click", timeout=30_000)
+            shown = page.locator("pre").filter(has_text=text).filter(has_text=f"{visit.base}/api/v1/tasks")
+            expect(shown.first).to_be_attached(timeout=30_000)
+        assert visit.problems == []
+
+    def test_who_is_signed_in_on_this_server_is_so_in_the_reference(self, visit: Visit) -> None:
+        account = {"username": "reference_ada", "email": "reference@example.com", "password": PASSWORD}
+        httpx.post(f"{visit.base}/api/v1/users", json=account).raise_for_status()
+        page = visit.open("/reference#tag/tasks/POST/api/v1/tasks")
+        page.evaluate("(login) => Tandem.session.signIn(login)", {"username": "reference_ada", "password": PASSWORD})
+        page.get_by_role("button", name="(post /api/v1/tasks)").click(timeout=30_000)
+        with page.expect_response(lambda response: response.url.endswith("/api/v1/tasks")) as answered:
+            page.get_by_role("button", name="Send").first.click()
+        assert answered.value.status == 201
+        assert visit.problems == []
+
+    def test_examples_of_a_guide_name_this_server_and_are_copied(self, visit: Visit) -> None:
+        page = visit.open("/guides")
+        example = page.locator("figure").filter(has_text="SERVER=").first
+        expect(example).to_contain_text(f"SERVER={visit.base}")
+        example.get_by_role("button", name="Copy").click()
+        expect(page.locator("#copied")).to_have_text("Copied")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+class TestAxe(InChromium):
+    @pytest.fixture
+    def options(self, scheme: str) -> dict[str, Any]:
+        return PHONE | {"color_scheme": scheme, "reduced_motion": "reduce"}
+
+    def test_labels_and_contrasts(self, visit: Visit, path: str) -> None:
+        if reason := installer.problem(installer.TEST_TARGET, installer.TEST_ASSETS):
+            lacking("assets", reason)
+        [source] = [file.read_text() for file in installer.TEST_TARGET.glob("axe-*.js")]
+        page = visit.open(path)
+        page.wait_for_load_state("networkidle")
+        page.evaluate(source)
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 844})
+            found = page.evaluate("axe.run(document)")["violations"]
+            assert {each["id"]: [node["html"] for node in each["nodes"]] for each in found} == {}, width
