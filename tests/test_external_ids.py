@@ -199,9 +199,9 @@ class TestUpsert:
                 )
                 for id_ in ("C-1", "C-2")
                 for wrong in (
-                    {"assignee_ids": [999]},
-                    {"parent_id": 999},
-                    {"milestone_id": 999},
+                    {"assignee_ids": [999_999_999]},
+                    {"parent_id": 999_999_999},
+                    {"milestone_id": 999_999_999},
                     {"start_at": "2027-01-02T00:00:00Z", "due_at": "2027-01-01T00:00:00Z"},
                 )
             ]
@@ -293,7 +293,7 @@ class TestBulk:
             {"title": "Twice", **CRM},
             {"title": "In the trash", "external_source": "crm", "external_id": "gone"},
             {"title": "Not called anything"},
-            {"title": "Not there", "project_id": 999, "external_source": "crm", "external_id": "9"},
+            {"title": "Not there", "project_id": 999_999_999, "external_source": "crm", "external_id": "9"},
             {"title": "New", "external_source": "crm", "external_id": "new"},
         ]
         async with unchanged(database):

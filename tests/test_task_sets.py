@@ -29,7 +29,7 @@ class TestEdits:
         await ada.invite(project, bob)
         task = await ada.task(project_id=project["id"], tags=["Alpha", "beta"], assignee_ids=[ada.id])
         body: dict[str, Any] = {"add_tags": ["gamma", "ALPHA"], "remove_tags": ["BETA", "unknown"]}
-        body |= {"add_assignees": [bob.id], "remove_assignees": [ada.id, 999]}
+        body |= {"add_assignees": [bob.id], "remove_assignees": [ada.id, 999_999_999]}
         async with new_events(database) as events:
             changed = await ok(door, "update_task", ada, body, task_id=task["id"])
 
@@ -44,7 +44,7 @@ class TestEdits:
         async with unchanged(database):
             bodies: list[dict[str, Any]] = [
                 {"add_tags": ["A"], "remove_tags": ["b"]},
-                {"add_assignees": [ada.id], "remove_assignees": [999]},
+                {"add_assignees": [ada.id], "remove_assignees": [999_999_999]},
                 {"add_tags": [], "remove_tags": [], "add_assignees": [], "remove_assignees": []},
             ]
             for body in bodies:
@@ -61,7 +61,7 @@ class TestEdits:
             ({"add_assignees": [1], "remove_assignees": [1]}, "remove_assignees"),
             ({"add_tags": None}, "add_tags"),
             ({"add_tags": ["x" * 51]}, "add_tags/0"),
-            ({"add_assignees": [999]}, "add_assignees"),
+            ({"add_assignees": [999_999_999]}, "add_assignees"),
         ],
     )
     async def test_what_contradicts_itself_is_refused(
@@ -94,7 +94,7 @@ class TestEdits:
         two = await ada.task(project_id=project["id"], tags=["b"], assignee_ids=[bob.id])
         rows = [
             {"id": one["id"], "add_tags": ["new"], "add_assignees": [ada.id]},
-            {"id": two["id"], "remove_tags": ["b"], "remove_assignees": [bob.id], "add_assignees": [999]},
+            {"id": two["id"], "remove_tags": ["b"], "remove_assignees": [bob.id], "add_assignees": [999_999_999]},
         ]
         each = await ok(door, "update_tasks", ada, {"tasks": rows, "mode": "partial"})
         everything = {
