@@ -282,6 +282,15 @@ class TestFollowing:
                     await asyncio.sleep(0.005)
         await numberer.stop()
 
+    async def test_what_is_stopped_begins_no_more(self, database: Database) -> None:
+        """What is committed while the process ends is left to the next one: a transaction begun now would be cut off."""
+        numberer = Numberer(database)
+        numberer.start()
+        await numberer.stop()
+        before = asyncio.all_tasks()
+        numberer.wake()
+        assert asyncio.all_tasks() == before
+
     async def test_too_slow_a_follower_is_told(
         self, database: Database, kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

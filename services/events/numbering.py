@@ -86,6 +86,7 @@ class Numberer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._due = False
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
         self._outage = Outage(logger, "events could not be numbered")
 
@@ -99,14 +100,17 @@ class Numberer:
         self._task = asyncio.create_task(self._wake_if_waiting(), context=Context())
 
     def wake(self) -> None:
-        """Have what waits numbered soon."""
+        """Have what waits numbered soon; after ``stop`` the next process that starts does it."""
         self._due = True
+        if self._stopped:
+            return
         if self._task is None or self._task.done():
             # for everybody: it goes on when the request that woke it has ended
             self._task = asyncio.create_task(self._run(), context=Context())
 
     async def stop(self) -> None:
         """Number no more, at shutdown."""
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
