@@ -197,6 +197,7 @@ class TestFeed:
             async for told in changes_service.follow(database, state.feed, caller, None):
                 heard.extend(item.project_id for item in told.items if item.kind == "task.created")
 
+        await number_all(database)
         follower = asyncio.create_task(listen())
         await asyncio.sleep(0.1)
         for _ in range(2):
