@@ -1,4 +1,5 @@
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 import strawberry
@@ -57,9 +58,10 @@ class LiveListSubscriptions:
         context = info.context
         query = await seen_by_view(info, saved_view_id, query_of(filter, order_by, search))
         told = following.follow(context.database, context.live_lists, context.actor, query, none_if_unset(after))
-        async for news in told:
-            current.get().renew()
-            yield as_output(Followed(news))
+        async with aclosing(told):
+            async for news in told:
+                current.get().renew()
+                yield as_output(Followed(news))
 
 
 PART = Part(subscriptions=LiveListSubscriptions)

@@ -41,7 +41,7 @@ _NO_CONDITIONS = frozenset(
 
 
 class TaskConditionQuery(BaseModel):
-    """Which tasks, of those outside of the trash. Parameters that may repeat match any of their values; all parameters must hold."""
+    """Which of the tasks outside of the trash. Parameters that may repeat match any of their values; all must hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -64,11 +64,15 @@ def _joined(commands: Sequence[Command]) -> Command:
     parts: list[str] = []
     values: list[Any] = []
     for number, command in enumerate(commands):
-        # PostgreSQL's parameters have numbers, which begin anew in each
-        sql = _NUMBERED.sub(lambda found, before=len(values): f"${int(found[1]) + before}", command.sql)  # type: ignore[misc]  # a default
-        parts.append(f"SELECT * FROM ({sql}) AS part_{number}")  # noqa: S608 - SQL that was compiled
+        # of SQL that was compiled, with no values in it
+        parts.append(f"SELECT * FROM ({_renumbered(command.sql, len(values))}) AS part_{number}")  # noqa: S608
         values += command.values
     return Command(" UNION ALL ".join(parts), values, commands[0].make_rows)
+
+
+def _renumbered(sql: str, before: int) -> str:
+    """The SQL behind other SQL that has so many parameters: PostgreSQL's have numbers, and begin anew in each."""
+    return _NUMBERED.sub(lambda found: f"${int(found[1]) + before}", sql)
 
 
 class Commands(NamedTuple):
@@ -138,7 +142,7 @@ class Together(NamedTuple, Generic[R]):
 
 
 Statement = Executable | Bound[Any] | Together[Any]
-MAX_TOGETHER = 250
+MAX_TOGETHER = 400
 """SQLite takes 500."""
 _NUMBERED = re.compile(r"\$([0-9]+)")
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from services.events.feed import Batch
 
 Read = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
-"""From what is told, whatever it is, to what the subscription's field is for each of them; None where it is not told."""
+"""From what is told, whatever it is, to what the subscription's field is for each; None where it is not told."""
 
 
 class Followed(NamedTuple):

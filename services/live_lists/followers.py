@@ -32,7 +32,9 @@ class Held(NamedTuple):
 def too_many() -> BadUserInput:
     """The error of a list that is too long to be followed."""
     return BadUserInput.at(
-        "/filter", f"more than {MAX_TASKS:,} tasks match, which is as many as a live list has: ask for fewer", "too_many"
+        "/filter",
+        f"more than {MAX_TASKS:,} tasks match, which is as many as a live list has: ask for fewer",
+        "too_many",
     )
 
 
@@ -72,7 +74,19 @@ class LiveFollower:
     """Who follows a list. What is due to be asked again gathers until it has taken what it was told before: a slow
     reader is told less often, of what is so then, and nothing piles up."""
 
-    __slots__ = ("_error", "_waiting", "actor", "cursor", "due", "gist", "held", "position", "predicate", "reach", "user_id")
+    __slots__ = (
+        "_error",
+        "_waiting",
+        "actor",
+        "cursor",
+        "due",
+        "gist",
+        "held",
+        "position",
+        "predicate",
+        "reach",
+        "user_id",
+    )
 
     def __init__(self, actor: Actor, user_id: int, predicate: TaskPredicate, reach: Reach, gist: str) -> None:
         self.actor, self.user_id, self.predicate, self.reach, self.gist = actor, user_id, predicate, reach, gist
