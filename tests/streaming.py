@@ -70,11 +70,20 @@ async def begin(
 
 async def followed(door: str, caller: Anonymous, after: str = "0") -> Result:
     """The first change that a caller is told of by a stream of either door, or what it is refused with."""
-    if door == "rest":
-        answer = await begin(caller, "GET", f"/api/v1/events?after={after}")
-        return from_rest(answer) if answer.status_code >= 400 else _told(answer, _data(answer))
     query = "subscription($after: String) { result: changes(after: $after) { cursor } }"
-    body = json.dumps({"query": query, "variables": {"after": after}}).encode()
+    return await _first(door, caller, f"/events?after={after}", query, {"after": after})
+
+
+async def listed_live(door: str, caller: Anonymous) -> Result:
+    """The first that a caller is told of a live list by a stream of either door, or what it is refused with."""
+    return await _first(door, caller, "/tasks/live", "subscription { result: liveTasks { cursor } }", {})
+
+
+async def _first(door: str, caller: Anonymous, path: str, query: str, variables: dict[str, str]) -> Result:
+    if door == "rest":
+        answer = await begin(caller, "GET", f"/api/v1{path}")
+        return from_rest(answer) if answer.status_code >= 400 else _told(answer, _data(answer))
+    body = json.dumps({"query": query, "variables": variables}).encode()
     answer = await begin(caller, "POST", "/graphql", SUBSCRIBE, body)
     if answer.headers["content-type"].startswith("text/event-stream"):
         told = _data(answer)
