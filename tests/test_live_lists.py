@@ -101,7 +101,7 @@ class Watcher:
             variables = asked | {"filter": to_graphql(self.filter, self.known), "after": after}
             body = json.dumps({"query": LIVE, "variables": variables}).encode()
             self._stream = Stream(self.caller, "POST", "/graphql", SUBSCRIBE, body)
-        self._seen = 0
+        self._seen, self.error = 0, None
         await self._stream.begun()
         return self
 
@@ -157,6 +157,9 @@ class Watcher:
         """How many tasks there are, once all is told; fails unless it is the list then."""
         truth, deadline = await self.truth(), time.monotonic() + PATIENCE
         while self.fold() != truth:
+            if self.error == "UNAVAILABLE":  # its key is for other projects now
+                await self.close()
+                await self.open(after=self.cursor)
             assert self.error is None, (self.error, self.filter)
             assert time.monotonic() < deadline, (self.door, self.filter, self.list, truth)
             await asyncio.sleep(0.005)

@@ -288,9 +288,10 @@ class Feed:
     async def _facts(self, items: Sequence[Happening]) -> Facts:
         """What says who of the followers may hear of what anybody wants to hear of; three statements at most for all of
         them."""
-        wanted = [item for item in items if any(_wants(follower, item) for follower in self._followers)]
-        readers = {follower.reader for follower in self._followers if follower.reader is not None}
-        keys = {follower.key for follower in self._followers if follower.key is not None}
+        asking = [follower for follower in self._followers if follower.reader is not None]
+        wanted = [item for item in items if any(_wants(follower, item) for follower in asking)]
+        readers = {follower.reader for follower in asking if follower.reader is not None}
+        keys = {follower.key for follower in asking if follower.key is not None}
         return await look_up(self._database.reads, wanted, readers, keys)
 
 

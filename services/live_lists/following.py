@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from db.driver.database import Database
 from services import changes
+from services.events.numbering import number_all
 from services.live_lists import asking
 from services.live_lists.asking import Question
 from services.live_lists.followers import UNFINISHED, Held, LiveFollower, News, too_many
@@ -53,10 +54,10 @@ async def follow(
     with lists.joined(follower):
         await lists.started()
         start = await changes.end(session)
+        follower.begin(start)
         messages = None if cursor is None else await _missed(database, follower, *cursor, start)
         if messages is None:
             rows = await _rows(database, actor, query)
-            follower.begin(start)
             follower.hold(rows)
             messages = follower.snapshot(rows)
         # also where nothing was missed: whoever asked knows then that the list is followed
@@ -90,6 +91,9 @@ async def _missed(
     actor, reach, session = follower.actor, follower.reach, database.reads
     if gist != follower.gist or actor.limited_by is not None or reach.people:
         return None
+    held = await asking.ask(session, [Question(follower.predicate, [follower.user_id])])
+    # what was committed by then has its place in the feed, so that what is held is told
+    await number_all(database)
     try:
         page = await changes.read(session, actor, cursor, MAX_MISSED)
     except ResyncRequired:
@@ -102,7 +106,6 @@ async def _missed(
     related = await asking.related(session, touched.task_ids) if reach.tasks else ()
     if related is None:
         return None
-    held = await asking.ask(session, [Question(follower.predicate, [follower.user_id])])
     follower.begin(cursor)
     follower.held = {match.id: Held(match.version, match.project_id) for match in held}
     if len(held) > MAX_TASKS:

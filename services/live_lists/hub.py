@@ -132,8 +132,12 @@ class LiveLists:
             if any(follower.reach.people for follower in followers):
                 beside = beside._replace(assigned=await asking.assigned(session, touched.people))
         async for follower in turns.each(followers):
-            key, held = follower.actor.api_key_id, follower.held
-            follower.due.merge(touched.for_one(follower.user_id, key, follower.reach, members, held, beside))
+            if follower.actor.api_key_id in touched.keys:
+                # what it may read was said as it began
+                follower.fail(Unavailable("The key is for other projects now: follow again"))
+            else:
+                scope = touched.for_one(follower.user_id, follower.reach, members, follower.held, beside)
+                follower.due.merge(scope)
         self._last = items[-1]
 
     async def _tell(self) -> None:

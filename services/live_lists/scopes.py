@@ -66,7 +66,7 @@ class Touched:
         self.cleared: set[int] = set()
         """Projects whose tasks are gone."""
         self.keys: set[int] = set()
-        """API keys that have changed."""
+        """API keys that are for other projects now."""
         self.people: set[int] = set()
         """Accounts that may have another name."""
         self.everything = False
@@ -88,7 +88,7 @@ class Touched:
             self.projects.add(item.entity_id)
         elif item.kind in _RENAMED:
             self.people.add(item.entity_id)
-        elif item.entity_type == "api_key":
+        elif item.entity_type == "api_key" and "project_ids" in item.fields:
             self.keys.add(item.entity_id)
 
     @property
@@ -104,23 +104,22 @@ class Touched:
     def for_one(
         self,
         user_id: int,
-        key_id: int | None,
         reach: Reach,
         members: Mapping[int, Collection[int]],
-        held: Mapping[int, tuple[int, int]],
+        held: Collection[int],
         beside: "Beside",
     ) -> Scope:
-        """What has to be asked for one follower. ``members`` are those of each project, ``held`` what it was told, by
-        id with version and project."""
+        """What has to be asked for one follower. ``members`` are those of each project, ``held`` the tasks that it was
+        told: of these it may not be a member any more."""
         scope = Scope()
-        if self._is_all(user_id, key_id, reach, beside):
+        if self._is_all(user_id, reach, beside):
             scope.everything()
             return scope
         for project, ids in self.by_project.items():
             if project is not None and user_id in members.get(project, ()):
                 scope.add(ids)
-            elif ids and held:
-                scope.add(held.keys() & ids)
+            else:
+                scope.add({id_ for id_ in ids if id_ in held})
         if reach.tasks:
             scope.add(beside.related or ())
         if reach.people:
@@ -128,16 +127,13 @@ class Touched:
         if scope.whole:
             return scope
         scope.projects |= self.joined.get(user_id, set())
-        if reach.projects:
-            scope.projects |= {project for project in self.projects if user_id in members.get(project, ())}
-        if self.cleared:
-            scope.projects |= self.cleared & {project for _, project in held.values()}
+        changed = self.cleared | self.projects if reach.projects else self.cleared
+        scope.projects |= {project for project in changed if user_id in members.get(project, ())}
         return scope
 
-    def _is_all(self, user_id: int, key_id: int | None, reach: Reach, beside: "Beside") -> bool:
+    def _is_all(self, user_id: int, reach: Reach, beside: "Beside") -> bool:
         return (
             self.everything
-            or key_id in self.keys
             or (reach.tasks and beside.related is None)
             or (reach.people and beside.assigned is None)
             # what relates to tasks of a project may be anywhere
