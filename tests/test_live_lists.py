@@ -443,22 +443,23 @@ async def test_one_event_costs_a_statement_for_hundreds_of_followers(
     with StatementCounter(database) as counter:
         await ten[0].patch(f"/tasks/{task['id']}", {"priority": 2})
         alone = {*counter.seen}
-    await number_all(database)
-    start = await changes.end(database.reads)
 
     def follower(number: int) -> LiveFollower:
         title = f"title {number}" if asks == "its own" else "a title"
         either = [{"title": {"eq": title}}, {"priority": {"eq": 5}, "assignees": {"me": False}}]
         predicate = predicate_of(TaskQuery(TaskFilter.model_validate({"or": either})))
-        made = LiveFollower(ten[number % 10].actor, ten[number % 10].id, predicate, reach_of(predicate), "0" * 8)
-        made.begin(start)
-        return made
+        person = ten[number % 10]
+        return LiveFollower(person.actor, person.id, predicate, reach_of(predicate), "0" * 8)
 
     with ExitStack() as stack:
         followers = [follower(number) for number in range(FOLLOWERS)]
         for each in followers:
             stack.enter_context(state.live_lists.joined(each))
         await state.live_lists.started()
+        await number_all(database)
+        start = await changes.end(database.reads)
+        for each in followers:
+            each.begin(start)
         for kind, priority in (("enter", 5), ("leave", 1), ("enter", 5)):
             taking = [asyncio.create_task(each.take(state.live_lists.wake)) for each in followers]
             await asyncio.sleep(0)
