@@ -460,6 +460,7 @@ async def test_one_event_costs_a_statement_for_hundreds_of_followers(
         start = await changes.end(database.reads)
         for each in followers:
             each.begin(start)
+        took = float("inf")
         for kind, priority in (("enter", 5), ("leave", 1), ("enter", 5)):
             taking = [asyncio.create_task(each.take(state.live_lists.wake)) for each in followers]
             await asyncio.sleep(0)

@@ -36,9 +36,9 @@ class Context:
     database: Database
     security: Security
     feed: Feed
-    live_lists: LiveLists
     connections: Connections
     outlet: Outlet
+    live_lists: LiveLists
     client: str = ""
     user_agent: str | None = None
     max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES

@@ -154,7 +154,7 @@ class LiveFollower:
     def compare(self, scope: Scope, matches: Mapping[int, Match]) -> "Difference":
         """What is new, by the tasks of the scope that match."""
         if scope.whole:
-            asked = self.held.keys()
+            asked = {*self.held}
         else:
             within = {id_ for id_, held in self.held.items() if held.project_id in scope.projects}
             asked = within | (self.held.keys() & scope.ids)
