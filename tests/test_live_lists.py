@@ -177,6 +177,8 @@ class Busy(World):
         self.keys = keys
         super().__init__(people, chance)
         self._deeds.remove("keys")
+        # else more goes than comes
+        self._deeds += 5 * ["create"] + 2 * ["change", "rank", "relate", "restore", "invite"]
 
     async def rank(self, person: Person, other: Person, _project: Any, task: Any) -> None:
         if task:
@@ -242,6 +244,9 @@ async def run_round(people: People, database: Database, chance: random.Random, s
     three = [await people() for _ in range(3)]
     key, stored = await limited_key(three[0])
     world = Busy(three, chance, [stored])
+    for person in three:
+        project = await person.project(name=chance.choice(NAMES), tasks=[{"title": "first", "tags": ["a"]}] * 4)
+        await person.invite(project, chance.choice([other for other in three if other is not person]))
     known = Vocabulary(users={person.username: person.id for person in three})
     watchers = [
         await Watcher(chance.choice(three), DOORS[number % 2], filter_, known).open()

@@ -5,7 +5,7 @@ Each filter is a SELECT, whose SQL is that of lists (``services.tasks.listing.co
 of some tasks share one, which goes from their memberships: so the caller is a column there, and no parameter.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -33,6 +33,10 @@ _follower = aliased(Membership, name=_FOLLOWER)
 _EACH_CALLER = Actor("token", user_id=cast(int, literal_column(f"{_FOLLOWER}.user_id", Integer)))
 
 
+ALIKE = 128
+"""So many questions of one shape have a statement of their own, or of twice as many."""
+
+
 class Match(NamedTuple):
     """A task that matches, of those that one question was about."""
 
@@ -54,20 +58,28 @@ class Question(NamedTuple):
     projects: Collection[int] | None = None
 
     @property
+    def shape(self) -> Hashable:
+        """The same for those whose SQL is the same."""
+        return self.is_shared, self._among, self.predicate.shape
+
+    @property
+    def _among(self) -> str:
+        return "ids" if self.ids is not None else "projects" if self.projects is not None else ""
+
+    @property
     def is_shared(self) -> bool:
+        """Whether callers ask it together."""
         return self.ids is not None and not isinstance(self.callers[0], LimitedOwner)
 
     def bound(self, session: Session, number: int) -> Bound[Match]:
         """The statement that asks it, as the one of a number."""
-        among = "ids" if self.ids is not None else "projects" if self.projects is not None else ""
-        shape = ("live", session.planner, self.is_shared, among, self.predicate.shape)
-        hint = session.planner.joins_by_estimate
+        among, hint = self._among, session.planner.joins_by_estimate
         build = partial(_of_callers if self.is_shared else partial(_of_one, among, hint), self.predicate)
         values: dict[str, object] = {"question": number, **self.predicate.values()}
         if among:
             values[among] = self.ids if self.ids is not None else self.projects
         values |= {"callers": self.callers} if self.is_shared else {"caller_id": self.callers[0]}
-        return prepared(shape, build, Match)(**values)
+        return prepared(("live", session.planner, self.shape), build, Match)(**values)
 
 
 def _of_callers(predicate: TaskPredicate) -> AnySelect:
@@ -99,7 +111,13 @@ def _number() -> ColumnElement[int]:
 
 async def ask(session: Session, questions: Sequence[Question]) -> Sequence[Match]:
     """The answers to some questions, in one statement; as many as ``Round.parts`` puts together."""
-    return await session.all(Together([each.bound(session, number) for number, each in enumerate(questions)]))
+    selects = [each.bound(session, number) for number, each in enumerate(questions)]
+    first = questions[0]
+    if len(questions) >= ALIKE and first.shape == questions[-1].shape and (first.ids or first.projects):
+        # with some that ask about nothing: the statement is the same then, however many ask
+        nothing = first._replace(ids=None if first.ids is None else [], projects=None if first.projects is None else [])
+        selects += [nothing.bound(session, 0)] * (-len(selects) % ALIKE)
+    return await session.all(Together(selects))
 
 
 _MEMBERS = Prepared(

@@ -1,5 +1,5 @@
 """The followers of live lists on one worker. It reads the feed once for all of them, and what events cannot tell is
-asked once for all of them, too: ``MAX_TOGETHER`` questions by a statement, of which those who ask the same share one.
+asked once for all of them, too: many questions by a statement (``Round``), of which those who ask the same share one.
 """
 
 import asyncio

@@ -3,10 +3,12 @@
 from collections.abc import Hashable, Iterator, Sequence
 
 from db.driver.statements import MAX_TOGETHER
-from services.live_lists.asking import Question
+from services.live_lists.asking import ALIKE, Question
 from services.live_lists.followers import LiveFollower
 from services.live_lists.scopes import Scope
 
+MIXED = 150
+"""Questions of different shapes in a statement, which PostgreSQL plans each time."""
 MAX_VALUES = 20_000
 """The values of a statement; PostgreSQL takes 65,535."""
 
@@ -34,11 +36,6 @@ class Asked:
             return self._question._replace(ids=among)
         return self._question if self._question.projects is None else self._question._replace(projects=among)
 
-    @property
-    def likeness(self) -> int:
-        """The same for those whose SQL is the same."""
-        return hash((self._question.predicate.shape, self._question.ids is None, self._question.projects is None))
-
     def askers(self, caller: int) -> Sequence[LiveFollower]:
         """Those who ask it for a caller; all of them where it is not said for whom (0)."""
         if caller:
@@ -63,16 +60,29 @@ class Round:
             asked.add(follower, question)
 
     def parts(self) -> Iterator[Sequence[Asked]]:
-        """The questions, as many together as a statement takes; alike ones beside one another, for then the statements
-        are the same more often."""
-        part: list[Asked] = []
-        size = 0
-        for asked in sorted(self._asked.values(), key=lambda asked: asked.likeness):
-            values = 4 + len(asked.question.predicate.values())
-            if part and (len(part) == MAX_TOGETHER or size + values > MAX_VALUES):
-                yield part
-                part, size = [], 0
-            part.append(asked)
-            size += values
-        if part:
+        """The questions, as many together as a statement takes: those of a shape that many have apart, and the others
+        beside those that are like them, for then the statements are the same more often."""
+        alike: dict[Hashable, list[Asked]] = {}
+        for asked in self._asked.values():
+            alike.setdefault(asked.question.shape, []).append(asked)
+        rest: list[Asked] = []
+        for _, some in sorted(alike.items(), key=lambda item: hash(item[0])):
+            if len(some) < ALIKE:
+                rest += some
+            else:
+                yield from _parts(some, MAX_TOGETHER)
+        yield from _parts(rest, MIXED)
+
+
+def _parts(some: Sequence[Asked], most: int) -> Iterator[Sequence[Asked]]:
+    part: list[Asked] = []
+    size = 0
+    for asked in some:
+        values = 4 + len(asked.question.predicate.values())
+        if part and (len(part) == most or size + values > MAX_VALUES):
             yield part
+            part, size = [], 0
+        part.append(asked)
+        size += values
+    if part:
+        yield part
