@@ -178,7 +178,7 @@ class Busy(World):
         super().__init__(people, chance)
         self._deeds.remove("keys")
         # else more goes than comes
-        self._deeds += 5 * ["create"] + 2 * ["change", "rank", "relate", "restore", "invite"]
+        self._deeds += 5 * ["create"] + 2 * ["change", "rank", "relate", "restore", "invite", "introduce"]
 
     async def rank(self, person: Person, other: Person, _project: Any, task: Any) -> None:
         if task:
