@@ -98,7 +98,10 @@ class TestEveryRoute:
             url = route.path_format.format(**dict.fromkeys(route.param_convertors, "1"))
             for name, several in taken.repeatable.items():
                 given = value(name).replace("{}", "%7B%7D")
-                answer = await both_ways(app, ada, method, f"{url}?{name}={given}&{name}={given}", **body(method, url))
+                # a stream has no end, unless it is refused
+                refusal = "&after=x" if route.name.startswith("follow_") and name != "after" else ""
+                query = f"{name}={given}&{name}={given}{refusal}"
+                answer = await both_ways(app, ada, method, f"{url}?{query}", **body(method, url))
                 refused = ("query", f"/{name}", REPEATED[0]) in (named(answer) if answer.status_code == 422 else [])
                 assert refused is not several, (method, url, name)
 
