@@ -1,10 +1,11 @@
 """Saved views: filters and orders that a person keeps under names. They are the person's own: nobody else sees them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
@@ -24,14 +25,24 @@ from services.shared.inputs import Input, Line, absent
 from services.shared.operators import NameFilter, TimestampFilter
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.shared.pagination import Ordering, SortKey
-from services.shared.prices import LIST, demand, of_filter
+from services.shared.prices import LIST, MAX_THEN_BY, demand, of_filter
 from services.shared.reading import ListReader
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import condition
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.query import (
+    Direction,
+    SortBy,
+    SortKeyText,
+    TaskQuery,
+    TaskSort,
+    parse_keys,
+    require_different,
+)
 
 MAX_VIEWS = 200
 
+THEN_BY = "The order of tasks that are equal in sort_by: names of fields, with - before what descends."
+ThenBy = list[SortKeyText]
 ViewName = Annotated[Line, Field(max_length=100, description="The name.", examples=["Due this week"])]
 
 
@@ -44,6 +55,14 @@ class SavedViewCreate(Input):
     )
     sort_by: TaskSort = Field(default=TaskSort.CREATED_AT, description="What to order by; missing values come last.")
     order: Direction = Field(default=Direction.DESC, description="Which end comes first.")
+    then_by: ThenBy = Field(default_factory=list, max_length=MAX_THEN_BY, description=THEN_BY)
+
+    @field_validator("then_by")
+    @classmethod
+    def _check_keys(cls, then_by: list[str], info: ValidationInfo) -> list[str]:
+        if "sort_by" in info.data:
+            parse_keys(",".join([info.data["sort_by"], *then_by]))
+        return then_by
 
 
 class SavedViewUpdate(Input):
@@ -53,6 +72,7 @@ class SavedViewUpdate(Input):
     filter: TaskFilter = Field(default_factory=absent, description="Which tasks; replaces the filter as a whole.")
     sort_by: TaskSort = Field(default_factory=absent, description="What to order by; missing values come last.")
     order: Direction = Field(default_factory=absent, description="Which end comes first.")
+    then_by: ThenBy = Field(default_factory=absent, max_length=MAX_THEN_BY, description=THEN_BY)
 
 
 class SavedViewOut(Output):
@@ -64,6 +84,7 @@ class SavedViewOut(Output):
     filter: dict[str, object] = Field(description="Which tasks: an object of the filter language, in REST's spelling.")
     sort_by: TaskSort = Field(description="What to order by; missing values come last.")
     order: Direction = Field(description="Which end comes first.")
+    then_by: list[str] = Field(description=THEN_BY)
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -88,6 +109,7 @@ class SavedViewRecord(NamedTuple):
     version: int
     created_at: datetime
     updated_at: datetime
+    then_by: Sequence[str] = ()
 
     @property
     def node_id(self) -> str:
@@ -139,9 +161,10 @@ async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) 
         return replace(query, filter=filter_)
     try:
         sort_by, order = TaskSort(view.sort_by), Direction(view.order)
+        then_by = tuple(map(SortBy.parse, view.then_by))
     except ValueError:
         raise BadUserInput.at("/saved_view_id", "the order of this view does not exist any more") from None
-    return replace(query, filter=filter_, sort_by=sort_by, order=order)
+    return replace(query, filter=filter_, sort_by=sort_by, order=order, then_by=then_by)
 
 
 @repeatable("saved_view.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
@@ -158,6 +181,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
         "filter": _stored(data.filter),
         "sort_by": data.sort_by.value,
         "order": data.order.value,
+        "then_by": data.then_by,
     }
     moment = now()
     row = await session.one(
@@ -177,6 +201,8 @@ async def update(
         name: _stored(value) if name == "filter" else getattr(value, "value", value)
         for name, value in data.sent().items()
     }
+    keys = [sent.get("sort_by", view.sort_by), *sent.get("then_by", view.then_by)]
+    require_different([*map(SortBy.parse, keys)], pointer="/then_by")
     changes = log.differences(view._asdict(), sent)
     if not changes:
         return view

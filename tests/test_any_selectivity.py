@@ -19,7 +19,7 @@ from services.shared.pagination import PageRequest
 from services.tasks import queries
 from services.tasks.filters import TaskFilter
 from services.tasks.listing import few, index_scan, keyset, search_selectivity
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.query import Direction, TaskQuery, TaskSort
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
 from tests.infrastructure import WHOLE, require

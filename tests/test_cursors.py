@@ -12,7 +12,7 @@ from services.events import log
 from services.projects import queries as projects
 from services.shared.errors import BadUserInput
 from services.shared.pagination import Ordering, decode_cursor, encode_cursor
-from services.tasks.queries import SORT_KEYS, Direction, TaskSort
+from services.tasks.query import SORT_KEYS, Direction, TaskSort
 from services.users import queries as users
 from tests.actors import Person
 from tests.listings import graphql_page

@@ -21,7 +21,7 @@ from services.tasks import queries
 from services.tasks.filters import TaskFilter
 from services.tasks.listing import search_selectivity as words_module
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 from tests.actors import Person
 from tests.conftest import People
 from tests.databases import on_postgresql

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from services.shared.inputs import Bool, Composed, Input, ShownText, TagName, TaskId, Text, UserId, absent
 from services.shared.operators import (
@@ -16,15 +17,21 @@ from services.shared.operators import (
     none_of,
     one_of,
 )
+from services.shared.search_words import MAX_WORDS, words_of
 from services.tasks.statuses import TaskStatus
 
-SearchText = Annotated[
-    ShownText,
-    Field(
-        max_length=100,
-        description="In the title, the description or a comment, whatever the case; % and _ are letters.",
-    ),
-]
+
+def _few_words(text: str) -> str:
+    if len(words_of(text)) > MAX_WORDS:
+        raise PydanticCustomError("too_many_words", f"must have at most {MAX_WORDS} words: put a phrase in quotes")
+    return text
+
+
+SEARCH = (
+    "A ref such as WEB-12, for the task that has it; else words that the title and description, or one comment, have "
+    f"in any order, whatever the case: at most {MAX_WORDS}. A phrase in quotes stands as it is; % and _ are letters."
+)
+SearchText = Annotated[ShownText, Field(max_length=100, description=SEARCH), AfterValidator(_few_words)]
 
 TitleText = Annotated[Text, Composed, Field(max_length=1000)]
 
