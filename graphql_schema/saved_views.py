@@ -12,8 +12,8 @@ from graphql_schema.task_lists import TaskFilter
 from services import saved_views
 from services.saved_views import SavedViewCreate, SavedViewFilter, SavedViewOut, SavedViewRecord, SavedViewUpdate
 from services.shared.inputs import SavedViewId
-from services.tasks import filters
 from services.shared.prices import MAX_THEN_BY
+from services.tasks import filters
 from services.tasks.query import Direction, TaskSort
 
 _NESTED: Nested = {filters.TaskFilter: TaskFilter}

@@ -68,7 +68,9 @@ SearchArgument = Annotated[str | None, strawberry.argument(description=SEARCH)]
 TaskOrderArgument = Annotated[TaskOrder | None, strawberry.argument(description="The order; newest first if left out.")]
 ThenByArgument = Annotated[
     list[TaskOrder] | None,
-    strawberry.argument(description="The order of tasks that are equal in orderBy, which has to be given: at most two."),
+    strawberry.argument(
+        description="The order of tasks that are equal in orderBy, which has to be given: at most two."
+    ),
 ]
 
 

@@ -5,15 +5,16 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from services.shared.inputs import Bool, Composed, Input, ShownText, TagName, TaskId, Text, UserId, absent
+from services.shared.inputs import Bool, Input, ShownText, TagName, TaskId, UserId, absent
 from services.shared.operators import (
     IntFilter,
-    LinePart,
     LineText,
+    NameFilter,
     ProjectRefFilter,
     TaskRefFilter,
-    TextPart,
+    TextFilter,
     TimestampFilter,
+    WholeNameFilter,
     none_of,
     one_of,
 )
@@ -33,25 +34,14 @@ SEARCH = (
 )
 SearchText = Annotated[ShownText, Field(max_length=100, description=SEARCH), AfterValidator(_few_words)]
 
-TitleText = Annotated[Text, Composed, Field(max_length=1000)]
 
-
-class TitleFilter(Input):
+class TitleFilter(NameFilter):
     """Conditions on the title. To look for words anywhere, use ``search``."""
 
-    eq: TitleText = Field(default_factory=absent, description="Is exactly this.")
-    ne: TitleText = Field(default_factory=absent, description="Is another one.")
-    in_: list[TitleText] = one_of("Is exactly one of these.")
-    not_in: list[TitleText] = none_of("Is none of these.")
-    contains: LinePart = Field(default_factory=absent, description="Has this in it, whatever the case.")
-    starts_with: LinePart = Field(default_factory=absent, description="Begins with this, whatever the case.")
 
-
-class DescriptionFilter(Input):
+class DescriptionFilter(TextFilter):
     """Conditions on the description."""
 
-    contains: TextPart = Field(default_factory=absent, description="Has this in it, whatever the case.")
-    starts_with: TextPart = Field(default_factory=absent, description="Begins with this, whatever the case.")
     is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
 
 
@@ -64,13 +54,9 @@ class StatusFilter(Input):
     not_in: list[TaskStatus] = none_of("Is none of these.")
 
 
-class WholeFilter(Input):
+class WholeFilter(WholeNameFilter):
     """Conditions on a name as a whole."""
 
-    eq: LineText = Field(default_factory=absent, description="Is exactly this.")
-    ne: LineText = Field(default_factory=absent, description="Is another one.")
-    in_: list[LineText] = one_of("Is exactly one of these.")
-    not_in: list[LineText] = none_of("Is none of these.")
     is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
 
 

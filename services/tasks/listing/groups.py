@@ -58,9 +58,7 @@ async def read_page(
         position = Position(cast(tuple[object, ...], values), row_id)
     if wanted is not None:
         wanted = {*wanted, *(each.key.name for each in ordering.keys)}
-    return await _Reader(session, actor, request.backward, wanted).read(
-        predicate, ordering, position, request.size + 1
-    )
+    return await _Reader(session, actor, request.backward, wanted).read(predicate, ordering, position, request.size + 1)
 
 
 class _Reader:
