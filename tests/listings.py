@@ -15,8 +15,8 @@ _REFERENCES = {"project": "Project", "parent": "Task", "created_by": "User", "as
 TASKS = (
     "query($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $thenBy: [TaskOrder!], $first: Int, "
     "$after: String, $last: Int, $before: String) { tasks(filter: $filter, search: $search, orderBy: $orderBy, "
-    "thenBy: $thenBy, first: $first, after: $after, last: $last, before: $before) { edges { cursor node { id: databaseId title } } "
-    "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"
+    "thenBy: $thenBy, first: $first, after: $after, last: $last, before: $before) { "
+    "edges { cursor node { id: databaseId title } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"
 )
 
 

@@ -1,4 +1,4 @@
-"""Refs such as ``WEB-12``: a project's key and a number within it. A task that was moved is found by its former ones."""
+"""Refs such as ``WEB-12``: a project's key and a number within it. What was moved is found by its former ones, too."""
 
 import re
 from functools import cache

@@ -1,9 +1,9 @@
 """A page of tasks in an order by several keys: made of pages by one key, each of which is found as any other page.
 
 The tasks are walked in the order of the first key, which has an index, and sorted by the others. Where the walk ends,
-there may be more with the same first key: of these, the first ones by the other keys are read, as a list of its own that
-is narrowed down to that value. So what is read does not grow with the number of tasks that share a first key: it is a
-page by each key at least, and at most four pages for two keys, ten for three.
+there may be more with the same first key: of these, the first ones by the other keys are read, as a list of its own
+that is narrowed down to that value. So what is read does not grow with the number of tasks that share a first key: it
+is at most four pages for two keys, and ten for three.
 """
 
 from collections.abc import Collection, Sequence
