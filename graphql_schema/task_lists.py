@@ -7,7 +7,7 @@ import strawberry
 from strawberry import UNSET
 
 from db.driver.sessions import AnyColumn, Session
-from graphql_schema.shared.base import FieldDeclaration, enumeration, service_input
+from graphql_schema.shared.base import FieldDeclaration, enumeration, output_type, service_input
 from graphql_schema.shared.conditions import condition_inputs
 from graphql_schema.shared.connections import After, Before, ConnectionView, First, Last, none_if_unset, page_request
 from graphql_schema.shared.context import Context, Info
@@ -17,10 +17,10 @@ from services.shared.actors import Actor
 from services.shared.errors import BadUserInput
 from services.shared.pagination import Identified, Page, PageRequest
 from services.shared.prices import COUNT, EXACT_COUNT, LIST, of_filter, of_search, of_then_by
-from services.tasks import filters, models, queries
+from services.tasks import filters, models, queries, query
 from services.tasks.models import TaskGrouping
 from services.tasks.operators import SEARCH
-from services.tasks.query import Direction, SortBy, TaskQuery, TaskSort, require_different
+from services.tasks.query import Direction, TaskQuery, TaskSort, require_different
 
 enumeration(
     models.TaskStatus,
@@ -57,10 +57,14 @@ enumeration(TaskGrouping, "What tasks are counted by.")
 class TaskFilter(filters.TaskFilter): ...
 
 
-@strawberry.input(description="An order of tasks.")
-class TaskOrder:
-    field: TaskSort = strawberry.field(description="What to order by.", default=TaskSort.CREATED_AT)
-    direction: Direction = strawberry.field(description="Which end comes first.", default=Direction.DESC)
+@service_input()
+class TaskOrder(query.TaskOrder): ...
+
+
+@output_type(query.TaskOrderOut)
+class TaskOrdering:
+    field: TaskSort
+    direction: Direction
 
 
 TaskFilterArgument = Annotated[TaskFilter | None, strawberry.argument(description="Only tasks that meet this.")]
@@ -99,7 +103,7 @@ def task_query(
     Raises ``BadUserInput`` for keys of an order that do not go together.
     """
     filter, order_by, search = none_if_unset(filter), none_if_unset(order_by), none_if_unset(search)
-    further = tuple([SortBy(key.field, key.direction) for key in none_if_unset(then_by) or ()])
+    further = tuple([order.key for order in none_if_unset(then_by) or ()])
     if search is not None:
         words = filters.TaskFilter.model_validate({"search": search})
         filter = words if filter is None else filters.TaskFilter.model_construct({"and_"}, and_=[filter, words])
@@ -108,7 +112,7 @@ def task_query(
             raise BadUserInput.at("/thenBy", "goes with orderBy, which comes first", "order")
         return TaskQuery(filter=filter, trashed=trashed)
     if further:
-        require_different([SortBy(order_by.field, order_by.direction), *further], pointer="/thenBy")
+        require_different([order_by.key, *further], pointer="/thenBy")
     return TaskQuery(filter, order_by.field, order_by.direction, trashed, further)
 
 
@@ -139,8 +143,8 @@ def nested_tasks(parent: AnyColumn, *, description: str) -> FieldDeclaration:
     async def load_batch(
         context: Context, parents: Sequence[Identified], arguments: _Arguments
     ) -> Sequence[ConnectionView[models.TaskRecord]]:
-        query = task_query(arguments.get("filter"), arguments.get("order_by"), arguments.get("then_by"))
-        pages = _pages(parent, query)
+        asked = task_query(arguments.get("filter"), arguments.get("order_by"), arguments.get("then_by"))
+        pages = _pages(parent, asked)
         return await pages.under_each(context, parents, requested(arguments))
 
     return batched_field(resolve, load_batch, description, TASKS, needs=("id",))

@@ -24,6 +24,7 @@ from services.shared.features import Operation as Registered
 from services.shared.node_ids import decode, encode
 from services.tags import TagOut
 from services.tasks.models import TaskOut
+from services.tasks.query import TaskOrderOut
 from services.users.models import UserSummary
 from services.webhooks.models import AttemptOut, WebhookOut
 from tests.actors import Anonymous
@@ -49,6 +50,7 @@ ENUMERATIONS = {
 _NESTED: dict[str, tuple[type[BaseModel], str]] = {
     "user": (UserSummary, "User"),
     "attempts": (AttemptOut, "WebhookAttempt"),
+    "then_by": (TaskOrderOut, "TaskOrdering"),
 }
 
 

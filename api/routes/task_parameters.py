@@ -219,8 +219,8 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
 
     def price(self, filtering: int) -> int:
         """A page with its filter, what is read along with its rows, and with ``total`` a count."""
-        filtering += prices.of_then_by(self.sort_by.split(",")[1:])
-        points = prices.LIST + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
+        reading = prices.LIST + prices.of_then_by(self.sort_by.split(",")[1:])
+        points = reading + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
         if not self.total and not self.envelope:
             return points
         return points + filtering + (prices.EXACT_COUNT if self.total == EXACT else prices.COUNT)

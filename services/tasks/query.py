@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, lru_cache
-from typing import Annotated, LiteralString, NamedTuple
+from typing import LiteralString, NamedTuple
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from db.models import Task
 from services.shared.errors import BadUserInput
+from services.shared.inputs import Input
+from services.shared.outputs import Output
 from services.shared.pagination import Ordering, SortKey
 from services.shared.prices import MAX_THEN_BY
 from services.tasks.filters import TaskFilter
@@ -96,14 +98,27 @@ def require_different(keys: Sequence[SortBy], *, pointer: str) -> None:
         raise BadUserInput.at(pointer, wrong, "order")
 
 
-def _is_key(text: str) -> str:
-    SortBy.parse(text)
-    return text
-
-
 SORT_KEY = f"-?({'|'.join(TaskSort)})"
-SortKeyText = Annotated[str, AfterValidator(_is_key), WithJsonSchema({"type": "string", "pattern": f"^{SORT_KEY}$"})]
-"""A key as text: a field, in ascending order unless ``-`` is before it."""
+"""A key as text, as a regular expression."""
+
+
+class TaskOrder(Input):
+    """An order of tasks."""
+
+    field: TaskSort = Field(default=TaskSort.CREATED_AT, description="What to order by.")
+    direction: Direction = Field(default=Direction.DESC, description="Which end comes first.")
+
+    @property
+    def key(self) -> SortBy:
+        """The same, as a part of a query."""
+        return SortBy(self.field, self.direction)
+
+
+class TaskOrderOut(Output):
+    """An order of tasks."""
+
+    field: TaskSort = Field(description="What to order by.")
+    direction: Direction = Field(description="Which end comes first.")
 
 
 @dataclass(frozen=True, slots=True)

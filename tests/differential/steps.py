@@ -206,7 +206,8 @@ _CREATING = st.one_of(
 )
 _ROLES = _mostly(["viewer", "member", "admin", "owner"], ["boss", None])
 _KINDS = _mostly(["blocks", "relates_to", "duplicates"], ["eats"])
-_FURTHER = st.lists(_mostly(["-due_at", "title", "number"], ["colour", "--id"]), max_size=3)
+_KEY = {"field": _mostly(["due_at", "title", "number"], ["colour"]), "direction": st.sampled_from(["asc", "desc"])}
+_FURTHER = st.lists(st.fixed_dictionaries({}, optional=_KEY), max_size=3)
 _VIEWS = {"filter": FILTERS, "then_by": _FURTHER} | SORTS
 _SEVERAL = st.sampled_from(["priority,-due_at", "-due_at,priority,title", "-title,number", "-priority"])
 _LISTS = {"filter": FILTERS, "limit": st.integers(1, 4), "view": st.none() | st.integers(1, 4)} | SORTS
