@@ -91,7 +91,7 @@ class SavedViewFilter(Filter):
 
 
 class SavedViewRecord(NamedTuple):
-    """A saved view as its owner reads it; ``filter`` is the filter as JSON, and ``further_keys`` are texts: ``-due_at``."""
+    """A saved view as its owner reads it; ``filter`` is the filter as JSON, ``further_keys`` are texts: ``-due_at``."""
 
     id: int
     name: str
