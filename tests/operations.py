@@ -68,7 +68,7 @@ def selection(model: type[BaseModel], type_name: str) -> str:
         elif name == "changes":
             parts.append("changes { field before after }")
         elif name in _NESTED:
-            parts.append(f"{name} {{ {selection(*_NESTED[name])} }}")
+            parts.append(f"{name}: {to_camel_case(name)} {{ {selection(*_NESTED[name])} }}")
         elif to_camel_case(name) in type_.fields:
             parts.append(f"{name}: {to_camel_case(name)}")
         else:

@@ -218,6 +218,7 @@ async def _walked(world: World, actor: Actor, query: TaskQuery, size: int, most:
     return found[:most]
 
 
+EVERYTHING: tuple[dict[str, Any], Meets] = ({}, lambda _: True)
 ORDERS = (
     "priority,-due_at",
     "-due_at,priority,title",
@@ -257,7 +258,9 @@ async def test_lists_by_several_keys_have_what_plain_python_finds(
         (sort_by, order), *then_by = keys
         caller = (1, reader)[place % 2]
         actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
-        for condition, meets in ({}, lambda _: True), *FILTERS[place :: len(ORDERS)]:
+        # a filter for each order, and none for every other one: building the statements takes most of the time
+        some = [EVERYTHING, *FILTERS] if WHOLE else [EVERYTHING if place % 2 else FILTERS[3 * place]]
+        for condition, meets in some:
             query = TaskQuery(TaskFilter.model_validate(condition), sort_by, order, then_by=tuple(then_by))
             ids = expected_by(world, caller, meets, keys)
             said = (caller, condition, text)

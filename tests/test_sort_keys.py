@@ -92,7 +92,7 @@ async def test_a_saved_view_keeps_them(ada: Person, door: Door) -> None:
     project = await ada.project()
     expected = by_priority_and_date(await tasks(ada, project))
     order = {"sort_by": "priority", "order": "asc", "then_by": [{"field": "due_at", "direction": "desc"}]}
-    body = {"name": "Next", "filter": {"project": {"eq": project["id"]}}} | order
+    body = {"name": "Next", "filter": {"project": {"eq": project["node_id"]}}} | order
     view = await ok(door, "create_saved_view", ada, body)
     assert {name: view[name] for name in order} == order
     place = {"saved_view_id": view["id"]}
