@@ -198,7 +198,7 @@ async def update(
         for name, value in data.sent().items()
     }
     then_by = data.then_by if "then_by" in sent else [TaskOrder(**key._asdict()) for key in view.then_by]
-    sent |= {"then_by": _keys(TaskSort(sent.get("sort_by", view.sort_by)), then_by)}
+    sent |= {"then_by": _keys(TaskSort(str(sent.get("sort_by", view.sort_by))), then_by)}
     changes = log.differences(view._asdict() | {"then_by": [*view.further_keys]}, sent)
     if not changes:
         return view

@@ -40,7 +40,10 @@ def flat(pages: list[list[int]]) -> list[int]:
     return [task_id for page in pages for task_id in page]
 
 
-ORDER = {"orderBy": {"field": "PRIORITY", "direction": "ASC"}, "thenBy": [{"field": "DUE_AT", "direction": "DESC"}]}
+ORDER: dict[str, Any] = {
+    "orderBy": {"field": "PRIORITY", "direction": "ASC"},
+    "thenBy": [{"field": "DUE_AT", "direction": "DESC"}],
+}
 
 
 async def test_pages_go_on_on_both_doors(ada: Person) -> None:

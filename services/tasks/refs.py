@@ -71,7 +71,7 @@ async def id_of(session: Session, actor: Actor, project: str, number: int, *, tr
 @cache
 def _id_statement(trashed: bool) -> Prepared[AnyRow]:
     tasks = visible(ACTOR_PARAMETER, trashed=trashed, since=parameter("trash_begins", Task.deleted_at.type))
-    own = _by_ref(tasks).with_only_columns(Task.id, literal_column("0").label("rank"))
-    former = _by_former_ref(tasks).with_only_columns(Task.id, literal_column("1").label("rank"))
+    own: AnySelect = _by_ref(tasks).with_only_columns(Task.id, literal_column("0").label("rank"))
+    former: AnySelect = _by_former_ref(tasks).with_only_columns(Task.id, literal_column("1").label("rank"))
     both = own.union_all(former)
     return Prepared(both.order_by("rank").limit(literal_column("1")))

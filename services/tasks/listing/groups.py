@@ -101,8 +101,8 @@ class _Reader:
     async def _by_one_key(
         self, predicate: TaskPredicate, ordering: Ordering, position: tuple[object, int] | None, number: int
     ) -> Sequence[TaskRecord]:
-        size = {"last" if self._backward else "first": number - 1}  # one row more than a page has is read
-        request = _Rows(**size, position=position)
+        size = number - 1  # one row more than a page has is read
+        request = _Rows(last=size, position=position) if self._backward else _Rows(first=size, position=position)
         strategy = await choose(self._session, self._actor, predicate, ordering, request)
         return await keyset.read_page(self._session, self._actor, strategy, ordering, request, self._wanted)
 
@@ -112,7 +112,7 @@ class _Reader:
             return _in_order(rows, ordering, self._backward)
         names = [each.key.name for each in ordering.keys]
         values = dict(zip(names, position.values, strict=True)) | {"id": position.row_id}
-        here = TaskRecord._make([None] * len(TaskRecord._fields))._replace(**values)
+        here = TaskRecord._make([values.get(name) for name in TaskRecord._fields])
         # of equals the last one stays the last: the row that the position is of comes before it
         in_order = _in_order([*rows, here], ordering, self._backward)
         [place] = [place for place, row in enumerate(in_order) if row is here]
