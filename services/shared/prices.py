@@ -25,6 +25,8 @@ WRITE, PASSWORD = 900, 40_000
 """A transaction that changes one thing; one that hashes a password."""
 LIST = 900
 """The statements of a page of tasks, also of one without rows."""
+FURTHER_KEY = 1_800
+"""Another key of the order of such a page."""
 COUNT, EXACT_COUNT = 9_000, 90_000
 """Counting the tasks of a list, 10,000 at most, or all of them; what its filter costs, it costs once more."""
 COUNTS, EXACT_COUNTS = 35_000, 350_000
@@ -141,8 +143,8 @@ def of_search(words: object) -> int:
 
 
 def of_then_by(given: object) -> int:
-    """The price of more keys of an order than one: with each, twice as many pages may have to be read."""
-    return LIST * (2 ** min(len(given), MAX_THEN_BY) - 1) if isinstance(given, (list, tuple)) else 0
+    """The price of more keys of an order than one: for each, more pages are read, of which one is made."""
+    return FURTHER_KEY * min(len(given), MAX_THEN_BY) if isinstance(given, list) else 0
 
 
 def of_tasks(given: object, depth: int = 0) -> int:
