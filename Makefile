@@ -6,8 +6,8 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
-# Processes that run tests: one more than processors, for some wait; more than eight only wait for the databases.
-TEST_JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+# Processes that run tests: two more than processors, for some wait; more than eight only wait for the databases.
+TEST_JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 2)))
 # Options for pytest: make test ARGS="-k comments -x"
 ARGS ?=
 # Of the differential suite: how many calls, and which.
