@@ -41,7 +41,8 @@ ROUND, EVERY, AT_ONCE = 240, 12, 3
 PATIENCE = 20
 FIELDS = ("id", "title", "status", "priority", "version")
 TASK = "databaseId title status priority version"
-LIVE = f"""subscription($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $thenBy: [TaskOrder!], $after: String) {{
+LIVE = f"""subscription($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $thenBy: [TaskOrder!],
+        $after: String) {{
     result: liveTasks(filter: $filter, search: $search, orderBy: $orderBy, thenBy: $thenBy, after: $after)
         {{ kind cursor taskId complete task {{ {TASK} }} tasks {{ {TASK} }} }} }}"""
 NAMES = ("N1", "N2", "N3")
