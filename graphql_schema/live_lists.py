@@ -1,4 +1,4 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Annotated
 
@@ -12,11 +12,11 @@ from graphql_schema.shared.context import Info
 from graphql_schema.shared.following import Followed
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
-from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument
+from graphql_schema.task_lists import SearchArgument, TaskFilterArgument, TaskOrderArgument, ThenByArgument
 from graphql_schema.tasks import SavedViewArgument, Task, query_of, seen_by_view
 from services.live_lists import following, models
 from services.live_lists.models import LiveChangeOut
-from services.shared.prices import of_filter, of_search
+from services.shared.prices import of_filter, of_search, of_then_by
 
 enumeration(models.LiveKind, "What a message says of a live list.")
 
@@ -31,6 +31,11 @@ class LiveChange:
     complete: bool
 
 
+_ARGUMENTS: Mapping[str, Callable[[object], int]] = {
+    "filter": of_filter,
+    "search": of_search,
+    "thenBy": lambda given: following.PAGES * of_then_by(given),
+}
 LiveCursor = Annotated[
     str | None,
     strawberry.argument(
@@ -44,7 +49,7 @@ class LiveListSubscriptions:
     @strawberry.subscription(
         description="A list of tasks that stays right: a snapshot, then each task that enters, changes or leaves. "
         "Filters that depend on the clock are refused.",
-        metadata=priced(Price(call=following.PRICE, arguments={"filter": of_filter, "search": of_search})),
+        metadata=priced(Price(call=following.PRICE, arguments=_ARGUMENTS)),
     )
     async def live_tasks(
         self,
@@ -52,11 +57,12 @@ class LiveListSubscriptions:
         filter: TaskFilterArgument = UNSET,
         search: SearchArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
+        then_by: ThenByArgument = UNSET,
         saved_view_id: SavedViewArgument = UNSET,
         after: LiveCursor = UNSET,
     ) -> AsyncGenerator[LiveChange, None]:
         context = info.context
-        query = await seen_by_view(info, saved_view_id, query_of(filter, order_by, search))
+        query = await seen_by_view(info, saved_view_id, query_of(filter, order_by, search, then_by=then_by))
         told = following.follow(context.database, context.live_lists, context.actor, query, none_if_unset(after))
         async with aclosing(told):
             async for news in told:

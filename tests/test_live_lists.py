@@ -41,8 +41,9 @@ ROUND, EVERY, AT_ONCE = 240, 12, 3
 PATIENCE = 20
 FIELDS = ("id", "title", "status", "priority", "version")
 TASK = "databaseId title status priority version"
-LIVE = f"""subscription($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $after: String) {{
-    result: liveTasks(filter: $filter, search: $search, orderBy: $orderBy, after: $after)
+LIVE = f"""subscription($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $thenBy: [TaskOrder!],
+        $after: String) {{
+    result: liveTasks(filter: $filter, search: $search, orderBy: $orderBy, thenBy: $thenBy, after: $after)
         {{ kind cursor taskId complete task {{ {TASK} }} tasks {{ {TASK} }} }} }}"""
 NAMES = ("N1", "N2", "N3")
 
@@ -335,12 +336,15 @@ class TestMessages:
         self, ada: Person, lists: Lists, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(followers, "PART", 2)
-        made = [(await ada.task(title=title))["id"] for title in ("b", "c", "a")]
-        order: dict[str, Any] = {"orderBy": {"field": "TITLE", "direction": "ASC"}}
-        shown = await lists(ada, door, **(order if door == "graphql" else {"sort_by": "title", "order": "asc"}))
+        made = [(await ada.task(title=title, priority=n))["id"] for n, title in enumerate(("b", "a", "a"), 1)]
+        order: dict[str, Any] = {"sort_by": "title,-priority"}
+        if door == "graphql":
+            order = {"orderBy": {"field": "TITLE", "direction": "ASC"}}
+            order |= {"thenBy": [{"field": "PRIORITY", "direction": "DESC"}]}
+        shown = await lists(ada, door, **order)
 
         assert await told(shown, 2) == ["snapshot", "snapshot"]
-        assert [*shown.list] == [made[2], made[0], made[1]]
+        assert [*shown.list] == [made[2], made[1], made[0]]
         assert shown.cursor != "0"
 
     @on_both_doors

@@ -13,15 +13,15 @@ from api.dependencies.streams import stream
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
-from api.routes.task_parameters import TaskConditionQuery
+from api.routes.task_parameters import TaskConditionQuery, TaskOrderQuery
 from api.sse import MEDIA_TYPE, event
 from core.deadlines import current
 from core.json_texts import encode
 from services.live_lists import following
 from services.live_lists.followers import News
-from services.live_lists.following import MAX_CURSOR, PRICE
+from services.live_lists.following import MAX_CURSOR, PAGES, PRICE
 from services.live_lists.models import LiveChange, LiveChangeOut
-from services.tasks.query import Direction, TaskQuery, TaskSort
+from services.tasks.query import TaskQuery
 
 router = APIRouter(route_class=StrictRoute, prefix="/tasks", tags=["live lists"])
 
@@ -34,13 +34,9 @@ MESSAGES: dict[int | str, dict[str, Any]] = {
 _serialize = serializer_for(LiveChangeOut)
 
 
-class LiveListQuery(TaskConditionQuery):
+class LiveListQuery(TaskOrderQuery, TaskConditionQuery):
     """Which tasks, in which order, and where to go on. Filters that depend on the clock are refused."""
 
-    sort_by: TaskSort = Field(
-        TaskSort.CREATED_AT, description="What the snapshot is ordered by; missing values come last."
-    )
-    order: Direction = Field(Direction.DESC, description="asc or desc.")
     after: str | None = Field(
         None,
         max_length=MAX_CURSOR,
@@ -49,15 +45,12 @@ class LiveListQuery(TaskConditionQuery):
 
     def price(self, filtering: int) -> int:
         """The snapshot, and the filter."""
-        return PRICE + filtering
+        return PRICE + PAGES * self.sorting + filtering
 
     @cached_property
     def in_service_terms(self) -> TaskQuery:
         """As for those outside of the trash, in the order asked for."""
-        asked = self.model_fields_set
-        return TaskQuery(
-            self._filter(), self.sort_by if "sort_by" in asked else None, self.order if "order" in asked else None
-        )
+        return self.ordered(self._filter())
 
 
 async def _from(first: News, rest: AsyncGenerator[News]) -> AsyncGenerator[News]:

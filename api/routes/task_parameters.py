@@ -208,8 +208,8 @@ SortKeys = Annotated[
 ]
 
 
-class TaskListQuery(TaskFilterQuery, ListQuery):
-    """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+class TaskOrderQuery(BaseModel):
+    """In which order."""
 
     sort_by: SortKeys = Field(
         "created_at",
@@ -217,8 +217,6 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
         "them, and of one with - before it, - says what descends, and others ascend: priority,-due_at.",
     )
     order: Direction = Field(Direction.DESC, description="asc or desc, of a single field without -.")
-    expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
-    fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
 
     @field_validator("order")
     @classmethod
@@ -227,9 +225,30 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
             raise PydanticCustomError("order", "goes with a single field: of several, or with -, - says what descends")
         return order
 
+    @property
+    def sorting(self) -> int:
+        """What further keys come to, in points of a page."""
+        return prices.of_then_by(self.sort_by.split(",")[1:])
+
+    def ordered(self, filter: TaskFilter | None, *, trashed: bool = False) -> TaskQuery:
+        """The query in the service's terms, in the order asked for."""
+        asked = self.model_fields_set
+        if not _goes_with_order(self.sort_by):
+            (sort_by, order), *then_by = parse_keys(self.sort_by)
+            return TaskQuery(filter, sort_by, order, trashed, tuple(then_by))
+        key = TaskSort(self.sort_by) if "sort_by" in asked else None
+        return TaskQuery(filter, key, self.order if "order" in asked else None, trashed)
+
+
+class TaskListQuery(TaskOrderQuery, TaskFilterQuery, ListQuery):
+    """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
+    fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
+
     def price(self, filtering: int) -> int:
         """A page with its filter, what is read along with its rows, and with ``total`` a count."""
-        reading = prices.LIST + prices.of_then_by(self.sort_by.split(",")[1:])
+        reading = prices.LIST + self.sorting
         points = reading + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
         if not self.total and not self.envelope:
             return points
@@ -243,16 +262,7 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     @cached_property
     def in_service_terms(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
-        asked = self.model_fields_set
-        if not _goes_with_order(self.sort_by):
-            (sort_by, order), *then_by = parse_keys(self.sort_by)
-            return TaskQuery(self._filter(), sort_by, order, self.trashed, tuple(then_by))
-        return TaskQuery(
-            self._filter(),
-            TaskSort(self.sort_by) if "sort_by" in asked else None,
-            self.order if "order" in asked else None,
-            self.trashed,
-        )
+        return self.ordered(self._filter(), trashed=self.trashed)
 
 
 def in_project(body: TaskUpsert, project_id: int | None) -> TaskUpsert:

@@ -28,7 +28,9 @@ from services.tasks.listing.search_selectivity import refs_looked_up
 from services.tasks.models import TaskRecord
 from services.tasks.query import TaskQuery
 
-PRICE = changes.FOLLOWING + MAX_TASKS // MAX_LIMIT * LIST + MAX_TASKS * ROW
+PAGES = MAX_TASKS // MAX_LIMIT
+"""The pages of a snapshot, at most."""
+PRICE = changes.FOLLOWING + PAGES * LIST + MAX_TASKS * ROW
 """What a live list costs when it begins, beside its filter."""
 MAX_CURSOR = 60
 MAX_MISSED = changes.MAX_LIMIT
