@@ -15,7 +15,7 @@ from services.allowances.rate_limits import RateLimits
 from services.authentication import Authenticator
 from services.connections import Bounds, Connections
 from services.events.feed import Feed
-from services.events.notifier import Notifier
+from services.events.notification_feed import NotificationFeed
 from services.events.numbering import Numberer
 from services.jobs.worker import Leader
 from services.readiness import Readiness
@@ -36,8 +36,8 @@ class State:
     security: Security
     authenticator: Authenticator
     feed: Feed
+    notification_feed: NotificationFeed
     numberer: Numberer
-    notifier: Notifier
     readiness: Readiness
     connections: Connections
     executor: "Executor"
@@ -108,8 +108,8 @@ class State:
             security,
             authenticator,
             Feed(database),
+            NotificationFeed(database),
             Numberer(database),
-            Notifier(database),
             Readiness(database),
             Connections(database, bounds),
             executor,

@@ -64,12 +64,19 @@ async def begin(
     return httpx.Response(answer["status"], headers=answer["headers"], content=bytes(sent), request=request)
 
 
-async def followed(door: str, caller: Anonymous, after: str = "0") -> Result:
-    """The first change that a caller is told of by a stream of either door, or what it is refused with."""
+CHANGES = ("/events", "subscription($after: String) { result: changes(after: $after) { cursor } }")
+NOTIFICATIONS = (
+    "/notifications/live",
+    "subscription($after: ID) { result: notificationReceived(after: $after) { kind task { title } } }",
+)
+
+
+async def followed(door: str, caller: Anonymous, after: str = "0", stream: tuple[str, str] = CHANGES) -> Result:
+    """The first thing that a caller is told by a stream of either door, or what it is refused with."""
+    path, query = stream
     if door == "rest":
-        answer = await begin(caller, "GET", f"/api/v1/events?after={after}")
+        answer = await begin(caller, "GET", f"/api/v1{path}?after={after}")
         return from_rest(answer) if answer.status_code >= 400 else _told(answer, _data(answer))
-    query = "subscription($after: String) { result: changes(after: $after) { cursor } }"
     body = json.dumps({"query": query, "variables": {"after": after}}).encode()
     answer = await begin(caller, "POST", "/graphql", SUBSCRIBE, body)
     if answer.headers["content-type"].startswith("text/event-stream"):

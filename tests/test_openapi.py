@@ -11,6 +11,8 @@ from api.openapi import MEANINGS, OPEN_TO_ALL, PUBLIC, operations
 from tests.actors import Anonymous
 from tests.conftest import settings_for
 
+STREAMS = {"follow_changes", "follow_notifications"}
+
 Document = dict[str, Any]
 Operation = tuple[str, str, dict[str, Any]]
 
@@ -118,7 +120,7 @@ class TestOperations:
             if status == "204":
                 assert "content" not in success, (path, method)
             else:
-                kind = "text/event-stream" if operation["operationId"] == "follow_changes" else "application/json"
+                kind = "text/event-stream" if operation["operationId"] in STREAMS else "application/json"
                 schema = success["content"][kind]["schema"]
                 assert schema, (path, method)
 

@@ -14,6 +14,7 @@ from db.driver.sessions import Session
 from graphql_compiler import Reads
 from services.connections import Connections
 from services.events.feed import Feed
+from services.events.notification_feed import NotificationFeed
 from services.shared.actors import Actor
 from services.shared.idempotency import IdempotencyContext, RepeatableCommand
 from services.shared.pagination import Page, PageRequest
@@ -35,6 +36,7 @@ class Context:
     database: Database
     security: Security
     feed: Feed
+    notification_feed: NotificationFeed
     connections: Connections
     outlet: Outlet
     client: str = ""

@@ -1,9 +1,12 @@
-"""What subscriptions answer: events as they are told, many at a time, and what is read of them."""
+"""What subscriptions answer: what is told, many at a time, and what is read of it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
 
-from services.events.feed import Told
+from core.deadlines import current
+from graphql_schema.shared.base import as_output
+from services.events.feed import Batch
 from services.events.happenings import Happening
 
 Read = Callable[[Sequence[Happening]], Awaitable[Sequence[object]]]
@@ -11,7 +14,15 @@ Read = Callable[[Sequence[Happening]], Awaitable[Sequence[object]]]
 
 
 class Followed(NamedTuple):
-    """Events that are told together. The field is the events themselves where nothing is read of them."""
+    """What is told together. The field is that itself where nothing is read of it."""
 
-    told: Told
+    told: Batch[Any]
     read: Read | None = None
+
+
+async def as_told(batches: AsyncGenerator[Batch[Any]], read: Read | None = None) -> AsyncGenerator[Any, None]:
+    """What a subscription's resolver yields of what a service tells; the request's time begins anew with each batch."""
+    async with aclosing(batches):
+        async for told in batches:
+            current.get().renew()
+            yield as_output(Followed(told, read))

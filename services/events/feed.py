@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import select
 
@@ -31,6 +31,8 @@ from services.shared.statements import parameter
 logger = logging.getLogger("tandem.feed")
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+T_co = TypeVar("T_co", covariant=True)
 
 POLL_SECONDS = 0.1
 """How often the database is asked beside what is told: on SQLite nobody tells what other processes write."""
@@ -52,6 +54,22 @@ class ConsumerLagged(Unavailable):
     """A follower did not keep up; it has to read again from the start."""
 
     title = "Too many events at once: follow again"
+
+
+class Batch(Protocol[T_co]):
+    """What somebody is to be told together, in order."""
+
+    @property
+    def items(self) -> Sequence[T_co]: ...
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has to be asked again whether it may be told."""
+        ...
+
+    async def again(self, first: int = 0) -> "Batch[T_co]":
+        """What of it may be told now, from one of its items on."""
+        ...
 
 
 class Told:
@@ -79,7 +97,9 @@ class Told:
         return Told(items, self.judged_at, self._feed, self._reader, self._key)
 
 
-async def one_by_one(told: Told, make: Callable[[Sequence[Happening]], Awaitable[Sequence[T]]]) -> AsyncGenerator[T]:
+async def one_by_one(
+    told: Batch[ItemT], make: Callable[[Sequence[ItemT]], Awaitable[Sequence[T]]]
+) -> AsyncGenerator[T]:
     """What is made of the events, which are handed over together; made again of those that became stale before they
     were taken."""
     while told.items:

@@ -220,6 +220,8 @@ class Worker:
                 await _wait(wanted, IDLE_SECONDS)
             else:
                 await _wait(told, 0 if more else poll)
+                if told.is_set() and not more:
+                    await asyncio.sleep(consumer.gather_seconds)
 
 
 class Leader:
