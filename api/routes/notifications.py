@@ -119,9 +119,9 @@ async def follow_notifications(
 ) -> Response:
     """The caller's notifications as they are made: a stream of server-sent events, whose ids are theirs. It ends
     within a second of the session or the key that it came by."""
-    start = query.after if last_event_id is None else last_event_id
-    if start is None:
-        start = await notifications.newest(state.database.reads, actor)
+    # who may not is told so before the stream begins
+    newest = await notifications.newest(state.database.reads, actor)
+    start = next(each for each in (last_event_id, query.after, newest) if each is not None)
 
     async def written(items: Sequence[NotificationRecord]) -> Sequence[bytes]:
         return [event(item.kind, encode(_serialize(item)), id=str(item.id)) for item in items]

@@ -114,11 +114,6 @@ async def catch_up(database: Database, consumer: Consumer) -> None:
         await turns.give()
 
 
-async def hold(session: Session, name: str) -> None:
-    """Be the one who writes what a consumer writes, until the transaction ends: others wait for it."""
-    await session.scalar(_HOLD_IN_TURN(name=name))
-
-
 async def still_needed(session: Session, some: Sequence[Consumer]) -> int | None:
     """The position behind which events are still to be taken by one of some consumers; None where no one wants any."""
     found: int | None = None

@@ -5,19 +5,19 @@ is to do the task (of several people, where the day begins first), or of who cre
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, literal, literal_column, or_, select, union_all
+from sqlalchemy import and_, join, literal, literal_column, or_, select, union_all
 
 from core import turns
 from core.clock import now
 from db.driver.database import Database
 from db.driver.sessions import AnyRow, AnySelect, Session
 from db.driver.statements import Prepared
-from db.lists import in_list
+from db.lists import in_list, joined_in_order
 from db.models import DueNotice, Project, Task, TaskAssignee, User
 from db.models.tasks import OPEN_STATUSES
 from db.upserts import upsert
@@ -49,13 +49,11 @@ class _Due(NamedTuple):
 _OPEN = Task.status.in_([literal_column(f"'{status}'") for status in OPEN_STATUSES])
 
 
-def _due() -> AnySelect:
+def _due(join: Callable[..., Any]) -> AnySelect:
     columns = (Task.id, Task.project_id, Task.due_at)
     return (
         select(*columns)
-        # by project, as the index of open tasks is
-        .select_from(Project)
-        .join(Task, Task.project_id == Project.id)
+        .select_from(join(Project, Task, Task.project_id == Project.id))
         .join(DueNotice, DueNotice.task_id == Task.id, isouter=True)
         .where(
             Project.archived_at.is_(None),
@@ -72,10 +70,11 @@ def _due() -> AnySelect:
     )
 
 
-_NEXT = Prepared(_due().where(Task.id > parameter("after")).limit(BATCH), _Due)
+# by project, as the index of open tasks is; not by that of ids, which has all tasks
+_NEXT = Prepared(_due(joined_in_order).where(Task.id + literal_column("0") > parameter("after")).limit(BATCH), _Due)
 # as they are now, which nobody changes until it is told; what somebody is changing is looked at the next time
 _HELD = Prepared(
-    _due().where(in_list(Task.id, "ids")).with_for_update(of=Task, key_share=True, skip_locked=True),
+    _due(join).where(in_list(Task.id, "ids")).with_for_update(of=Task, key_share=True, skip_locked=True),
     _Due,
 )
 _ZONES = Prepared(

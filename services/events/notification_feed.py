@@ -73,19 +73,23 @@ class NotificationFeed:
                 await self._reader
 
     async def _read(self) -> None:
-        async with self._database.hearing(MADE):
-            while self._followers:
-                self._told.clear()
-                found = 0
-                try:
-                    found = await self._wake()
-                    self._outage.succeeded()
-                except Exception as error:
-                    self._outage.failed(error)
-                if found < BATCH:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_SECONDS):
-                            await self._told.wait()
+        while self._followers:  # asked once more after the listening has ended, for whoever came meanwhile
+            async with self._database.hearing(MADE):
+                while self._followers:
+                    await self._wake_and_wait()
+
+    async def _wake_and_wait(self) -> None:
+        self._told.clear()
+        found = 0
+        try:
+            found = await self._wake()
+            self._outage.succeeded()
+        except Exception as error:
+            self._outage.failed(error)
+        if found < BATCH:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._told.wait()
 
     async def _wake(self) -> int:
         rows = await self._database.reads.all(_AFTER(after=self._after))

@@ -7,7 +7,7 @@ of the task himself comes before that, either way.
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ColumnElement, false, func, literal, or_, select, true, union_all
+from sqlalchemy import ColumnElement, false, func, literal, literal_column, or_, select, true, union_all
 
 from db.driver.sessions import AnySelect, Session
 from db.driver.statements import Prepared
@@ -28,7 +28,10 @@ def reasons(actor: Actor) -> Mapping[str, ColumnElement[bool]]:
     return {
         "created": func.coalesce(Task.created_by_id == me, false()),
         "assigned": _any(select(true()).where(TaskAssignee.task_id == Task.id, TaskAssignee.user_id == me)),
-        "commented": _any(select(true()).where(Comment.task_id == Task.id, Comment.author_id == me)),
+        # a task has few comments, and somebody may have written very many: not by the index of these
+        "commented": _any(
+            select(true()).where(Comment.task_id == Task.id, Comment.author_id + literal_column("0") == me)
+        ),
         "project": _any(select(true()).where(ProjectFollow.project_id == Task.project_id, ProjectFollow.user_id == me)),
     }
 
