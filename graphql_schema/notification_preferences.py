@@ -1,13 +1,13 @@
 import strawberry
 from pydantic import Field
 
+from graphql_schema.notification_kinds import NotificationKind
 from graphql_schema.shared.base import as_output, attribute, output_type, service_input
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
 from graphql_schema.shared.root_fields import command_field
 from services import notification_preferences
-from services.events.notices import NotificationKind
 from services.notification_preferences import (
     MAX_PROJECTS,
     NotificationPreferencesOut,

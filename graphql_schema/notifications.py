@@ -6,12 +6,12 @@ import strawberry
 from strawberry import UNSET
 
 from graphql_schema.comments import Comment
+from graphql_schema.notification_kinds import NotificationKind
 from graphql_schema.projects import Project
 from graphql_schema.shared.base import (
     FieldDeclaration,
     Node,
     attribute,
-    enumeration,
     output_type,
     service_input,
     to_service_input,
@@ -36,7 +36,6 @@ from graphql_schema.shared.root_fields import listed, node_field, update_field
 from graphql_schema.tasks import Task
 from graphql_schema.users import User
 from services import comments, notifications
-from services.events.notices import NotificationKind
 from services.notifications import (
     NotificationFilter,
     NotificationOut,
@@ -49,20 +48,6 @@ from services.shared.inputs import NotificationId
 from services.shared.prices import STATEMENT
 from services.tasks import queries as tasks
 from services.users import queries as users
-
-enumeration(
-    NotificationKind,
-    "Why something concerns a person.",
-    MENTIONED="A text mentions the person: @username.",
-    ASSIGNED="The person is to do the task.",
-    OVERDUE="The person is to do the task, and it was not done in time.",
-    DUE_SOON="The person is to do the task, and it will be due soon.",
-    UNBLOCKED="What blocked a task that the person follows is done.",
-    COMMENTED="Somebody commented on a task that the person follows.",
-    STATUS_CHANGED="A task that the person follows stands elsewhere.",
-    ADDED="The person was added to the project.",
-    REMOVED="The person was removed from the project.",
-)
 
 
 @output_type(NotificationOut, record=NotificationRecord)
