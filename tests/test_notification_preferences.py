@@ -49,14 +49,15 @@ class TestBothDoors:
             await ada.invite(project, bob)
         assert await told(bob, database) == ["added", "added"]
         assert (await mute(door, bob, ["mentioned", "status_changed"], [quiet["id"]])).code is None
-        for project in (loud, quiet):
-            # for the next reason, where the first one is muted
-            task = await ada.task(project_id=project["id"], assignee_ids=[bob.id], description=f"Ask @{bob.username}")
+        # for the next reason, where the first one is muted
+        fields = {"assignee_ids": [bob.id], "description": f"Ask @{bob.username}"}
+        tasks = [await ada.task(project_id=project["id"], **fields) for project in (loud, quiet)]
+        for task in tasks:
             await ada.patch(f"/tasks/{task['id']}", {"status": "in_progress"})
         assert await told(bob, database) == ["added", "added", "assigned"]
 
         assert (await mute(door, bob, [], [])).code is None
-        await ada.patch(f"/tasks/{task['id']}", {"status": "completed"})
+        await ada.patch(f"/tasks/{tasks[1]['id']}", {"status": "completed"})
         assert await told(bob, database) == ["added", "added", "assigned", "status_changed"]
 
     async def test_it_is_read_and_changed_in_part_by_its_version(self, ada: Person, door: Door) -> None:

@@ -220,6 +220,7 @@ class World:
         scopes = ["tasks:read"] if door == "rest" else ["TASKS_READ"]
         return {
             "update_me": ({"full_name": "New"}, 0),
+            "update_notification_preferences": ({"muted_kinds": []}, 0),
             "create_api_key": ({"name": "new", "scopes": scopes}, 0),
             "update_user": ({"disabled": False}, self.stranger.id),
             "delete_me": ({"password": "not the one"}, 0),
