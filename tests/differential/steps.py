@@ -190,6 +190,7 @@ _WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
 _ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
 _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
 _TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_TOLD = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
 _BODY = _also(st.fixed_dictionaries({"body": REMARKS}))
@@ -290,6 +291,19 @@ _TABLE |= {
     "query_relations": (
         *(1, st.fixed_dictionaries({}, optional={"kind": st.fixed_dictionaries({"eq": _KINDS})}), _TASK),
         *(False, False),
+    ),
+    "query_notifications": (
+        1,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "unread": st.booleans(),
+                "kind": st.fixed_dictionaries(
+                    {"in": st.lists(st.sampled_from(NotificationKind), min_size=1, max_size=2)}
+                ),
+            },
+        ),
+        *({}, False, False),
     ),
     "query_webhook_deliveries": (
         *(1, st.fixed_dictionaries({}, optional={"state": st.fixed_dictionaries({"eq": _DELIVERIES})}), _WEBHOOK),
