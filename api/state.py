@@ -18,6 +18,7 @@ from services.events.feed import Feed
 from services.events.notification_feed import NotificationFeed
 from services.events.numbering import Numberer
 from services.jobs.worker import Leader
+from services.live_lists.hub import LiveLists
 from services.readiness import Readiness
 from services.shared.security import AccountRules, Security
 from services.webhooks.commands import Outlet
@@ -37,6 +38,7 @@ class State:
     authenticator: Authenticator
     feed: Feed
     notification_feed: NotificationFeed
+    live_lists: LiveLists
     numberer: Numberer
     readiness: Readiness
     connections: Connections
@@ -100,6 +102,7 @@ class State:
             operations=settings.operations_per_caller,
             strangers=settings.sockets_per_address,
         )
+        feed = Feed(database)
         outlet = make_outlet(settings)
         work = make_work(database, settings, outlet)
         return cls(
@@ -107,8 +110,9 @@ class State:
             database,
             security,
             authenticator,
-            Feed(database),
+            feed,
             NotificationFeed(database),
+            LiveLists(database, feed),
             Numberer(database),
             Readiness(database),
             Connections(database, bounds),

@@ -186,8 +186,8 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        query = _query(filter, order_by, search, trashed=trashed)
-        return await _list(info, await _seen(info, saved_view_id, query), request)
+        query = query_of(filter, order_by, search, trashed=trashed)
+        return await _list(info, await seen_by_view(info, saved_view_id, query), request)
 
     @strawberry.field(
         description="How many tasks there are in each group, by key; of more than 1,000 the largest. Where more than "
@@ -204,7 +204,7 @@ class TaskQueries:
         saved_view_id: SavedViewArgument = UNSET,
         exact: Annotated[bool, strawberry.argument(description="Count all tasks, however many match.")] = False,
     ) -> list[TaskCount]:
-        query = await _seen(info, saved_view_id, _query(filter, None, search, trashed=trashed))
+        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed))
         async with info.context.reading() as session:
             return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
@@ -222,24 +222,25 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        return await _list(info, _query(None, None, query, trashed=False, argument="query"), request)
+        return await _list(info, query_of(None, None, query, trashed=False, argument="query"), request)
 
 
-def _query(
+def query_of(
     filter: TaskFilterArgument,
     order_by: TaskOrderArgument,
     search: str | None,
     *,
-    trashed: bool,
+    trashed: bool = False,
     argument: str = "search",
 ) -> TaskQuery:
+    """The arguments of a list in the service's terms. Raises ``BadUserInput``."""
     try:
         return task_query(filter, order_by, search=search, trashed=trashed)
     except ValidationError as error:  # of the words alone: the filter has been checked before
         raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 
 
-async def _seen(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
+async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
     """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
     if (view := none_if_unset(view)) is None:
         return query

@@ -269,6 +269,7 @@ class Both:
             security=state.security,
             feed=state.feed,
             notification_feed=state.notification_feed,
+            live_lists=state.live_lists,
             connections=state.connections,
             outlet=state.outlet,
         )

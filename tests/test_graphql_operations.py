@@ -70,6 +70,7 @@ def context(ada: Person, database: Database) -> Any:
             security=state.security,
             feed=state.feed,
             notification_feed=state.notification_feed,
+            live_lists=state.live_lists,
             connections=state.connections,
             outlet=state.outlet,
         )

@@ -21,7 +21,7 @@ from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.operations import run
 from tests.statements import StatementCounter
-from tests.streaming import NOTIFICATIONS, followed
+from tests.streaming import notified
 
 
 async def settle(database: Database) -> None:
@@ -342,14 +342,13 @@ class TestLive:
         self, ada: Person, bob: Person, project: dict[str, Any], database: Database, door: Door
     ) -> None:
         before = (await bob.get("/notifications?limit=1")).json()
-        reached = before[0]["id"] if before else 0
-        after = str(reached) if door == "rest" else encode("Notification", reached or 1)
-        waiting = asyncio.create_task(followed(door, bob, after, NOTIFICATIONS))
-        others = asyncio.create_task(followed(door, ada, after, NOTIFICATIONS))
+        reached = before[0]["id"] if before else 1
+        waiting = asyncio.create_task(notified(door, bob, reached))
+        others = asyncio.create_task(notified(door, ada, reached))
         task = await ada.task(project_id=project["id"], assignee_ids=[bob.id], title="Now")
         await settle(database)
         told_now = await waiting
-        told_later = await followed(door, bob, after, NOTIFICATIONS)
+        told_later = await notified(door, bob, reached)
 
         for result in (told_now, told_later):
             if door == "rest":
@@ -361,7 +360,7 @@ class TestLive:
 
     @on_both_doors
     async def test_what_is_no_notification_is_refused(self, ada: Person, door: Door) -> None:
-        result = await followed(door, ada, "x", NOTIFICATIONS)
+        result = await notified(door, ada, "x")
         assert result.code == "BAD_USER_INPUT"
 
 

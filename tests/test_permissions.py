@@ -32,7 +32,7 @@ from tests.examples import example, notification
 from tests.infrastructure import WHOLE
 from tests.operations import ACCOUNTS, OPERATIONS, REFERENCES, run
 from tests.stored import unchanged
-from tests.streaming import NOTIFICATIONS, followed
+from tests.streaming import followed, listed_live, notified
 
 CALLERS = ("nobody", "outsider", "viewer", "member", "admin", "owner", "reads", "writes", "disabled")
 CODES = {"A": None, "U": "UNAUTHENTICATED", "F": "FORBIDDEN", "N": "NOT_FOUND"}
@@ -125,6 +125,7 @@ class World:
             "verify_email": self._verify,
             "follow_changes": self._follow,
             "follow_notifications": self._follow_notifications,
+            "follow_tasks": self._follow,
         }
         if name in special:
             result: Result = await special[name](door, caller, name)
@@ -269,16 +270,14 @@ class World:
         document = f"mutation($i: RefreshTokenInput!) {{ result: {what}Token(input: $i) {{ {answer} }} }}"
         return from_graphql(await caller.gql(document, {"i": {"refreshToken": value}}))
 
-    async def _follow(self, door: Door, caller: Anonymous, _name: str) -> Result:
-        return await followed(door, caller)
+    async def _follow(self, door: Door, caller: Anonymous, name: str) -> Result:
+        return await (followed(door, caller) if name == "follow_changes" else listed_live(door, caller))
 
     async def _follow_notifications(self, door: Door, caller: Anonymous, _name: str) -> Result:
         person = caller if isinstance(caller, Person) else self.owner
         told = await notification(self.owner.client, person.id)
         before = told["id"] - 1
-        return await followed(
-            door, caller, str(before) if door == "rest" else encode("Notification", before), NOTIFICATIONS
-        )
+        return await notified(door, caller, before)
 
     async def _by_ref(self, door: Door, caller: Anonymous, _name: str) -> Result:
         ref = (await self.task())["ref"]

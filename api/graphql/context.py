@@ -50,6 +50,7 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         security=state.security,
         feed=state.feed,
         notification_feed=state.notification_feed,
+        live_lists=state.live_lists,
         connections=state.connections,
         outlet=state.outlet,
         client=client_of(connection),

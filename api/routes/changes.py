@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,12 +8,13 @@ from starlette.responses import Response
 from api.dependencies.auth import CurrentActor
 from api.dependencies.sessions import ReadSession
 from api.dependencies.state import AppState
+from api.dependencies.streams import stream
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
-from api.live import live, responses
 from api.routes.task_parameters import NONE, Id, parse_filter
-from api.sse import event
+from api.sse import MEDIA_TYPE, event
+from core.deadlines import current
 from core.json_texts import encode
 from services import changes
 from services.changes import DEFAULT_LIMIT, MAX_CURSOR, MAX_LIMIT, MAX_WAIT, ChangesOut, ChangesWithRows
@@ -23,7 +24,12 @@ from services.events.rows import HappeningWithRows, Included, include
 
 router = APIRouter(route_class=StrictRoute, tags=["changes"])
 
-EVENTS = responses("the id is its cursor, the event its kind, the data a Happening")
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A stream of events: of each, the id is its cursor, the event its kind, the data a Happening.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
+}
 _serialize = serializer_for(HappeningWithRows)
 _AFTER = "A cursor of the feed: what happened after it. 0 is the beginning, now where the feed ends."
 
@@ -119,11 +125,12 @@ async def follow_changes(
     session = state.database.reads
     start = (await changes.read(session, actor, changes.NOW if after is None else after, 0, interest)).cursor
 
-    async def written(items: Sequence[Happening]) -> Sequence[bytes]:
+    async def written(items: Sequence[Happening]) -> list[bytes]:
+        current.get().renew()
         rows = await include(session, actor, items, query.include)
         return [
             event(item.kind, encode(_serialize(row)), id=item.cursor) for item, row in zip(items, rows, strict=True)
         ]
 
-    told = changes.follow(state.database, state.feed, actor, start, interest)
-    return live(request, state, actor, start, told, written)
+    followed = changes.follow(state.database, state.feed, actor, start, interest)
+    return stream(request, state, actor, start, followed, written)

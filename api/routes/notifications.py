@@ -10,11 +10,12 @@ from api.dependencies.lists import ListCall, ListShape, Shorthands, add_query
 from api.dependencies.parameters import NotificationPath
 from api.dependencies.sessions import ReadSession, WriteSession
 from api.dependencies.state import AppState
+from api.dependencies.streams import stream
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
-from api.live import live, responses
-from api.sse import event
+from api.sse import MEDIA_TYPE, event
+from core.deadlines import current
 from core.json_texts import encode
 from services import comments, notifications
 from services.notifications import (
@@ -35,7 +36,13 @@ from services.users import queries as users
 
 router = APIRouter(route_class=StrictRoute, prefix="/notifications", tags=["notifications"])
 
-EVENTS = responses("the id is the notification's, the event its kind, the data the notification")
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A stream of events: of each, the id is the notification's, the event its kind, the data the "
+        "notification.",
+        "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+    }
+}
 _serialize = serializer_for(NotificationOut)
 
 
@@ -124,10 +131,11 @@ async def follow_notifications(
     start = next(each for each in (last_event_id, query.after, newest) if each is not None)
 
     async def written(items: Sequence[NotificationRecord]) -> Sequence[bytes]:
+        current.get().renew()
         return [event(item.kind, encode(_serialize(item)), id=str(item.id)) for item in items]
 
     told = notifications.follow(state.database, state.notification_feed, actor, start)
-    return live(request, state, actor, str(start), told, written)
+    return stream(request, state, actor, str(start), told, written)
 
 
 @router.get("/{notification_id}", response_model=NotificationOut)

@@ -40,8 +40,8 @@ _NO_CONDITIONS = frozenset(
 """The parameters that say nothing of which tasks, but for the trash and a saved view."""
 
 
-class TaskFilterQuery(BaseModel):
-    """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
+class TaskConditionQuery(BaseModel):
+    """Which of the tasks outside of the trash. Parameters that may repeat match any of their values; all must hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,7 +71,6 @@ class TaskFilterQuery(BaseModel):
         description="A condition in the filter language, as JSON: the same object as GraphQL's filter.",
         examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
     )
-    trashed: bool = Field(False, description="Look into the trash instead.")
     saved_view_id: Id | None = Field(
         None, description="Only what this saved view shows, and in its order unless sort_by or order say otherwise."
     )
@@ -120,7 +119,7 @@ class TaskFilterQuery(BaseModel):
     @cached_property
     def in_service_terms(self) -> TaskQuery:
         """The query, but for a saved view. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
-        return TaskQuery(filter=self._filter(), trashed=self.trashed)
+        return TaskQuery(filter=self._filter())
 
     def _filter(self) -> TaskFilter | None:
         if self.model_fields_set <= _NO_CONDITIONS:
@@ -161,6 +160,17 @@ class TaskFilterQuery(BaseModel):
             return TaskFilter.model_validate(conditions[0] if len(conditions) == 1 else {"and": conditions})
         except ValidationError as error:
             raise from_validation(error, prefix="/filter", model=TaskFilter) from None
+
+
+class TaskFilterQuery(TaskConditionQuery):
+    """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    trashed: bool = Field(False, description="Look into the trash instead.")
+
+    @cached_property
+    def in_service_terms(self) -> TaskQuery:
+        """As for those outside of the trash, or of those in it."""
+        return TaskQuery(filter=self._filter(), trashed=self.trashed)
 
 
 class TaskCountQuery(TaskFilterQuery):

@@ -254,7 +254,7 @@ class Executor:
             self.executed["ordinary"] += len(items)
             return [await self.execute_ordinarily(prepared, context, root=item) for item in items]
 
-        async def made(read: Read | None, items: Sequence[Any]) -> Sequence[Outcome | None]:
+        async def made(read: Read | None, items: Sequence[object]) -> Sequence[Outcome | None]:
             context.forget()
             found = items if read is None else await read(items)
             outcomes = iter(await executed([item for item in found if item is not None]))

@@ -15,6 +15,7 @@ from graphql_compiler import Reads
 from services.connections import Connections
 from services.events.feed import Feed
 from services.events.notification_feed import NotificationFeed
+from services.live_lists.hub import LiveLists
 from services.shared.actors import Actor
 from services.shared.idempotency import IdempotencyContext, RepeatableCommand
 from services.shared.pagination import Page, PageRequest
@@ -39,6 +40,7 @@ class Context:
     notification_feed: NotificationFeed
     connections: Connections
     outlet: Outlet
+    live_lists: LiveLists
     client: str = ""
     user_agent: str | None = None
     max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES

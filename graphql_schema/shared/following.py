@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from core.deadlines import current
 from graphql_schema.shared.base import as_output
 from services.events.feed import Batch
-from services.events.happenings import Happening
 
-Read = Callable[[Sequence[Happening]], Awaitable[Sequence[object]]]
-"""From events to what the subscription's field is for each of them; None where it is not told."""
+Read = Callable[[Sequence[Any]], Awaitable[Sequence[object]]]
+"""From what is told, whatever it is, to what the subscription's field is for each; None where it is not told."""
 
 
 class Followed(NamedTuple):
-    """What is told together. The field is that itself where nothing is read of it."""
+    """Events, or what was made of them, that are told together. The field is these themselves where nothing is read of
+    them."""
 
-    told: Batch[Any]
+    told: Batch[object]
     read: Read | None = None
 
 

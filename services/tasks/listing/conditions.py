@@ -242,11 +242,11 @@ class TaskPredicate(NamedTuple):
             values["trash_begins"] = trash_begins()
         return values
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self, actor: Actor = ACTOR_PARAMETER) -> list[ColumnElement[bool]]:
         """The conditions, with parameters for the values."""
-        return [compiled for _, compiled in self.each()]
+        return [compiled for _, compiled in self.each(actor)]
 
-    def each(self) -> list[tuple[Condition, ColumnElement[bool]]]:
+    def each(self, actor: Actor = ACTOR_PARAMETER) -> list[tuple[Condition, ColumnElement[bool]]]:
         """Each of the conditions that have to hold, and its SQL, with parameters for the values."""
         count = -1
 
@@ -256,7 +256,7 @@ class TaskPredicate(NamedTuple):
             return parameter(f"v{count}")
 
         together = () if self.where is None else self.where.together
-        return [(part, compile_condition(part, ACTOR_PARAMETER, bind)) for part in together]
+        return [(part, compile_condition(part, actor, bind)) for part in together]
 
     def is_met_by_column(self, name: str) -> bool:
         """Whether all of its conditions are on a column, or on the project."""

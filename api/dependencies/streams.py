@@ -1,16 +1,16 @@
-"""Streams of what a service tells as it happens (server-sent events), for as long as the caller may hear of it."""
+"""Event streams of what a caller follows: each ends with the session or the key that it came by, and for a client that
+takes it too slowly."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 
 from api.problems import from_error
-from api.sse import MEDIA_TYPE, Ended, EventStream, event
+from api.sse import Ended, EventStream, event
 from api.state import State
-from core.deadlines import current
 from services.authentication import Credentials
 from services.events.feed import Batch, one_by_one
 from services.shared.actors import Actor
@@ -22,22 +22,15 @@ RETRY_MILLISECONDS = 2_000
 """How soon a client comes again whose stream broke off."""
 
 
-def responses(data: str) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of a stream; ``data`` is a sentence's end on its events."""
-    text = f"A stream of events: of each, {data}."
-    return {200: {"description": text, "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
-
-
-def live(
+def stream(
     request: Request,
     state: State,
     actor: Actor,
-    start: str,
+    begins_at: str,
     batches: AsyncGenerator[Batch[T]],
-    write: Callable[[Sequence[T]], Awaitable[Sequence[bytes]]],
+    written: Callable[[Sequence[T]], Awaitable[Sequence[bytes]]],
 ) -> EventStream:
-    """A stream of what comes in ``batches``, as ``write`` writes it. It begins at ``start``, which it says, and ends
-    within a second of the session or the key that the caller came by. Raises ``TooManyAtOnce``."""
+    """What is told, as events: ``written`` makes those of a batch. Raises ``TooManyAtOnce``."""
     credentials = Credentials(request.headers.get("authorization"), request.headers.get("x-api-key"))
     ended: Ended = asyncio.get_running_loop().create_future()
 
@@ -45,12 +38,8 @@ def live(
         if not ended.done():
             ended.set_result(lambda: _refusal(error))
 
-    async def written(items: Sequence[T]) -> Sequence[bytes]:
-        current.get().renew()
-        return await write(items)
-
     async def messages() -> AsyncGenerator[bytes]:
-        yield b"retry: %d\n: begins at %s\n\n" % (RETRY_MILLISECONDS, start.encode())
+        yield b"retry: %d\n: begins at %s\n\n" % (RETRY_MILLISECONDS, begins_at.encode())
         try:
             async with aclosing(batches):
                 async for told in batches:
