@@ -37,6 +37,7 @@ from graphql_schema.task_lists import (
     SearchArgument,
     TaskFilterArgument,
     TaskOrderArgument,
+    ThenByArgument,
     nested_tasks,
     task_query,
 )
@@ -54,7 +55,7 @@ from services.shared.errors import from_error_list
 from services.shared.pagination import PageRequest
 from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter
 from services.shared.totals import Total
-from services.tasks import aggregates, queries
+from services.tasks import aggregates, queries, refs
 from services.tasks.aggregates import MAX_GROUPS
 from services.tasks.models import (
     MAX_ASSIGNEES,
@@ -65,7 +66,8 @@ from services.tasks.models import (
     TaskRecord,
     TaskStatus,
 )
-from services.tasks.queries import TaskQuery
+from services.tasks.operators import SEARCH
+from services.tasks.query import TaskQuery
 
 _CREATED = Interest(frozenset({TASK_CREATED.name}))
 COUNTED = replace(
@@ -169,7 +171,7 @@ class TaskQueries:
         self, info: Info, ref: Annotated[str, strawberry.argument(description="The project's key and the number.")]
     ) -> Task | None:
         async with info.context.reading() as session:
-            return as_output(await none_if_missing(queries.by_ref(session, info.context.actor, ref)))
+            return as_output(await none_if_missing(refs.by_ref(session, info.context.actor, ref)))
 
     @strawberry.field(description="The caller's tasks, newest first unless ordered otherwise.", metadata=priced(TASKS))
     async def tasks(
@@ -178,6 +180,7 @@ class TaskQueries:
         filter: TaskFilterArgument = UNSET,
         search: SearchArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
+        then_by: ThenByArgument = UNSET,
         trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
         saved_view_id: SavedViewArgument = UNSET,
         first: First = UNSET,
@@ -186,7 +189,7 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        query = query_of(filter, order_by, search, trashed=trashed)
+        query = query_of(filter, order_by, search, trashed=trashed, then_by=then_by)
         return await _list(info, await seen_by_view(info, saved_view_id, query), request)
 
     @strawberry.field(
@@ -209,13 +212,14 @@ class TaskQueries:
             return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
     @strawberry.field(
-        description="The tasks with these words in title, description or a comment, newest first.",
+        description="The task with this ref, or those with these words in title, description or a comment, newest "
+        "first.",
         metadata=priced(TASKS),
     )
     async def search(
         self,
         info: Info,
-        query: Annotated[str, strawberry.argument(description="The words as they stand, whatever the case.")],
+        query: Annotated[str, strawberry.argument(description=SEARCH)],
         first: First = UNSET,
         after: After = UNSET,
         last: Last = UNSET,
@@ -232,10 +236,11 @@ def query_of(
     *,
     trashed: bool = False,
     argument: str = "search",
+    then_by: ThenByArgument = UNSET,
 ) -> TaskQuery:
     """The arguments of a list in the service's terms. Raises ``BadUserInput``."""
     try:
-        return task_query(filter, order_by, search=search, trashed=trashed)
+        return task_query(filter, order_by, then_by, search=search, trashed=trashed)
     except ValidationError as error:  # of the words alone: the filter has been checked before
         raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 

@@ -318,6 +318,19 @@ class TestMessages:
         assert [*urgent.list] == [first["id"]]
 
     @on_both_doors
+    async def test_a_ref_is_the_task_that_has_it(self, ada: Person, lists: Lists, door: Door) -> None:
+        meant = await ada.task(title="meant")
+        await ada.task(title=f"not {meant['ref']}")
+        found = await lists(ada, door, {"search": meant["ref"].lower()})
+        assert await told(found, 1) == ["snapshot"]
+        assert [*found.list] == [meant["id"]]
+        await ada.patch(f"/tasks/{meant['id']}", {"title": "renamed"})
+        await told(found, 2)
+        await ada.delete(f"/tasks/{meant['id']}")
+
+        assert await told(found, 3) == ["snapshot", "change", "leave"]
+
+    @on_both_doors
     async def test_snapshot_is_in_order_and_in_parts(
         self, ada: Person, lists: Lists, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -21,7 +21,7 @@ from services.live_lists import following
 from services.live_lists.followers import News
 from services.live_lists.following import MAX_CURSOR, PRICE
 from services.live_lists.models import LiveChange, LiveChangeOut
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.query import Direction, TaskQuery, TaskSort
 
 router = APIRouter(route_class=StrictRoute, prefix="/tasks", tags=["live lists"])
 

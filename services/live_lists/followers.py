@@ -16,7 +16,7 @@ from services.shared.errors import BadUserInput, TandemError
 from services.tasks import queries as tasks
 from services.tasks.listing.conditions import TaskPredicate
 from services.tasks.models import TaskRecord
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 
 UNFINISHED = "0"
 """The cursor behind a part of a snapshot: whoever comes back with it is told the list anew."""

@@ -24,8 +24,9 @@ from services.shared.pagination import MAX_LIMIT, PageRequest
 from services.shared.prices import LIST, ROW
 from services.tasks import queries as tasks
 from services.tasks.listing.conditions import TaskPredicate
+from services.tasks.listing.search_selectivity import refs_looked_up
 from services.tasks.models import TaskRecord
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 
 PRICE = changes.FOLLOWING + MAX_TASKS // MAX_LIMIT * LIST + MAX_TASKS * ROW
 """What a live list costs when it begins, beside its filter."""
@@ -47,10 +48,10 @@ async def follow(
     and for what is no cursor; ``Unavailable`` where the filter takes too long.
     """
     user_id = actor.require(Scope.TASKS_READ)
-    predicate = predicate_of(query)
-    cursor = _cursor_in(after)
+    cursor, session = _cursor_in(after), database.reads
+    # a ref means the task that has it now, as a saved view is taken as it is now
+    predicate = await refs_looked_up(session, actor, predicate_of(query))
     follower = LiveFollower(actor, user_id, predicate, reach_of(predicate), _gist(actor, predicate))
-    session = database.reads
     with lists.joined(follower):
         await lists.started()
         start = await changes.end(session)

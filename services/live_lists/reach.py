@@ -10,7 +10,7 @@ from typing import NamedTuple
 from services.shared.conditions import ZoneWanted
 from services.shared.errors import BadUserInput
 from services.tasks.listing.conditions import REACHING, Condition, TaskPredicate, condition
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 
 _OTHER_TASKS = frozenset({"relations", "blocked"})
 

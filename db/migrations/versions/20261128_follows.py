@@ -1,7 +1,7 @@
 """people follow tasks and projects, and say what they want to be told of; notifications are made by a consumer
 
 Revision ID: 0021
-Revises: 0019
+Revises: 0020
 """
 
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from alembic import op
 from db.driver.types import Json, UtcDateTime
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

@@ -14,9 +14,11 @@ from services.shared.conditions import Budget, negated, of_column
 from services.shared.errors import BadUserInput
 from services.shared.moments import RelativeMoment
 from services.shared.prices import MAX_DEPTH
+from services.shared.search_words import words_of
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.text import fold_username
 from services.tags import fold
+from services.tasks import refs
 from services.tasks.filters import TaskFilter
 from services.tasks.following import followed
 from services.tasks.listing.reaching import FIELDS, Asked, reached
@@ -102,8 +104,10 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             inner = value if isinstance(value, list) else [value]
             parts.append(_joined(name, [_condition(part, budget, search, depth=depth + 1) for part in inner]))
         elif name == "search":
-            budget.spend([value])
-            parts.append(Condition((search,), (fold_text(value),)))
+            words = Condition((search,), words_of(value))
+            budget.spend(words.values)
+            ref = refs.parse(value.strip())
+            parts.append(words if ref is None else Condition(REF, ref, (words,)))
         elif name == "overdue":
             parts.append(Condition(("overdue", value), (budget.moment(),)))
         elif name in _BY_CALLER:
@@ -158,12 +162,14 @@ def _operation(name: str, operator: str, given: object, budget: Budget) -> Condi
 
 SEARCHES = {"search": True, "search_task": False}
 """Words that are looked for, and whether they may stand in a comment. The condition alone looks into each task's texts;
-with a database's name behind it, it asks that one's index, whose predicate is its second value.
+with an index of texts and the number of words behind it, it asks that one: what it asks follows the words.
 ``services.tasks.listing.search_selectivity`` chooses.
 
 What it has looked up is ``HELD``, or ``HELD_ALL`` where nothing else is in question."""
 REACHING = "of"
 """The kind of conditions on the fields of what a task names."""
+REF = ("ref",)
+"""The kind of a search for a ref: it means the task that has it, and where there is none, the words that it is."""
 HELD, HELD_ALL = ("held",), ("held", "all")
 
 
@@ -183,8 +189,11 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return negated(parts[0])
     if name in SEARCHES:
         if rest:
-            return in_hashed_subquery(Task.id, found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
-        return contains_each(Task.id, *values, comments=SEARCHES[name])
+            index, number = rest
+            words, asked = values[:number], values[number:]
+            found = found_by_index(index, actor.user_id, words, asked, comments=SEARCHES[name])
+            return in_hashed_subquery(Task.id, found)
+        return contains_each(Task.id, values, comments=SEARCHES[name])
     if name == "held":
         return (one_of if rest else in_hashed_list)(Task.id, *values)
     if name == "overdue":
