@@ -80,7 +80,6 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         state.numberer.start()
-        state.notifier.start()
         if state.leader is not None:
             state.leader.start()
         async with metrics.published():
@@ -90,7 +89,7 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
         await state.security.outbox.close()
         await state.live_lists.stop()
         await state.feed.stop()
-        await state.notifier.stop()
+        await state.notification_feed.stop()
         await state.numberer.stop()
         await state.connections.stop()
         await state.security.limits.close()

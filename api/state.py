@@ -15,7 +15,7 @@ from services.allowances.rate_limits import RateLimits
 from services.authentication import Authenticator
 from services.connections import Bounds, Connections
 from services.events.feed import Feed
-from services.events.notifier import Notifier
+from services.events.notification_feed import NotificationFeed
 from services.events.numbering import Numberer
 from services.jobs.worker import Leader
 from services.live_lists.hub import LiveLists
@@ -37,9 +37,9 @@ class State:
     security: Security
     authenticator: Authenticator
     feed: Feed
+    notification_feed: NotificationFeed
     live_lists: LiveLists
     numberer: Numberer
-    notifier: Notifier
     readiness: Readiness
     connections: Connections
     executor: "Executor"
@@ -111,9 +111,9 @@ class State:
             security,
             authenticator,
             feed,
+            NotificationFeed(database),
             LiveLists(database, feed),
             Numberer(database),
-            Notifier(database),
             Readiness(database),
             Connections(database, bounds),
             executor,

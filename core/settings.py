@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     embedded_worker: bool = True
     worker_lease_seconds: float = Field(default=15.0, ge=1, le=600, allow_inf_nan=False)
     event_retention_days: int | None = Field(default=90, ge=4, le=3650)
+    due_soon_days: int | None = Field(default=1, ge=0, le=30)
     webhook_log_days: int = Field(default=30, ge=1, le=365)
     webhook_timeout_seconds: float = Field(default=15.0, ge=0.1, le=60, allow_inf_nan=False)
     webhook_resolver: str | None = None
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
                 raise ValueError("must be one number of requests in a time, from 1, e.g. 20/minute, or off")
         return value
 
-    @field_validator("event_retention_days", mode="before")
+    @field_validator("event_retention_days", "due_soon_days", mode="before")
     @classmethod
     def _allow_for_ever(cls, value: object) -> object:
         return None if value in ("", "off") else value

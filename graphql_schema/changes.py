@@ -1,11 +1,10 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
 
-from core.deadlines import current
 from graphql_schema.comments import Comment
 from graphql_schema.milestones import Milestone
 from graphql_schema.projects import Project
@@ -13,7 +12,7 @@ from graphql_schema.relations import Relation
 from graphql_schema.shared.base import FieldDeclaration, as_output, output_type
 from graphql_schema.shared.connections import none_if_unset
 from graphql_schema.shared.context import BatchLoad, Info
-from graphql_schema.shared.following import Followed
+from graphql_schema.shared.following import as_told
 from graphql_schema.shared.ids import parse_id
 from graphql_schema.shared.loading import relation_field
 from graphql_schema.shared.parts import Part
@@ -144,11 +143,26 @@ class ChangesQueries:
         )
 
 
-async def _follow(info: Info, after: str | None, interest: Interest) -> AsyncGenerator[Happening, None]:
+def _follow(info: Info, after: str | None, interest: Interest) -> AsyncGenerator[Any, None]:
     context = info.context
-    async for told in changes.follow(context.database, context.feed, context.actor, none_if_unset(after), interest):
-        current.get().renew()
-        yield as_output(Followed(told))
+    told = changes.follow(context.database, context.feed, context.actor, none_if_unset(after), interest)
+    return as_told(told)
+
+
+def _of_tasks(kinds: Sequence[str], description: str) -> FieldDeclaration:
+    """A subscription to some kinds of what happens to tasks, and to what hangs on them."""
+
+    async def resolve(
+        info: Info,
+        project_id: OfProject = UNSET,
+        task_id: OfTask = UNSET,
+        filter: OfTasks = UNSET,
+        after: FeedCursor = UNSET,
+    ) -> AsyncGenerator[Happening, None]:
+        async for told in _follow(info, after, _interest([*kinds], project_id, task_id, filter)):
+            yield told
+
+    return strawberry.subscription(resolver=resolve, description=description, metadata=priced(_FOLLOWING))
 
 
 @strawberry.type
@@ -169,34 +183,10 @@ class ChangesSubscriptions:
         async for told in _follow(info, after, _interest(kind, project_id, task_id, filter)):
             yield told
 
-    @strawberry.subscription(
-        description="Changes of tasks as they happen: each with the task as it is then, null where it is gone.",
-        metadata=priced(_FOLLOWING),
+    task_changed = _of_tasks(
+        OF_TASKS, "Changes of tasks as they happen: each with the task as it is then, null where it is gone."
     )
-    async def task_changed(
-        self,
-        info: Info,
-        project_id: OfProject = UNSET,
-        task_id: OfTask = UNSET,
-        filter: OfTasks = UNSET,
-        after: FeedCursor = UNSET,
-    ) -> AsyncGenerator[Happening, None]:
-        async for told in _follow(info, after, _interest(OF_TASKS, project_id, task_id, filter)):
-            yield told
-
-    @strawberry.subscription(
-        description="Comments as they are written, and where they are written.", metadata=priced(_FOLLOWING)
-    )
-    async def comment_added(
-        self,
-        info: Info,
-        project_id: OfProject = UNSET,
-        task_id: OfTask = UNSET,
-        filter: OfTasks = UNSET,
-        after: FeedCursor = UNSET,
-    ) -> AsyncGenerator[Happening, None]:
-        async for told in _follow(info, after, _interest(OF_NEW_COMMENTS, project_id, task_id, filter)):
-            yield told
+    comment_added = _of_tasks(OF_NEW_COMMENTS, "Comments as they are written, and where they are written.")
 
     @strawberry.subscription(
         description="Changes of projects and of who is in them, as they happen: also that the caller joined or left.",

@@ -1,49 +1,53 @@
+from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry import UNSET
 
 from graphql_schema.comments import Comment
+from graphql_schema.notification_kinds import NotificationKind
 from graphql_schema.projects import Project
-from graphql_schema.shared.base import Node, attribute, enumeration, output_type, service_input, to_service_input
+from graphql_schema.shared.base import (
+    FieldDeclaration,
+    Node,
+    attribute,
+    output_type,
+    service_input,
+    to_service_input,
+)
+from graphql_schema.shared.conditions import filter_argument
 from graphql_schema.shared.connections import (
     After,
     Before,
     Connection,
     First,
     Last,
-    connect,
     none_if_unset,
     page_request,
 )
 from graphql_schema.shared.context import Info
+from graphql_schema.shared.following import as_told
+from graphql_schema.shared.ids import parse_id
 from graphql_schema.shared.loading import PAGED, relation_field
 from graphql_schema.shared.parts import Part
-from graphql_schema.shared.prices import priced
-from graphql_schema.shared.root_fields import node_field, update_field
+from graphql_schema.shared.prices import Price, priced
+from graphql_schema.shared.root_fields import listed, node_field, update_field
 from graphql_schema.tasks import Task
 from graphql_schema.users import User
 from services import comments, notifications
-from services.events.notices import NotificationKind
-from services.notifications import NotificationOut, NotificationRecord, NotificationsUpdate, NotificationUpdate
+from services.notifications import (
+    NotificationFilter,
+    NotificationOut,
+    NotificationRecord,
+    NotificationsUpdate,
+    NotificationUpdate,
+)
 from services.projects import queries as projects
 from services.shared.inputs import NotificationId
-from services.shared.totals import Total
+from services.shared.prices import STATEMENT
 from services.tasks import queries as tasks
 from services.users import queries as users
-
-enumeration(
-    NotificationKind,
-    "Why something concerns a person.",
-    MENTIONED="A text mentions the person: @username.",
-    ASSIGNED="The person is to do the task.",
-    UNBLOCKED="What blocked a task that the person follows is done.",
-    COMMENTED="Somebody commented on a task that the person follows.",
-    STATUS_CHANGED="A task that the person follows stands elsewhere.",
-    ADDED="The person was added to the project.",
-    REMOVED="The person was removed from the project.",
-)
 
 
 @output_type(NotificationOut, record=NotificationRecord)
@@ -80,33 +84,60 @@ class UpdateNotificationsPayload:
     changed: int = strawberry.field(description="How many notifications were not so before.")
 
 
+def _notifications(description: str) -> FieldDeclaration:
+    async def resolve(
+        info: Info,
+        unread: Annotated[
+            bool | None,
+            strawberry.argument(description="Only those that are unread (true), or that were read (false)."),
+        ] = UNSET,
+        filter: Any = UNSET,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
+    ) -> object:
+        which: NotificationFilter | None = none_if_unset(filter)
+        if none_if_unset(unread) is not None:
+            which = NotificationFilter.model_validate({"and": [each for each in ({"unread": unread}, which) if each]})
+        request = page_request(first, after, last, before)
+        return await listed(info.context, notifications.list_, notifications.count, which, request)
+
+    # the class's own annotation is the field's type
+    resolve.__annotations__.pop("return")
+    resolve.__annotations__["filter"] = filter_argument(NotificationFilter)
+    return strawberry.field(resolver=resolve, description=description, metadata=priced(PAGED))
+
+
 @strawberry.type
 class NotificationQueries:
     notification: Notification | None = node_field(
         "Notification", notifications.get, "One of the caller's notifications; null where there is none."
     )
 
-    @strawberry.field(description="What happened that concerns the caller, newest first.", metadata=priced(PAGED))
-    async def notifications(
+    notifications: Connection[Notification] = _notifications("What happened that concerns the caller, newest first.")
+
+
+@strawberry.type
+class NotificationSubscriptions:
+    @strawberry.subscription(
+        description="The caller's notifications as they are made, or after one, as they come.",
+        metadata=priced(Price(call=STATEMENT)),
+    )
+    async def notification_received(
         self,
         info: Info,
-        unread: Annotated[
-            bool | None,
-            strawberry.argument(description="Only those that are unread (true), or that were read (false)."),
+        after: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(description="A notification: those after it. Left out, it is now."),
         ] = UNSET,
-        first: First = UNSET,
-        after: After = UNSET,
-        last: Last = UNSET,
-        before: Before = UNSET,
-    ) -> Connection[Notification]:
-        context, request, chosen = info.context, page_request(first, after, last, before), none_if_unset(unread)
-
-        async def count(exact: bool) -> Total:
-            async with context.reading() as session:
-                return await notifications.count(session, context.actor, unread=chosen, exact=exact)
-
-        async with context.reading() as session:
-            return connect(await notifications.list_(session, context.actor, request, unread=chosen), count)
+    ) -> AsyncGenerator[Notification, None]:
+        context, given = info.context, none_if_unset(after)
+        start = None if given is None else parse_id("Notification", given, pointer="/after")
+        async for told in as_told(
+            notifications.follow(context.database, context.notification_feed, context.actor, start)
+        ):
+            yield told
 
 
 @strawberry.type
@@ -131,4 +162,4 @@ class NotificationMutations:
         return UpdateNotificationsPayload(changed=done.changed)
 
 
-PART = Part(queries=NotificationQueries, mutations=NotificationMutations)
+PART = Part(queries=NotificationQueries, mutations=NotificationMutations, subscriptions=NotificationSubscriptions)

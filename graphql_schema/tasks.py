@@ -7,7 +7,6 @@ import strawberry
 from pydantic import ValidationError
 from strawberry import UNSET
 
-from core.deadlines import current
 from db.models import Task as TaskRow
 from graphql_schema.comments import Comment, comments_field
 from graphql_schema.execution.bindings import selected_columns
@@ -26,7 +25,7 @@ from graphql_schema.shared.connections import (
     page_request,
 )
 from graphql_schema.shared.context import Info
-from graphql_schema.shared.following import Followed
+from graphql_schema.shared.following import as_told
 from graphql_schema.shared.ids import parse_id
 from graphql_schema.shared.loading import connection_field, relation_field
 from graphql_schema.shared.parts import Part
@@ -45,6 +44,7 @@ from graphql_schema.task_lists import (
 from graphql_schema.users import User
 from services import comments, history, relations, saved_views, tags
 from services.events.catalogue import TASK_CREATED
+from services.events.feed import Told
 from services.events.happenings import Happening
 from services.events.interests import Interest
 from services.events.log import EventFilter
@@ -280,11 +280,13 @@ class TaskSubscriptions:
             found = await queries.by_ids(context.database.reads, context.actor, {item.entity_id for item in items})
             return [found.get(item.entity_id) for item in items]
 
-        async with context.feed.joined(_CREATED, reader=reader) as follower:
-            while True:
-                told = await follower.take()
-                current.get().renew()
-                yield as_output(Followed(told, read))
+        async def created() -> AsyncGenerator[Told, None]:
+            async with context.feed.joined(_CREATED, reader=reader) as follower:
+                while True:
+                    yield await follower.take()
+
+        async for told in as_told(created(), read):
+            yield told
 
 
 PART = Part(queries=TaskQueries, subscriptions=TaskSubscriptions)

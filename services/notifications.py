@@ -1,27 +1,40 @@
 """Notifications: what happened that concerns a person. They are the person's own, and made from the feed
-(``services.events.notices``), never in the transaction of what they tell of."""
+(``services.events.notifier``), never in the transaction of what they tell of."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy import update as sql_update
 
 from core.clock import now
+from db.driver.database import Database
 from db.driver.sessions import AnySelect, Session
 from db.models import Notification
-from services.events.notices import KEPT, NotificationKind
+from services.comments import CommentOut
+from services.events.feed import FRESH_SECONDS, Batch
+from services.events.notices import NotificationKind
+from services.events.notification_feed import NotificationFeed
+from services.events.notifier import KEPT
+from services.projects.models import ProjectOut
 from services.projects.queries import among_visible
 from services.shared import node_ids
 from services.shared.actors import Actor, Scope
 from services.shared.features import Feature, NodeType, Operation, Who
+from services.shared.filters import Column, Filter, Filtering, Flag
 from services.shared.inputs import Bool, Input, NotificationId, absent
+from services.shared.operators import ProjectRefFilter, TaskRefFilter, TimestampFilter, UserRefFilter, none_of, one_of
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output
-from services.shared.pagination import Ordering, Page, PageRequest, SortKey
+from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ListReader
-from services.shared.totals import Total, total_of
+from services.tasks.models import TaskOut
+from services.users.models import UserSummary
+
+TAKEN = 100
+"""How many notifications are told together."""
 
 
 class NotificationUpdate(Input):
@@ -52,6 +65,37 @@ class NotificationOut(Output):
     comment_id: int | None = Field(description="The comment that it is about.")
     read_at: datetime | None = Field(description="When it was read, in UTC; null where it is unread.")
     created_at: CreatedAt
+
+
+class NotificationWithRelations(NotificationOut):
+    """That something happened which concerns the caller, with what ``expand`` names."""
+
+    actor: UserSummary | None = Field(default=None, description="With expand=actor: the user who did it.")
+    project: ProjectOut | None = Field(default=None, description="With expand=project: the project, while it is read.")
+    task: TaskOut | None = Field(default=None, description="With expand=task: the task, while it can be read.")
+    comment: CommentOut | None = Field(
+        default=None, description="With expand=comment: the comment, while it can be read."
+    )
+
+
+class NotificationKindFilter(Input):
+    """Conditions on why something concerns the caller."""
+
+    eq: NotificationKind = Field(default_factory=absent, description="Is this one.")
+    ne: NotificationKind = Field(default_factory=absent, description="Is another one.")
+    in_: list[NotificationKind] = one_of("Is one of these.")
+    not_in: list[NotificationKind] = none_of("Is none of these.")
+
+
+class NotificationFilter(Filter):
+    """Which notifications. Every condition given must hold."""
+
+    unread: Bool = Field(default_factory=absent, description="It is unread (true), or was read (false).")
+    kind: NotificationKindFilter = Field(default_factory=absent, description="Why it concerns the caller.")
+    actor: UserRefFilter = Field(default_factory=absent, description="The user who did it.")
+    project: ProjectRefFilter = Field(default_factory=absent, description="The project that it happened in.")
+    task: TaskRefFilter = Field(default_factory=absent, description="The task that it is about.")
+    created_at: TimestampFilter = Field(default_factory=absent, description="When it was made.")
 
 
 class NotificationsOut(Output):
@@ -101,22 +145,69 @@ def visible(actor: Actor) -> AnySelect:
     return select(*COLUMNS).where(_mine(actor))
 
 
-_READER = ListReader("Notification", visible, NotificationRecord._make, NEWEST_FIRST)
-get, by_ids = _READER.get, _READER.by_ids
+_READER = ListReader(
+    "Notification",
+    visible,
+    NotificationRecord._make,
+    NEWEST_FIRST,
+    filtering=Filtering(
+        NotificationFilter,
+        {
+            "unread": Flag(Notification.read_at.is_(None)),
+            "kind": Column(Notification.kind),
+            "actor": Column(Notification.actor_id),
+            "project": Column(Notification.project_id),
+            "task": Column(Notification.task_id),
+            "created_at": Column(Notification.created_at),
+        },
+    ),
+)
+get, by_ids, list_, count = _READER.get, _READER.by_ids, _READER.list_, _READER.count
 
 
-async def list_(
-    session: Session, actor: Actor, request: PageRequest, *, unread: bool | None = None
-) -> Page[NotificationRecord]:
-    """A page of the caller's notifications, newest first: all, the unread ones, or those that were read."""
+class ToldNotifications:
+    """Notifications that somebody is to be told of, oldest first, and since when it is known that he may be."""
+
+    def __init__(self, database: Database, actor: Actor, items: Sequence[NotificationRecord]) -> None:
+        self.items = items
+        self._database, self._actor = database, actor
+        self._judged_at = time.monotonic()
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has to be asked again whether he may be told of them."""
+        return time.monotonic() - self._judged_at > FRESH_SECONDS
+
+    async def again(self, first: int = 0) -> Batch[NotificationRecord]:
+        """What of them he may be told of now, from one of them on."""
+        wanted = [item.id for item in self.items[first:]]
+        found = await by_ids(self._database.reads, self._actor, wanted)
+        return ToldNotifications(self._database, self._actor, [found[id_] for id_ in wanted if id_ in found])
+
+
+async def newest(session: Session, actor: Actor) -> int:
+    """The id of the caller's newest notification; 0 where there is none."""
     actor.require(Scope.TASKS_READ)
-    return await _READER.page(session, actor, _chosen(actor, unread), request)
+    return await session.scalar(select(func.coalesce(func.max(Notification.id), 0)).where(_mine(actor))) or 0
 
 
-async def count(session: Session, actor: Actor, *, unread: bool | None = None, exact: bool = False) -> Total:
-    """How many there are."""
-    actor.require(Scope.TASKS_READ)
-    return await total_of(session, _chosen(actor, unread), exact=exact)
+async def follow(
+    database: Database, feed: NotificationFeed, actor: Actor, after: int | None
+) -> AsyncGenerator[Batch[NotificationRecord]]:
+    """The caller's notifications after one, or from now on, as they come, for as long as somebody listens. Of ``after``
+    it does not matter whether it is there (any more): ids are in the order in which notifications are made."""
+    user_id = actor.require(Scope.TASKS_READ)
+    async with feed.joined(user_id) as woken:
+        reached = await newest(database.reads, actor) if after is None else after
+        while True:
+            woken.clear()
+            following = visible(actor).where(Notification.id > reached).order_by(Notification.id).limit(TAKEN)
+            items = [NotificationRecord._make(row) for row in await database.reads.all(following)]
+            if items:
+                reached = items[-1].id
+                yield ToldNotifications(database, actor, items)
+            if len(items) < TAKEN:
+                await woken.wait()
 
 
 async def update(session: Session, actor: Actor, notification_id: int, data: NotificationUpdate) -> NotificationRecord:
@@ -151,17 +242,12 @@ async def _set(session: Session, actor: Actor, which: Mapping[str, int], read: b
     return await session.execute(statement.values(read_at=now() if read else None))
 
 
-def _chosen(actor: Actor, unread: bool | None) -> AnySelect:
-    statement = visible(actor)
-    if unread is None:
-        return statement
-    return statement.where(Notification.read_at.is_(None) if unread else Notification.read_at.is_not(None))
-
-
 FEATURE = Feature(
     "notifications",
     operations=(
         Operation("list_notifications", "Query.notifications", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("query_notifications", "Query.notifications", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("follow_notifications", "Subscription.notificationReceived", Who.ACCOUNT, Scope.TASKS_READ),
         Operation("update_notifications", "Mutation.updateNotifications", Who.ACCOUNT, Scope.TASKS_WRITE),
         Operation("get_notification", "Query.notification", Who.SELF, Scope.TASKS_READ),
         Operation("update_notification", "Mutation.updateNotification", Who.SELF, Scope.TASKS_WRITE),

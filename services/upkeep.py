@@ -1,7 +1,7 @@
 """What the worker does from time to time without anybody's asking: it deletes what is kept no longer, and looks at how
 far everything is behind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from db.driver.statements import Prepared
 from db.lists import in_list
 from db.models import Event, Webhook, WebhookDelivery
 from services.events import retention
+from services.events.consumers import Consumer
 from services.jobs.worker import Handler, Outcome
 from services.shared.statements import parameter
 
@@ -71,6 +72,8 @@ class Upkeep:
     """How long the feed goes back; None for ever."""
     log: timedelta
     """How long deliveries are kept that came to an end."""
+    consumers: Sequence[Consumer] = ()
+    """Who reads the feed: what they have not taken yet is kept."""
     figures: Figures = field(default_factory=Figures)
 
     @property
@@ -88,7 +91,7 @@ class Upkeep:
         if self.retention is not None:
             before = moment - self.retention
             await self._delete(lambda: _FORSAKEN(before=before))
-            await retention.purge(self.database, before)
+            await retention.purge(self.database, before, self.consumers)
 
     async def _delete(self, some: Callable[[], object]) -> None:
         found = BATCH

@@ -8,13 +8,16 @@ from datetime import timedelta
 
 from core.settings import Settings
 from db.driver.database import Database
+from services.events import due_dates
+from services.events.due_dates import DueDates
+from services.events.notifier import CONSUMER as NOTIFICATIONS
 from services.features import NODES
 from services.jobs.worker import Handler, Worker
 from services.upkeep import KINDS, Figures, Upkeep
 from services.webhooks.addresses import Rules
 from services.webhooks.commands import Outlet
 from services.webhooks.delivering import DELAYS, Deliverer
-from services.webhooks.fan_out import CONSUMER
+from services.webhooks.fan_out import CONSUMER as WEBHOOKS
 from services.webhooks.queries import JOB
 from services.webhooks.signatures import Signer
 
@@ -45,10 +48,18 @@ def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:
         resolver=settings.webhook_resolver,
     )
     days = settings.event_retention_days
-    upkeep = Upkeep(database, None if days is None else timedelta(days=days), timedelta(days=settings.webhook_log_days))
-    handlers: dict[str, Handler] = {JOB: deliverer, **upkeep.handlers}
+    consumers = (WEBHOOKS, NOTIFICATIONS)
+    upkeep = Upkeep(
+        database,
+        None if days is None else timedelta(days=days),
+        timedelta(days=settings.webhook_log_days),
+        consumers,
+    )
+    dates = DueDates(database, settings.due_soon_days)
+    handlers: dict[str, Handler] = {JOB: deliverer, **upkeep.handlers, **dates.handlers}
+    always = (*KINDS, due_dates.JOB)
     return Work(
-        Worker(database, handlers, [CONSUMER], always=KINDS, lease_seconds=settings.worker_lease_seconds),
+        Worker(database, handlers, consumers, always=always, lease_seconds=settings.worker_lease_seconds),
         deliverer,
         upkeep.figures,
     )

@@ -219,7 +219,6 @@ async def apps(database_urls: dict[str, str]) -> AsyncIterator[dict[str, FastAPI
             await stack.enter_async_context(app.router.lifespan_context(app))
             # What is done beside the requests would stand still amid a transaction wherever this loop does, which is
             # between two tests and as long as one lasts that needs no loop: servers on the same database would wait.
-            await app.state.tandem.notifier.stop()
             await app.state.tandem.numberer.stop()
         yield made
 

@@ -16,7 +16,8 @@ from db.driver.database import Database
 from db.driver.statements import Bound, Prepared
 from db.models import ApiKey, LoginSession, RefreshToken, User
 from db.models.base import Base
-from services.events.notifier import notify_all
+from services.events.consumers import catch_up
+from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.shared.node_ids import encode
 from tests.actors import Anonymous, Answer
@@ -160,7 +161,7 @@ async def nothing_written(database: Database) -> AsyncIterator[None]:
     """Fails if the block changes the number of rows of a table, or one of the newest rows of the accounts' tables."""
     # what is made of what was done before comes a moment later
     await number_all(database)
-    await notify_all(database)
+    await catch_up(database, CONSUMER)
     before = await _contents(database)
     yield
     assert await _contents(database) == before

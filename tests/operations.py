@@ -221,7 +221,7 @@ _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
     *("request_password_reset", "reset_password", "request_email_verification", "verify_email"),
     *("get_task_by_ref", "get_member", "update_project_task", "put_comment"),
-    *("follow_changes", "follow_tasks"),
+    *("follow_changes", "follow_tasks", "follow_notifications"),
 }
 """Operations that tests call in ways of their own."""
 
@@ -236,6 +236,13 @@ ACCOUNTS = {
     "list_users": Call("GET /users", "{ result: users { edges { node { id } } } }"),
     "query_users": Call("POST /users/query", _queried("users", "UserFilter")),
     "update_me": Call("PATCH /users/me", _change("updateMe", "user { id }")),
+    "get_notification_preferences": Call(
+        "GET /notifications/preferences", "{ result: notificationPreferences { version } }"
+    ),
+    "update_notification_preferences": Call(
+        "PATCH /notifications/preferences",
+        _change("updateNotificationPreferences", "notificationPreferences { version }"),
+    ),
     "change_password": Call("POST /users/me/password", _change("changePassword", "user { id }")),
     "delete_me": Call("POST /users/me/delete", _change("deleteMe", "deleted")),
     "list_sessions": Call("GET /users/me/sessions", "{ result: sessions { edges { node { id } } } }"),

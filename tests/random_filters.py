@@ -63,7 +63,7 @@ class Vocabulary:
 _FIELDS = (
     *("status", "priority", "number", "title", "search", "project", "parent", "created_by", "assignees", "tags"),
     *("due_at", "completed_at", "created_at", "updated_at", "start_at", "overdue"),
-    *("relations", "blocked", "reaching_project", "reaching_parent", "reaching_people"),
+    *("relations", "blocked", "followed", "reaching_project", "reaching_parent", "reaching_people"),
 )
 REFERENCES = {"user": "users", "project": "projects", "parent": "parents", "related": "related"}
 TYPES = {"user": "User", "project": "Project", "parent": "Task", "related": "Task"}
@@ -218,6 +218,9 @@ class Generator:
         return self._random.choice([*named, {"is_empty": True}, {"is_empty": False}])
 
     def _blocked(self) -> bool:
+        return self._random.random() < 0.5
+
+    def _followed(self) -> bool:
         return self._random.random() < 0.5
 
     def _overdue(self) -> bool:

@@ -1,10 +1,8 @@
 """Counting statements: what a request costs the database may depend on its shape, never on the number of rows."""
 
-import asyncio
 from types import TracebackType
 
 from db.driver.database import Database
-from services.events.notifier import NAME
 
 _NUMBERING = ("pg_try_advisory_xact_lock(", "UPDATE events SET position", "pg_notify(", "WHERE events.position IS NULL")
 """What gives events their positions, beside the requests and a moment after them."""
@@ -16,7 +14,7 @@ def is_numbering(sql: str) -> bool:
 
 
 class StatementCounter:
-    """The statements since the last ``reset``, but for those that number events and make notifications of them."""
+    """The statements since the last ``reset``, but for those that number events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,8 +30,7 @@ class StatementCounter:
         self._database.observers.remove(self._see)
 
     def _see(self, sql: str) -> None:
-        task = asyncio.current_task()
-        if not is_numbering(sql) and (task is None or task.get_name() != NAME):
+        if not is_numbering(sql):
             self.seen.append(sql)
 
     def reset(self) -> None:

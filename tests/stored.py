@@ -10,7 +10,8 @@ from db.driver.database import Database
 from db.driver.sessions import AnyRow
 from db.driver.statements import Bound, Prepared
 from db.models import Base, Event
-from services.events.notifier import notify_all
+from services.events.consumers import catch_up
+from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 
 # authentication writes when a credential was used, whatever becomes of the request
@@ -26,7 +27,7 @@ _READS: list[Bound[Any]] = [Prepared(statement)() for statement in (_COUNTS, *_N
 async def unchanged(database: Database) -> AsyncIterator[None]:
     """Fails if the block adds, takes or changes a row: of each table, all are counted and the newest compared."""
     await number_all(database)  # which is done beside, and changes nothing that is told
-    await notify_all(database)  # as this is
+    await catch_up(database, CONSUMER)  # as this is
     before = await _contents(database)
     yield
     assert await _contents(database) == before

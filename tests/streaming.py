@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from services.shared.node_ids import encode
 from tests.actors import Anonymous
 from tests.doors import Result, from_rest
 
@@ -77,6 +78,14 @@ async def followed(door: str, caller: Anonymous, after: str = "0") -> Result:
 async def listed_live(door: str, caller: Anonymous) -> Result:
     """The first that a caller is told of a live list by a stream of either door, or what it is refused with."""
     return await _first(door, caller, "/tasks/live", "subscription { result: liveTasks { cursor } }", {})
+
+
+async def notified(door: str, caller: Anonymous, after: object) -> Result:
+    """The first notification after one, by its id, that a caller is told of by a stream of either door, or what it is
+    refused with."""
+    query = "subscription($after: ID) { result: notificationReceived(after: $after) { kind task { title } } }"
+    given = encode("Notification", after) if isinstance(after, int) else str(after)
+    return await _first(door, caller, f"/notifications/live?after={after}", query, {"after": given})
 
 
 async def _first(door: str, caller: Anonymous, path: str, query: str, variables: dict[str, str]) -> Result:

@@ -92,6 +92,8 @@ BODIES: dict[str, Any] = {
     "update_milestone": {"name": "y"},
     "delete_milestone": None,
     "update_project": {"name": "x"},
+    "follow_task": None,
+    "unfollow_project": None,
     "delete_project": None,
     "add_member": {"username": "nobody"},
     "update_member": {"role": "viewer"},

@@ -192,7 +192,7 @@ async def test_nested_lists_are_filtered_in_one_statement(ada: Person, statement
 
 def test_every_list_but_the_feed_has_a_filter() -> None:
     names = {each.rest for feature in FEATURES for each in feature.operations}
-    lists = {name.removeprefix("list_") for name in names if name.startswith("list_")} - {"changes", "notifications"}
+    lists = {name.removeprefix("list_") for name in names if name.startswith("list_")} - {"changes"}
 
     assert lists == {name.removeprefix("query_") for name in names if name.startswith("query_")}
     assert len(Filter.__subclasses__()) >= len(lists) - 2

@@ -11,6 +11,8 @@ from api.openapi import MEANINGS, OPEN_TO_ALL, PUBLIC, operations
 from tests.actors import Anonymous
 from tests.conftest import settings_for
 
+STREAMS = {"follow_changes", "follow_tasks", "follow_notifications"}
+
 Document = dict[str, Any]
 Operation = tuple[str, str, dict[str, Any]]
 
@@ -118,8 +120,7 @@ class TestOperations:
             if status == "204":
                 assert "content" not in success, (path, method)
             else:
-                is_stream = operation["operationId"].startswith("follow_")
-                kind = "text/event-stream" if is_stream else "application/json"
+                kind = "text/event-stream" if operation["operationId"] in STREAMS else "application/json"
                 schema = success["content"][kind]["schema"]
                 assert schema, (path, method)
 

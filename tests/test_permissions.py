@@ -28,11 +28,11 @@ from services.shared.node_ids import MAX_DATABASE_ID, encode
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import People
 from tests.doors import DOORS, Door, Result, from_graphql, from_rest, log_in, on_both_doors
-from tests.examples import example
+from tests.examples import example, notification
 from tests.infrastructure import WHOLE
 from tests.operations import ACCOUNTS, OPERATIONS, REFERENCES, run
 from tests.stored import unchanged
-from tests.streaming import followed, listed_live
+from tests.streaming import followed, listed_live, notified
 
 CALLERS = ("nobody", "outsider", "viewer", "member", "admin", "owner", "reads", "writes", "disabled")
 CODES = {"A": None, "U": "UNAUTHENTICATED", "F": "FORBIDDEN", "N": "NOT_FOUND"}
@@ -124,6 +124,7 @@ class World:
             "request_email_verification": self._verify,
             "verify_email": self._verify,
             "follow_changes": self._follow,
+            "follow_notifications": self._follow_notifications,
             "follow_tasks": self._follow,
         }
         if name in special:
@@ -220,6 +221,7 @@ class World:
         scopes = ["tasks:read"] if door == "rest" else ["TASKS_READ"]
         return {
             "update_me": ({"full_name": "New"}, 0),
+            "update_notification_preferences": ({"muted_kinds": []}, 0),
             "create_api_key": ({"name": "new", "scopes": scopes}, 0),
             "update_user": ({"disabled": False}, self.stranger.id),
             "delete_me": ({"password": "not the one"}, 0),
@@ -270,6 +272,12 @@ class World:
 
     async def _follow(self, door: Door, caller: Anonymous, name: str) -> Result:
         return await (followed(door, caller) if name == "follow_changes" else listed_live(door, caller))
+
+    async def _follow_notifications(self, door: Door, caller: Anonymous, _name: str) -> Result:
+        person = caller if isinstance(caller, Person) else self.owner
+        told = await notification(self.owner.client, person.id)
+        before = told["id"] - 1
+        return await notified(door, caller, before)
 
     async def _by_ref(self, door: Door, caller: Anonymous, _name: str) -> Result:
         ref = (await self.task())["ref"]

@@ -30,6 +30,7 @@ DEAR: dict[str, dict[str, Any]] = {
     "assignees": {"and": [{"assignees": {"all": [*range(1, 21)]}}] * 10},
     "relations": {"or": [{"or": [{"relations": {"is_empty": True}}] * 30}] * 2},
     "blocked": {"not": {"or": [{"and": [{"blocked": True}] * 50}] * 3}},
+    "followed": {"not": {"or": [{"and": [{"followed": True}] * 25}] * 3}},
     "members of sets": {"or": [{"assignees": {"any": [*range(1, 101)]}}] * 4},
 }
 
@@ -59,15 +60,17 @@ def some_filter(random: Random, depth: int = 0) -> dict[str, Any]:
     """A filter in GraphQL's spelling."""
     made: dict[str, Any] = {}
     for _ in range(random.randint(1, 3)):
-        kind = random.choice(["status", "priority", "search", "tags", "assignees", "relations", "blocked", "logic"])
+        kind = random.choice(
+            ["status", "priority", "search", "tags", "assignees", "relations", "blocked", "followed", "logic"]
+        )
         if kind == "status":
             made["status"] = {"in": random.choices(["PENDING", "COMPLETED"], k=random.randint(1, 4))}
         elif kind == "priority":
             made["priority"] = {"gte": 2} if random.random() < 0.5 else {"in": [1, 2, 3]}
         elif kind == "search":
             made["search"] = random.choice(["q", "qu", "quick", "ß", "éé"])
-        elif kind == "blocked":
-            made["blocked"] = True
+        elif kind in ("blocked", "followed"):
+            made[kind] = True
         elif kind == "logic" and depth < 3:
             parts = [some_filter(random, depth + 1) for _ in range(random.randint(1, 3))]
             made[random.choice(["and", "or"])] = parts

@@ -11,6 +11,7 @@ from core.clock import now
 from db.driver.database import Database
 from db.models import Event, Task, WebhookDelivery
 from services.events import consumers, retention
+from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.tasks import effects
 from services.upkeep import Upkeep
@@ -104,6 +105,24 @@ class TestRetention:
             assert await consumers.floor(session) == last
             assert await session.scalar(select(func.max(Event.position))) > last
         assert len((await ada.get(f"/changes?after={cursor}")).json()["changes"]) == 1
+
+    async def test_what_a_consumer_has_still_to_take_stays(self, hooks: Hooks) -> None:
+        database, ada = hooks.state.database, hooks.ada
+        await number_all(database)
+        await consumers.catch_up(database, CONSUMER)
+        [*_, (taken, _, _)] = await positions(database)
+        await ada.project()
+        await age(database)
+        await ada.project()
+        await number_all(database)
+        await retention.purge(database, limit(), [CONSUMER])
+        async with database.reading() as session:
+            assert await consumers.floor(session) == taken
+
+        await consumers.catch_up(database, CONSUMER)
+        await retention.purge(database, limit(), [CONSUMER])
+        async with database.reading() as session:
+            assert await consumers.floor(session) > taken
 
     async def test_it_is_done_in_parts(self, hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
         database, ada = hooks.state.database, hooks.ada

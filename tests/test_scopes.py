@@ -86,6 +86,7 @@ class World:
         return {
             "get_user": (None, self.bob.id),
             "update_me": ({"full_name": "Not written"}, 0),
+            "update_notification_preferences": ({"muted_kinds": []}, 0),
             "change_password": (passwords, 0),
             "delete_me": ({"password": "x"}, 0),
             "end_session": (None, self.ada.actor.session_id or 0),

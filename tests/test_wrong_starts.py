@@ -90,6 +90,7 @@ SETTINGS: dict[str, list[tuple[str, str]]] = {
     "embedded_worker": [("maybe", "must be true or false")],
     "worker_lease_seconds": [("0", "must be at least 1")],
     "event_retention_days": [("3", "must be at least 4"), ("never", "must be a whole number")],
+    "due_soon_days": [("-1", "must be at least 0"), ("soon", "must be a whole number")],
     "webhook_log_days": [("0", "must be at least 1")],
     "webhook_timeout_seconds": [("61", "must be at most 60")],
     "webhook_resolver": [("ns.example.com", "WEBHOOK_RESOLVER: must be an address and a port")],

@@ -51,6 +51,7 @@ BODIES: dict[str, dict[str, object]] = {
     "query_webhook_deliveries": {"state": {"in": ["waiting", "failed"]}},
     "redeliver_webhook": {"state": "failed"},
     "update_webhook": {"content": "full"},
+    "query_notifications": {"unread": True, "kind": {"in": ["mentioned", "assigned"]}},
     "query_users": {"username": {"starts_with": "a"}},
     "query_api_keys": {"name": {"contains": "export"}},
     "query_sessions": {"created_at": {"gte": "2026-01-31T08:00:00Z"}},

@@ -24,6 +24,7 @@ TITLES = {
     "query_tags": "List tags by a filter in the body",
     "query_milestones": "List milestones by a filter in the body",
     "query_saved_views": "List saved views by a filter in the body",
+    "query_notifications": "List your notifications by a filter in the body",
     "query_users": "List users by a filter in the body",
     "query_api_keys": "List your API keys by a filter in the body",
     "query_sessions": "List your sessions by a filter in the body",
@@ -38,6 +39,10 @@ TITLES = {
     "put_task": "Update a task, by PUT",
     "put_comment": "Update a comment, by PUT",
     "list_task_history": "List what happened to a task",
+    "get_task_follow": "Ask whether you follow a task",
+    "get_project_follow": "Ask whether you follow a project",
+    "get_notification_preferences": "Get what you are told of",
+    "update_notification_preferences": "Update what you are told of",
     "clear_tasks": "Delete all tasks of everybody",
     "update_user": "Disable or enable an account",
 }

@@ -6,12 +6,14 @@ from db.models.base import Base
 from db.models.comments import Comment, CommentText
 from db.models.consumers import EventConsumer
 from db.models.events import Event
+from db.models.follows import ProjectFollow, TaskFollow
 from db.models.former_refs import FormerRef
 from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
 from db.models.jobs import Job
 from db.models.login_failures import LoginFailure
-from db.models.notifications import Notification, NotificationProgress
+from db.models.notification_preferences import NotificationPreferences
+from db.models.notifications import DueNotice, Notification
 from db.models.projects import Membership, Project
 from db.models.relations import Relation
 from db.models.saved_views import SavedView
@@ -28,6 +30,7 @@ __all__ = [
     "Base",
     "Comment",
     "CommentText",
+    "DueNotice",
     "Event",
     "EventConsumer",
     "ExternalId",
@@ -38,14 +41,16 @@ __all__ = [
     "LoginSession",
     "Membership",
     "Notification",
-    "NotificationProgress",
+    "NotificationPreferences",
     "Project",
+    "ProjectFollow",
     "RefreshToken",
     "Relation",
     "SavedView",
     "Tag",
     "Task",
     "TaskAssignee",
+    "TaskFollow",
     "TaskTag",
     "TaskText",
     "User",

@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
@@ -31,10 +31,12 @@ class Notification(Created, Base):
     )
 
 
-class NotificationProgress(Base):
-    """How far the feed has been gone through for notifications. One row."""
+class DueNotice(Base):
+    """For which date it was told that a task will be due soon, and that it is overdue: of another one, that is told
+    anew."""
 
-    __tablename__ = "notification_progress"
+    __tablename__ = "due_notices"
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    position: Mapped[int] = mapped_column(BigInteger)
+    task_id: Mapped[int] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    due_soon_for: Mapped[datetime | None]
+    overdue_for: Mapped[datetime | None]

@@ -14,6 +14,7 @@ from db.driver.sessions import Session
 from graphql_compiler import Reads
 from services.connections import Connections
 from services.events.feed import Feed
+from services.events.notification_feed import NotificationFeed
 from services.live_lists.hub import LiveLists
 from services.shared.actors import Actor
 from services.shared.idempotency import IdempotencyContext, RepeatableCommand
@@ -36,6 +37,7 @@ class Context:
     database: Database
     security: Security
     feed: Feed
+    notification_feed: NotificationFeed
     connections: Connections
     outlet: Outlet
     live_lists: LiveLists

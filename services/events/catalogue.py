@@ -9,6 +9,7 @@ from typing import Literal
 Subject = Literal[
     "api_key",
     "comment",
+    "follow",
     "member",
     "milestone",
     "project",
@@ -64,6 +65,8 @@ TASK_MOVED = _declare(
 TASK_LEFT = _declare(
     "task.left", "task", "ref", "A task went to another project: whoever may not read it there drops it."
 )
+TASK_DUE_SOON = _declare("task.due_soon", "task", "due_at", "A task that is open will be due soon.")
+TASK_OVERDUE = _declare("task.overdue", "task", "due_at", "A task that is open is not done in time.")
 TASK_PURGED = _declare("task.purged", "task", "ref", "A task was deleted for good.")
 TASK_IMPORTED = _declare("task.imported", "task", "source", "A task was brought in from another system.")
 TASKS_CLEARED = _declare("tasks.cleared", "server", "tasks", "All tasks, or all of a project, were deleted for good.")
@@ -132,6 +135,11 @@ API_KEY_DELETED = _declare("api_key.deleted", "api_key", "name prefix", "An API 
 SAVED_VIEW_CREATED = _declare("saved_view.created", "saved_view", _OF_VIEW, "A view was saved.")
 SAVED_VIEW_UPDATED = _declare("saved_view.updated", "saved_view", _OF_VIEW, "A saved view was changed.")
 SAVED_VIEW_DELETED = _declare("saved_view.deleted", "saved_view", "name", "A saved view was deleted.")
+
+FOLLOW_CREATED = _declare("follow.created", "follow", "task_id project_id", "Somebody follows a task or a project.")
+FOLLOW_DELETED = _declare(
+    "follow.deleted", "follow", "task_id project_id", "Somebody does not follow a task or a project (any more)."
+)
 
 WEBHOOK_CREATED = _declare("webhook.created", "webhook", "name project_id kinds content", "A webhook was made.")
 WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", "name kinds content", "A webhook was changed.")

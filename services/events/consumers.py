@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
 
+from core import turns
 from core.clock import now
 from db.driver.database import Database
 from db.driver.sessions import AnyRow, Session
@@ -30,6 +31,9 @@ FLOOR = select(EventConsumer.position).where(EventConsumer.name == RETENTION)
 _AT = Prepared(select(EventConsumer.position).where(EventConsumer.name == parameter("name")))
 _HOLD = Prepared(
     select(EventConsumer.position).where(EventConsumer.name == parameter("name")).with_for_update(skip_locked=True)
+)
+_HOLD_IN_TURN = Prepared(
+    select(EventConsumer.position).where(EventConsumer.name == parameter("name")).with_for_update()
 )
 _NEW: Prepared[AnyRow] = Prepared(insert_or_ignore(EventConsumer), keys=["name", "position", "updated_at"])
 _MOVE = Prepared(
@@ -52,11 +56,14 @@ class Consumer:
 
     ``wanted`` answers the position behind which there is something to tell, or None where nobody wants to know of
     anything: the feed is not read for it then. ``take`` is given events in order, with the ``id`` of each one's row.
+    ``gather_seconds`` is how long events are waited for that are taken together: on SQLite each time is a transaction
+    among those of the requests.
     """
 
     name: str
     wanted: Callable[[Session], Awaitable[int | None]]
     take: Callable[[Session, Sequence["Taken"]], Awaitable[None]]
+    gather_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +81,9 @@ async def register(database: Database, consumer: Consumer) -> None:
             await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": now()})
 
 
-async def consume(database: Database, consumer: Consumer) -> bool | None:
+async def consume(database: Database, consumer: Consumer, *, wait: bool = False) -> bool | None:
     """Have a consumer take what comes next, a batch at most. Returns whether there may be more, or None where nobody
-    wants to know."""
+    wants to know. Where another process is about it, that one's turn is over first where it is to ``wait``."""
     since = await consumer.wanted(database.reads)
     if since is None:
         return None
@@ -89,7 +96,7 @@ async def consume(database: Database, consumer: Consumer) -> bool | None:
                 await number_events(session)
         return False
     async with database.writing() as session:
-        position = await session.scalar(_HOLD(name=consumer.name))
+        position = await session.scalar((_HOLD_IN_TURN if wait else _HOLD)(name=consumer.name))
         if position is None:
             return False  # another process is about it, and is told of what comes as this one is
         rows = await session.all(_NEXT(after=max(position, since)))
@@ -98,6 +105,24 @@ async def consume(database: Database, consumer: Consumer) -> bool | None:
         await consumer.take(session, [Taken(Happening._make(row[:-1]), row[-1]) for row in rows])
         await session.execute(_MOVE(called=consumer.name, until=rows[-1].position, moment=now()))
     return len(rows) == BATCH
+
+
+async def catch_up(database: Database, consumer: Consumer) -> None:
+    """Have a consumer take every event that has its position when this begins."""
+    await register(database, consumer)
+    while await consume(database, consumer, wait=True):
+        await turns.give()
+
+
+async def still_needed(session: Session, some: Sequence[Consumer]) -> int | None:
+    """The position behind which events are still to be taken by one of some consumers; None where no one wants any."""
+    found: int | None = None
+    for consumer in some:
+        since = await consumer.wanted(session)
+        if since is not None:
+            reached = max(since, await session.scalar(_AT(name=consumer.name)) or 0)
+            found = reached if found is None else min(found, reached)
+    return found
 
 
 async def floor(session: Session) -> int:

@@ -247,22 +247,26 @@ class Feed:
             return end
 
     async def _read(self) -> None:
-        async with self._database.hearing(NUMBERED):
-            while self._followers:
-                self._told.clear()
-                found = 0
-                try:
-                    items = await self._next()
-                    found = len(items)
-                    await self._publish(items)
-                    self._outage.succeeded()
-                except Exception as error:
-                    self._outage.failed(error)
-                    await asyncio.sleep(POLL_SECONDS)
-                if found < BATCH:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(POLL_SECONDS):
-                            await self._told.wait()
+        while self._followers:  # asked once more after the listening has ended, for whoever came meanwhile
+            async with self._database.hearing(NUMBERED):
+                while self._followers:
+                    await self._read_on()
+
+    async def _read_on(self) -> None:
+        self._told.clear()
+        found = 0
+        try:
+            items = await self._next()
+            found = len(items)
+            await self._publish(items)
+            self._outage.succeeded()
+        except Exception as error:
+            self._outage.failed(error)
+            await asyncio.sleep(POLL_SECONDS)
+        if found < BATCH:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._told.wait()
 
     async def _next(self) -> Sequence[Happening]:
         rows: Sequence[Happening] = await self._database.reads.all(_AFTER(position=self._position))

@@ -1,45 +1,33 @@
-"""Whom an event concerns, and why: notifications are made from the feed, once each, after what they tell of.
-
-One process at a time goes through the events behind ``notification_progress``, in the order of their positions, and
-writes what comes of them together with how far it went: so each event is gone through once, and a row that is there
-already (the same event for the same person) is left alone, should somebody set the position back.
-"""
+"""Whom an event concerns, and why: notifications are made from the feed, once each, after what they tell of
+(``services.events.notifier``)."""
 
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, union_all, update
+from sqlalchemy import literal, select, union_all
 
-from core.clock import now
-from db import advisory_locks
 from db.driver.sessions import Session
 from db.driver.statements import Prepared
-from db.lists import in_list, one_of
-from db.models import Comment, Event, Membership, Notification, NotificationProgress, Relation, Task, TaskAssignee, User
-from db.upserts import insert_or_ignore
+from db.lists import in_list
+from db.models import Event, Membership, NotificationPreferences, Relation, Task, TaskAssignee, User
 from services.events.catalogue import (
     COMMENT_CREATED,
     COMMENT_UPDATED,
     MEMBER_ADDED,
     MEMBER_REMOVED,
     TASK_CREATED,
+    TASK_DUE_SOON,
+    TASK_OVERDUE,
     TASK_UPDATED,
 )
-from services.events.numbering import END
-from services.shared.bulk_writing import write_all
-from services.shared.statements import parameter
 from services.shared.text import fold_username
+from services.tasks.following import followers as followers_of
 from services.tasks.models import TaskStatus
 
-LOCK_KEY = 7_264_703
-BATCH = 200
-KEPT = 1_000
-"""The notifications of a person: of more, the oldest go."""
-KEPT_DAYS = 90
 _MENTION = re.compile(r"(?<![\w@/.])@([A-Za-z0-9_]{3,50})(?![\w@])")
 MAX_MENTIONED = 50
 """The people whom one text can mention."""
@@ -50,6 +38,8 @@ class NotificationKind(StrEnum):
 
     MENTIONED = "mentioned"
     ASSIGNED = "assigned"
+    OVERDUE = "overdue"
+    DUE_SOON = "due_soon"
     UNBLOCKED = "unblocked"
     COMMENTED = "commented"
     STATUS_CHANGED = "status_changed"
@@ -86,25 +76,24 @@ class Notice(NamedTuple):
     project_id: int | None = None
 
 
-_KINDS = [
-    kind.name for kind in (TASK_CREATED, TASK_UPDATED, COMMENT_CREATED, COMMENT_UPDATED, MEMBER_ADDED, MEMBER_REMOVED)
-]
-_NEXT = Prepared(
+_OF_DATES = {TASK_DUE_SOON.name: NotificationKind.DUE_SOON, TASK_OVERDUE.name: NotificationKind.OVERDUE}
+_OF_MEMBERS = {MEMBER_ADDED.name: NotificationKind.ADDED, MEMBER_REMOVED.name: NotificationKind.REMOVED}
+KINDS = frozenset(
+    {kind.name for kind in (TASK_CREATED, TASK_UPDATED, COMMENT_CREATED, COMMENT_UPDATED)}
+    | _OF_DATES.keys()
+    | _OF_MEMBERS.keys()
+)
+"""The events that may concern somebody."""
+_HAPPENED = Prepared(
     select(*(getattr(Event, name) for name in Happened._fields))
-    .where(
-        Event.position > parameter("after"), Event.position <= parameter("until"), Event.kind.in_(_KINDS), Event.notify
-    )
-    .order_by(Event.position)
-    .limit(BATCH),
+    .where(in_list(Event.id, "ids"), Event.notify)
+    .order_by(Event.position),
     Happened,
 )
-_FOLLOWERS = Prepared(
+_DOERS = Prepared(
     union_all(
-        select(Task.id, Task.created_by_id).where(in_list(Task.id, "ids"), Task.created_by_id.is_not(None)),
-        select(TaskAssignee.task_id, TaskAssignee.user_id).where(in_list(TaskAssignee.task_id, "ids")),
-        select(Comment.task_id, Comment.author_id)
-        .where(in_list(Comment.task_id, "ids"), Comment.author_id.is_not(None))
-        .distinct(),
+        select(TaskAssignee.task_id, TaskAssignee.user_id, literal(1)).where(in_list(TaskAssignee.task_id, "ids")),
+        select(Task.id, Task.created_by_id, literal(0)).where(in_list(Task.id, "ids"), Task.created_by_id.is_not(None)),
     )
 )
 _BLOCKED = Prepared(
@@ -122,31 +111,13 @@ _MEMBERS = Prepared(
         in_list(Membership.project_id, "projects"), in_list(Membership.user_id, "users")
     )
 )
-
-
-_INSERT = Prepared(
-    insert_or_ignore(Notification), keys=[column.key for column in Notification.__table__.columns if column.key != "id"]
+_PREFERENCES = Prepared(
+    select(
+        NotificationPreferences.user_id,
+        NotificationPreferences.muted_kinds,
+        NotificationPreferences.muted_project_ids,
+    ).where(in_list(NotificationPreferences.user_id, "users"))
 )
-
-
-async def make_notifications(session: Session, *, wait: bool = False) -> int | None:
-    """Go through the next events, a batch at most. Returns how many there were, or None where another process does so
-    now; it waits for that one where it is to ``wait``."""
-    if wait:
-        await advisory_locks.lock(session, LOCK_KEY)
-    elif not await advisory_locks.try_lock(session, LOCK_KEY):
-        return None
-    position = int(await session.scalar(select(NotificationProgress.position)))
-    end = int(await session.scalar(END))
-    if end <= position:
-        return 0
-    events = await session.all(_NEXT(after=position, until=end))
-    notices = await _notices(session, events)
-    if notices:
-        await _write(session, notices)
-    reached = events[-1].position if len(events) == BATCH else end
-    await session.execute(update(NotificationProgress).values(position=reached))
-    return len(events)
 
 
 def mentioned(text: str | None) -> set[str]:
@@ -155,8 +126,14 @@ def mentioned(text: str | None) -> set[str]:
     return set([*found][:MAX_MENTIONED])
 
 
-async def _notices(session: Session, events: Sequence[Happened]) -> list[Notice]:
-    """Whom the events concern, each person once for each; in five statements at most."""
+async def happened(session: Session, ids: Collection[int]) -> Sequence[Happened]:
+    """Those of some events that somebody may be told of, by the ids of their rows."""
+    return await session.all(_HAPPENED(ids=ids))
+
+
+async def notices_of(session: Session, events: Sequence[Happened]) -> list[Notice]:
+    """Whom the events concern, each person once for each, for the first reason that he wants to know of; in seven
+    statements at most."""
     named = {event.event_id: _newly_mentioned(event) for event in events}
     people = await _people(session, set().union(*named.values()) if named else ())
     done = {event.entity_id for event in events if event.after("status") == TaskStatus.COMPLETED.value}
@@ -166,14 +143,16 @@ async def _notices(session: Session, events: Sequence[Happened]) -> list[Notice]
             blocked[source].append((target, project))
     tasks = {event.task_id for event in events if event.task_id is not None and _is_followed(event)}
     tasks |= {task for found in blocked.values() for task, _ in found}
-    followers: dict[int, set[int]] = defaultdict(set)
-    if tasks:
-        for task, user in await session.all(_FOLLOWERS(ids=tasks)):
-            followers[task].add(user)
+    followers = await followers_of(session, tasks) if tasks else {}
+    doers = await _doers(session, {event.entity_id for event in events if event.kind in _OF_DATES})
     found: list[Notice] = []
     for event in events:
-        found += _of(event, [people[name] for name in named[event.event_id] if name in people], blocked, followers)
-    return await _permitted(session, _once(found))
+        if event.kind in _OF_DATES:
+            found += [Notice(user, _OF_DATES[event.kind], event) for user in doers.get(event.entity_id, ())]
+        else:
+            mentioned_ = [people[name] for name in named[event.event_id] if name in people]
+            found += _of(event, mentioned_, blocked, followers)
+    return _once(await _wanted(session, await _permitted(session, found)))
 
 
 def _of(
@@ -183,9 +162,8 @@ def _of(
     followers: Mapping[int, Collection[int]],
 ) -> list[Notice]:
     """Whom an event concerns, for every reason that there is."""
-    if event.kind in (MEMBER_ADDED.name, MEMBER_REMOVED.name):
-        kind = NotificationKind.ADDED if event.kind == MEMBER_ADDED.name else NotificationKind.REMOVED
-        return [Notice(event.entity_id, kind, event)]
+    if event.kind in _OF_MEMBERS:
+        return [Notice(event.entity_id, _OF_MEMBERS[event.kind], event)]
     notices = [Notice(user, NotificationKind.MENTIONED, event) for user in named]
     before, after = event.changes.get("assignee_ids", (None, None))
     notices += [Notice(user, NotificationKind.ASSIGNED, event) for user in after or () if user not in (before or ())]
@@ -201,7 +179,7 @@ def _of(
 
 
 def _is_followed(event: Happened) -> bool:
-    """Whether it is told to those who made the task, are to do it, or commented on it."""
+    """Whether it is told to those who follow the task."""
     if event.kind == TASK_UPDATED.name:
         return "status" in event.changes
     return event.kind == COMMENT_CREATED.name
@@ -239,48 +217,39 @@ async def _permitted(session: Session, notices: Sequence[Notice]) -> list[Notice
     ]
 
 
+async def _wanted(session: Session, notices: Sequence[Notice]) -> list[Notice]:
+    """Those that people have not muted, by their kind or their project."""
+    if not notices:
+        return []
+    muted = {
+        user: (frozenset(kinds), frozenset(projects))
+        for user, kinds, projects in await session.all(_PREFERENCES(users={notice.user_id for notice in notices}))
+    }
+    nothing: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
+    found = []
+    for notice in notices:
+        kinds, projects = muted.get(notice.user_id, nothing)
+        if notice.kind.value not in kinds and (notice.project_id or notice.event.project_id) not in projects:
+            found.append(notice)
+    return found
+
+
+async def _doers(session: Session, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+    """Who is to do each of the tasks; of one that nobody is to do, who created it."""
+    doers: dict[int, set[int]] = defaultdict(set)
+    creators: dict[int, set[int]] = {}
+    if ids:
+        for task, user, is_doer in await session.all(_DOERS(ids=ids)):
+            if is_doer:
+                doers[task].add(user)
+            else:
+                creators[task] = {user}
+    return creators | doers
+
+
 async def _people(session: Session, names: Collection[str]) -> dict[str, int]:
     """The ids of the accounts with these names."""
     if not names:
         return {}
     statement = select(User.username_folded, User.id).where(User.username_folded.in_(names), User.disabled.is_(False))
     return dict(await session.all(statement))
-
-
-async def _write(session: Session, notices: Sequence[Notice]) -> None:
-    moment = now()
-    rows = [
-        {
-            "user_id": notice.user_id,
-            "event_id": notice.event.event_id,
-            "kind": notice.kind.value,
-            "actor_id": notice.event.actor_id,
-            "project_id": notice.project_id or notice.event.project_id,
-            "task_id": notice.task_id or notice.event.task_id,
-            "comment_id": notice.event.entity_id if notice.event.kind.startswith("comment.") else None,
-            "read_at": None,
-            "created_at": moment,
-        }
-        for notice in notices
-    ]
-    await write_all(session, _INSERT, rows)
-    await _purge(session, {notice.user_id for notice in notices}, moment)
-
-
-async def _purge(session: Session, users: Collection[int], moment: datetime) -> None:
-    """Drop what is more than a person keeps, of people who have just got more."""
-    numbered = (
-        select(
-            Notification.id,
-            func.row_number().over(partition_by=Notification.user_id, order_by=Notification.id.desc()).label("number"),
-        )
-        .where(one_of(Notification.user_id, [*users]))
-        .subquery()
-    )
-    too_many = select(numbered.c.id).where(numbered.c.number > KEPT)
-    await session.execute(delete(Notification).where(Notification.id.in_(too_many)))
-    await session.execute(
-        delete(Notification).where(
-            one_of(Notification.user_id, [*users]), Notification.created_at < moment - timedelta(days=KEPT_DAYS)
-        )
-    )

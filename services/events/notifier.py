@@ -1,74 +1,91 @@
-"""Makes notifications beside the requests, in the process that numbers events."""
+"""From the feed to what people are told: a consumer, which writes a notification for each person whom an event
+concerns.
 
-import asyncio
-import logging
-from contextlib import suppress
-from contextvars import Context
+A row that is there already (the same event for the same person) is left alone, should somebody set the cursor back.
+"""
 
-from core import turns
-from db.driver.database import Database
-from services.events.notices import BATCH, make_notifications
-from services.events.numbering import NUMBERED
-from services.shared.outages import Outage
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
-logger = logging.getLogger("tandem.notifier")
+from sqlalchemy import delete, func, select
 
-NAME = "notifier"
-"""Its task's."""
+from core.clock import now
+from db import notifications
+from db.driver.sessions import AnyRow, Session
+from db.driver.statements import Prepared
+from db.lists import one_of
+from db.models import Notification
+from db.upserts import insert_or_ignore
+from services.events.consumers import Consumer, Taken
+from services.events.notices import KINDS, Notice, happened, notices_of
+from services.shared.bulk_writing import write_all
+
+MADE = "notifications made"
+"""What a transaction announces that makes notifications, and tells other processes."""
+KEPT = 1_000
+"""The notifications of a person: of more, the oldest go."""
+KEPT_DAYS = 90
 GATHER_SECONDS = 0.25
-"""How long events are waited for that are gone through together: on SQLite each time is a transaction among those of
-the requests."""
-RETRY_SECONDS = 1.0
-BUSY_SECONDS = 0.1
-"""How soon to look again where another process is about it."""
+
+_INSERT: Prepared[AnyRow] = Prepared(
+    insert_or_ignore(Notification), keys=[column.key for column in Notification.__table__.columns if column.key != "id"]
+)
 
 
-async def notify_all(database: Database) -> None:
-    """Make the notifications of every event that has its position when this begins."""
-    found: int | None = BATCH
-    while found:
-        async with database.writing() as session:
-            found = await make_notifications(session, wait=True)
-        await turns.give()
+async def always(_session: Session) -> int:
+    """Whatever happens may concern somebody."""
+    return 0
 
 
-class Notifier:
-    """One process's: it goes through what the process has numbered, a moment later, and through what was left."""
+async def notify(session: Session, events: Sequence[Taken]) -> None:
+    """Write what people are to be told of some events."""
+    ids = [event.row_id for event in events if event.happening.kind in KINDS]
+    if not ids:
+        return
+    notices = await notices_of(session, await happened(session, ids))
+    if notices:
+        await _write(session, notices)
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._due = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._outage = Outage(logger, "notifications could not be made")
 
-    def start(self) -> None:
-        """From now on; what others have left comes first."""
-        self._due.set()
-        self._database.listen(NUMBERED, self._due.set)
-        self._task = asyncio.create_task(self._run(), name=NAME, context=Context())
+CONSUMER = Consumer("notifications", always, notify, gather_seconds=GATHER_SECONDS)
 
-    async def stop(self) -> None:
-        """Make no more, at shutdown."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
 
-    async def _run(self) -> None:
-        while True:
-            await self._due.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            self._due.clear()
-            try:
-                while (found := await self._make()) != 0:
-                    # what it has read may not have had the last of ours yet
-                    await (asyncio.sleep(BUSY_SECONDS) if found is None else turns.give())
-                self._outage.succeeded()
-            except Exception as error:
-                self._outage.failed(error)
-                self._due.set()
-                await asyncio.sleep(RETRY_SECONDS)
+async def _write(session: Session, notices: Sequence[Notice]) -> None:
+    moment = now()
+    rows = [
+        {
+            "user_id": notice.user_id,
+            "event_id": notice.event.event_id,
+            "kind": notice.kind.value,
+            "actor_id": notice.event.actor_id,
+            "project_id": notice.project_id or notice.event.project_id,
+            "task_id": notice.task_id or notice.event.task_id,
+            "comment_id": notice.event.entity_id if notice.event.kind.startswith("comment.") else None,
+            "read_at": None,
+            "created_at": moment,
+        }
+        for notice in notices
+    ]
+    await write_all(session, _INSERT, rows)
+    await _purge(session, {notice.user_id for notice in notices}, moment)
+    session.announce(MADE)
+    await notifications.notify(session, MADE)
 
-    async def _make(self) -> int | None:
-        async with self._database.writing() as session:
-            return await make_notifications(session)
+
+async def _purge(session: Session, users: Collection[int], moment: datetime) -> None:
+    """Drop what is more than a person keeps, of people who have just got more."""
+    numbered = (
+        select(
+            Notification.id,
+            func.row_number().over(partition_by=Notification.user_id, order_by=Notification.id.desc()).label("number"),
+        )
+        .where(one_of(Notification.user_id, [*users]))
+        .subquery()
+    )
+    too_many = select(numbered.c.id).where(numbered.c.number > KEPT)
+    await session.execute(delete(Notification).where(Notification.id.in_(too_many)))
+    await session.execute(
+        delete(Notification).where(
+            one_of(Notification.user_id, [*users]), Notification.created_at < moment - timedelta(days=KEPT_DAYS)
+        )
+    )

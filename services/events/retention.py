@@ -3,9 +3,10 @@
 Retention ends the feed, not the history: whoever reads on from a position that lies further back is told to begin anew
 (``ResyncRequired``), as nothing before the feed's beginning is promised any more. Of those events the rows are deleted
 that nobody reads otherwise: the history of a task stays as long as the task, what concerns an account as long as the
-account's security events are kept.
+account's security events are kept. What a consumer has still to take stays, however old it is.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, exists, literal, or_, select
@@ -16,6 +17,7 @@ from db.driver.database import Database
 from db.driver.statements import Prepared
 from db.models import Event, Task
 from services.events import consumers
+from services.events.consumers import Consumer
 from services.shared.statements import parameter
 
 BATCH = 1_000
@@ -38,8 +40,9 @@ _DELETE = Prepared(
 )
 
 
-async def purge(database: Database, before: datetime) -> int:
-    """Have the feed begin at what happened after an instant. Returns how many rows were deleted.
+async def purge(database: Database, before: datetime, needed_by: Sequence[Consumer] = ()) -> int:
+    """Have the feed begin at what happened after an instant, or at what one of some consumers has taken last. Returns
+    how many rows were deleted.
 
     A thousand events are a transaction, so that nobody waits for long.
     """
@@ -48,6 +51,8 @@ async def purge(database: Database, before: datetime) -> int:
         async with database.writing() as session:
             floor = await consumers.floor(session)
             rows = await session.all(_OLD(floor=floor))
+            needed = await consumers.still_needed(session, needed_by)
+            rows = [row for row in rows if needed is None or row.position <= needed]
             old = [row.position for row in rows if row.occurred_at < before]
             if not old:
                 return deleted

@@ -202,7 +202,7 @@ class Worker:
 
     async def _consume(self, consumer: Consumer, told: asyncio.Event, wanted: asyncio.Event) -> None:
         registered = False
-        poll = 0.1 if self._database.planner.commits_in_order else POLL_SECONDS
+        poll = max(0.1 if self._database.planner.commits_in_order else POLL_SECONDS, consumer.gather_seconds)
         while True:
             told.clear()
             wanted.clear()
@@ -220,6 +220,8 @@ class Worker:
                 await _wait(wanted, IDLE_SECONDS)
             else:
                 await _wait(told, 0 if more else poll)
+                if told.is_set() and not more:
+                    await asyncio.sleep(consumer.gather_seconds)
 
 
 class Leader:

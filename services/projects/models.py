@@ -79,6 +79,7 @@ class ProjectFilter(Filter):
     role: RoleFilter = Field(default_factory=absent, description="The caller's role.")
     is_inbox: Bool = Field(default_factory=absent, description="It is the caller's Inbox (true), or is not (false).")
     archived: Bool = Field(default_factory=absent, description="It is archived (true), or active (false).")
+    followed: Bool = Field(default_factory=absent, description="The caller follows it (true), or does not (false).")
     external_source: ExternalFilter = Field(
         default_factory=absent, description="The system that its external id is of."
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, exists, literal, select
 
 from db.driver.sessions import AnySelect, Session
 from db.driver.statements import Prepared
 from db.lists import in_list, in_subquery
-from db.models import Membership, Project
+from db.models import Membership, Project, ProjectFollow
 from services.projects.models import ProjectFilter, ProjectRecord, Role
 from services.shared.actors import Actor, Scope
 from services.shared.errors import Conflict, Forbidden, NotFound
@@ -80,6 +80,9 @@ async def inbox_id(session: Session, actor: Actor) -> int:
     return int(await session.scalar(select(Project.id).where(Project.inbox_of_id == user_id)))
 
 
+_FOLLOWED = exists(
+    select(literal(1)).where(ProjectFollow.project_id == Project.id, ProjectFollow.user_id == Membership.user_id)
+)
 _READER = ListReader(
     "Project",
     visible,
@@ -93,6 +96,7 @@ _READER = ListReader(
             "role": Column(Membership.role),
             "is_inbox": Flag(Project.inbox_of_id.is_not(None)),
             "archived": Flag(Project.archived_at.is_not(None)),
+            "followed": Flag(_FOLLOWED),
             "external_source": Column(Project.external_source),
             "external_id": Column(Project.external_id),
             "created_at": Column(Project.created_at),

@@ -55,6 +55,8 @@ REACHING = 16_000
 """A condition on a field of the project, the task above or the people: looked up for each task."""
 BLOCKED = 9_000
 """Whether an open task blocks it."""
+FOLLOWED = 24_000
+"""Whether the caller follows it: four look-ups for each task, and one for what the caller said."""
 CHANGE = 350
 """A task that a bulk call creates, changes or deletes, with its event, beside what hangs on it."""
 ATTACHED = 25
@@ -104,8 +106,8 @@ def of_filter(given: object, depth: int = 0) -> int:
                     return BEYOND
         elif name == "search":
             points += of_search(value)
-        elif name == "blocked":
-            points += BLOCKED
+        elif name in _LOOKED_UP:
+            points += _LOOKED_UP[name]
         else:
             price = _SETS.get(name)
             for operator, operand in value.items() if type(value) is dict else _sent(value):
@@ -125,6 +127,7 @@ def _more(operand: object) -> int:
     return len(operand) - 1 if isinstance(operand, list) else 0
 
 
+_LOOKED_UP: Mapping[object, int] = {"blocked": BLOCKED, "followed": FOLLOWED}
 _LOGIC = frozenset({"and", "or", "not", "and_", "or_", "not_"})
 _PARTS = frozenset({"contains", "starts_with", "startsWith"})
 _SETS: Mapping[object, int] = {"assignees": SET, "tags": SET, "relations": RELATION}

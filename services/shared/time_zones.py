@@ -16,8 +16,13 @@ from services.shared.statements import ACTOR_PARAMETER
 async def zone_of(session: Session, actor: Actor) -> tzinfo:
     """The caller's time zone; UTC for whoever has no account, and for one that this server does not know any more."""
     name: str | None = await session.scalar(_ZONE(caller_id=actor.user_id))
+    return zone_named(name or "UTC")
+
+
+def zone_named(name: str) -> tzinfo:
+    """A time zone by its name; UTC for one that this server does not know (any more)."""
     try:
-        return ZoneInfo(name or "UTC")
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return UTC
 

@@ -278,6 +278,7 @@ class TaskConditions(Input):
     blocked: Bool = Field(
         default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
     )
+    followed: Bool = Field(default_factory=absent, description="The caller follows it (true), or does not (false).")
     start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
     due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
     completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")

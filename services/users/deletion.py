@@ -17,7 +17,19 @@ from core.clock import now
 from core.passwords import MAX_PASSWORD_LENGTH
 from db.driver.database import Database
 from db.driver.sessions import Session
-from db.models import AccountToken, ApiKey, Notification, Project, SavedView, Task, User, Webhook
+from db.models import (
+    AccountToken,
+    ApiKey,
+    Notification,
+    NotificationPreferences,
+    Project,
+    ProjectFollow,
+    SavedView,
+    Task,
+    TaskFollow,
+    User,
+    Webhook,
+)
 from db.models.projects import Membership
 from services import members, sessions
 from services.authentication import announce_change
@@ -117,6 +129,9 @@ async def _forget(session: Session, actor: Actor, user_id: int) -> None:
         (SavedView, SavedView.owner_id),
         (AccountToken, AccountToken.user_id),
         (Notification, Notification.user_id),
+        (NotificationPreferences, NotificationPreferences.user_id),
+        (TaskFollow, TaskFollow.user_id),
+        (ProjectFollow, ProjectFollow.user_id),
         (Webhook, Webhook.owner_id),
     ):
         await session.execute(sql_delete(model).where(owner == user_id))

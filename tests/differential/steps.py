@@ -132,6 +132,7 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"due_at": st.sampled_from([{"gte": "today-1y", "lt": "today+7d"}, {"lt": "tomorrow"}])}),
     st.fixed_dictionaries({"relations": st.sampled_from([{"is_empty": True}, {"is_empty": False}])}),
     st.fixed_dictionaries({"blocked": st.booleans()}),
+    st.fixed_dictionaries({"followed": st.booleans()}),
     st.fixed_dictionaries({"title": st.sampled_from([{"contains": "É"}, {"starts_with": "PAD"}, {"ne": "a"}])}),
     st.fixed_dictionaries({"description": st.sampled_from([{"contains": "SS"}, {"is_null": True}])}),
     st.fixed_dictionaries({"priority": st.sampled_from([{"ne": 1}, {"not_in": [1, 3]}])}),
@@ -190,6 +191,7 @@ _WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
 _ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
 _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
 _TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_REASONS = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
 _BODY = _also(st.fixed_dictionaries({"body": REMARKS}))
@@ -294,6 +296,17 @@ _TABLE |= {
     "query_relations": (
         *(1, st.fixed_dictionaries({}, optional={"kind": st.fixed_dictionaries({"eq": _KINDS})}), _TASK),
         *(False, False),
+    ),
+    "query_notifications": (
+        1,
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "unread": st.booleans(),
+                "kind": st.fixed_dictionaries({"eq": _REASONS}),
+            },
+        ),
+        *({}, False, False),
     ),
     "query_webhook_deliveries": (
         *(1, st.fixed_dictionaries({}, optional={"state": st.fixed_dictionaries({"eq": _DELIVERIES})}), _WEBHOOK),

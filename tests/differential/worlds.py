@@ -217,7 +217,6 @@ async def twins(urls: list[str]) -> AsyncIterator[list[Twin]]:
         for url in urls:
             app = create_app(settings_for(url, access_token_minutes=24 * 60), compile_after=0)
             await stack.enter_async_context(app.router.lifespan_context(app))
-            await app.state.tandem.notifier.stop()  # it comes when it comes, in each of the two
             await app.state.tandem.numberer.stop()  # and amid its transaction, the loop stands still between two steps
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
             client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))

@@ -20,6 +20,7 @@ from services.shared.text import fold_username
 from services.tags import fold
 from services.tasks import refs
 from services.tasks.filters import TaskFilter
+from services.tasks.following import followed
 from services.tasks.listing.reaching import FIELDS, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
 from services.tasks.listing.sets import OPEN, blocked, of_set
@@ -28,12 +29,14 @@ from services.tasks.models import TaskConditions
 from services.tasks.visibility import trash_begins
 
 _LOGIC = ("and_", "or_", "not_")
+_BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
+"""Conditions that hold or do not, by what the caller may read or does."""
 
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
 _COLUMNS: dict[str, AnyColumn] = _CAST | {
     name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
-    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked"} - _CAST.keys()
+    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked", "followed"} - _CAST.keys()
 }
 
 
@@ -107,8 +110,8 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             parts.append(words if ref is None else Condition(REF, ref, (words,)))
         elif name == "overdue":
             parts.append(Condition(("overdue", value), (budget.moment(),)))
-        elif name == "blocked":
-            parts.append(Condition(("blocked", value)))
+        elif name in _BY_CALLER:
+            parts.append(Condition((name, value)))
         else:
             reaching = FIELDS.get(name, frozenset())
             sent = sorted(value.sent().items())
@@ -196,8 +199,8 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     if name == "overdue":
         overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
         return overdue if rest[0] else negated(overdue)
-    if name == "blocked":
-        return blocked(actor) if rest[0] else not_(blocked(actor))
+    if name in _BY_CALLER:
+        return _BY_CALLER[name](actor) if rest[0] else not_(_BY_CALLER[name](actor))
     if name in SETS:
         return of_set(name, actor, values, *rest)
     if rest[0] in PARTS:
