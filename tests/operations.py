@@ -221,7 +221,7 @@ _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
     *("request_password_reset", "reset_password", "request_email_verification", "verify_email"),
     *("get_task_by_ref", "get_member", "update_project_task", "put_comment"),
-    *("follow_changes", "follow_tasks", "follow_notifications"),
+    *("follow_changes", "follow_live_list", "follow_notifications"),
 }
 """Operations that tests call in ways of their own."""
 

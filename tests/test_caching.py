@@ -58,7 +58,7 @@ def routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
     return [(method, route) for route in found for method in sorted(route.methods or ())]
 
 
-STREAMS = {"follow_changes", "follow_tasks", "follow_notifications"}
+STREAMS = {"follow_changes", "follow_live_list", "follow_notifications"}
 
 
 class TestRest:

@@ -24,7 +24,7 @@ from services.live_lists import followers
 from services.live_lists.followers import LiveFollower
 from services.live_lists.reach import predicate_of, reach_of
 from services.tasks.filters import TaskFilter
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 from tests.actors import Anonymous, Person
 from tests.conftest import BACKENDS, People
 from tests.deeds import World

@@ -11,7 +11,7 @@ from api.openapi import MEANINGS, OPEN_TO_ALL, PUBLIC, operations
 from tests.actors import Anonymous
 from tests.conftest import settings_for
 
-STREAMS = {"follow_changes", "follow_tasks", "follow_notifications"}
+STREAMS = {"follow_changes", "follow_live_list", "follow_notifications"}
 
 Document = dict[str, Any]
 Operation = tuple[str, str, dict[str, Any]]

@@ -125,7 +125,7 @@ class World:
             "verify_email": self._verify,
             "follow_changes": self._follow,
             "follow_notifications": self._follow_notifications,
-            "follow_tasks": self._follow,
+            "follow_live_list": self._follow,
         }
         if name in special:
             result: Result = await special[name](door, caller, name)

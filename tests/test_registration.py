@@ -61,6 +61,7 @@ ELSEWHERE = {
     ("admin", "graphql_schema"): "its operations are on users and tasks",
     ("changes", "db/models"): "it reads db/models/events.py",
     ("history", "db/models"): "it reads db/models/events.py",
+    ("live_lists", "db/models"): "it reads db/models/tasks.py",
     ("email_verifications", "db/models"): "its tokens are in db/models/account_tokens.py",
     ("password_resets", "db/models"): "its tokens are in db/models/account_tokens.py",
     ("security_events", "db/models"): "it reads db/models/events.py",

@@ -63,7 +63,7 @@ async def _from(first: News, rest: AsyncGenerator[News]) -> AsyncGenerator[News]
 # no response_class: what has none is written as JSON, and this is no such
 @router.get("/live", response_model=None, responses=MESSAGES)
 @answers(Kind.STREAM)
-async def follow_tasks(
+async def follow_live_list(
     query: Annotated[LiveListQuery, Query()],
     request: Request,
     state: AppState,
