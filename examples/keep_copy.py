@@ -42,7 +42,6 @@ class Copy:
         self._client, self.database = client, database
         database.isolation_level = None
         database.executescript(_TABLES)
-        self._me: int = self._get("/users/me")["id"]
 
     def update(self) -> int:
         """Read what has changed. Returns how many changes there were; everything is read where there is no copy yet,
@@ -119,8 +118,16 @@ class Copy:
 
     def _is_of_project(self, change: dict[str, Any]) -> bool:
         """Whether a change is one of a project, or of what one may do there oneself."""
-        own: bool = change["entity_type"] == "member" and change["entity_id"] == self._me
+        own: bool = change["entity_type"] == "member" and change["entity_id"] == self._me()
         return own or bool(change["entity_type"] == "project")
+
+    def _me(self) -> int:
+        """The id of the account, which is asked for once."""
+        row = self.database.execute("SELECT value FROM state WHERE name = 'me'").fetchone()
+        if row is None:
+            row = [self._get("/users/me")["id"]]
+            self.database.execute("REPLACE INTO state VALUES ('me', ?)", row)
+        return int(row[0])
 
     def _keep_project(self, project: dict[str, Any]) -> None:
         self.database.execute("REPLACE INTO projects VALUES (?, ?)", [project["id"], _text(project)])
@@ -158,10 +165,15 @@ class Copy:
         return self._ask(path, parameters).raise_for_status().json()
 
     def _ask(self, path: str, parameters: dict[str, Any] | None) -> httpx.Response:
+        answer = self._send("GET", path, params=parameters or None)
+        if answer.status_code == 410:
+            raise Resync
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """What is answered, once the server has time for it."""
         while True:
-            answer = self._client.get(path, params=parameters or None)
-            if answer.status_code == 410:
-                raise Resync
+            answer = self._client.request(method, path, **options)
             if answer.status_code not in (429, 503):
                 return answer
             time.sleep(float(answer.headers.get("Retry-After", AGAIN_SECONDS)))
