@@ -132,10 +132,10 @@ imports: $(VENV)/.dev  ## Do imports point one way: api > graphql_schema > servi
 migration-check: $(VENV)/.dev  ## Migrations up, down and up again on both databases; do they match the models?
 	@$(PY) -m tools.migration_check
 
-schema: $(VENV)/.dev  ## Write schema.graphql, openapi.json, docs/parity.md and docs/roles.md
+schema: $(VENV)/.dev  ## Write schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md
 	@$(CHECK_ENV) $(PY) -m cli schema export
 
-schema-check: $(VENV)/.dev  ## Are schema.graphql, openapi.json, docs/parity.md and docs/roles.md those of the code?
+schema-check: $(VENV)/.dev  ## Are schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md those of the code?
 	@$(CHECK_ENV) $(PY) -m cli schema check
 
 # --- Housekeeping

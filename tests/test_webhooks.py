@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
-from db.models import Job, User, Webhook, WebhookDelivery
+from db.driver.database import Database
+from db.models import IdempotencyKey, Job, User, Webhook, WebhookDelivery
 from services.webhooks.commands import create
 from services.webhooks.delivering import DELAYS as REAL_DELAYS
 from services.webhooks.models import MAX_PAYLOAD, MAX_WEBHOOKS, WebhookCreate
@@ -88,6 +89,25 @@ class TestBothDoors:
 
         assert result.refusal == ("NOT_FOUND" if pointer == "/project_id" else "BAD_USER_INPUT", [pointer])
         assert await ok(door, "list_webhooks", ada) == []
+
+    async def test_a_repeat_shows_the_secret_again_which_is_kept_nowhere(
+        self, ada: Person, door: Door, database: Database
+    ) -> None:
+        async def calls() -> list[Any]:
+            made = await ok(door, "create_webhook", ada, {"name": "CI", "url": URL}, key="make it")
+            return [made, await ok(door, "rotate_webhook_secret", ada, {}, key="another", webhook_id=made["id"])]
+
+        made, rotated = await calls()
+        secrets = [made["secret"], rotated["secret"]]
+
+        assert await calls() == [made, rotated]
+        assert len(await ok(door, "list_webhooks", ada)) == 1
+        assert len({*secrets}) == 2
+        async with database.reading() as session:
+            mine = select(IdempotencyKey.answer).where(IdempotencyKey.caller == ada.actor.identity)
+            kept = await session.scalars(mine)
+        assert len(kept) == 2
+        assert not [answer for answer in kept if any(secret in (answer or "") for secret in secrets)]
 
     async def test_another_address_is_checked_as_the_first(self, ada: Person, door: Door) -> None:
         made = await ok(door, "create_webhook", ada, {"name": "CI", "url": URL})

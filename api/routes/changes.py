@@ -5,11 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.dependencies.auth import CurrentActor
 from api.dependencies.sessions import ReadSession
 from api.dependencies.state import AppState
+from api.http.accept import allows
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
@@ -128,6 +130,8 @@ async def follow_changes(
 ) -> Response:
     """What happens after a cursor, or from now on, as it happens: a stream of server-sent events, whose ids are
     cursors. It ends within a second of the session or the key that it came by."""
+    if not allows(",".join(request.headers.getlist("accept")), MEDIA_TYPE):
+        raise HTTPException(406, f"This is an event stream: Accept {MEDIA_TYPE}, or nothing in particular")
     after = query.after if last_event_id is None else last_event_id
     interest = query.interest
     # what is wrong is said before the stream begins
