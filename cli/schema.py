@@ -1,4 +1,5 @@
-"""Commands for what is generated and committed: schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md."""
+"""Commands for what is generated and committed: schema.graphql, openapi.json, asyncapi.json, docs/parity.md and
+docs/roles.md."""
 
 import difflib
 import json
@@ -12,7 +13,9 @@ from cli.database import fail, reported
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN_LINES = 60
 
-app = typer.Typer(help="Export the GraphQL, OpenAPI and AsyncAPI schemas, or check the exported ones.", no_args_is_help=True)
+app = typer.Typer(
+    help="Export the GraphQL, OpenAPI and AsyncAPI schemas, or check the exported ones.", no_args_is_help=True
+)
 Directory = Annotated[Path, typer.Option(help="The folder of the files.", show_default=False)]
 
 

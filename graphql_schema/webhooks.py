@@ -201,9 +201,7 @@ class WebhookMutations:
     async def create_webhook(self, info: Info, input: CreateWebhookInput) -> CreateWebhookPayload | None:
         context, data = info.context, to_service_input(WebhookCreate, input)
         async with context.writing() as session:
-            made = await context.once(
-                session, input.idempotency_key, commands.create, data, outlet=context.outlet
-            )
+            made = await context.once(session, input.idempotency_key, commands.create, data, outlet=context.outlet)
         webhook = commands.shown(made, context.outlet)
         return CreateWebhookPayload(webhook=as_output(webhook), secret=webhook.secret)
 

@@ -20,9 +20,9 @@ from services.webhooks import payloads
 from services.webhooks.models import TEST, TOLD
 from tests.actors import Anonymous, Person
 from tests.conftest import ROOT
+from tests.doors import another_instance, calling
 from tests.infrastructure import lacking
 from tests.test_openapi import references, resolve
-from tests.test_switches import another_instance, calling
 from tools import assets
 
 Document = dict[str, Any]

@@ -90,7 +90,11 @@ class TestPages:
         ("switch", "setting", "paths"),
         [
             ("graphiql", "GRAPHIQL", ["//graphql"]),
-            ("api_docs", "API_DOCS", ["//reference", "//guides", "//docs", "//redoc", "//openapi.json", "//asyncapi.json"]),
+            (
+                "api_docs",
+                "API_DOCS",
+                ["//reference", "//guides", "//docs", "//redoc", "//openapi.json", "//asyncapi.json"],
+            ),
         ],
     )
     async def test_off_is_a_404_that_names_the_setting(

@@ -61,8 +61,8 @@ def document(openapi: Part, subscriptions: Iterable[Subscription]) -> Part:
             STREAM: {
                 "address": "/api/v1/events",
                 "title": "What happens, as it happens",
-                "description": "An event stream (HTML Standard, section 9.2): the id of an event is its cursor, its name "
-                "the kind, its data the JSON. A comment comes every 12 seconds while nothing happens.",
+                "description": "An event stream (HTML Standard, section 9.2): the id of an event is its cursor, its "
+                "name the kind, its data the JSON. A comment comes every 12 seconds while nothing happens.",
                 "servers": [{"$ref": "#/servers/http"}],
                 "messages": _among([*told, "error"]),
             },
@@ -267,9 +267,7 @@ def _frame(name: str, sentence: str, needed: Part, more: Part) -> Part:
 
 
 def _schemas(kinds: Iterable[EventKind]) -> Part:
-    _, made = models_json_schema(
-        [(model, "serialization") for model in _MODELS], ref_template=PREFIX + "{model}"
-    )
+    _, made = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=PREFIX + "{model}")
     schemas = without_titles({"components": {"schemas": made["$defs"]}})["components"]["schemas"]
     text = {"type": "string"}
     schemas["WebhookHeaders"] = _object(

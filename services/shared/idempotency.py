@@ -251,8 +251,8 @@ def repeatable(
     """Marks a service's function that may be called with an idempotency key; it answers a record.
 
     ``scope`` is what the function requires first, and ``read`` what a repeat may tell. ``tells`` says that its refusals
-    tell of what the caller may not see (``services.shared.probes``), ``beside`` names parameters that are the server's to
-    give, such as its settings: a call is the same whatever they are.
+    tell of what the caller may not see (``services.shared.probes``); ``beside`` names parameters that are the server's
+    to give, such as its settings: a call is the same whatever they are.
     """
 
     def mark(function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> RepeatableCommand[P, R]:

@@ -14,7 +14,9 @@ FEATURE = Feature(
         Operation("get_webhook", "Query.webhook", Who.SELF, Scope.TASKS_READ),
         Operation("update_webhook", "Mutation.updateWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
         Operation("delete_webhook", "Mutation.deleteWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
-        Operation("rotate_webhook_secret", "Mutation.rotateWebhookSecret", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True),
+        Operation(
+            "rotate_webhook_secret", "Mutation.rotateWebhookSecret", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True
+        ),
         Operation("pause_webhook", "Mutation.pauseWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
         Operation("resume_webhook", "Mutation.resumeWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
         Operation("test_webhook", "Mutation.testWebhook", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True),
