@@ -50,6 +50,8 @@ class Line(httpx.BaseTransport):
             return device.server.send(request)
         device.meanwhile()
         if chance.random() < 0.02:
+            if request.method != "GET" and chance.random() < 0.5:
+                device.late.append(request)  # nobody knows of it yet
             raise httpx.ConnectError("the network is gone")
         answer = device.server.send(request)
         if request.method != "GET" and chance.random() < 0.1:
