@@ -38,16 +38,9 @@ Fields = dict[str, Any]
 
 def merge(base: Fields, mine: Fields, theirs: Fields) -> tuple[Fields, list[str]]:
     """What of my changes is to be sent, and the fields that somebody else has changed meanwhile, to something else."""
-    to_send: Fields = {}
-    both = []
-    for field, value in mine.items():
-        if value in (base[field], theirs[field]):
-            continue
-        if theirs[field] == base[field]:
-            to_send[field] = value
-        else:
-            both.append(field)
-    return to_send, both
+    new = {field: value for field, value in mine.items() if value not in (base[field], theirs[field])}
+    both = [field for field in new if theirs[field] != base[field]]
+    return {field: value for field, value in new.items() if field not in both}, both
 
 
 class OfflineCopy(Copy):
@@ -88,12 +81,11 @@ class OfflineCopy(Copy):
             return self._create({"project_id": project_id} | fields)
 
     def change(self, name: str, **fields: Any) -> None:
-        """Raises ``LookupError`` where there is no such task."""
+        """Raises ``LookupError`` where there is no such task; so does ``delete``."""
         with self._transaction():
             self._change(name, fields)
 
     def delete(self, name: str) -> None:
-        """Raises ``LookupError`` where there is no such task."""
         with self._transaction():
             self._delete(name)
 
@@ -143,8 +135,7 @@ class OfflineCopy(Copy):
     def _shown(self, name: str) -> tuple[str, Fields]:
         row = self.database.execute("SELECT id FROM known WHERE local = ?", [name]).fetchone()
         name = name if row is None else str(row["id"])
-        shown = self.task(name)
-        if shown is None:
+        if (shown := self.task(name)) is None:
             raise LookupError(f"there is no task {name}")
         return name, shown
 
@@ -219,16 +210,17 @@ class OfflineCopy(Copy):
         if theirs is None:
             self._put_aside(row, "the task is gone")
             return None
-        fields = json.loads(row["fields"])
-        to_send, both = merge(json.loads(row["base"]), fields, theirs)
+        base, fields = json.loads(row["base"]), json.loads(row["fields"])
+        to_send, both = merge(base, fields, theirs)
         with self._transaction():
             if both:
                 self._note_aside(row, {field: fields[field] for field in both}, theirs, "both have changed it")
             if not to_send:
                 self._done(row)
                 return None
-            values = [_text(to_send), theirs["version"], row["number"]]
-            self.database.execute("UPDATE outbox SET fields = ?, sent_version = ? WHERE number = ?", values)
+            seen = {field: base[field] for field in to_send}
+            values = [_text(seen), _text(to_send), theirs["version"], row["number"]]
+            self.database.execute("UPDATE outbox SET base = ?, fields = ?, sent_version = ? WHERE number = ?", values)
         return self._last_of(row)
 
     def _send_deletion(self, row: sqlite3.Row) -> None:

@@ -176,10 +176,10 @@ class Device:
         for number in [number for number, row in self.ledger.items() if number not in rows and not row["left"]]:
             del self.ledger[number]
         for number, row in rows.items():
-            known = self.ledger.setdefault(number, {**row, "fields": {}, "outbox": None, "left": False})
+            known = self.ledger.setdefault(number, {**row, "fields": {}, "base": {}, "outbox": None, "left": False})
             if known["outbox"] != row["fields"]:
                 known["fields"] |= json.loads(row["fields"])
-                known["base"] = json.loads(row["base"])
+                known["base"] |= json.loads(row["base"])
         self._look()
 
     def _look(self) -> None:
