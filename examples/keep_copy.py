@@ -96,6 +96,8 @@ class Copy:
         read = {id_: [*self._pages("/tasks", {"project_id": id_} | EXPANDED)] for id_ in whole}
         single = {id_: self._find(f"/tasks/{id_}", EXPANDED) for id_, of in tasks.items() if of not in projects}
         with self._transaction():
+            # wherever it is here: one may have moved to a project that is read as a whole, and been deleted there
+            self.database.executemany("DELETE FROM tasks WHERE id = ?", [[id_] for id_ in tasks])
             for id_, project in found.items():
                 self.database.execute("DELETE FROM projects WHERE id = ?", [id_])
                 self.database.execute("DELETE FROM tasks WHERE project_id = ?", [id_])
@@ -103,8 +105,7 @@ class Copy:
                     self._keep_project(project)
                 for task in read.get(id_, []):
                     self._keep_task(task)
-            for id_, single_task in single.items():
-                self.database.execute("DELETE FROM tasks WHERE id = ?", [id_])
+            for single_task in single.values():
                 if single_task is not None:
                     self._keep_task(single_task)
             self._keep_cursor(cursor)

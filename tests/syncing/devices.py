@@ -54,10 +54,10 @@ class Line(httpx.BaseTransport):
                 device.late.append(request)  # nobody knows of it yet
             raise httpx.ConnectError("the network is gone")
         answer = device.server.send(request)
-        if request.method != "GET" and chance.random() < 0.1:
+        if request.method != "GET" and chance.random() < 0.25:
             chance.choice([device.late.append, device.server.send])(request)
         device.step()
-        if chance.random() < (0.02 if request.method == "GET" else 0.15):
+        if chance.random() < (0.02 if request.method == "GET" else 0.25):
             raise httpx.ReadError("the answer is lost")
         return answer
 

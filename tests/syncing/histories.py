@@ -15,7 +15,7 @@ from tests.syncing.verdicts import judge
 
 PEOPLE = 2
 DEVICES = 3
-STEPS = 40
+STEPS = 60
 SETTLED = 12
 """So often each device comes back at the end, at most, until nobody has anything to say any more."""
 
@@ -126,7 +126,7 @@ class History:
 
     def _run(self) -> None:
         for _ in range(STEPS):
-            deed = self.chance.choices(["work", "sync", "web", "late", "day"], [20, 10, 6, 4, 0.5])[0]
+            deed = self.chance.choices(["work", "sync", "web", "late", "day"], [20, 14, 8, 4, 0.5])[0]
             device = self.chance.choice(self.devices)
             if deed == "work":
                 device.work()
@@ -148,7 +148,7 @@ class History:
 
     def _meanwhile(self) -> None:
         """Between two requests of a device."""
-        if self._nested or self.chance.random() > 0.08:
+        if self._nested or self.chance.random() > 0.12:
             return
         self._nested = True
         try:
