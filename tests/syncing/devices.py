@@ -41,10 +41,10 @@ class Line(httpx.BaseTransport):
     """The way to the server. ``meanwhile`` is called between any two requests; ``late`` are those that come again."""
 
     def __init__(self, device: "Device") -> None:
-        self._device = device
+        self.device = device
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        device, chance = self._device, self._device.chance
+        device, chance = self.device, self.device.chance
         device.step()
         if not device.faulty:
             return device.server.send(request)

@@ -139,7 +139,7 @@ class History:
             else:
                 for device in self.devices:
                     device.late.clear()  # no network keeps anything for a day
-                self.server.pass_a_day()
+                self.server.pass_a_day(month=self.chance.random() < 0.3)
                 self.happened["days"] += 1
 
     def _online(self) -> None:

@@ -1,5 +1,6 @@
 """The application in another thread's event loop, called by the clients of this one without a network."""
 
+import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ from api.main import create_app
 from api.state import State
 from core.clock import now
 from db.driver.statements import Prepared
-from db.models import IdempotencyKey
+from db.models import IdempotencyKey, Task
 from services.events import retention
 from services.events.numbering import number_all
+from services.shared.actors import Actor
+from services.tasks import effects
 from tests.actors import Person, make_person
 from tests.conftest import settings_for
 from tests.databases import empty_database
@@ -38,6 +41,8 @@ class Server:
     state: State
     client: httpx.AsyncClient
     answers: Counter[str] = field(default_factory=Counter)
+    made: Counter[str] = field(default_factory=Counter)
+    """How often a task of this title was made by itself; histories have each title once."""
     passed: timedelta = timedelta()
 
     def run(self, call: Callable[..., Awaitable[T]], *given: Any) -> T:
@@ -48,7 +53,10 @@ class Server:
         status, headers, body = self.run(self._send, request)
         date = format_datetime(now() + self.passed, usegmt=True)
         self.answers[f"{request.method} {status}"] += 1
-        self.answers["replayed"] += "idempotency-replayed" in headers
+        if "idempotency-replayed" in headers:
+            self.answers["replayed"] += 1
+        elif (request.method, request.url.path, status) == ("POST", "/api/v1/tasks", 201):
+            self.made[json.loads(body)["title"]] += 1
         told = [pair for pair in headers.multi_items() if pair[0] not in ("content-encoding", "content-length")]
         return httpx.Response(status, headers=[*told, ("date", date)], content=body, request=request)
 
@@ -63,15 +71,19 @@ class Server:
     def number(self) -> None:
         self.run(number_all, self.state.database)
 
-    def pass_a_day(self) -> None:
-        """Keys that were used are kept no more, and the feed begins with what is yet to happen."""
+    def pass_a_day(self, *, month: bool = False) -> None:
+        """Keys that were used are kept no more, and the feed begins with what is yet to happen. In a ``month``, the
+        trash is emptied as well."""
         self.number()
-        self.run(self._forget)
+        self.run(self._forget, month)
+        self.number()
         self.passed += DAY
 
-    async def _forget(self) -> None:
+    async def _forget(self, month: bool) -> None:
         async with self.state.database.writing() as session:
             await session.execute(_FORGET())
+            if month:
+                await effects.purge(session, Actor("system"), Task.deleted_at.is_not(None))
         await retention.purge(self.state.database, now())
 
 
