@@ -47,17 +47,17 @@ async def test_a_repeat_shows_the_secret_again_by_either_door_and_it_is_kept_now
     ada: Person, database: Database
 ) -> None:
     values = {"name": "CI", "url": URL}
-    made = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make it"})
+    made = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make-it"})
     path = f"/webhooks/{made.json()['id']}/rotate"
     rotated = await ada.post(path, {"grace_seconds": 0}, headers={"Idempotency-Key": "another"})
     secrets = [made.json()["secret"], rotated.json()["secret"]]
     ids = {"id": encode("Webhook", made.json()["id"])}
 
-    again = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make it"})
+    again = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make-it"})
     assert (again.status_code, again.json()) == (201, made.json())
     assert again.headers["Location"] == made.headers["Location"]
     document = "mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id } } }"
-    create = (await ada.gql(document, {"input": values | {"idempotencyKey": "make it"}})).data["createWebhook"]
+    create = (await ada.gql(document, {"input": values | {"idempotencyKey": "make-it"}})).data["createWebhook"]
     assert create == {"secret": secrets[0], "webhook": ids}
     document = "mutation($input: RotateWebhookSecretInput!) { rotateWebhookSecret(input: $input) { secret } }"
     given = {"input": ids | {"graceSeconds": 0, "idempotencyKey": "another"}}

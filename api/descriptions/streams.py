@@ -86,7 +86,7 @@ def document(openapi: Part, subscriptions: Iterable[Subscription]) -> Part:
         "operations": _operations(openapi, told, frames, subscriptions, sent),
         "components": {
             "messages": told | {"error": _ended()} | frames | results | sent,
-            "schemas": _schemas(kinds),
+            "schemas": _schemas(kinds) | _of_parameters(openapi),
             "securitySchemes": {
                 "BearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
                 "ApiKeyAuth": {"type": "httpApiKey", "in": "header", "name": "X-API-Key"},
@@ -295,6 +295,13 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
     for kind in kinds:
         schemas[kind.name] = _of_kind(kind)
     return schemas  # type: ignore[no-any-return]
+
+
+def _of_parameters(openapi: Part) -> Part:
+    """The schemas that the parameters of the stream name; they name no others."""
+    known: Part = openapi["components"]["schemas"]
+    told = str(openapi["paths"]["/api/v1/events"]["get"]["parameters"])
+    return {name: known[name] for name in sorted(known) if f"'{PREFIX}{name}'" in told}
 
 
 def _of_kind(kind: EventKind) -> Part:
