@@ -1,6 +1,6 @@
 """Mounts /graphql: the GraphQL door over HTTP, and over WebSocket. Nothing else in ``api`` imports the schema."""
 
-from api.graphql.asyncapi import serve as _asyncapi
+from api.graphql.asyncapi import asyncapi_json as _asyncapi
 from api.graphql.http import router
 from api.graphql.sdl import schema_text as _schema_text
 from api.graphql.websocket import handle as _handle

@@ -7,7 +7,7 @@ left out.
 from typing import Any
 
 from fastapi import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from api import openapi
 from api.dependencies.state import AppState
@@ -37,7 +37,7 @@ def _subscriptions() -> list[streams.Subscription]:
 
 
 @answers(Kind.ANYBODYS)
-async def serve(request: Request, state: AppState) -> JSONResponse:
+async def asyncapi_json(request: Request, state: AppState) -> Response:
     """The document, made once for each application."""
     openapi.require_api_docs(request)
     app = request.app
