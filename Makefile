@@ -6,8 +6,8 @@ VENV ?= .venv
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
-# Processes that run tests: one more than processors, for some wait; more than eight only wait for the databases.
-TEST_JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
+# Processes that run tests: two more than processors, for some wait; more than eight only wait for the databases.
+TEST_JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 2)))
 # Options for pytest: make test ARGS="-k comments -x"
 ARGS ?=
 # Of the differential suite: how many calls, and which.
@@ -80,15 +80,15 @@ test-newest:  ## The tests on SQLite with the newest Python of this machine, but
 
 differential: $(VENV)/.dev assets  ## STEPS random calls through both doors, compared; SEED chooses others
 	@TANDEM_DIFFERENTIAL=$(STEPS) TANDEM_DIFFERENTIAL_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
-	  -o faulthandler_timeout=0 tests/test_differential.py $(ARGS)
+	  -o faulthandler_timeout=0 -o timeout=0 tests/test_differential.py $(ARGS)
 
 compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through both executors, compared; SEED chooses others
 	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
-	  -o faulthandler_timeout=0 tests/test_compiled_execution.py $(ARGS)
+	  -o faulthandler_timeout=0 -o timeout=0 tests/test_compiled_execution.py $(ARGS)
 
 races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times, in each order and at once (20 minutes)
 	@TANDEM_RACES=$(ROUNDS) $(PY) -m pytest --numprocesses 2 --quiet -rP \
-	  -o faulthandler_timeout=0 tests/test_races.py $(ARGS)
+	  -o faulthandler_timeout=0 -o timeout=0 tests/test_races.py $(ARGS)
 
 sync: $(VENV)/.dev assets  ## HISTORIES of devices that work offline, with kills, lost answers and wrong clocks; SEED chooses others
 	@TANDEM_SYNC=$(HISTORIES) TANDEM_SYNC_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \

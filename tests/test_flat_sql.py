@@ -1,5 +1,6 @@
 """What a request costs the database depends on its shape, never on the number of rows."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -57,7 +58,7 @@ async def _fill(database: Database, ada: Person, count: int) -> None:
         await session.execute(insert(Comment), comments)
         happened = [
             {
-                "event_id": f"{n}-{ada.id}",
+                "event_id": str(uuid.uuid4()),
                 "occurred_at": moment,
                 "kind": "task.created",
                 "entity_type": "task",

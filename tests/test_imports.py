@@ -225,11 +225,12 @@ class TestService:
                 .order_by(Event.id)
             )
         ours = [row for row in rows if row.project_id or tracker.source in str(row.changes)]
+        [person] = [row.entity_id for row in ours if row.kind == "user.imported"]
         assert {row.kind: row.changes for row in ours} == {
             "project.imported": {"source": [None, f"{tracker.source}:{tracker.key}"]},
             "user.imported": {"source": [None, f"{tracker.source}:mia.{tracker.token}"]},
             "tag.created": {"name": [None, "Red"]},
-            "member.added": {"user_id": [None, ours[1].entity_id], "role": [None, "member"]},
+            "member.added": {"user_id": [None, person], "role": [None, "member"]},
             "task.imported": {"source": [None, f"{tracker.source}:{tracker.key}-1"]},
             "comment.imported": {"source": [None, f"{tracker.source}:{remark['id']}"]},
         }

@@ -12,6 +12,7 @@ from core.clock import now
 from db.driver.database import Database
 from db.models.notifications import Notification
 from services import changes as changes_service
+from services.events.numbering import number_all
 from services.shared.actors import Actor, Scope
 from services.shared.limited_keys import LimitedOwner
 from services.shared.node_ids import encode
@@ -201,10 +202,11 @@ async def changes(caller: Anonymous, after: str = "0") -> list[dict[str, Any]]:
 
 
 class TestFeed:
-    async def test_tells_of_what_is_inside(self, two: Two, people: People) -> None:
+    async def test_tells_of_what_is_inside(self, two: Two, people: People, database: Database) -> None:
         carl = await people()
         elsewhere = await carl.project()
         await carl.invite(elsewhere, two.ada)
+        await number_all(database)
         told, all_ = await changes(two.key), await changes(two.ada)
 
         assert {each["project_id"] for each in told} <= {two.inside["project_id"], None}
@@ -222,11 +224,13 @@ class TestFeed:
             async for told in changes_service.follow(database, state.feed, caller, None):
                 heard.extend(item.project_id for item in told.items if item.kind == "task.created")
 
+        await number_all(database)
         follower = asyncio.create_task(listen())
         await asyncio.sleep(0.1)
         for _ in range(2):
             for place in (two.outside, two.inside):
                 await two.ada.task(project_id=place["project_id"])
+        await number_all(database)
         for _ in range(100):
             await asyncio.sleep(0.05)
             if len(heard) >= 2:

@@ -104,7 +104,7 @@ class TestGivingUp:
 
         assert reader.free == 0
         assert await pool.reads.scalar(text("SELECT 1")) == 1  # waits for a slot
-        assert await _asleep(pool) == 0
+        assert await _asleep(pool) < 2  # that of the other may still have to be confirmed
 
     async def test_short_statement_is_heard_out_and_its_connection_kept(self, pool: Database) -> None:
         backend_id = select(func.pg_backend_pid())
