@@ -86,7 +86,13 @@ async def test(session: Session, actor: Actor, webhook_id: int) -> WebhookDelive
     return WebhookDeliveryRecord._make(row)
 
 
-@repeatable("webhook.redeliver", scope=Scope.PROJECTS_ADMIN, read=while_readable(queries.get))
+async def _while_readable(session: Session, actor: Actor, told: WebhookRedelivery) -> WebhookRedelivery:
+    """What a repeat may tell: what was told, while the webhook is there. Raises ``NotFound``."""
+    await queries.get(session, actor, told.id)
+    return told
+
+
+@repeatable("webhook.redeliver", scope=Scope.PROJECTS_ADMIN, read=_while_readable)
 async def redeliver(session: Session, actor: Actor, webhook_id: int, data: WebhookRedeliver) -> WebhookRedelivery:
     """Have deliveries told again, in the order in which they were to be told first: those that are named, or those of a
     time and a state, the oldest ``MAX_REDELIVERED`` of them. Each is sent as it was, if its owner may still read it.

@@ -241,7 +241,7 @@ class WebhookRedeliveryOut(Output):
 
 
 class WebhookRedelivery(NamedTuple):
-    """How many deliveries of a webhook are told again."""
+    """How many deliveries of a webhook, by its ``id``, are told again."""
 
     id: int
     redelivered: int

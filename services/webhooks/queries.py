@@ -20,7 +20,7 @@ JOB = "webhook"
 
 def make(row: Sequence[object]) -> WebhookRecord:
     """The record of a row, of which what has ended is left out."""
-    webhook = WebhookRecord(*row)
+    webhook = WebhookRecord._make((*row, "", ""))
     moment = now()
     if webhook.former_until is not None and webhook.former_until <= moment:
         webhook = webhook._replace(former_until=None)

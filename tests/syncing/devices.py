@@ -105,7 +105,7 @@ class Device:
 
     def _run(self, deed: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """What a deed answers; None where it was the last one of a process."""
-        keep_copy.time = SimpleNamespace(time=lambda: self._clock, sleep=lambda _: None)  # type: ignore[assignment]
+        keep_copy.time = SimpleNamespace(time=lambda: self._clock, sleep=lambda _: None)  # type: ignore[assignment, attr-defined]
         try:
             return deed(*given, **named)
         except Killed:

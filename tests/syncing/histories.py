@@ -52,7 +52,7 @@ class Web:
     def change(self, _other: Person) -> None:
         if (task := self._any("/tasks?limit=100")) is None:
             return
-        values = {"title": f"w{self.chance.getrandbits(60):x}", "status": self.chance.choice(STATUSES)}
+        values: dict[str, Any] = {"title": f"w{self.chance.getrandbits(60):x}", "status": self.chance.choice(STATUSES)}
         values["priority"] = self.chance.randint(1, 5)
         field = self.chance.choice(list(values))
         if self.call("PATCH", f"/tasks/{task['id']}", {field: values[field]}, task["version"]).status_code == 200:
@@ -173,8 +173,9 @@ class History:
             self.server.number()
             for device in self.devices:
                 assert device.sync()
-            now = [(device.contents(), device.rows("SELECT value FROM state")) for device in self.devices]
-            now = [(contents, [tuple(row) for row in rows]) for contents, rows in now]
+            now = [
+                (device.contents(), [*map(tuple, device.rows("SELECT value FROM state"))]) for device in self.devices
+            ]
             if now == before:
                 return
             before = now
