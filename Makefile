@@ -10,7 +10,7 @@ WORKERS ?= 1
 TEST_JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 2)))
 # Options for pytest: make test ARGS="-k comments -x"
 ARGS ?=
-# Of the differential suite: how many calls, and which.
+# Of the differential suite and live lists: how many calls, and which.
 STEPS ?= 20000
 SEED ?= 1
 # Of the races: how often every pair is run.
@@ -34,7 +34,7 @@ export PYTHONDONTWRITEBYTECODE =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-whole test-newest differential compiled races sync resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets test-assets guides clients python-clients
 
 help:  ## This list
@@ -81,6 +81,10 @@ test-newest:  ## The tests on SQLite with the newest Python of this machine, but
 differential: $(VENV)/.dev assets  ## STEPS random calls through both doors, compared; SEED chooses others
 	@TANDEM_DIFFERENTIAL=$(STEPS) TANDEM_DIFFERENTIAL_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 -o timeout=0 tests/test_differential.py $(ARGS)
+
+live: $(VENV)/.dev assets  ## STEPS random writes beside lists that are followed on both doors, compared; SEED chooses others
+	@TANDEM_LIVE=$(STEPS) TANDEM_LIVE_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
+	  -o faulthandler_timeout=0 -o timeout=0 tests/test_live_lists.py $(ARGS)
 
 compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through both executors, compared; SEED chooses others
 	@TANDEM_COMPILED=$(DOCUMENTS) TANDEM_COMPILED_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \

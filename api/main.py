@@ -88,6 +88,7 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
         if state.leader is not None:
             await state.leader.stop()
         await state.security.outbox.close()
+        await state.live_lists.stop()
         await state.feed.stop()
         await state.notifier.stop()
         await state.numberer.stop()

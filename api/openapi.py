@@ -162,7 +162,7 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         statuses.add(404)
     if name in ("list_changes", "follow_changes"):
         statuses.add(410)
-    if name == "follow_changes":
+    if name in ("follow_changes", "follow_tasks"):
         statuses.add(406)
     if "requestBody" in operation:
         statuses |= {400, 404, 408, 409, 413, 415}

@@ -18,6 +18,7 @@ from services.events.feed import Feed
 from services.events.notifier import Notifier
 from services.events.numbering import Numberer
 from services.jobs.worker import Leader
+from services.live_lists.hub import LiveLists
 from services.readiness import Readiness
 from services.shared.security import AccountRules, Security
 from services.webhooks.commands import Outlet
@@ -36,6 +37,7 @@ class State:
     security: Security
     authenticator: Authenticator
     feed: Feed
+    live_lists: LiveLists
     numberer: Numberer
     notifier: Notifier
     readiness: Readiness
@@ -100,6 +102,7 @@ class State:
             operations=settings.operations_per_caller,
             strangers=settings.sockets_per_address,
         )
+        feed = Feed(database)
         outlet = make_outlet(settings)
         work = make_work(database, settings, outlet)
         return cls(
@@ -107,7 +110,8 @@ class State:
             database,
             security,
             authenticator,
-            Feed(database),
+            feed,
+            LiveLists(database, feed),
             Numberer(database),
             Notifier(database),
             Readiness(database),

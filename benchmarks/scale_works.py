@@ -15,7 +15,7 @@ from benchmarks.works import WORKS as BASIC_WORKS
 from db.driver.sessions import AnySelect
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag, TaskText
 from services.shared.pagination import Ordering, encode_cursor
-from services.tasks.queries import SORT_KEYS, TaskSort
+from services.tasks.query import SORT_KEYS, TaskSort
 
 LIMIT = 20
 DEPTHS = (50, 90)

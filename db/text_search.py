@@ -8,12 +8,14 @@ texts, whatever there is in others.
 
 import unicodedata
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
     String,
+    and_,
     bindparam,
     cast,
     column,
@@ -40,7 +42,7 @@ SHORTEST = 3
 MAX_TRIGRAMS = 12
 """Of how many trigrams SQLite's index is asked; each takes time, and texts are compared with the word in any case."""
 MAX_PATTERN = 20
-"""Of how many characters PostgreSQL's index is asked, for the same reason."""
+"""Of how many characters PostgreSQL's index is asked, of all words together, for the same reason."""
 _MARK, _MARKS = 0x2F800, 512
 """Characters that no text in NFC has: three of them are the mark of a project (migration 0008)."""
 
@@ -53,6 +55,11 @@ class holds(FunctionElement[bool]):
 
     # of no type: SQLAlchemy writes "= 1" behind what is Boolean for SQLite
     inherit_cache = True
+
+
+def holds_each(text: Any, words: Sequence[Any]) -> Any:
+    """Whether a text contains each of some words, in whatever order."""
+    return holds(text, words[0]) if len(words) == 1 else and_(*(holds(text, word) for word in words))
 
 
 @written("strpos({}, {})", sqlite="instr({}, {})")
@@ -78,19 +85,19 @@ class TextIndex(ABC):
         """Whether the database has it."""
 
     @abstractmethod
-    def is_short(self, words: str) -> bool:
-        """Whether folded words have no trigram that the index would know."""
+    def is_short(self, word: str) -> bool:
+        """Whether a folded word, or phrase, has no trigram that the index would know."""
 
     @abstractmethod
-    def asked_for(self, words: str) -> str:
-        """What it is asked for folded words that are not short: all texts with the words have that."""
+    def asked_for(self, words: Sequence[str]) -> tuple[str, ...]:
+        """What it is asked for folded words that are not all short: all texts with the words have each of that."""
 
     @abstractmethod
-    def _found(self, text: Text, user_id: Any, words: Any, asked: Any) -> tuple[Any, list[Any]]:
+    def _found(self, text: Text, user_id: Any, words: Sequence[Any], asked: Sequence[Any]) -> tuple[Any, list[Any]]:
         """What the texts are selected from, and the conditions."""
 
-    def tasks_with(self, text: Text, user_id: Any, words: Any, asked: Any) -> AnySelect:
-        """The tasks, each perhaps several times, with texts in the projects of a user that hold the words.
+    def tasks_with(self, text: Text, user_id: Any, words: Sequence[Any], asked: Sequence[Any]) -> AnySelect:
+        """The tasks, each perhaps several times, with texts in the projects of a user that hold all of the words.
 
         ``asked`` is what ``asked_for`` says of the words. The tasks may be in the trash.
         """
@@ -105,16 +112,18 @@ class _SqliteIndex(TextIndex):
     async def exists(self, session: Session) -> bool:
         return True
 
-    def is_short(self, words: str) -> bool:
-        return len(words) < SHORTEST
+    def is_short(self, word: str) -> bool:
+        return len(word) < SHORTEST
 
-    def asked_for(self, words: str) -> str:
-        trigrams = list(dict.fromkeys(words[start : start + 3] for start in range(len(words) - 2)))
+    def asked_for(self, words: Sequence[str]) -> tuple[str, ...]:
+        each = (word[start : start + 3] for word in words for start in range(len(word) - 2))
+        trigrams = list(dict.fromkeys(each))
         step = -(-len(trigrams) // MAX_TRIGRAMS)
         # a phrase in quotes has no operators
-        return " AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[::step])
+        return (" AND ".join('"' + trigram.replace('"', '""') + '"' for trigram in trigrams[::step]),)
 
-    def _found(self, text: Text, user_id: Any, words: Any, asked: Any) -> tuple[Any, list[Any]]:
+    def _found(self, text: Text, user_id: Any, words: Sequence[Any], asked: Sequence[Any]) -> tuple[Any, list[Any]]:
+        [question] = asked
         name = SEARCH_INDEXES[0 if text is TaskText else 1]
         index = table(name, column("rowid"))
         # +: else it might be looked up for each text
@@ -122,31 +131,37 @@ class _SqliteIndex(TextIndex):
         projects = Membership.user_id == user_id
         marks = select(func.group_concat(_mark(Membership.project_id), " OR ")).where(projects).scalar_subquery()
         nobodys = '"' + chr(_MARK) * 3 + '"'
-        query = literal("(").concat(func.coalesce(marks, nobodys)).concat(") AND ").concat(asked)
-        return found, [literal_column(name).op("MATCH", is_comparison=True)(query), holds(text.folded, words)]
+        query = literal("(").concat(func.coalesce(marks, nobodys)).concat(") AND ").concat(question)
+        return found, [literal_column(name).op("MATCH", is_comparison=True)(query), holds_each(text.folded, words)]
 
 
 class _PostgresqlIndex(TextIndex):
     async def exists(self, session: Session) -> bool:
         return await session.scalar(_INDEX(name=_POSTGRESQL_INDEX)) is not None
 
-    def is_short(self, words: str) -> bool:
-        return _first_letters(words) < 0
+    def is_short(self, word: str) -> bool:
+        return _first_letters(word) < 0
 
-    def asked_for(self, words: str) -> str:
-        start = max(_first_letters(words), 0) if len(words) > MAX_PATTERN else 0
-        part = words[start : start + MAX_PATTERN]
-        return "%" + part.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+    def asked_for(self, words: Sequence[str]) -> tuple[str, ...]:
+        left, parts = MAX_PATTERN, []
+        # long words are rare ones, as a rule
+        for word in sorted(words, key=len, reverse=True):
+            start = max(_first_letters(word), 0) if len(word) > left else 0
+            part = word[start : start + left]
+            if _first_letters(part) >= 0:
+                parts.append("%" + part.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%")
+                left -= len(part)
+        return tuple(parts)
 
-    def _found(self, text: Text, user_id: Any, words: Any, asked: Any) -> tuple[Any, list[Any]]:
+    def _found(self, text: Text, user_id: Any, words: Sequence[Any], asked: Sequence[Any]) -> tuple[Any, list[Any]]:
         projects = select(Membership.project_id).where(Membership.user_id == user_id).scalar_subquery()
         # what the planner knows makes it plan anew for each word: looking through the statistics of texts takes 0.4 ms.
         # Behind SELECT it is not known
-        pattern = select(type_coerce(asked, String)).scalar_subquery()
+        patterns = [select(type_coerce(part, String)).scalar_subquery() for part in asked]
         conditions = [
             _InProjects(text.project_id, projects),
-            text.folded.like(pattern, escape="/"),
-            holds(text.folded, words),
+            *(text.folded.like(pattern, escape="/") for pattern in patterns),
+            holds_each(text.folded, words),
         ]
         return text.__table__, conditions
 

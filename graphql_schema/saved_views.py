@@ -6,15 +6,17 @@ from strawberry.scalars import JSON
 from graphql_schema.shared.base import Nested, Node, attribute, output_type
 from graphql_schema.shared.connections import Connection
 from graphql_schema.shared.parts import Part
+from graphql_schema.shared.prices import listed
 from graphql_schema.shared.root_fields import create_field, delete_field, list_field, node_field, update_field
-from graphql_schema.task_lists import TaskFilter
+from graphql_schema.task_lists import TaskFilter, TaskOrder, TaskOrdering
 from services import saved_views
 from services.saved_views import SavedViewCreate, SavedViewFilter, SavedViewOut, SavedViewRecord, SavedViewUpdate
 from services.shared.inputs import SavedViewId
-from services.tasks import filters
-from services.tasks.queries import Direction, TaskSort
+from services.shared.prices import MAX_THEN_BY
+from services.tasks import filters, query
+from services.tasks.query import Direction, TaskSort
 
-_NESTED: Nested = {filters.TaskFilter: TaskFilter}
+_NESTED: Nested = {filters.TaskFilter: TaskFilter, query.TaskOrder: TaskOrder}
 
 
 @output_type(SavedViewOut, record=SavedViewRecord)
@@ -24,6 +26,7 @@ class SavedView(Node):
     filter: JSON
     sort_by: TaskSort
     order: Direction
+    then_by: list[TaskOrdering] = listed(MAX_THEN_BY)
     version: int
     created_at: datetime
     updated_at: datetime

@@ -7,18 +7,20 @@ import strawberry
 from strawberry import UNSET
 
 from db.driver.sessions import AnyColumn, Session
-from graphql_schema.shared.base import FieldDeclaration, enumeration, service_input
+from graphql_schema.shared.base import FieldDeclaration, enumeration, output_type, service_input
 from graphql_schema.shared.conditions import condition_inputs
 from graphql_schema.shared.connections import After, Before, ConnectionView, First, Last, none_if_unset, page_request
 from graphql_schema.shared.context import Context, Info
 from graphql_schema.shared.loading import ChildPages, PageArguments, batched_field, requested
 from graphql_schema.shared.prices import Price
 from services.shared.actors import Actor
+from services.shared.errors import BadUserInput
 from services.shared.pagination import Identified, Page, PageRequest
-from services.shared.prices import COUNT, EXACT_COUNT, LIST, of_filter, of_search
-from services.tasks import filters, models, queries
+from services.shared.prices import COUNT, EXACT_COUNT, LIST, of_filter, of_search, of_then_by
+from services.tasks import filters, models, queries, query
 from services.tasks.models import TaskGrouping
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.operators import SEARCH
+from services.tasks.query import Direction, TaskQuery, TaskSort, require_different
 
 enumeration(
     models.TaskStatus,
@@ -55,18 +57,25 @@ enumeration(TaskGrouping, "What tasks are counted by.")
 class TaskFilter(filters.TaskFilter): ...
 
 
-@strawberry.input(description="An order of tasks.")
-class TaskOrder:
-    field: TaskSort = strawberry.field(description="What to order by.", default=TaskSort.CREATED_AT)
-    direction: Direction = strawberry.field(description="Which end comes first.", default=Direction.DESC)
+@service_input()
+class TaskOrder(query.TaskOrder): ...
+
+
+@output_type(query.TaskOrderOut)
+class TaskOrdering:
+    field: TaskSort
+    direction: Direction
 
 
 TaskFilterArgument = Annotated[TaskFilter | None, strawberry.argument(description="Only tasks that meet this.")]
-SearchArgument = Annotated[
-    str | None,
-    strawberry.argument(description="In the title, the description or a comment, whatever the case."),
-]
+SearchArgument = Annotated[str | None, strawberry.argument(description=SEARCH)]
 TaskOrderArgument = Annotated[TaskOrder | None, strawberry.argument(description="The order; newest first if left out.")]
+ThenByArgument = Annotated[
+    list[TaskOrder] | None,
+    strawberry.argument(
+        description="The order of tasks that are equal in orderBy, which has to be given: at most two."
+    ),
+]
 
 
 TASKS = Price(
@@ -75,28 +84,42 @@ TASKS = Price(
     each=30,
     count=COUNT,
     exact=EXACT_COUNT - COUNT,
-    arguments={"filter": of_filter, "search": of_search, "query": of_search},
+    arguments={"filter": of_filter, "search": of_search, "query": of_search, "thenBy": of_then_by},
 )
 """What a list of tasks costs: no more under a hundred parents than under one, for it is one statement. What a saved
 view has in it is known when it is read (``Context.spend``)."""
 
 
 def task_query(
-    filter: filters.TaskFilter | None, order_by: TaskOrder | None, *, search: str | None = None, trashed: bool = False
+    filter: filters.TaskFilter | None,
+    order_by: TaskOrder | None,
+    then_by: Sequence[TaskOrder] | None,
+    *,
+    search: str | None = None,
+    trashed: bool = False,
 ) -> TaskQuery:
-    """The arguments in the service's terms. ``search`` is a shorthand of the filter's."""
+    """The arguments in the service's terms. ``search`` is a shorthand of the filter's.
+
+    Raises ``BadUserInput`` for keys of an order that do not go together.
+    """
     filter, order_by, search = none_if_unset(filter), none_if_unset(order_by), none_if_unset(search)
+    further = tuple([order.key for order in none_if_unset(then_by) or ()])
     if search is not None:
         words = filters.TaskFilter.model_validate({"search": search})
         filter = words if filter is None else filters.TaskFilter.model_construct({"and_"}, and_=[filter, words])
     if order_by is None:
+        if further:
+            raise BadUserInput.at("/thenBy", "goes with orderBy, which comes first", "order")
         return TaskQuery(filter=filter, trashed=trashed)
-    return TaskQuery(filter=filter, sort_by=order_by.field, order=order_by.direction, trashed=trashed)
+    if further:
+        require_different([order_by.key, *further], pointer="/thenBy")
+    return TaskQuery(filter, order_by.field, order_by.direction, trashed, further)
 
 
 class _Arguments(PageArguments, total=False):
     filter: filters.TaskFilter | None
     order_by: TaskOrder | None
+    then_by: list[TaskOrder] | None
 
 
 def nested_tasks(parent: AnyColumn, *, description: str) -> FieldDeclaration:
@@ -107,18 +130,21 @@ def nested_tasks(parent: AnyColumn, *, description: str) -> FieldDeclaration:
         info: Info,
         filter: TaskFilterArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
+        then_by: ThenByArgument = UNSET,
         first: First = UNSET,
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> ConnectionView[models.TaskRecord]:
-        pages, request = _pages(parent, task_query(filter, order_by)), page_request(first, after, last, before)
+        pages = _pages(parent, task_query(filter, order_by, then_by))
+        request = page_request(first, after, last, before)
         return await pages.under_one(info.context, root.id, request)
 
     async def load_batch(
         context: Context, parents: Sequence[Identified], arguments: _Arguments
     ) -> Sequence[ConnectionView[models.TaskRecord]]:
-        pages = _pages(parent, task_query(arguments.get("filter"), arguments.get("order_by")))
+        asked = task_query(arguments.get("filter"), arguments.get("order_by"), arguments.get("then_by"))
+        pages = _pages(parent, asked)
         return await pages.under_each(context, parents, requested(arguments))
 
     return batched_field(resolve, load_batch, description, TASKS, needs=("id",))

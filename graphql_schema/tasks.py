@@ -38,6 +38,7 @@ from graphql_schema.task_lists import (
     SearchArgument,
     TaskFilterArgument,
     TaskOrderArgument,
+    ThenByArgument,
     nested_tasks,
     task_query,
 )
@@ -54,7 +55,7 @@ from services.shared.errors import from_error_list
 from services.shared.pagination import PageRequest
 from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter
 from services.shared.totals import Total
-from services.tasks import aggregates, queries
+from services.tasks import aggregates, queries, refs
 from services.tasks.aggregates import MAX_GROUPS
 from services.tasks.models import (
     MAX_ASSIGNEES,
@@ -65,7 +66,8 @@ from services.tasks.models import (
     TaskRecord,
     TaskStatus,
 )
-from services.tasks.queries import TaskQuery
+from services.tasks.operators import SEARCH
+from services.tasks.query import TaskQuery
 
 _CREATED = Interest(frozenset({TASK_CREATED.name}))
 COUNTED = replace(
@@ -169,7 +171,7 @@ class TaskQueries:
         self, info: Info, ref: Annotated[str, strawberry.argument(description="The project's key and the number.")]
     ) -> Task | None:
         async with info.context.reading() as session:
-            return as_output(await none_if_missing(queries.by_ref(session, info.context.actor, ref)))
+            return as_output(await none_if_missing(refs.by_ref(session, info.context.actor, ref)))
 
     @strawberry.field(description="The caller's tasks, newest first unless ordered otherwise.", metadata=priced(TASKS))
     async def tasks(
@@ -178,6 +180,7 @@ class TaskQueries:
         filter: TaskFilterArgument = UNSET,
         search: SearchArgument = UNSET,
         order_by: TaskOrderArgument = UNSET,
+        then_by: ThenByArgument = UNSET,
         trashed: Annotated[bool, strawberry.argument(description="Look into the trash instead.")] = False,
         saved_view_id: SavedViewArgument = UNSET,
         first: First = UNSET,
@@ -186,8 +189,8 @@ class TaskQueries:
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        query = _query(filter, order_by, search, trashed=trashed)
-        return await _list(info, await _seen(info, saved_view_id, query), request)
+        query = query_of(filter, order_by, search, trashed=trashed, then_by=then_by)
+        return await _list(info, await seen_by_view(info, saved_view_id, query), request)
 
     @strawberry.field(
         description="How many tasks there are in each group, by key; of more than 1,000 the largest. Where more than "
@@ -204,42 +207,45 @@ class TaskQueries:
         saved_view_id: SavedViewArgument = UNSET,
         exact: Annotated[bool, strawberry.argument(description="Count all tasks, however many match.")] = False,
     ) -> list[TaskCount]:
-        query = await _seen(info, saved_view_id, _query(filter, None, search, trashed=trashed))
+        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed))
         async with info.context.reading() as session:
             return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
     @strawberry.field(
-        description="The tasks with these words in title, description or a comment, newest first.",
+        description="The task with this ref, or those with these words in title, description or a comment, newest "
+        "first.",
         metadata=priced(TASKS),
     )
     async def search(
         self,
         info: Info,
-        query: Annotated[str, strawberry.argument(description="The words as they stand, whatever the case.")],
+        query: Annotated[str, strawberry.argument(description=SEARCH)],
         first: First = UNSET,
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> Connection[Task]:
         request = page_request(first, after, last, before)
-        return await _list(info, _query(None, None, query, trashed=False, argument="query"), request)
+        return await _list(info, query_of(None, None, query, trashed=False, argument="query"), request)
 
 
-def _query(
+def query_of(
     filter: TaskFilterArgument,
     order_by: TaskOrderArgument,
     search: str | None,
     *,
-    trashed: bool,
+    trashed: bool = False,
     argument: str = "search",
+    then_by: ThenByArgument = UNSET,
 ) -> TaskQuery:
+    """The arguments of a list in the service's terms. Raises ``BadUserInput``."""
     try:
-        return task_query(filter, order_by, search=search, trashed=trashed)
+        return task_query(filter, order_by, then_by, search=search, trashed=trashed)
     except ValidationError as error:  # of the words alone: the filter has been checked before
         raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 
 
-async def _seen(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
+async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
     """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
     if (view := none_if_unset(view)) is None:
         return query

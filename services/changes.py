@@ -40,7 +40,7 @@ from services.shared.outputs import Output
 from services.shared.prices import STATEMENT
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks import queries as tasks
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 from services.tasks.visibility import listed, trash_begins
 
 DEFAULT_LIMIT, MAX_LIMIT = 100, 500

@@ -20,6 +20,7 @@ from services import (
     sessions,
     tags,
 )
+from services.live_lists import feature as live_lists
 from services.projects import feature as projects
 from services.shared.features import NodeType, registered
 from services.tasks import feature as tasks
@@ -37,6 +38,8 @@ FEATURES = registered(
     members.FEATURE,
     tags.FEATURE,
     milestones.FEATURE,
+    # before tasks: their routes take any word behind /tasks for an id
+    live_lists.FEATURE,
     tasks.FEATURE,
     comments.FEATURE,
     relations.FEATURE,

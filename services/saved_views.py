@@ -1,5 +1,6 @@
 """Saved views: filters and orders that a person keeps under names. They are the person's own: nobody else sees them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
@@ -24,14 +25,23 @@ from services.shared.inputs import Input, Line, absent
 from services.shared.operators import NameFilter, TimestampFilter
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.shared.pagination import Ordering, SortKey
-from services.shared.prices import LIST, demand, of_filter
+from services.shared.prices import LIST, MAX_THEN_BY, demand, of_filter
 from services.shared.reading import ListReader
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import condition
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.query import (
+    Direction,
+    SortBy,
+    TaskOrder,
+    TaskOrderOut,
+    TaskQuery,
+    TaskSort,
+    require_different,
+)
 
 MAX_VIEWS = 200
 
+THEN_BY = "The order of tasks that are equal in sort_by; at most two."
 ViewName = Annotated[Line, Field(max_length=100, description="The name.", examples=["Due this week"])]
 
 
@@ -44,6 +54,7 @@ class SavedViewCreate(Input):
     )
     sort_by: TaskSort = Field(default=TaskSort.CREATED_AT, description="What to order by; missing values come last.")
     order: Direction = Field(default=Direction.DESC, description="Which end comes first.")
+    then_by: list[TaskOrder] = Field(default_factory=list, max_length=MAX_THEN_BY, description=THEN_BY)
 
 
 class SavedViewUpdate(Input):
@@ -53,6 +64,7 @@ class SavedViewUpdate(Input):
     filter: TaskFilter = Field(default_factory=absent, description="Which tasks; replaces the filter as a whole.")
     sort_by: TaskSort = Field(default_factory=absent, description="What to order by; missing values come last.")
     order: Direction = Field(default_factory=absent, description="Which end comes first.")
+    then_by: list[TaskOrder] = Field(default_factory=absent, max_length=MAX_THEN_BY, description=THEN_BY)
 
 
 class SavedViewOut(Output):
@@ -64,6 +76,7 @@ class SavedViewOut(Output):
     filter: dict[str, object] = Field(description="Which tasks: an object of the filter language, in REST's spelling.")
     sort_by: TaskSort = Field(description="What to order by; missing values come last.")
     order: Direction = Field(description="Which end comes first.")
+    then_by: list[TaskOrderOut] = Field(description=THEN_BY)
     version: Version
     created_at: CreatedAt
     updated_at: UpdatedAt
@@ -78,7 +91,7 @@ class SavedViewFilter(Filter):
 
 
 class SavedViewRecord(NamedTuple):
-    """A saved view as its owner reads it; ``filter`` is the filter as JSON."""
+    """A saved view as its owner reads it; ``filter`` is the filter as JSON, ``further_keys`` are texts: ``-due_at``."""
 
     id: int
     name: str
@@ -88,13 +101,18 @@ class SavedViewRecord(NamedTuple):
     version: int
     created_at: datetime
     updated_at: datetime
+    further_keys: Sequence[str] = ()
 
     @property
     def node_id(self) -> str:
         return node_ids.encode("SavedView", self.id)
 
+    @property
+    def then_by(self) -> list[SortBy]:
+        return [*map(SortBy.parse, self.further_keys)]
 
-COLUMNS = tuple(getattr(SavedView, name) for name in SavedViewRecord._fields)
+
+COLUMNS = (*(getattr(SavedView, name) for name in SavedViewRecord._fields[:-1]), SavedView.then_by)
 OLDEST_FIRST = Ordering(SortKey("id", SavedView.id, SavedView.id, kind="integer"), descending=False)
 
 
@@ -139,9 +157,10 @@ async def apply(session: Session, actor: Actor, view_id: int, query: TaskQuery) 
         return replace(query, filter=filter_)
     try:
         sort_by, order = TaskSort(view.sort_by), Direction(view.order)
+        then_by = tuple(view.then_by)
     except ValueError:
         raise BadUserInput.at("/saved_view_id", "the order of this view does not exist any more") from None
-    return replace(query, filter=filter_, sort_by=sort_by, order=order)
+    return replace(query, filter=filter_, sort_by=sort_by, order=order, then_by=then_by)
 
 
 @repeatable("saved_view.create", scope=Scope.TASKS_WRITE, read=while_readable(get))
@@ -158,6 +177,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
         "filter": _stored(data.filter),
         "sort_by": data.sort_by.value,
         "order": data.order.value,
+        "then_by": _keys(data.sort_by, data.then_by),
     }
     moment = now()
     row = await session.one(
@@ -177,7 +197,9 @@ async def update(
         name: _stored(value) if name == "filter" else getattr(value, "value", value)
         for name, value in data.sent().items()
     }
-    changes = log.differences(view._asdict(), sent)
+    then_by = data.then_by if "then_by" in sent else [TaskOrder(**key._asdict()) for key in view.then_by]
+    sent |= {"then_by": _keys(TaskSort(str(sent.get("sort_by", view.sort_by))), then_by)}
+    changes = log.differences(view._asdict() | {"then_by": [*view.further_keys]}, sent)
     if not changes:
         return view
     require_next(view.version)
@@ -205,6 +227,13 @@ async def _lock(session: Session, actor: Actor, view_id: int, expected: Expected
         raise NotFound("Saved view")
     require_version(row.version, expected)
     return SavedViewRecord._make(row)
+
+
+def _keys(sort_by: TaskSort, then_by: Sequence[TaskOrder]) -> list[str]:
+    """The keys of an order beside the first. Raises ``BadUserInput`` where one is a field that comes before it."""
+    keys = [order.key for order in then_by]
+    require_different([SortBy(sort_by, Direction.ASC), *keys], pointer="/then_by")
+    return [*map(str, keys)]
 
 
 def _stored(data: TaskFilter) -> dict[str, object]:

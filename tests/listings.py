@@ -13,10 +13,10 @@ from tests.actors import Answer, Person
 _LINK = re.compile(r'<([^>]*)>; rel="([a-z-]+)"')
 _REFERENCES = {"project": "Project", "parent": "Task", "created_by": "User", "assignees": "User"}
 TASKS = (
-    "query($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $first: Int, $after: String, $last: Int, "
-    "$before: String) { tasks(filter: $filter, search: $search, orderBy: $orderBy, first: $first, after: $after, "
-    "last: $last, before: $before) { edges { cursor node { id: databaseId title } } "
-    "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"
+    "query($filter: TaskFilter, $search: String, $orderBy: TaskOrder, $thenBy: [TaskOrder!], $first: Int, "
+    "$after: String, $last: Int, $before: String) { tasks(filter: $filter, search: $search, orderBy: $orderBy, "
+    "thenBy: $thenBy, first: $first, after: $after, last: $last, before: $before) { "
+    "edges { cursor node { id: databaseId title } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } }"
 )
 
 

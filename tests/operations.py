@@ -24,6 +24,7 @@ from services.shared.features import Operation as Registered
 from services.shared.node_ids import decode, encode
 from services.tags import TagOut
 from services.tasks.models import TaskOut
+from services.tasks.query import TaskOrderOut
 from services.users.models import UserSummary
 from services.webhooks.models import AttemptOut, WebhookOut
 from tests.actors import Anonymous
@@ -49,6 +50,7 @@ ENUMERATIONS = {
 _NESTED: dict[str, tuple[type[BaseModel], str]] = {
     "user": (UserSummary, "User"),
     "attempts": (AttemptOut, "WebhookAttempt"),
+    "then_by": (TaskOrderOut, "TaskOrdering"),
 }
 
 
@@ -66,7 +68,7 @@ def selection(model: type[BaseModel], type_name: str) -> str:
         elif name == "changes":
             parts.append("changes { field before after }")
         elif name in _NESTED:
-            parts.append(f"{name} {{ {selection(*_NESTED[name])} }}")
+            parts.append(f"{name}: {to_camel_case(name)} {{ {selection(*_NESTED[name])} }}")
         elif to_camel_case(name) in type_.fields:
             parts.append(f"{name}: {to_camel_case(name)}")
         else:
@@ -174,8 +176,8 @@ _IRREGULAR: dict[str, Operation] = {
     ),
     "list_tasks": Operation(
         "GET /tasks",
-        """query($filter: TaskFilter, $order: TaskOrder, $first: Int, $view: ID) {
-            result: tasks(filter: $filter, orderBy: $order, first: $first, savedViewId: $view) {
+        """query($filter: TaskFilter, $order: TaskOrder, $then: [TaskOrder!], $first: Int, $view: ID) {
+            result: tasks(filter: $filter, orderBy: $order, thenBy: $then, first: $first, savedViewId: $view) {
                 edges { node { TASK } }
             }
         }""".replace("TASK", TASK),
@@ -219,7 +221,7 @@ _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
     *("request_password_reset", "reset_password", "request_email_verification", "verify_email"),
     *("get_task_by_ref", "get_member", "update_project_task", "put_comment"),
-    "follow_changes",
+    *("follow_changes", "follow_tasks"),
 }
 """Operations that tests call in ways of their own."""
 
@@ -281,8 +283,8 @@ async def run(
 ) -> Result:
     """Call an operation. ``expected`` is the version the caller knows; the answer's body is REST's on both doors.
 
-    ``key`` is an idempotency key. ``list_tasks`` takes filter, sort_by, order, limit and view beside ids. A lookup that
-    finds nothing is NOT_FOUND here on GraphQL, too, where it answers null.
+    ``key`` is an idempotency key. ``list_tasks`` takes filter, sort_by, order (of one field without ``-``), limit and
+    view beside ids. A lookup that finds nothing is NOT_FOUND here on GraphQL, too, where it answers null.
     """
     return await call(OPERATIONS[name], door, name, caller, body, expected=expected, key=key, **ids)
 
@@ -338,8 +340,15 @@ async def call(
     return _tidied(from_graphql(await caller.gql(operation.graphql, variables)), operation.answer)
 
 
+def _says_directions(given: dict[str, Any]) -> bool:
+    """Whether the order is said as REST says that of several fields."""
+    return "," in (given.get("sort_by") or "") or (given.get("sort_by") or "").startswith("-")
+
+
 def _list_parameters(given: dict[str, Any]) -> dict[str, Any]:
     parameters = {"limit": 100} | {name: value for name, value in given.items() if value is not None}
+    if _says_directions(parameters):
+        parameters.pop("order", None)
     if "filter" in parameters:
         parameters["filter"] = json.dumps(parameters["filter"])
     if "view" in parameters:
@@ -351,7 +360,13 @@ def _list_variables(given: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"first": given.get("limit", 100)}
     if given.get("filter") is not None:
         made["filter"] = to_graphql(given["filter"])
-    if given.get("sort_by") is not None:
+    if _says_directions(given):
+        keys = [
+            {"field": key.removeprefix("-").upper(), "direction": "DESC" if key.startswith("-") else "ASC"}
+            for key in given["sort_by"].split(",")
+        ]
+        made |= {"order": keys[0], "then": keys[1:]}
+    elif given.get("sort_by") is not None:
         made["order"] = {"field": given["sort_by"].upper(), "direction": given["order"].upper()}
     if given.get("view") is not None:
         made["view"] = encode("SavedView", given["view"])

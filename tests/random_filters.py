@@ -86,6 +86,7 @@ _CAMEL = {
     "completed_at": "completedAt",
     "created_at": "createdAt",
     "updated_at": "updatedAt",
+    "full_name": "fullName",
     "is_null": "isNull",
     "is_empty": "isEmpty",
 }

@@ -3,6 +3,7 @@ data that are as skewed as those of a tracker of some years."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import cmp_to_key
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from services.shared.actors import Actor, Scope
 from services.shared.pagination import PageRequest
 from services.tasks import queries
 from services.tasks.filters import TaskFilter
-from services.tasks.listing import few, index_scan, keyset, search_selectivity
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.listing import few, groups, index_scan, keyset, search_selectivity
+from services.tasks.query import Direction, SortBy, TaskQuery, TaskSort, parse_keys
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
 from tests.infrastructure import WHOLE, require
@@ -215,3 +216,56 @@ async def _walked(world: World, actor: Actor, query: TaskQuery, size: int, most:
             return found[:most]
         cursor = page.cursor(page.items[0 if backward else -1])
     return found[:most]
+
+
+EVERYTHING: tuple[dict[str, Any], Meets] = ({}, lambda _: True)
+ORDERS = (
+    "priority,-due_at",
+    "-due_at,priority,title",
+    "start_at,-completed_at",
+    "-completed_at,start_at,-priority",
+    "title,-number",
+    "-number,due_at,start_at",
+    "created_at,-id",
+)
+
+
+def expected_by(world: World, caller: int, meets: Meets, keys: Sequence[SortBy]) -> list[int]:
+    """The ids of the tasks by several keys: two tasks at a time are compared, as the rule is told."""
+
+    def compare(one: Any, other: Any) -> int:
+        for key in (*keys, SortBy(TaskSort.ID, keys[-1].direction)):
+            left, right = getattr(one, key.field), getattr(other, key.field)
+            if left == right:
+                continue
+            if left is None or right is None:
+                return 1 if left is None else -1
+            return (1 if left > right else -1) * (-1 if key.direction is Direction.DESC else 1)
+        return 0
+
+    mine = [row.task for row in world.rows if row.task.project_id in world.projects[caller] and meets(row)]
+    return [task.id for task in sorted(mine, key=cmp_to_key(compare))]
+
+
+@pytest.mark.usefixtures("bounds")
+async def test_lists_by_several_keys_have_what_plain_python_finds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "SPARE", 1)
+    [reader] = [user for user in world.projects if user >= skew.FIRST_READER]
+    for place, text in enumerate(ORDERS):
+        keys = parse_keys(text)
+        (sort_by, order), *then_by = keys
+        caller = (1, reader)[place % 2]
+        actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
+        # a filter for each order, and none for every other one: building the statements takes most of the time
+        some = [EVERYTHING, *FILTERS] if WHOLE else [EVERYTHING if place % 2 else FILTERS[3 * place]]
+        for condition, meets in some:
+            query = TaskQuery(TaskFilter.model_validate(condition), sort_by, order, then_by=tuple(then_by))
+            ids = expected_by(world, caller, meets, keys)
+            said = (caller, condition, text)
+            assert await _walked(world, actor, query, 7, 28, backward=False) == ids[:28], said
+            assert await _walked(world, actor, query, 40, 120, backward=True) == ids[::-1][:120], said
+            async with world.database.reading() as session:
+                page = await queries.list_(session, actor, query, PageRequest(first=5, skip=3))
+            assert [task.id for task in page.items] == ids[3:8], said

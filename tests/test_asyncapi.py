@@ -75,7 +75,7 @@ class TestDocument:
         async with another_instance(database, graphql_introspection=False) as app, calling(app) as anonymous:
             served = (await anonymous.get("//asyncapi.json")).json()
 
-        assert {*served["operations"]} == {"follow_changes", "subscribe", "answer", "tell_webhook"}
+        assert {*served["operations"]} == {"follow_changes", "follow_tasks", "subscribe", "answer", "tell_webhook"}
 
 
 class TestMessages:

@@ -268,6 +268,7 @@ class Both:
             database=database,
             security=state.security,
             feed=state.feed,
+            live_lists=state.live_lists,
             connections=state.connections,
             outlet=state.outlet,
         )

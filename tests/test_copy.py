@@ -16,6 +16,7 @@ from db.driver.database import Database
 from services.events.numbering import number_all
 from tests.actors import Person
 from tests.conftest import ROOT, People
+from tests.deeds import World
 from tests.live import LiveServer
 from tests.sockets import PATIENCE, Servers
 
@@ -62,96 +63,6 @@ class Device:
         """What the server says now."""
         read = {"projects": self.copy._pages("/projects"), "tasks": self.copy._pages("/tasks", copy.EXPANDED)}
         return {name: {item["id"]: item for item in items} for name, items in read.items()}
-
-
-class World:
-    """People who do things at random."""
-
-    def __init__(self, people: list[Person], chance: random.Random) -> None:
-        self.people, self.chance = people, chance
-
-    async def _pick(self, person: Person, path: str) -> Any:
-        answer = await person.get(path)
-        assert answer.status_code == 200, answer.text
-        found = answer.json()
-        return self.chance.choice(found) if found else None
-
-    async def step(self) -> None:
-        person, other = self.chance.sample(self.people, 2)
-        project, task = await self._pick(person, "/projects?limit=100"), await self._pick(person, "/tasks?limit=100")
-        deed = self.chance.choice(list(DEEDS))
-        await DEEDS[deed](self, person, other, project, task)
-
-    async def create(self, person: Person, _other: Person, project: Any, task: Any) -> None:
-        parent = {"parent_id": task["id"]} if task and self.chance.random() < 0.3 else {"project_id": project["id"]}
-        await person.post("/tasks", {"title": f"t{self.chance.random()}", "tags": [self.chance.choice("abc")]} | parent)
-
-    async def change(self, person: Person, other: Person, _project: Any, task: Any) -> None:
-        if task:
-            change: dict[str, Any] = self.chance.choice(
-                [{"title": "new"}, {"status": "completed"}, {"tags": ["c"]}, {"assignee_ids": [other.id]}]
-            )
-            await person.patch(f"/tasks/{task['id']}", change)
-
-    async def move(self, person: Person, _other: Person, project: Any, task: Any) -> None:
-        if task:
-            await person.post(f"/tasks/{task['id']}/move", {"project_id": project["id"]})
-
-    async def trash(self, person: Person, _other: Person, _project: Any, task: Any) -> None:
-        if task:
-            await person.delete(f"/tasks/{task['id']}")
-
-    async def restore(self, person: Person, _other: Person, _project: Any, _task: Any) -> None:
-        trashed = await self._pick(person, "/tasks?trashed=true")
-        if trashed:
-            await person.post(f"/tasks/{trashed['id']}/restore")
-
-    async def comment(self, person: Person, _other: Person, _project: Any, task: Any) -> None:
-        if task:
-            await person.post(f"/tasks/{task['id']}/comments", {"body": "well"})
-
-    async def found(self, person: Person, _other: Person, _project: Any, _task: Any) -> None:
-        await person.post("/projects", {"name": "P", "tasks": [{"title": "first", "tags": ["a"]}]})
-
-    async def invite(self, person: Person, other: Person, project: Any, _task: Any) -> None:
-        role = self.chance.choice(["viewer", "member", "admin"])
-        await person.post(f"/projects/{project['id']}/members", {"username": other.username, "role": role})
-
-    async def promote(self, person: Person, other: Person, project: Any, _task: Any) -> None:
-        role = self.chance.choice(["viewer", "member"])
-        await person.patch(f"/projects/{project['id']}/members/{other.id}", {"role": role})
-
-    async def remove(self, person: Person, other: Person, project: Any, _task: Any) -> None:
-        gone = self.chance.choice([person, other])
-        await person.delete(f"/projects/{project['id']}/members/{gone.id}")
-
-    async def archive(self, person: Person, _other: Person, project: Any, _task: Any) -> None:
-        await person.patch(f"/projects/{project['id']}", {"archived": self.chance.random() < 0.5})
-
-    async def rename(self, person: Person, _other: Person, project: Any, _task: Any) -> None:
-        await person.patch(f"/projects/{project['id']}", {"name": f"N{self.chance.random()}"})
-
-    async def drop_tag(self, person: Person, _other: Person, project: Any, _task: Any) -> None:
-        tag = await self._pick(person, f"/projects/{project['id']}/tags")
-        if tag:
-            await person.delete(f"/projects/{project['id']}/tags/{tag['id']}")
-
-    async def rename_tag(self, person: Person, _other: Person, project: Any, _task: Any) -> None:
-        tag = await self._pick(person, f"/projects/{project['id']}/tags")
-        if tag:
-            await person.patch(f"/projects/{project['id']}/tags/{tag['id']}", {"name": f"z{self.chance.random()}"})
-
-    async def delete(self, person: Person, _other: Person, project: Any, _task: Any) -> None:
-        if self.chance.random() < 0.4:
-            await person.delete(f"/projects/{project['id']}")
-
-    async def introduce(self, person: Person, _other: Person, _project: Any, _task: Any) -> None:
-        await person.patch("/users/me", {"full_name": f"Name {self.chance.random()}"})
-
-
-DEEDS: dict[str, Any] = {
-    name: method for name, method in vars(World).items() if not name.startswith("_") and name != "step"
-}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

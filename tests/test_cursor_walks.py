@@ -20,7 +20,7 @@ from db.driver.database import Database
 from db.driver.statements import Command
 from db.models import Project, Task
 from db.upkeep import analyze
-from services.tasks.queries import TaskSort
+from services.tasks.query import TaskSort
 from tests.actors import Person
 from tests.listings import graphql_page, links
 

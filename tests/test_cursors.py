@@ -12,7 +12,7 @@ from services.events import log
 from services.projects import queries as projects
 from services.shared.errors import BadUserInput
 from services.shared.pagination import Ordering, decode_cursor, encode_cursor
-from services.tasks.queries import SORT_KEYS, Direction, TaskSort
+from services.tasks.query import SORT_KEYS, Direction, TaskQuery, TaskSort, parse_keys
 from services.users import queries as users
 from tests.actors import Person
 from tests.listings import graphql_page
@@ -77,6 +77,21 @@ class TestEveryOrder:
     def test_knows_what_no_server_made(self, parts: tuple[Any, ...]) -> None:
         ordering = Ordering(SORT_KEYS[TaskSort.ID], descending=True)
         assert refusal(ordering, forged(*parts)) == "not a cursor of this server"
+
+
+class TestSeveralKeys:
+    ORDERING = TaskQuery(None, TaskSort.PRIORITY, Direction.ASC, then_by=parse_keys("-due_at")).ordering
+
+    def test_has_a_value_for_each(self) -> None:
+        due = VALUES["timestamp"]
+        for value in (due, None):
+            cursor = encode_cursor(self.ORDERING, SimpleNamespace(id=7, priority=3, due_at=value))
+            assert decode_cursor(self.ORDERING, cursor, pointer="/after") == ((3, value), 7)
+            assert refusal(Ordering(SORT_KEYS[TaskSort.PRIORITY], False), cursor).endswith("another order")
+
+    @pytest.mark.parametrize("value", [3, [3], [3, None, None], [None, None], [3, "soon"], ["3", None], None, {}])
+    def test_knows_what_no_server_made(self, value: Any) -> None:
+        assert refusal(self.ORDERING, forged("priority,-due_at", value, 7)) == "not a cursor of this server"
 
 
 class TestOnTheDoors:

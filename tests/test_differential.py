@@ -178,7 +178,8 @@ def test_both_doors_do_the_same(machine: Machine) -> None:
     started = time.monotonic()
     while (done := machine.codes.total() - machine.repeats.total()) < TOTAL:
         _walk(machine, HANDS, LENGTH, max(1, (TOTAL - done) // LENGTH), SEED + done)
-    while left := sorted(GENERATED - {name for name, _ in machine.codes}):  # hypothesis deals some cards again and again
+    # hypothesis deals some cards again and again
+    while left := sorted(GENERATED - {name for name, _ in machine.codes}):
         _walk(machine, st.permutations(left), LENGTH, 2, SEED)
     seconds = time.monotonic() - started
     outcomes = Counter(code for _, code in machine.codes.elements())

@@ -16,7 +16,7 @@ from api.main import create_app
 from db.driver.database import Database
 from db.driver.sessions import Session
 from services.shared.errors import TandemError
-from services.tasks import insertion, queries
+from services.tasks import insertion, queries, refs
 from tests.actors import Anonymous, Answer, Person
 from tests.conftest import settings_for
 from tests.databases import on_postgresql
@@ -328,7 +328,7 @@ class TestDatabase:
         self, ada: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         task = await ada.task()
-        monkeypatch.setattr(queries, "by_ref", _breaks(_locked()))
+        monkeypatch.setattr(refs, "by_ref", _breaks(_locked()))
         answer: Answer = await ada.gql(
             'query($id: ID!) { task(id: $id) { title } taskByRef(ref: "X-1") { title } }', {"id": task["node_id"]}
         )

@@ -69,6 +69,7 @@ def context(ada: Person, database: Database) -> Any:
             database=database,
             security=state.security,
             feed=state.feed,
+            live_lists=state.live_lists,
             connections=state.connections,
             outlet=state.outlet,
         )

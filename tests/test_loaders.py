@@ -24,7 +24,7 @@ from services.shared.errors import Forbidden, Unauthenticated
 from services.shared.pagination import Page, PageRequest
 from services.shared.reading import ChildReader
 from services.tasks import queries as tasks
-from services.tasks.queries import TaskQuery
+from services.tasks.query import TaskQuery
 from tests.actors import Person
 from tests.conftest import People
 from tests.doors import as_rest

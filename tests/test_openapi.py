@@ -118,7 +118,8 @@ class TestOperations:
             if status == "204":
                 assert "content" not in success, (path, method)
             else:
-                kind = "text/event-stream" if operation["operationId"] == "follow_changes" else "application/json"
+                is_stream = operation["operationId"].startswith("follow_")
+                kind = "text/event-stream" if is_stream else "application/json"
                 schema = success["content"][kind]["schema"]
                 assert schema, (path, method)
 

@@ -46,7 +46,7 @@ VALUES = {
     "unread": "true",
 }
 
-ENDLESS = {"/api/v1/events": "&after=nothing"}
+ENDLESS = dict.fromkeys(("/api/v1/events", "/api/v1/tasks/live"), "&after=nothing")
 """What a stream refuses for its value, so that it ends here: what it would refuse by itself is told with it."""
 
 

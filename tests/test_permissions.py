@@ -32,7 +32,7 @@ from tests.examples import example
 from tests.infrastructure import WHOLE
 from tests.operations import ACCOUNTS, OPERATIONS, REFERENCES, run
 from tests.stored import unchanged
-from tests.streaming import followed
+from tests.streaming import followed, listed_live
 
 CALLERS = ("nobody", "outsider", "viewer", "member", "admin", "owner", "reads", "writes", "disabled")
 CODES = {"A": None, "U": "UNAUTHENTICATED", "F": "FORBIDDEN", "N": "NOT_FOUND"}
@@ -124,6 +124,7 @@ class World:
             "request_email_verification": self._verify,
             "verify_email": self._verify,
             "follow_changes": self._follow,
+            "follow_tasks": self._follow,
         }
         if name in special:
             result: Result = await special[name](door, caller, name)
@@ -267,8 +268,8 @@ class World:
         document = f"mutation($i: RefreshTokenInput!) {{ result: {what}Token(input: $i) {{ {answer} }} }}"
         return from_graphql(await caller.gql(document, {"i": {"refreshToken": value}}))
 
-    async def _follow(self, door: Door, caller: Anonymous, _name: str) -> Result:
-        return await followed(door, caller)
+    async def _follow(self, door: Door, caller: Anonymous, name: str) -> Result:
+        return await (followed(door, caller) if name == "follow_changes" else listed_live(door, caller))
 
     async def _by_ref(self, door: Door, caller: Anonymous, _name: str) -> Result:
         ref = (await self.task())["ref"]

@@ -13,7 +13,7 @@ from db.driver.database import Database
 from services.projects import queries as projects
 from services.tasks.creation import create_drafts
 from services.tasks.models import TaskDraft
-from services.tasks.queries import TaskSort
+from services.tasks.query import TaskSort
 from tests.actors import Person
 from tests.doors import Door, on_both_doors
 from tests.listings import graphql_ids, graphql_page, ids, links, rest_ids, walk_connection, walk_links

@@ -55,7 +55,7 @@ _NO_SHORTHANDS = {"search", "filter", "trashed", "saved_view_id"}
 STANDS_FOR = {
     "limit": ("first", "last"),
     "cursor": ("after", "before"),
-    "sort_by": ("orderBy",),
+    "sort_by": ("orderBy", "thenBy"),
     "order": ("orderBy",),
     "If-Match": ("expectedVersion",),
     "Idempotency-Key": ("idempotencyKey",),

@@ -63,6 +63,7 @@ BODIES: dict[str, dict[str, object]] = {
         "filter": {"status": {"in": ["pending", "in_progress"]}, "assignees": {"me": True}},
         "sort_by": "due_at",
         "order": "asc",
+        "then_by": [{"field": "priority", "direction": "desc"}],
     },
     "update_saved_view": {"name": "To do", "order": "desc"},
 }

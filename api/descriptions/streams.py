@@ -4,27 +4,25 @@ Its messages are those of the catalogue of events, its operations the stream of 
 GraphQL's: a kind or a subscription that there is no more is not in it, and a new one is.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.descriptions.schemas import PREFIX, without_titles
+from api.descriptions.socket_frames import JSON, PROTOCOL, Part, Subscription, frames_of_protocol, object_of, result
 from api.problems import ProblemDetails
 from api.sse import MEDIA_TYPE
 from core.version import VERSION
 from services.events.catalogue import CATALOGUE, EventKind
 from services.events.log import ChangeOut
 from services.events.rows import HappeningWithRows
+from services.live_lists.models import LiveChangeOut, LiveKind
 from services.webhooks.models import MAX_PAYLOAD, TEST, TOLD
 
-Part = dict[str, Any]
-JSON = "application/json"
-STREAM, SOCKET, WEBHOOK = "changes", "graphql", "webhook"
+STREAM, LIVE, SOCKET, WEBHOOK = "changes", "live_tasks", "graphql", "webhook"
 """The channels."""
-PROTOCOL = "graphql-transport-ws"
-_MODELS: tuple[type[BaseModel], ...] = (HappeningWithRows, ChangeOut, ProblemDetails)
+_MODELS: tuple[type[BaseModel], ...] = (HappeningWithRows, LiveChangeOut, ChangeOut, ProblemDetails)
 _DESCRIPTION = """
 What Tandem says unasked: server-sent events of what happens, GraphQL subscriptions over WebSocket, and webhooks. Which
 changes somebody is told of is what his account, or the owner of a webhook, may read at the moment of telling.
@@ -34,24 +32,15 @@ gone on from. What is asked and answered is in `openapi.json` and `schema.graphq
 """
 
 
-class Subscription(NamedTuple):
-    """A field of GraphQL's Subscription."""
-
-    name: str
-    description: str
-    arguments: Mapping[str, str]
-    """Their types, as the schema spells them."""
-    type: str
-
-
 def document(openapi: Part, subscriptions: Iterable[Subscription]) -> Part:
     """The document; the parameters of the stream are those of the OpenAPI document."""
     subscriptions = [*subscriptions]
     kinds = [CATALOGUE[name] for name in TOLD]
     told = {f"event.{kind.name}": _event(kind) for kind in kinds}
     sent = {f"webhook.{kind.name}": _delivery(kind) for kind in kinds} | {TEST: _test()}
-    frames = _frames()
-    results = {f"next.{one.name}": _result(one) for one in subscriptions}
+    live = {f"live.{kind.value}": _live(kind) for kind in LiveKind}
+    frames = frames_of_protocol()
+    results = {f"next.{one.name}": result(one) for one in subscriptions}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Tandem", "version": VERSION, "description": _DESCRIPTION.strip()},
@@ -65,6 +54,13 @@ def document(openapi: Part, subscriptions: Iterable[Subscription]) -> Part:
                 "name the kind, its data the JSON. A comment comes every 12 seconds while nothing happens.",
                 "servers": [{"$ref": "#/servers/http"}],
                 "messages": _among([*told, "error"]),
+            },
+            LIVE: {
+                "address": "/api/v1/tasks/live",
+                "title": "A list of tasks that stays right",
+                "description": "An event stream as above; what can be asked of it is in openapi.json.",
+                "servers": [{"$ref": "#/servers/http"}],
+                "messages": _among([*live, "error"]),
             },
             SOCKET: {
                 "address": "/graphql",
@@ -83,9 +79,9 @@ def document(openapi: Part, subscriptions: Iterable[Subscription]) -> Part:
                 "messages": _among(sent),
             },
         },
-        "operations": _operations(openapi, told, frames, subscriptions, sent),
+        "operations": _operations(openapi, told, live, frames, subscriptions, sent),
         "components": {
-            "messages": told | {"error": _ended()} | frames | results | sent,
+            "messages": told | live | {"error": _ended()} | frames | results | sent,
             "schemas": _schemas(kinds) | _of_parameters(openapi),
             "securitySchemes": {
                 "BearerAuth": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -124,7 +120,12 @@ def _servers() -> Part:
 
 
 def _operations(
-    openapi: Part, told: Iterable[str], frames: Part, subscriptions: Iterable[Subscription], sent: Iterable[str]
+    openapi: Part,
+    told: Iterable[str],
+    live: Iterable[str],
+    frames: Part,
+    subscriptions: Iterable[Subscription],
+    sent: Iterable[str],
 ) -> Part:
     follow = openapi["paths"]["/api/v1/events"]["get"]
     places: dict[str, Part] = {"query": {}, "header": {}}
@@ -140,7 +141,13 @@ def _operations(
             "title": follow["summary"],
             "description": follow["description"],
             "messages": _named(STREAM, [*told, "error"]),
-            "bindings": {"http": {"method": "GET", "query": _object(places["query"]), "bindingVersion": "0.3.0"}},
+            "bindings": {"http": {"method": "GET", "query": object_of(places["query"]), "bindingVersion": "0.3.0"}},
+        },
+        "follow_tasks": {
+            "action": "send",
+            "channel": _ref("channels", LIVE),
+            "messages": _named(LIVE, [*live, "error"]),
+            "bindings": {"http": {"method": "GET", "bindingVersion": "0.3.0"}},
         },
         "subscribe": {
             "action": "receive",
@@ -189,8 +196,15 @@ def _event(kind: EventKind) -> Part:
         "summary": kind.sentence,
         "contentType": JSON,
         "payload": _schema(kind.name),
-        "bindings": {"http": {"headers": _object({"Content-Type": {"const": MEDIA_TYPE}}), "bindingVersion": "0.3.0"}},
+        "bindings": {
+            "http": {"headers": object_of({"Content-Type": {"const": MEDIA_TYPE}}), "bindingVersion": "0.3.0"}
+        },
     }
+
+
+def _live(kind: LiveKind) -> Part:
+    payload = {"allOf": [_schema(LiveChangeOut.__name__), object_of({"kind": {"const": kind.value}})]}
+    return {"name": kind.value, "title": kind.value, "contentType": JSON, "payload": payload}
 
 
 def _ended() -> Part:
@@ -216,7 +230,7 @@ def _delivery(kind: EventKind) -> Part:
 
 
 def _test() -> Part:
-    data = _object({"webhook_id": {"type": "integer"}}, required=True)
+    data = object_of({"webhook_id": {"type": "integer"}}, required=True)
     payload = {"type": {"const": TEST}, "timestamp": {"type": "string", "format": "date-time"}, "data": data}
     return {
         "name": TEST,
@@ -224,43 +238,8 @@ def _test() -> Part:
         "summary": "Tells of nothing: somebody tries the webhook.",
         "contentType": JSON,
         "headers": _schema("WebhookHeaders"),
-        "payload": _object(payload, required=True),
+        "payload": object_of(payload, required=True),
     }
-
-
-def _frames() -> Part:
-    """The frames of the protocol, but for results."""
-    text, anything = {"type": "string"}, {"type": "object"}
-    request = _object({"query": text}, required=True)
-    request["properties"] |= {"operationName": text, "variables": anything, "extensions": anything}
-    errors = {"type": "array", "items": _object({"message": text, "extensions": anything})}
-    credentials = _object({"Authorization": text, "X-API-Key": text})
-    frames: dict[str, tuple[str, Part, Part]] = {
-        "connection_init": ("The first frame of a client, with its credentials.", {}, {"payload": credentials}),
-        "connection_ack": ("The credentials are good.", {}, {}),
-        "subscribe": ("An operation begins.", {"id": text, "payload": request}, {}),
-        "operation_error": ("An operation was refused, and ends.", {"id": text, "payload": errors}, {}),
-        "complete": ("An operation ends, by whichever side.", {"id": text}, {}),
-        "ping": ("Is somebody there?", {}, {"payload": anything}),
-        "pong": ("Yes.", {}, {"payload": anything}),
-    }
-    # "error" is the stream's
-    return {
-        name: _frame(name.removeprefix("operation_"), sentence, needed, more)
-        for name, (sentence, needed, more) in frames.items()
-    }
-
-
-def _result(one: Subscription) -> Part:
-    data = _object({one.name: {"type": "object", "description": f"What was selected of {one.type}."}})
-    payload = _object({"data": data, "errors": {"type": "array", "items": {"type": "object"}}})
-    return _frame("next", one.description, {"id": {"type": "string"}, "payload": payload}, {})
-
-
-def _frame(name: str, sentence: str, needed: Part, more: Part) -> Part:
-    payload = _object({"type": {"const": name}} | needed, required=True)
-    payload["properties"] |= more
-    return {"name": name, "title": name, "summary": sentence, "contentType": JSON, "payload": payload}
 
 
 # --- schemas
@@ -270,7 +249,7 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
     _, made = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=PREFIX + "{model}")
     schemas = without_titles({"components": {"schemas": made["$defs"]}})["components"]["schemas"]
     text = {"type": "string"}
-    schemas["WebhookHeaders"] = _object(
+    schemas["WebhookHeaders"] = object_of(
         {
             "webhook-id": text | {"description": "The event's id: what comes twice has the same."},
             "webhook-timestamp": text | {"description": "When it is sent, in seconds since 1970."},
@@ -290,8 +269,8 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
         "entity": entity | {"description": "Of `full` webhooks: the thing as REST answers it, as it is now."},
         "left_out": left_out | {"description": f"What is null because a body has {MAX_PAYLOAD:,} bytes at most."},
     }
-    message = {"type": text, "timestamp": text | {"format": "date-time"}, "data": _object(full)}
-    schemas["WebhookMessage"] = _object(message, required=True)
+    message = {"type": text, "timestamp": text | {"format": "date-time"}, "data": object_of(full)}
+    schemas["WebhookMessage"] = object_of(message, required=True)
     for kind in kinds:
         schemas[kind.name] = _of_kind(kind)
     return schemas  # type: ignore[no-any-return]
@@ -312,11 +291,6 @@ def _of_kind(kind: EventKind) -> Part:
         "description": kind.sentence,
         "allOf": [_schema(HappeningWithRows.__name__), {"type": "object", "properties": said}],
     }
-
-
-def _object(properties: Part, *, required: bool = False) -> Part:
-    made = {"type": "object", "properties": dict(properties)}
-    return made | {"required": list(properties)} if required else made
 
 
 def _schema(name: str) -> Part:

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from api import openapi
 from api.dependencies.state import AppState
 from api.descriptions import streams
+from api.descriptions.socket_frames import Subscription
 from api.http.addresses import prefix_of
 from api.http.cache_control import Kind, answers
 from graphql_schema.schema import schema
@@ -22,11 +23,11 @@ def document(rest: dict[str, Any], *, introspection: bool = True) -> dict[str, A
     return streams.document(rest, _subscriptions() if introspection else ())
 
 
-def _subscriptions() -> list[streams.Subscription]:
+def _subscriptions() -> list[Subscription]:
     root = schema._schema.subscription_type
     fields = {} if root is None else root.fields
     return [
-        streams.Subscription(
+        Subscription(
             name,
             field.description or "",
             {argument: str(given.type) for argument, given in field.args.items()},

@@ -49,6 +49,7 @@ def make_context(connection: HTTPConnection, state: State, actor: Actor) -> Cont
         database=state.database,
         security=state.security,
         feed=state.feed,
+        live_lists=state.live_lists,
         connections=state.connections,
         outlet=state.outlet,
         client=client_of(connection),

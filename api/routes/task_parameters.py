@@ -6,7 +6,17 @@ from functools import cached_property
 from typing import Annotated, Any, Self, cast
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from api.dependencies.pages import EXACT, ListQuery
 from api.http.sparse_fieldsets import DESCRIPTION, FieldNames
@@ -23,8 +33,8 @@ from services.shared.node_ids import MAX_DATABASE_ID
 from services.tasks.expansions import NEEDS, PRICES
 from services.tasks.filters import TaskFilter
 from services.tasks.models import Expansion, TaskStatus, TaskUpsert
-from services.tasks.operators import SearchText
-from services.tasks.queries import Direction, TaskQuery, TaskSort
+from services.tasks.operators import SEARCH, SearchText
+from services.tasks.query import MAX_SORT_KEYS, SORT_KEY, Direction, TaskQuery, TaskSort, parse_keys
 
 Id = Annotated[int, Field(ge=1, le=MAX_DATABASE_ID)]
 NONE: Any = ()
@@ -40,8 +50,8 @@ _NO_CONDITIONS = frozenset(
 """The parameters that say nothing of which tasks, but for the trash and a saved view."""
 
 
-class TaskFilterQuery(BaseModel):
-    """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
+class TaskConditionQuery(BaseModel):
+    """Which of the tasks outside of the trash. Parameters that may repeat match any of their values; all must hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,15 +73,12 @@ class TaskFilterQuery(BaseModel):
     due_after: Moment | None = Field(None, description="Due at or after this instant, or one such as today.")
     due_before: Moment | None = Field(None, description="Due before this instant, or one such as today+7d.")
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
-    search: SearchText | None = Field(
-        None, description="In the title, the description or a comment, whatever the case; % and _ are letters."
-    )
+    search: SearchText | None = Field(None, description=SEARCH)
     filter: str | None = Field(
         None,
         description="A condition in the filter language, as JSON: the same object as GraphQL's filter.",
         examples=['{"or": [{"priority": {"gte": 4}}, {"tags": {"any": ["bug"]}}]}'],
     )
-    trashed: bool = Field(False, description="Look into the trash instead.")
     saved_view_id: Id | None = Field(
         None, description="Only what this saved view shows, and in its order unless sort_by or order say otherwise."
     )
@@ -120,7 +127,7 @@ class TaskFilterQuery(BaseModel):
     @cached_property
     def in_service_terms(self) -> TaskQuery:
         """The query, but for a saved view. Raises ``BadUserInput`` for a ``filter`` that does not hold."""
-        return TaskQuery(filter=self._filter(), trashed=self.trashed)
+        return TaskQuery(filter=self._filter())
 
     def _filter(self) -> TaskFilter | None:
         if self.model_fields_set <= _NO_CONDITIONS:
@@ -163,6 +170,17 @@ class TaskFilterQuery(BaseModel):
             raise from_validation(error, prefix="/filter", model=TaskFilter) from None
 
 
+class TaskFilterQuery(TaskConditionQuery):
+    """Which tasks. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    trashed: bool = Field(False, description="Look into the trash instead.")
+
+    @cached_property
+    def in_service_terms(self) -> TaskQuery:
+        """As for those outside of the trash, or of those in it."""
+        return TaskQuery(filter=self._filter(), trashed=self.trashed)
+
+
 class TaskCountQuery(TaskFilterQuery):
     """Which tasks are counted in groups. Parameters that may repeat match any of their values; all must hold."""
 
@@ -173,17 +191,46 @@ class TaskCountQuery(TaskFilterQuery):
         return filtering + (prices.EXACT_COUNTS if self.exact else prices.COUNTS)
 
 
+def _are_keys(text: str) -> str:
+    parse_keys(text)
+    return text
+
+
+def _goes_with_order(keys: str) -> bool:
+    """Whether a parameter of its own says the direction."""
+    return "," not in keys and not keys.startswith("-")
+
+
+SortKeys = Annotated[
+    str,
+    AfterValidator(_are_keys),
+    WithJsonSchema({"type": "string", "pattern": f"^{SORT_KEY}(,{SORT_KEY}){{0,{MAX_SORT_KEYS - 1}}}$"}),
+]
+
+
 class TaskListQuery(TaskFilterQuery, ListQuery):
     """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
 
-    sort_by: TaskSort = Field(TaskSort.CREATED_AT, description="What to order by; missing values come last.")
-    order: Direction = Field(Direction.DESC, description="asc or desc.")
+    sort_by: SortKeys = Field(
+        "created_at",
+        description=f"What to order by; missing values come last. Of up to {MAX_SORT_KEYS} fields with commas between "
+        "them, and of one with - before it, - says what descends, and others ascend: priority,-due_at.",
+    )
+    order: Direction = Field(Direction.DESC, description="asc or desc, of a single field without -.")
     expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
     fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])
 
+    @field_validator("order")
+    @classmethod
+    def _check_order(cls, order: Direction, info: ValidationInfo) -> Direction:
+        if not _goes_with_order(info.data.get("sort_by", "")):
+            raise PydanticCustomError("order", "goes with a single field: of several, or with -, - says what descends")
+        return order
+
     def price(self, filtering: int) -> int:
         """A page with its filter, what is read along with its rows, and with ``total`` a count."""
-        points = prices.LIST + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
+        reading = prices.LIST + prices.of_then_by(self.sort_by.split(",")[1:])
+        points = reading + self.limit * (prices.ROW + sum(PRICES[name] for name in self.expand)) + filtering
         if not self.total and not self.envelope:
             return points
         return points + filtering + (prices.EXACT_COUNT if self.total == EXACT else prices.COUNT)
@@ -197,9 +244,12 @@ class TaskListQuery(TaskFilterQuery, ListQuery):
     def in_service_terms(self) -> TaskQuery:
         """As for any list of tasks, in the order asked for."""
         asked = self.model_fields_set
+        if not _goes_with_order(self.sort_by):
+            (sort_by, order), *then_by = parse_keys(self.sort_by)
+            return TaskQuery(self._filter(), sort_by, order, self.trashed, tuple(then_by))
         return TaskQuery(
             self._filter(),
-            self.sort_by if "sort_by" in asked else None,
+            TaskSort(self.sort_by) if "sort_by" in asked else None,
             self.order if "order" in asked else None,
             self.trashed,
         )

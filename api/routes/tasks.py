@@ -20,7 +20,7 @@ from db.driver.sessions import Session
 from services.shared.actors import Actor
 from services.shared.expansions import Expanded
 from services.shared.external_ids import ExternalId, ExternalSource
-from services.tasks import aggregates, bulk, commands, duplication, moving, queries, trash, upserts
+from services.tasks import aggregates, bulk, commands, duplication, moving, queries, refs, trash, upserts
 from services.tasks.aggregates import TaskCount
 from services.tasks.bulk_models import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
 from services.tasks.expansions import TaskWithRelations, expand
@@ -163,7 +163,7 @@ async def get_task_by_ref(
 ) -> TaskRecord | Expanded | Response:
     """A task by its ref."""
     return await _answer(
-        session, actor, await queries.by_ref(session, actor, ref), expand, fields, if_none_match, response
+        session, actor, await refs.by_ref(session, actor, ref), expand, fields, if_none_match, response
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db.driver.dialects import DialectName
 from db.driver.planners import PLANNERS
-from db.driver.statements import Bound, Command, Commands, Compiler, MakeRows, Prepared, Statement
+from db.driver.statements import Bound, Command, Commands, Compiler, MakeRows, Prepared, Statement, Together
 
 logger = logging.getLogger("tandem.database")
 
@@ -93,6 +93,9 @@ class Session:
 
     @overload
     async def all(self, statement: Bound[R]) -> Sequence[R]: ...
+
+    @overload
+    async def all(self, statement: Together[R]) -> Sequence[R]: ...
 
     @overload
     async def all(self, statement: Prepared[R], rows: Parameters) -> Sequence[R]: ...

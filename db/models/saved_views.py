@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.driver.types import Json
@@ -19,6 +19,7 @@ class SavedView(Created, Base):
     filter: Mapped[dict[str, Any]] = mapped_column(Json)
     sort_by: Mapped[str] = mapped_column(String(20))
     order: Mapped[str] = mapped_column(String(4))
+    then_by: Mapped[list[str]] = mapped_column(Json, default=list, server_default=text("'[]'"))
     version: Mapped[int] = mapped_column(default=1)
     updated_at: Mapped[datetime]
 

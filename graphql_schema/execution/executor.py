@@ -33,7 +33,6 @@ from graphql_schema.execution.refusals import Refusals
 from graphql_schema.shared.context import Context
 from graphql_schema.shared.following import Followed, Read
 from services.events.feed import one_by_one
-from services.events.happenings import Happening
 
 QUERY, MUTATION, SUBSCRIPTION = OperationType.QUERY, OperationType.MUTATION, OperationType.SUBSCRIPTION
 MEBIBYTE = 1024 * 1024
@@ -255,7 +254,7 @@ class Executor:
             self.executed["ordinary"] += len(items)
             return [await self.execute_ordinarily(prepared, context, root=item) for item in items]
 
-        async def made(read: Read | None, items: Sequence[Happening]) -> Sequence[Outcome | None]:
+        async def made(read: Read | None, items: Sequence[object]) -> Sequence[Outcome | None]:
             context.forget()
             found = items if read is None else await read(items)
             outcomes = iter(await executed([item for item in found if item is not None]))

@@ -14,6 +14,7 @@ from db.driver.sessions import Session
 from graphql_compiler import Reads
 from services.connections import Connections
 from services.events.feed import Feed
+from services.live_lists.hub import LiveLists
 from services.shared.actors import Actor
 from services.shared.idempotency import IdempotencyContext, RepeatableCommand
 from services.shared.pagination import Page, PageRequest
@@ -37,6 +38,7 @@ class Context:
     feed: Feed
     connections: Connections
     outlet: Outlet
+    live_lists: LiveLists
     client: str = ""
     user_agent: str | None = None
     max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES

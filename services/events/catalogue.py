@@ -49,7 +49,7 @@ _EXTERNAL = "external_source external_id"
 _OF_TASK = "title description status priority start_at due_at parent_id milestone_id assignee_ids tags " + _EXTERNAL
 _OF_RELATION = "kind source_id target_id"
 _OF_MILESTONE = "name description due_at state"
-_OF_VIEW = "name filter sort_by order"
+_OF_VIEW = "name filter sort_by order then_by"
 
 TASK_CREATED = _declare("task.created", "task", f"number {_OF_TASK}", "A task was created.")
 TASK_UPDATED = _declare("task.updated", "task", _OF_TASK, "A task was changed, or what hangs on it was.")

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import select
 
@@ -30,6 +30,8 @@ from services.shared.statements import parameter
 
 logger = logging.getLogger("tandem.feed")
 
+S_co = TypeVar("S_co", covariant=True)
+S = TypeVar("S")
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
@@ -52,6 +54,22 @@ class ConsumerLagged(Unavailable):
     """A follower did not keep up; it has to read again from the start."""
 
     title = "Too many events at once: follow again"
+
+
+class Batch(Protocol[S_co]):
+    """What somebody is to be told together, in order."""
+
+    @property
+    def items(self) -> Sequence[S_co]: ...
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it has to be asked again whether it may be told."""
+        ...
+
+    async def again(self, first: int = 0) -> "Batch[S_co]":
+        """What of it may be told now, from one of the items on."""
+        ...
 
 
 class Told:
@@ -79,8 +97,8 @@ class Told:
         return Told(items, self.judged_at, self._feed, self._reader, self._key)
 
 
-async def one_by_one(told: Told, make: Callable[[Sequence[Happening]], Awaitable[Sequence[T]]]) -> AsyncGenerator[T]:
-    """What is made of the events, which are handed over together; made again of those that became stale before they
+async def one_by_one(told: Batch[S], make: Callable[[Sequence[S]], Awaitable[Sequence[T]]]) -> AsyncGenerator[T]:
+    """What is made of the items, which are handed over together; made again of those that became stale before they
     were taken."""
     while told.items:
         for index, made in enumerate(await make(told.items)):
@@ -270,9 +288,10 @@ class Feed:
     async def _facts(self, items: Sequence[Happening]) -> Facts:
         """What says who of the followers may hear of what anybody wants to hear of; three statements at most for all of
         them."""
-        wanted = [item for item in items if any(_wants(follower, item) for follower in self._followers)]
-        readers = {follower.reader for follower in self._followers if follower.reader is not None}
-        keys = {follower.key for follower in self._followers if follower.key is not None}
+        asking = [follower for follower in self._followers if follower.reader is not None]
+        wanted = [item for item in items if any(_wants(follower, item) for follower in asking)]
+        readers = {follower.reader for follower in asking if follower.reader is not None}
+        keys = {follower.key for follower in asking if follower.key is not None}
         return await look_up(self._database.reads, wanted, readers, keys)
 
 

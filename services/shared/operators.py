@@ -76,13 +76,18 @@ LineText = Annotated[Text, Composed, Field(max_length=1000)]
 """What names are compared with as a whole."""
 
 
-class NameFilter(Input):
-    """Conditions on a name."""
+class WholeNameFilter(Input):
+    """Conditions on a name as a whole, to the letter."""
 
     eq: LineText = Field(default_factory=absent, description="Is exactly this.")
     ne: LineText = Field(default_factory=absent, description="Is another one.")
     in_: list[LineText] = one_of("Is exactly one of these.")
     not_in: list[LineText] = none_of("Is none of these.")
+
+
+class NameFilter(WholeNameFilter):
+    """Conditions on a name."""
+
     contains: LinePart = Field(default_factory=absent, description="Has this in it, whatever the case.")
     starts_with: LinePart = Field(default_factory=absent, description="Begins with this, whatever the case.")
 

@@ -56,17 +56,27 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """An order of rows: by a key, then by id, in the same direction. ``signature`` names it in cursors."""
+    """An order of rows: by a key, then by id, in the same direction. ``signature`` names it in cursors.
+
+    Rows that are equal in the key may have another order of their own, ``then``, which ends with the id.
+    """
 
     key: SortKey
     descending: bool
+    then: "Ordering | None" = None
     signature: str = field(init=False)
     list_name: str = field(init=False)
     """What is listed, by its table: a cursor of members is no position among projects, though both go by id."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "signature", ("-" if self.descending else "") + self.key.name)
+        own = ("-" if self.descending else "") + self.key.name
+        object.__setattr__(self, "signature", own if self.then is None else f"{own},{self.then.signature}")
         object.__setattr__(self, "list_name", str(self.key.id_column.class_.__tablename__))
+
+    @property
+    def keys(self) -> list["Ordering"]:
+        """The orders of each key, the outermost first."""
+        return [self] if self.then is None else [self, *self.then.keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,8 @@ class PageRequest:
     skip: int = 0
     cursor_pointer: str | None = None
     """What the door calls the argument that holds the cursor, where it is not ``after`` or ``before``."""
+    position: tuple[object, int] | None = None
+    """What a cursor would say, the value and the id: for what a service reads on its own account."""
 
     def __post_init__(self) -> None:
         for name, size in (("first", self.first), ("last", self.last)):
@@ -136,7 +148,14 @@ class Page(NamedTuple, Generic[T]):
 def encode_cursor(ordering: Ordering, item: object) -> str:
     """The cursor of an item's place in an order, with a checksum (CRC-32), so that a damaged one is noticed."""
     value = getattr(item, ordering.key.column.key)
-    return _seal(orjson.dumps([ordering.signature, value, cast(Identified, item).id, ordering.list_name]))
+    if ordering.then is not None:
+        value = [getattr(item, each.key.column.key) for each in ordering.keys]
+    return cursor_at(ordering, value, cast(Identified, item).id)
+
+
+def cursor_at(ordering: Ordering, value: object, row_id: int) -> str:
+    """The cursor of a place: of a value, or of a list of them in an order by several keys, and an id."""
+    return _seal(orjson.dumps([ordering.signature, value, row_id, ordering.list_name]))
 
 
 def _seal(payload: bytes) -> str:
@@ -145,6 +164,8 @@ def _seal(payload: bytes) -> str:
 
 def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[object, int]:
     """The value and id that a cursor points at. Raises ``BadUserInput`` for one that is damaged or of another sort.
+
+    In an order by several keys, the value is a tuple of theirs.
 
     Those of releases up to d36c06b do not say which list they are of.
     """
@@ -163,12 +184,20 @@ def decode_cursor(ordering: Ordering, cursor: str, *, pointer: str) -> tuple[obj
             raise BadUserInput.at(pointer, "this cursor belongs to another list", "cursor")
         if signature != ordering.signature:
             raise BadUserInput.at(pointer, "this cursor belongs to another order", "cursor")
-        value = _revive(ordering.key, value)
+        value = _revive_all(ordering, value)
         if type(row_id) is not int or not 0 < row_id <= MAX_DATABASE_ID:
             raise ValueError
     except (ValueError, TypeError):
         raise BadUserInput.at(pointer, "not a cursor of this server", "cursor") from None
     return value, row_id
+
+
+def _revive_all(ordering: Ordering, value: object) -> object:
+    if ordering.then is None:
+        return _revive(ordering.key, value)
+    if not isinstance(value, list):
+        raise ValueError
+    return tuple([_revive(each.key, one) for each, one in zip(ordering.keys, value, strict=True)])
 
 
 def _revive(key: SortKey, value: object) -> object:
@@ -248,6 +277,8 @@ def order_terms(ordering: Ordering, *, backward: bool) -> list[AnyColumn]:
         terms.append(null_rank.desc() if backward else null_rank.asc())
     if column is not id_column:
         terms.append(column.desc() if descending else column.asc())
+    if ordering.then is not None:
+        return terms + order_terms(ordering.then, backward=backward)
     terms.append(id_column.desc() if descending else id_column.asc())
     return terms
 
@@ -257,10 +288,13 @@ def rows_beyond(
 ) -> ColumnElement[bool]:
     """The rows that come after a position in the order, before it where ``backward``.
 
-    The value and the id may be parameters; a value of None is a missing one.
+    The value and the id may be parameters; a value of None is a missing one. In an order by several keys, the value is
+    a sequence of theirs.
     """
     column, id_column = ordering.key.column, ordering.key.id_column
     descending = ordering.descending != backward
+    if ordering.then is not None:
+        return _rows_beyond_each(ordering, cast(Sequence[object], value), row_id, backward=backward)
     if not isinstance(row_id, ColumnElement):
         row_id = literal(row_id, id_column.type)
     if value is None:
@@ -274,6 +308,23 @@ def rows_beyond(
     if ordering.key.nullable and not backward:
         return or_(found, column.is_(None))
     return found
+
+
+def _rows_beyond_each(
+    ordering: Ordering, values: Sequence[object], row_id: int | ColumnElement[int], *, backward: bool
+) -> ColumnElement[bool]:
+    """The rows beyond a position by the first key, and those beyond it by the others that have its value there."""
+    first, *rest = values
+    column, then = ordering.key.column, cast(Ordering, ordering.then)
+    descending = ordering.descending != backward
+    beyond = rows_beyond(then, rest[0] if then.then is None else rest, row_id, backward=backward)
+    if first is None:
+        among_nulls = and_(column.is_(None), beyond)
+        return or_(column.is_not(None), among_nulls) if backward else among_nulls
+    if not isinstance(first, ColumnElement):
+        first = literal(first, ordering.key.type_)
+    found = or_(column < first if descending else column > first, and_(column == first, beyond))
+    return or_(found, column.is_(None)) if ordering.key.nullable and not backward else found
 
 
 def make_page(

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from db import text_search
 from services.shared.errors import TooExpensive
-from services.shared.text import fold
+from services.shared.search_words import words_of
 
 BUDGET = 1_000_000
 """What one request may come to, whichever door it came in by: of all its lists, counts and calls together."""
@@ -25,6 +25,8 @@ WRITE, PASSWORD = 900, 40_000
 """A transaction that changes one thing; one that hashes a password."""
 LIST = 900
 """The statements of a page of tasks, also of one without rows."""
+FURTHER_KEY = 1_800
+"""Another key of the order of such a page."""
 COUNT, EXACT_COUNT = 9_000, 90_000
 """Counting the tasks of a list, 10,000 at most, or all of them; what its filter costs, it costs once more."""
 COUNTS, EXACT_COUNTS = 35_000, 350_000
@@ -41,6 +43,8 @@ WORD = 80_000
 """A search that the index helps: the word may be a common one."""
 SHORT_WORD = 120_000
 """A search for words of fewer than three characters, folded, of which the index knows nothing: texts are read."""
+ANOTHER_WORD = 10_000
+"""Each word, or phrase in quotes, beside the first of a search: texts are compared with it as well."""
 PART = 110_000
 """A condition on a part of a title or description: each task's text is looked into."""
 SET, RELATION = 16_000, 18_000
@@ -66,6 +70,8 @@ MAX_VALUES, MAX_TEXT = 1_000, 8_000
 fits into an address (``api.http.addresses.MAX_ADDRESS``), escaped: one door takes what the other takes."""
 BEYOND = 10 * BUDGET
 """Where counting ends."""
+MAX_THEN_BY = 2
+"""By how many keys tasks are ordered beside the first."""
 MAX_NESTED = 20
 """How deep the tasks of a bulk call are followed: deeper than anybody takes them."""
 
@@ -130,8 +136,15 @@ def of_search(words: object) -> int:
         return 0
     if len(words) > text_search.SHORTEST and words.isascii() and words.isalnum():
         return WORD
+    different = words_of(words[:200])
     # PostgreSQL's index has the fewest words: what costs depends on no database
-    return SHORT_WORD if text_search.INDEXES["postgresql"].is_short(fold(words[:200])) else WORD
+    first = SHORT_WORD if all(map(text_search.INDEXES["postgresql"].is_short, different)) else WORD
+    return first + ANOTHER_WORD * max(len(different) - 1, 0)
+
+
+def of_then_by(given: object) -> int:
+    """The price of more keys of an order than one: for each, more pages are read, of which one is made."""
+    return FURTHER_KEY * min(len(given), MAX_THEN_BY) if isinstance(given, list) else 0
 
 
 def of_tasks(given: object, depth: int = 0) -> int:

@@ -15,7 +15,8 @@ from services.shared import totals
 from services.shared.actors import Actor, Scope
 from services.shared.totals import total
 from services.tasks.models import TaskGrouping, TaskStatus
-from services.tasks.queries import TaskQuery, count, count_with, counts, matching
+from services.tasks.queries import count, count_with, counts, matching
+from services.tasks.query import TaskQuery
 
 MAX_GROUPS = 1_000
 _VALUES: Final[Mapping[TaskGrouping, Sequence[str | int]]] = {

@@ -39,6 +39,7 @@ from services.tasks.bulk_models import (
 )
 from services.tasks.creation import create_each
 from services.tasks.models import TaskCreate, TaskRecord
+from services.tasks.query import TaskQuery
 from services.tasks.trash import lock_for_removal, remove
 from services.tasks.updates import Locked, TaskChange, apply_changes, check_writable, lock_tasks, moves
 from services.tasks.upserts import upsert_each
@@ -166,7 +167,7 @@ async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord
 async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatching) -> BulkRecord:
     """Change all tasks that meet the filter, by id. Raises ``BulkRefused``; ``BadUserInput`` for too many."""
     actor.require(Scope.TASKS_WRITE)
-    query = queries.TaskQuery(filter=data.filter)
+    query = TaskQuery(filter=data.filter)
     condition = await queries.met(session, actor, query)
     _refuse_too_many(await session.count(visible(actor).where(condition).with_only_columns(Task.id)))
     sent = data.changes.sent()

@@ -2,49 +2,46 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from services.shared.inputs import Bool, Composed, Input, ShownText, TagName, TaskId, Text, UserId, absent
+from services.shared.inputs import Bool, Input, ShownText, TagName, TaskId, UserId, absent
 from services.shared.operators import (
     IntFilter,
-    LinePart,
     LineText,
+    NameFilter,
     ProjectRefFilter,
     TaskRefFilter,
-    TextPart,
+    TextFilter,
     TimestampFilter,
+    WholeNameFilter,
     none_of,
     one_of,
 )
+from services.shared.search_words import MAX_WORDS, words_of
 from services.tasks.statuses import TaskStatus
 
-SearchText = Annotated[
-    ShownText,
-    Field(
-        max_length=100,
-        description="In the title, the description or a comment, whatever the case; % and _ are letters.",
-    ),
-]
 
-TitleText = Annotated[Text, Composed, Field(max_length=1000)]
+def _few_words(text: str) -> str:
+    if len(words_of(text)) > MAX_WORDS:
+        raise PydanticCustomError("too_many_words", f"must have at most {MAX_WORDS} words: put a phrase in quotes")
+    return text
 
 
-class TitleFilter(Input):
+SEARCH = (
+    "A ref such as WEB-12, for the task that has it; else words that the title and description, or one comment, have "
+    f"in any order, whatever the case: at most {MAX_WORDS}. A phrase in quotes stands as it is; % and _ are letters."
+)
+SearchText = Annotated[ShownText, Field(max_length=100, description=SEARCH), AfterValidator(_few_words)]
+
+
+class TitleFilter(NameFilter):
     """Conditions on the title. To look for words anywhere, use ``search``."""
 
-    eq: TitleText = Field(default_factory=absent, description="Is exactly this.")
-    ne: TitleText = Field(default_factory=absent, description="Is another one.")
-    in_: list[TitleText] = one_of("Is exactly one of these.")
-    not_in: list[TitleText] = none_of("Is none of these.")
-    contains: LinePart = Field(default_factory=absent, description="Has this in it, whatever the case.")
-    starts_with: LinePart = Field(default_factory=absent, description="Begins with this, whatever the case.")
 
-
-class DescriptionFilter(Input):
+class DescriptionFilter(TextFilter):
     """Conditions on the description."""
 
-    contains: TextPart = Field(default_factory=absent, description="Has this in it, whatever the case.")
-    starts_with: TextPart = Field(default_factory=absent, description="Begins with this, whatever the case.")
     is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
 
 
@@ -57,13 +54,9 @@ class StatusFilter(Input):
     not_in: list[TaskStatus] = none_of("Is none of these.")
 
 
-class WholeFilter(Input):
+class WholeFilter(WholeNameFilter):
     """Conditions on a name as a whole."""
 
-    eq: LineText = Field(default_factory=absent, description="Is exactly this.")
-    ne: LineText = Field(default_factory=absent, description="Is another one.")
-    in_: list[LineText] = one_of("Is exactly one of these.")
-    not_in: list[LineText] = none_of("Is none of these.")
     is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
 
 

@@ -1,96 +1,34 @@
 """Reading tasks. What may not be read does not exist: every statement here starts from ``visibility.visible``."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
 from operator import attrgetter
 
-from sqlalchemy import ColumnElement, func, or_, select, true
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, func, select, true
 
 from db.driver.sessions import AnySelect, Session
 from db.driver.statements import Prepared
 from db.lists import in_list
-from db.models import FormerRef, Project, Task, TaskAssignee, User
+from db.models import Task, TaskAssignee, User
 from services.shared import totals
 from services.shared.actors import Actor, Scope
 from services.shared.conditions import ZoneWanted
 from services.shared.errors import NotFound
 from services.shared.grouping import group_by_parent
-from services.shared.node_ids import MAX_DATABASE_ID
-from services.shared.pagination import Ordering, Page, PageRequest, SortKey, first_of_each, make_pages, page_of
+from services.shared.pagination import Page, PageRequest, first_of_each, make_pages, page_of
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.time_zones import zone_of
 from services.shared.totals import Total, total
-from services.tasks.filters import TaskFilter
-from services.tasks.listing import counting, index_scan, keyset, strategy
+from services.tasks.listing import counting, groups, index_scan, keyset, strategy
 from services.tasks.listing.conditions import Condition, TaskPredicate, compile_condition, condition
 from services.tasks.listing.full_scan import matching_tasks
 from services.tasks.listing.index_scan import IndexRange
 from services.tasks.listing.lanes import lane_of
 from services.tasks.listing.sets import with_any
 from services.tasks.models import TaskRecord
+from services.tasks.query import TaskQuery
 from services.tasks.visibility import listed, readable, trash_begins, visible
 from services.users import queries as users
 from services.users.models import UserRecord
-
-_REF = re.compile(r"([a-z][a-z0-9]{1,9})-([1-9][0-9]{0,9})", re.ASCII | re.IGNORECASE)
-
-
-class TaskSort(StrEnum):
-    """What tasks can be ordered by. Ties are broken by id; missing values come last."""
-
-    CREATED_AT = "created_at"
-    UPDATED_AT = "updated_at"
-    DUE_AT = "due_at"
-    START_AT = "start_at"
-    COMPLETED_AT = "completed_at"
-    PRIORITY = "priority"
-    TITLE = "title"
-    NUMBER = "number"
-    ID = "id"
-
-
-class Direction(StrEnum):
-    """Which end of an order comes first."""
-
-    ASC = "asc"
-    DESC = "desc"
-
-
-SORT_KEYS = {
-    TaskSort.CREATED_AT: SortKey("created_at", Task.created_at, Task.id),
-    TaskSort.UPDATED_AT: SortKey("updated_at", Task.updated_at, Task.id),
-    TaskSort.DUE_AT: SortKey("due_at", Task.due_at, Task.id, nullable=True),
-    TaskSort.START_AT: SortKey("start_at", Task.start_at, Task.id, nullable=True),
-    TaskSort.COMPLETED_AT: SortKey("completed_at", Task.completed_at, Task.id, nullable=True),
-    TaskSort.PRIORITY: SortKey("priority", Task.priority, Task.id, kind="integer"),
-    TaskSort.TITLE: SortKey("title", Task.title, Task.id, kind="text"),
-    TaskSort.NUMBER: SortKey("number", Task.number, Task.id, kind="integer"),
-    TaskSort.ID: SortKey("id", Task.id, Task.id, kind="integer"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TaskQuery:
-    """Which tasks, in which order: newest first unless asked otherwise. ``trashed`` looks into the trash instead."""
-
-    filter: TaskFilter | None = None
-    sort_by: TaskSort | None = None
-    order: Direction | None = None
-    trashed: bool = False
-
-    @property
-    def ordering(self) -> Ordering:
-        return _ordering(self.sort_by or TaskSort.CREATED_AT, self.order or Direction.DESC)
-
-
-@cache
-def _ordering(sort_by: TaskSort, order: Direction) -> Ordering:
-    return Ordering(SORT_KEYS[sort_by], descending=order is Direction.DESC)
-
 
 _BY_ID = Prepared(visible(ACTOR_PARAMETER).where(Task.id == parameter("task_id")), TaskRecord)
 
@@ -150,41 +88,6 @@ async def get_in_project(session: Session, actor: Actor, project_id: int, task_i
     return task
 
 
-async def by_ref(session: Session, actor: Actor, ref: str) -> TaskRecord:
-    """The task with a ref such as ``WEB-12``, in any case, or that had it before it was moved to another project.
-
-    Raises ``NotFound``, for what is no ref too.
-    """
-    actor.require(Scope.TASKS_READ)
-    match = _REF.fullmatch(ref)
-    if match is not None and int(match[2]) <= MAX_DATABASE_ID:
-        for statement in (_BY_REF, _BY_FORMER_REF):
-            given = {"project": match[1].upper(), "number": int(match[2])}
-            if (row := await session.first(statement(caller_id=actor.user_id, **given))) is not None:
-                return row
-    raise NotFound("Task")
-
-
-_BY_REF = Prepared(
-    visible(ACTOR_PARAMETER).where(Project.key == parameter("project"), Task.number == parameter("number")), TaskRecord
-)
-
-
-_FORMER = aliased(Project)
-_BY_FORMER_REF = Prepared(
-    visible(ACTOR_PARAMETER)
-    .join(FormerRef, FormerRef.task_id == Task.id)
-    .join(_FORMER, _FORMER.id == FormerRef.project_id)
-    .where(
-        FormerRef.number == parameter("number"),
-        _FORMER.key == parameter("project"),
-        # every Inbox is called INBOX: a ref there means the caller's own
-        or_(_FORMER.inbox_of_id.is_(None), _FORMER.inbox_of_id == ACTOR_PARAMETER.user_id),
-    ),
-    TaskRecord,
-)
-
-
 async def list_(
     session: Session,
     actor: Actor,
@@ -200,8 +103,11 @@ async def list_(
     """
     actor.require(Scope.TASKS_READ)
     ordering, predicate = query.ordering, await _predicate(session, actor, query)
-    chosen = await strategy.choose(session, actor, predicate, ordering, request)
-    rows = await keyset.read_page(session, actor, chosen, ordering, request, wanted)
+    if ordering.then is not None and not request.skip:
+        rows = await groups.read_page(session, actor, predicate, ordering, request, wanted)
+    else:
+        chosen = await strategy.choose(session, actor, predicate, ordering, request)
+        rows = await keyset.read_page(session, actor, chosen, ordering, request, wanted)
     return page_of(rows[: request.size], len(rows) > request.size, ordering, request)
 
 

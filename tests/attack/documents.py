@@ -106,7 +106,7 @@ async def executed(seed: int, count: int, url: str, username: str) -> list[Costl
             continue
         seconds, codes = [], ""
         for _ in range(TRIES):
-            context = Context(actor, database, nothing, nothing, nothing, nothing)
+            context = Context(actor, database, nothing, nothing, nothing, nothing, nothing)
             backends = await _backends(database)
             started = time.process_time() + sum(map(_processor_time, backends))
             outcome = await executor.execute(prepared, context)

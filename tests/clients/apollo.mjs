@@ -1,7 +1,7 @@
 import { ApolloClient, HttpLink, InMemoryCache } from "@apollo/client";
 import { relayStylePagination } from "@apollo/client/utilities";
 
-const tasks = relayStylePagination(["filter", "orderBy", "search", "trashed", "savedViewId"]);
+const tasks = relayStylePagination(["filter", "orderBy", "thenBy", "search", "trashed", "savedViewId"]);
 
 export const client = ({ server, fetch }) =>
   new ApolloClient({

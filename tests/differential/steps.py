@@ -125,6 +125,7 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"status": st.fixed_dictionaries({"eq": STATUSES})}),
     st.fixed_dictionaries({"priority": st.fixed_dictionaries({}, optional={"gte": PRIORITIES, "in": st.just([1, 3])})}),
     st.fixed_dictionaries({"search": st.sampled_from(["a", "É", "%", "text", ""])}),
+    st.fixed_dictionaries({"search": st.sampled_from(["text a", '"a text"', "inbox-1", "INBOX-2 a", "a " * 25])}),
     st.fixed_dictionaries({"tags": st.sampled_from([{"any": ["BUG"]}, {"none": ["ß"]}, {"is_empty": True}])}),
     st.fixed_dictionaries({"assignees": st.sampled_from([{"me": True}, {"me": False}, {"is_empty": False}])}),
     st.fixed_dictionaries({"due_at": st.sampled_from([{"is_null": True}, {"lt": "2026-02-01T00:00:00Z"}])}),
@@ -205,8 +206,12 @@ _CREATING = st.one_of(
 )
 _ROLES = _mostly(["viewer", "member", "admin", "owner"], ["boss", None])
 _KINDS = _mostly(["blocks", "relates_to", "duplicates"], ["eats"])
-_VIEWS = {"filter": FILTERS} | SORTS
+_KEY = {"field": _mostly(["due_at", "title", "number"], ["colour"]), "direction": st.sampled_from(["asc", "desc"])}
+_FURTHER = st.lists(st.fixed_dictionaries({}, optional=_KEY), max_size=3)
+_VIEWS = {"filter": FILTERS, "then_by": _FURTHER} | SORTS
+_SEVERAL = st.sampled_from(["priority,-due_at", "-due_at,priority,title", "-title,number", "-priority"])
 _LISTS = {"filter": FILTERS, "limit": st.integers(1, 4), "view": st.none() | st.integers(1, 4)} | SORTS
+_LISTS["sort_by"] |= _SEVERAL
 
 # operation -> (weight, body, ids, whether it takes a version, whether it takes a key)
 _TABLE: dict[str, tuple[int, Any, dict[str, Any], bool, bool]] = {

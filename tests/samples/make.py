@@ -27,7 +27,7 @@ from api.state import State
 from core.passwords import PasswordHasher
 from core.tokens import AccessTokens
 from db.models import Base
-from services.tasks.queries import Direction, TaskSort
+from services.tasks.query import Direction, TaskSort
 from services.transfers.runs import ImportOptions, import_jira
 from tests.actors import PASSWORD, Person, make_person
 from tests.conftest import SECRET, settings_for, upgrade

@@ -2,6 +2,7 @@
 
 conditions.py           the filter, checked and put in order, and its SQL   (sets.py, texts.py)
 strategy.py             what is looked up first; whether an order is walked  (search_selectivity.py: words)
+groups.py               a page by several keys, of pages by one
 keyset.py               the rows of a page, from where it begins             (few.py: or of few tasks, sorted)
 walks.py                the statements: the first rows of an order, of which some meet the filter
 index_scan.py           of the order's index, project by project             (lanes.py: which index)

@@ -14,9 +14,11 @@ from services.shared.conditions import Budget, negated, of_column
 from services.shared.errors import BadUserInput
 from services.shared.moments import RelativeMoment
 from services.shared.prices import MAX_DEPTH
+from services.shared.search_words import words_of
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.text import fold_username
 from services.tags import fold
+from services.tasks import refs
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.reaching import FIELDS, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
@@ -99,8 +101,10 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             inner = value if isinstance(value, list) else [value]
             parts.append(_joined(name, [_condition(part, budget, search, depth=depth + 1) for part in inner]))
         elif name == "search":
-            budget.spend([value])
-            parts.append(Condition((search,), (fold_text(value),)))
+            words = Condition((search,), words_of(value))
+            budget.spend(words.values)
+            ref = refs.parse(value.strip())
+            parts.append(words if ref is None else Condition(REF, ref, (words,)))
         elif name == "overdue":
             parts.append(Condition(("overdue", value), (budget.moment(),)))
         elif name == "blocked":
@@ -155,12 +159,14 @@ def _operation(name: str, operator: str, given: object, budget: Budget) -> Condi
 
 SEARCHES = {"search": True, "search_task": False}
 """Words that are looked for, and whether they may stand in a comment. The condition alone looks into each task's texts;
-with a database's name behind it, it asks that one's index, whose predicate is its second value.
+with an index of texts and the number of words behind it, it asks that one: what it asks follows the words.
 ``services.tasks.listing.search_selectivity`` chooses.
 
 What it has looked up is ``HELD``, or ``HELD_ALL`` where nothing else is in question."""
 REACHING = "of"
 """The kind of conditions on the fields of what a task names."""
+REF = ("ref",)
+"""The kind of a search for a ref: it means the task that has it, and where there is none, the words that it is."""
 HELD, HELD_ALL = ("held",), ("held", "all")
 
 
@@ -180,8 +186,11 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return negated(parts[0])
     if name in SEARCHES:
         if rest:
-            return in_hashed_subquery(Task.id, found_by_index(rest[0], actor.user_id, *values, comments=SEARCHES[name]))
-        return contains_each(Task.id, *values, comments=SEARCHES[name])
+            index, number = rest
+            words, asked = values[:number], values[number:]
+            found = found_by_index(index, actor.user_id, words, asked, comments=SEARCHES[name])
+            return in_hashed_subquery(Task.id, found)
+        return contains_each(Task.id, values, comments=SEARCHES[name])
     if name == "held":
         return (one_of if rest else in_hashed_list)(Task.id, *values)
     if name == "overdue":
@@ -239,11 +248,11 @@ class TaskPredicate(NamedTuple):
             values["trash_begins"] = trash_begins()
         return values
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self, actor: Actor = ACTOR_PARAMETER) -> list[ColumnElement[bool]]:
         """The conditions, with parameters for the values."""
-        return [compiled for _, compiled in self.each()]
+        return [compiled for _, compiled in self.each(actor)]
 
-    def each(self) -> list[tuple[Condition, ColumnElement[bool]]]:
+    def each(self, actor: Actor = ACTOR_PARAMETER) -> list[tuple[Condition, ColumnElement[bool]]]:
         """Each of the conditions that have to hold, and its SQL, with parameters for the values."""
         count = -1
 
@@ -253,7 +262,7 @@ class TaskPredicate(NamedTuple):
             return parameter(f"v{count}")
 
         together = () if self.where is None else self.where.together
-        return [(part, compile_condition(part, ACTOR_PARAMETER, bind)) for part in together]
+        return [(part, compile_condition(part, actor, bind)) for part in together]
 
     def is_met_by_column(self, name: str) -> bool:
         """Whether all of its conditions are on a column, or on the project."""

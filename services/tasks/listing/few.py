@@ -134,7 +134,7 @@ class InQuestion(NamedTuple):
 def _along(part: Condition) -> Condition:
     """A word is looked for in each of few tasks, and not in the index of everybody's texts."""
     if part.kind[0] == "search" and len(part.kind) > 1:
-        return Condition(part.kind[:1], part.values[:1])
+        return Condition(part.kind[:1], part.values[: part.kind[2]])
     return part
 
 

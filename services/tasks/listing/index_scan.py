@@ -7,7 +7,7 @@ more than most of them take to run.
 from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import cache, lru_cache
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple, TypeVar, overload
+from typing import Any, Literal, NamedTuple, TypeVar, cast, overload
 
 from sqlalchemy import ColumnElement, select, true, tuple_, union_all
 from sqlalchemy.orm import aliased
@@ -95,11 +95,21 @@ _COLUMNS = tuple(
 
 
 def keyset_position(ordering: Ordering, request: PageRequest, values: dict[str, object]) -> str:
-    """Where the page begins: at an "end", at a "value", or among the "missing" ones; which goes into ``values``."""
-    if request.cursor is None:
+    """Where the page begins: at an "end", at a "value", or among the "missing" ones; which goes into ``values``.
+
+    In an order by several keys, it is one of these for each, with blanks between them.
+    """
+    position = request.position
+    if position is None and request.cursor is not None:
+        position = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+    if position is None:
         return "end"
-    value, row_id = decode_cursor(ordering, request.cursor, pointer=request.pointer)
+    value, row_id = position
     values["row_id"] = row_id
+    if ordering.then is not None:
+        each = cast(Sequence[object], value)
+        values |= {f"value{place}": one for place, one in enumerate(each) if one is not None}
+        return " ".join("missing" if one is None else "value" for one in each)
     if value is None:
         return "missing"
     values["value"] = value
@@ -127,7 +137,7 @@ def index_ranges(planner: Planner, nullable: bool, position: str, backward: bool
     return (*here, both[1]) if nullable and missing == backward else tuple(here)
 
 
-def _cursor(ordering: Ordering, missing: bool) -> tuple[AnyColumn | None, AnyColumn]:
+def _cursor(ordering: Ordering, missing: bool) -> tuple[Any, AnyColumn]:
     """The parameters of a position."""
     key = ordering.key
     return None if missing else parameter("value", key.type_), parameter("row_id", key.id_column.type)
@@ -137,8 +147,13 @@ def beyond_position(statement: AnySelect, ordering: Ordering, position: str, *, 
     """Those of the rows that come after (before, where ``backward``) a position, whose values are parameters."""
     if position == "end":
         return statement
-    cursor = _cursor(ordering, missing=position == "missing")
-    return statement.where(rows_beyond(ordering, *cursor, backward=backward))
+    value, row_id = _cursor(ordering, missing=position == "missing")
+    if ordering.then is not None:
+        value = [
+            None if where == "missing" else parameter(f"value{place}", each.key.type_)
+            for place, (each, where) in enumerate(zip(ordering.keys, position.split(), strict=True))
+        ]
+    return statement.where(rows_beyond(ordering, value, row_id, backward=backward))
 
 
 def omitted_columns(wanted: Collection[str] | None, predicate: TaskPredicate, ordering: Ordering) -> frozenset[str]:
@@ -150,7 +165,7 @@ def omitted_columns(wanted: Collection[str] | None, predicate: TaskPredicate, or
 def _omitted_columns(wanted: frozenset[str] | None, trashed: bool, key: str) -> frozenset[str]:
     left: frozenset[str] = frozenset()
     if wanted is not None:
-        # cursors are made of the column that the tasks are ordered by
+        # cursors are made of the column that the tasks are ordered by (``groups`` asks for those of several)
         made_of = (name for attribute in wanted for name in DERIVED.get(attribute, (attribute,)))
         left = OPTIONAL.difference(made_of, (key,))
     # that has no value but in the trash

@@ -148,7 +148,7 @@ class _Reader:
         order = self._ordering, self._request.backward, self._position
         key = ("among", among.shape, self._planner, rest.shape, self._ordering.signature, *order[1:])
         statement = prepared(key, lambda: sorted_among(self._planner, among.rows(), rest, *order), TaskRecord)
-        position = {name: value for name, value in self._values.items() if name in ("row_id", "value")}
+        position = {name: value for name, value in self._values.items() if name == "row_id" or name[:5] == "value"}
         return await self._session.all(
             statement(
                 caller_id=self._actor.user_id,

@@ -1,18 +1,21 @@
 """How words are looked for: at a cost that depends on what the caller may read, and not on what there is besides.
 
-Each word of a filter, wherever it stands in it, is looked up once, before the filter is made into a statement, in which
-the ids of the tasks that hold it take its place:
+Each search of a filter, wherever it stands in it, is looked up once, before the filter is made into a statement, in
+which the ids of the tasks that it finds take its place. What is said of a word here goes for the words of a search
+together, which one text has to hold all of: they are short where each of them is.
 
 - where the caller has few tasks, and for words that the index of texts has no trigram of, by looking into the texts of
   the tasks in question. Of so short a word that is done among ``SHORT_AMONG`` tasks; what would take more is refused.
 - else by the index, in the caller's projects (``db.text_search``).
+
+A ref is looked up by the key and the number, before anything else.
 
 A word that many of the caller's tasks hold is left in the filter: sorting all that hold it, to show twenty of them,
 takes longer the more there are. Where most pages would be found early by walking along the order asked for, each task's
 texts are looked into on the way; else the filter asks the index.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Subquery, func, literal, select
@@ -27,7 +30,8 @@ from services.shared.actors import Actor
 from services.shared.errors import BadUserInput
 from services.shared.pagination import Ordering, PageRequest, SortKey
 from services.shared.statements import ACTOR_PARAMETER, parameter
-from services.tasks.listing.conditions import HELD, HELD_ALL, SEARCHES, Condition, TaskPredicate
+from services.tasks import refs
+from services.tasks.listing.conditions import HELD, HELD_ALL, REF, SEARCHES, Condition, TaskPredicate
 from services.tasks.listing.index_scan import (
     OPTIONAL,
     IndexRange,
@@ -73,13 +77,14 @@ async def choose_search_strategy(
     ``walk`` is the page that is asked for, in an order that has an index; ``along`` it a short word is looked for,
     where the rest of the predicate is met early in any order as a rule.
     """
+    predicate = await refs_looked_up(session, actor, predicate)
     if predicate.where is None:
         return predicate
     words = list(dict.fromkeys(_words(predicate.where)))
     if not words:
         return predicate
     index = text_search.index_of(session)
-    short = [word for word in words if index.is_short(word.values[0])]
+    short = [word for word in words if all(map(index.is_short, word.values))]
     found: dict[Condition, Condition] = {}
     # what is remembered may be out of date: then they are more than is looked into
     all_ = words if await _has_few(session, actor) else short
@@ -96,21 +101,41 @@ async def choose_search_strategy(
     for word in words:
         if word not in found:
             found[word] = await _by_index(session, actor, word, walk if alone else None)
-    parts = [_without_nothing(_replaced(part, found)) for part in predicate.where.together]
+    return _with_found(predicate, found)
+
+
+def _with_found(predicate: TaskPredicate, found: Mapping[Condition, Condition]) -> TaskPredicate:
+    """The predicate with what was found in place of what it was looked up for."""
+    together = () if predicate.where is None else predicate.where.together
+    parts = [_without_nothing(_replaced(part, found)) for part in together]
     # of what is in question at all, the tasks are looked up by their ids
     parts = [part._replace(kind=HELD_ALL) if part.kind == HELD else part for part in parts]
     return predicate._replace(where=parts[0] if len(parts) == 1 else Condition(("and_",), (), tuple(parts)))
 
 
-def _words(condition: Condition) -> Iterator[Condition]:
-    if condition.kind[0] in SEARCHES:
+async def refs_looked_up(session: Session, actor: Actor, predicate: TaskPredicate) -> TaskPredicate:
+    """The predicate with the task that has it in place of each ref, and its words where none has."""
+    given = () if predicate.where is None else tuple(dict.fromkeys(_of_kind(predicate.where, {REF[0]})))
+    found: dict[Condition, Condition] = {}
+    for ref in given:
+        task_id = await refs.id_of(session, actor, *ref.values, trashed=predicate.trashed)
+        found[ref] = ref.parts[0] if task_id is None else _held((task_id,))
+    return _with_found(predicate, found) if found else predicate
+
+
+def _of_kind(condition: Condition, kinds: Container[object]) -> Iterator[Condition]:
+    if condition.kind[0] in kinds:
         yield condition
     for part in condition.parts:
-        yield from _words(part)
+        yield from _of_kind(part, kinds)
+
+
+def _words(condition: Condition) -> Iterator[Condition]:
+    return _of_kind(condition, SEARCHES)
 
 
 def _replaced(condition: Condition, found: Mapping[Condition, Condition]) -> Condition:
-    if condition.kind[0] in SEARCHES:
+    if condition in found:
         return found[condition]
     if not condition.parts:
         return condition
@@ -159,7 +184,12 @@ _FEW = Prepared(
 
 
 def _given(words: Sequence[Condition]) -> dict[str, object]:
-    return {f"w{number}": word.values[0] for number, word in enumerate(words)}
+    return {f"w{n}_{place}": word for n, search in enumerate(words) for place, word in enumerate(search.values)}
+
+
+def _numbers(words: Sequence[Condition]) -> tuple[int, ...]:
+    """How many words each search has."""
+    return tuple([len(search.values) for search in words])
 
 
 async def _look_into(
@@ -182,7 +212,8 @@ async def _look_into(
         count = prepared(("candidates", *shape), lambda: select(func.count()).select_from(candidates()))
         if int(await session.scalar(count(**values))) > SHORT_AMONG:
             return None
-    holding = prepared(("into", *shape, len(words), comments), lambda: _holding(candidates(), len(words), comments))
+    numbers = _numbers(words)
+    holding = prepared(("into", *shape, numbers, comments), lambda: _holding(candidates(), numbers, comments))
     [(looked_into, *ids)] = await session.all(holding(**values, **_given(words)))
     if looked_into > SHORT_AMONG:
         return None
@@ -213,13 +244,14 @@ async def _among_first(
     values: dict[str, object] = {"caller_id": actor.user_id, "skip": 0, **beside.values(), **_given(words)}
     position = keyset_position(ordering, request, values)
     merged = await member_projects(session, actor, values) or 0
-    shape = (session.planner, beside.shape, ordering.signature, request.backward, merged, len(words))
+    numbers = _numbers(words)
+    shape = (session.planner, beside.shape, ordering.signature, request.backward, merged, numbers)
     found: list[tuple[int, ...]] = [() for _ in words]
     for range_ in index_ranges(session.planner, ordering.key.nullable, position, request.backward):
 
         def build(range_: IndexRange = range_) -> AnySelect:
             tasks = range_statement(session.planner, merged, beside, ordering, request.backward, range_, OPTIONAL)
-            return _holding(tasks.order_by(None).subquery("sample"), len(words), comments=True)
+            return _holding(tasks.order_by(None).subquery("sample"), numbers, comments=True)
 
         statement = prepared(("along", range_, *shape), build)
         [(looked_into, *ids)] = await session.all(statement(**values, rows=most, most=most))
@@ -232,10 +264,11 @@ async def _among_first(
     return found
 
 
-def _holding(tasks: Subquery, words: int, comments: bool) -> AnySelect:
-    """How many tasks there are in a subquery, and the ids of those that hold each word, as text."""
+def _holding(tasks: Subquery, numbers: Sequence[int], comments: bool) -> AnySelect:
+    """How many tasks there are in a subquery, and the ids of those that hold each so many words, as text."""
     listed = joined_ids(tasks.c.id)
-    each = (contains_each(tasks.c.id, parameter(f"w{number}"), comments=comments) for number in range(words))
+    words = ([parameter(f"w{n}_{place}") for place in range(number)] for n, number in enumerate(numbers))
+    each = (contains_each(tasks.c.id, some, comments=comments) for some in words)
     return select(func.count(), *(listed.filter(holding) for holding in each)).select_from(tasks)
 
 
@@ -244,22 +277,23 @@ def _ids(text: str | None) -> tuple[int, ...]:
 
 
 async def _by_index(session: Session, actor: Actor, word: Condition, walk: Walk | None) -> Condition:
-    index, [words] = text_search.index_of(session), word.values
+    index, words = text_search.index_of(session), word.values
     if not await remembered(session, "index", lambda: index.exists(session)):
         return word
-    values = {"caller_id": actor.user_id, "words": words, "asked": index.asked_for(words)}
+    asked = index.asked_for(words)
     comments = SEARCHES[word.kind[0]]
     key = (actor.user_id, word.kind, words)
 
     async def look() -> Sequence[int] | None:
+        given, questions = _given([word]), {f"a{number}": part for number, part in enumerate(asked)}
+
         def build() -> AnySelect:
-            found = found_by_index(
-                index, ACTOR_PARAMETER.user_id, parameter("words"), parameter("asked"), comments=comments
-            ).subquery("found")
+            each = [[parameter(name) for name in names] for names in (given, questions)]
+            found = found_by_index(index, ACTOR_PARAMETER.user_id, *each, comments=comments).subquery("found")
             return select(found).limit(parameter("most"))
 
-        some = prepared(("indexed", index, comments), build)
-        ids = await session.scalars(some(**values, most=MAX_IDS + 1))
+        some = prepared(("indexed", index, len(words), len(asked), comments), build)
+        ids = await session.scalars(some(caller_id=actor.user_id, **given, **questions, most=MAX_IDS + 1))
         return tuple(dict.fromkeys(ids)) if len(ids) <= MAX_IDS else None
 
     if not known(session, key):
@@ -269,7 +303,7 @@ async def _by_index(session: Session, actor: Actor, word: Condition, walk: Walk 
         keep(session, key, True)
     if walk is not None and await remembered(session, (*key, "newest"), lambda: _is_common(session, actor, word)):
         return word
-    return Condition((word.kind[0], index), (words, values["asked"]))
+    return Condition((word.kind[0], index, len(words)), (*words, *asked))
 
 
 async def _is_common(session: Session, actor: Actor, word: Condition) -> bool:
@@ -288,8 +322,9 @@ async def _is_common(session: Session, actor: Actor, word: Condition) -> bool:
     def build() -> AnySelect:
         everything, range_ = TaskPredicate(None, trashed=False), IndexRange(missing=False, since="end")
         newest = range_statement(session.planner, merged or 0, everything, _NEWEST, False, range_, OPTIONAL)
-        return _holding(newest.order_by(None).subquery("sample"), 1, comments=True)
+        return _holding(newest.order_by(None).subquery("sample"), numbers, comments=True)
 
-    sample = prepared(("sample", session.planner, merged), build)
+    numbers = _numbers([word])
+    sample = prepared(("sample", session.planner, merged, numbers), build)
     [(_, held)] = await session.all(sample(**values))
     return len(_ids(held)) >= COMMON_FROM

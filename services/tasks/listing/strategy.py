@@ -68,7 +68,7 @@ def from_index(predicate: TaskPredicate, ordering: Ordering, request: PageReques
 
 def _has_index(predicate: TaskPredicate, ordering: Ordering, request: PageRequest) -> bool:
     """Whether an index has each project's tasks in the order asked for."""
-    return not predicate.trashed and not (ordering.key.nullable and request.skip)
+    return not predicate.trashed and ordering.then is None and not (ordering.key.nullable and request.skip)
 
 
 def is_dense(predicate: TaskPredicate) -> bool:

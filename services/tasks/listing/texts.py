@@ -1,8 +1,10 @@
 """Conditions on what tasks say, as SQL: title and description, and comments where they may be read.
 
-Words are found as they stand, whatever the case: texts are kept folded, and words are folded before they get here.
+Words are found as they stand, whatever the case and in whatever order, where one text has all of them. Texts are kept
+folded, and words are folded before they get here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, func, literal, or_, select
@@ -19,16 +21,16 @@ def fold_text(text: str) -> str:
     return fold(text)
 
 
-def contains_each(task_id: object, words: object, *, comments: bool) -> ColumnElement[bool]:
-    """Whether a task has the words, by looking into its texts, whatever an index knows."""
+def contains_each(task_id: object, words: Sequence[object], *, comments: bool) -> ColumnElement[bool]:
+    """Whether one of a task's texts has each of the words, by looking into them, whatever an index knows."""
     # a value, not EXISTS: PostgreSQL would rather find everybody's texts with the words first
-    text = select(text_search.holds(TaskText.folded, words)).where(TaskText.task_id == task_id).scalar_subquery()
+    text = select(text_search.holds_each(TaskText.folded, words)).where(TaskText.task_id == task_id).scalar_subquery()
     if not comments:
         return text
     comment = (
         select(Comment.id)
         .join(CommentText, CommentText.comment_id == Comment.id)
-        .where(Comment.task_id == task_id, text_search.holds(CommentText.folded, words))
+        .where(Comment.task_id == task_id, text_search.holds_each(CommentText.folded, words))
         .limit(1)
         .scalar_subquery()
     )
@@ -53,9 +55,10 @@ def has_part(task_id: object, name: str, operator: str, part: object) -> ColumnE
 
 
 def found_by_index(
-    index: TextIndex, user_id: object, words: object, asked: object, *, comments: bool
+    index: TextIndex, user_id: object, words: Sequence[object], asked: Sequence[object], *, comments: bool
 ) -> Select[Any] | CompoundSelect[Any]:
-    """The ids of the tasks in a user's projects that have the words, some of them several times; of the trash, too.
+    """The ids of the tasks in a user's projects of which a text has each of the words, some of them several times; of
+    the trash, too.
 
     ``asked`` is what the index is asked for the words (``TextIndex.asked_for``).
     """

@@ -1,0 +1,66 @@
+"""What a filter depends on beside the tasks themselves: which events may put other tasks into a list, or take them out.
+
+A condition on a task's own fields, its texts, people, tags and milestone changes with an event of that task: what a
+change of something else does to tasks is an event of each of them (``services.tasks.effects``).
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from services.shared.conditions import ZoneWanted
+from services.shared.errors import BadUserInput
+from services.tasks.listing.conditions import REACHING, Condition, TaskPredicate, condition
+from services.tasks.query import TaskQuery
+
+_OTHER_TASKS = frozenset({"relations", "blocked"})
+
+
+class Reach(NamedTuple):
+    """Whose events may change what a filter says of a task."""
+
+    projects: bool
+    """Those of its project: the name, or whether it is archived."""
+    people: bool
+    """Those of accounts: names of assignees."""
+    tasks: bool
+    """Those of other tasks: of the one above, or of those that it relates to."""
+
+
+def predicate_of(query: TaskQuery) -> TaskPredicate:
+    """The condition of a list that can be followed.
+
+    Raises ``BadUserInput`` for a filter that does not hold, for the trash, and for a filter that depends on the clock:
+    nothing happens when a task becomes overdue, or a day ends.
+    """
+    if query.trashed:
+        raise BadUserInput.at("/trashed", "a live list is of tasks outside of the trash", "not_live")
+    try:
+        where = None if query.filter is None else condition(query.filter)
+    except ZoneWanted:
+        raise BadUserInput.at(
+            "/filter", "a live list knows no instants relative to the present, such as today: say which", "not_live"
+        ) from None
+    if where is not None and any(part.kind[0] == "overdue" for part in _parts(where)):
+        raise BadUserInput.at(
+            "/filter",
+            "a live list does not know overdue, which depends on the clock: say due_at and status instead",
+            "not_live",
+        )
+    return TaskPredicate(where, trashed=False)
+
+
+def reach_of(predicate: TaskPredicate) -> Reach:
+    """What the filter depends on."""
+    reached: set[str] = set()
+    tasks = False
+    for part in () if predicate.where is None else _parts(predicate.where):
+        if part.kind[0] == REACHING:
+            reached.add(part.kind[1])
+        tasks = tasks or part.kind[0] in _OTHER_TASKS
+    return Reach("project" in reached, "assignees" in reached, tasks or "parent" in reached)
+
+
+def _parts(where: Condition) -> Iterator[Condition]:
+    yield where
+    for part in where.parts:
+        yield from _parts(part)
