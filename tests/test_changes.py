@@ -384,11 +384,12 @@ class TestStream:
     )
     async def test_who_takes_no_stream_is_told_so(self, ada: Person, accept: str, status: int) -> None:
         # a cursor that is none keeps the stream from beginning
-        answer = await ada.get("/events?after=x", headers={"Accept": accept})
+        for path in ("/events", "/tasks/live"):
+            answer = await ada.get(f"{path}?after=x", headers={"Accept": accept})
 
-        assert answer.status_code == status
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["code"] == {406: "NOT_ACCEPTABLE", 422: "BAD_USER_INPUT"}[status]
+            assert answer.status_code == status
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["code"] == {406: "NOT_ACCEPTABLE", 422: "BAD_USER_INPUT"}[status]
 
     async def test_it_ends_with_the_session(self, server: LiveServer, ada: Person) -> None:
         async with streaming(server, ada) as stream:
