@@ -15,6 +15,8 @@ STEPS ?= 20000
 SEED ?= 1
 # Of the races: how often every pair is run.
 ROUNDS ?= 1
+# Of the devices that work offline: how many histories, half of them on each database.
+HISTORIES ?= 2000
 # Of the executors' suite: how many documents on each database.
 DOCUMENTS ?= 20000
 
@@ -32,7 +34,7 @@ export PYTHONDONTWRITEBYTECODE =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-whole test-newest differential live compiled races resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets test-assets guides clients python-clients
 
 help:  ## This list
@@ -62,7 +64,7 @@ test-whole:  ## The same, and of the families of cases of which "test" runs a pa
 # Of another Python, what may differ with it: the suites of generated calls and documents, of races and of real data
 # would find nothing here that they do not find above, nor would browsers, clients and the servers that are restarted.
 NEWEST = .venv-newest
-GENERATED = differential races compiled_execution filters_real_data import_real_data any_selectivity
+GENERATED = differential races sync compiled_execution filters_real_data import_real_data any_selectivity
 OTHERS = playground reference client_sessions clients restarts
 NOT_NEEDED = postgresql chromium clients python-clients
 comma := ,
@@ -91,6 +93,10 @@ compiled: $(VENV)/.dev assets  ## DOCUMENTS generated GraphQL documents through 
 races: $(VENV)/.dev assets  ## Every write beside every change of what it rests on, ROUNDS times, in each order and at once (20 minutes)
 	@TANDEM_RACES=$(ROUNDS) $(PY) -m pytest --numprocesses 2 --quiet -rP \
 	  -o faulthandler_timeout=0 -o timeout=0 tests/test_races.py $(ARGS)
+
+sync: $(VENV)/.dev assets  ## HISTORIES of devices that work offline, with kills, lost answers and wrong clocks; SEED chooses others
+	@TANDEM_SYNC=$(HISTORIES) TANDEM_SYNC_SEED=$(SEED) $(PY) -m pytest --numprocesses 2 --quiet -rP \
+	  -o faulthandler_timeout=0 tests/test_sync.py $(ARGS)
 
 resets: $(VENV)/.dev assets  ## Reset every connection to PostgreSQL under load: ARGS="--runs 10 --resets 20"
 	@$(PY) -m tests.resets $(ARGS)
@@ -130,10 +136,10 @@ imports: $(VENV)/.dev  ## Do imports point one way: api > graphql_schema > servi
 migration-check: $(VENV)/.dev  ## Migrations up, down and up again on both databases; do they match the models?
 	@$(PY) -m tools.migration_check
 
-schema: $(VENV)/.dev  ## Write schema.graphql, openapi.json, docs/parity.md and docs/roles.md
+schema: $(VENV)/.dev  ## Write schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md
 	@$(CHECK_ENV) $(PY) -m cli schema export
 
-schema-check: $(VENV)/.dev  ## Are schema.graphql, openapi.json, docs/parity.md and docs/roles.md those of the code?
+schema-check: $(VENV)/.dev  ## Are schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md those of the code?
 	@$(CHECK_ENV) $(PY) -m cli schema check
 
 # --- Housekeeping

@@ -52,6 +52,7 @@ MEANINGS = {
     401: "No token, or one that is not valid.",
     403: "The caller may not do this.",
     404: "Not there, or not for the caller to see.",
+    406: "The Accept header leaves out what is answered here.",
     408: "The body came too slowly.",
     409: "It conflicts with what is stored.",
     410: "A cursor of the feed leads nowhere any more.",
@@ -161,6 +162,8 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         statuses.add(404)
     if name in ("list_changes", "follow_changes"):
         statuses.add(410)
+    if name in ("follow_changes", "follow_tasks"):
+        statuses.add(406)
     if "requestBody" in operation:
         statuses |= {400, 404, 408, 409, 413, 415}
     if any(parameter["name"] == "If-Match" for parameter in parameters):

@@ -1,4 +1,5 @@
-"""Commands for what is generated and committed: schema.graphql, openapi.json, docs/parity.md and docs/roles.md."""
+"""Commands for what is generated and committed: schema.graphql, openapi.json, asyncapi.json, docs/parity.md and
+docs/roles.md."""
 
 import difflib
 import json
@@ -12,13 +13,15 @@ from cli.database import fail, reported
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN_LINES = 60
 
-app = typer.Typer(help="Export the GraphQL and OpenAPI schemas, or check the exported ones.", no_args_is_help=True)
+app = typer.Typer(
+    help="Export the GraphQL, OpenAPI and AsyncAPI schemas, or check the exported ones.", no_args_is_help=True
+)
 Directory = Annotated[Path, typer.Option(help="The folder of the files.", show_default=False)]
 
 
 @app.command()
 def export(directory: Directory = ROOT) -> None:
-    """Write schema.graphql, openapi.json, docs/parity.md and docs/roles.md."""
+    """Write schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md."""
     with reported():
         for name, text in _documents().items():
             path = directory / name
@@ -40,12 +43,13 @@ def check(directory: Directory = ROOT) -> None:
                 _show_difference(name, exported, text)
         if stale:
             fail(f"{' and '.join(stale)}: not what the code says. Run: make schema")
-    typer.echo("schema.graphql, openapi.json, docs/parity.md and docs/roles.md are those of the code.")
+    typer.echo("schema.graphql, openapi.json, asyncapi.json, docs/parity.md and docs/roles.md are those of the code.")
 
 
 def _documents() -> dict[str, str]:
     """The text of each file: the same for the same code."""
     # here, so that other commands start without the application
+    from api.graphql.asyncapi import document as asyncapi_document
     from api.main import openapi_document
     from api.problems import STATUS
     from graphql_schema.schema import schema, sdl
@@ -55,6 +59,7 @@ def _documents() -> dict[str, str]:
     return {
         "schema.graphql": sdl().strip() + "\n",
         "openapi.json": json.dumps(document, indent=2, ensure_ascii=False) + "\n",
+        "asyncapi.json": json.dumps(asyncapi_document(document), indent=2, ensure_ascii=False) + "\n",
         "docs/parity.md": parity.page(document, schema._schema, STATUS),
         "docs/roles.md": roles.page(document),
     }

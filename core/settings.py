@@ -294,7 +294,7 @@ class Settings(BaseSettings):
 
     @property
     def api_docs_on(self) -> bool:
-        """Whether /reference, /guides, /docs, /redoc and /openapi.json are there."""
+        """Whether /reference, /guides, /docs, /redoc, /openapi.json and /asyncapi.json are there."""
         return self._shown(self.api_docs)
 
     @property

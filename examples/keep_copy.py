@@ -42,7 +42,6 @@ class Copy:
         self._client, self.database = client, database
         database.isolation_level = None
         database.executescript(_TABLES)
-        self._me: int = self._get("/users/me")["id"]
 
     def update(self) -> int:
         """Read what has changed. Returns how many changes there were; everything is read where there is no copy yet,
@@ -97,6 +96,8 @@ class Copy:
         read = {id_: [*self._pages("/tasks", {"project_id": id_} | EXPANDED)] for id_ in whole}
         single = {id_: self._find(f"/tasks/{id_}", EXPANDED) for id_, of in tasks.items() if of not in projects}
         with self._transaction():
+            # wherever it is here: one may have moved to a project that is read as a whole, and been deleted there
+            self.database.executemany("DELETE FROM tasks WHERE id = ?", [[id_] for id_ in tasks])
             for id_, project in found.items():
                 self.database.execute("DELETE FROM projects WHERE id = ?", [id_])
                 self.database.execute("DELETE FROM tasks WHERE project_id = ?", [id_])
@@ -104,8 +105,7 @@ class Copy:
                     self._keep_project(project)
                 for task in read.get(id_, []):
                     self._keep_task(task)
-            for id_, single_task in single.items():
-                self.database.execute("DELETE FROM tasks WHERE id = ?", [id_])
+            for single_task in single.values():
                 if single_task is not None:
                     self._keep_task(single_task)
             self._keep_cursor(cursor)
@@ -119,8 +119,16 @@ class Copy:
 
     def _is_of_project(self, change: dict[str, Any]) -> bool:
         """Whether a change is one of a project, or of what one may do there oneself."""
-        own: bool = change["entity_type"] == "member" and change["entity_id"] == self._me
+        own: bool = change["entity_type"] == "member" and change["entity_id"] == self._me()
         return own or bool(change["entity_type"] == "project")
+
+    def _me(self) -> int:
+        """The id of the account, which is asked for once."""
+        row = self.database.execute("SELECT value FROM state WHERE name = 'me'").fetchone()
+        if row is None:
+            row = [self._get("/users/me")["id"]]
+            self.database.execute("REPLACE INTO state VALUES ('me', ?)", row)
+        return int(row[0])
 
     def _keep_project(self, project: dict[str, Any]) -> None:
         self.database.execute("REPLACE INTO projects VALUES (?, ?)", [project["id"], _text(project)])
@@ -158,10 +166,15 @@ class Copy:
         return self._ask(path, parameters).raise_for_status().json()
 
     def _ask(self, path: str, parameters: dict[str, Any] | None) -> httpx.Response:
+        answer = self._send("GET", path, params=parameters or None)
+        if answer.status_code == 410:
+            raise Resync
+        return answer
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """What is answered, once the server has time for it."""
         while True:
-            answer = self._client.get(path, params=parameters or None)
-            if answer.status_code == 410:
-                raise Resync
+            answer = self._client.request(method, path, **options)
             if answer.status_code not in (429, 503):
                 return answer
             time.sleep(float(answer.headers.get("Retry-After", AGAIN_SECONDS)))

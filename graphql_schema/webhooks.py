@@ -20,6 +20,7 @@ from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import listed
 from graphql_schema.shared.root_fields import command_field, delete_field, list_field, node_field
 from services.projects import queries as projects
+from services.shared.idempotency import KeyText
 from services.shared.inputs import ExpectedVersion, Input, absent
 from services.webhooks import commands, deliveries, models, queries
 from services.webhooks.models import (
@@ -107,7 +108,8 @@ SECRET = "What its messages are signed with (whsec_…). It is shown this once."
 
 
 @service_input()
-class CreateWebhookInput(WebhookCreate): ...
+class CreateWebhookInput(WebhookCreate):
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -123,6 +125,7 @@ class RotateWebhookSecretInput(WebhookSecretRotate):
     """Gives a webhook another secret."""
 
     id: WebhookId = Field(description="The webhook.")
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -144,6 +147,7 @@ class TestWebhookInput(Input):
     """Sends a message that tells of nothing."""
 
     id: WebhookId = Field(description="The webhook.")
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @service_input()
@@ -151,6 +155,7 @@ class RedeliverWebhookInput(WebhookRedeliver):
     """Chooses deliveries that are told again: those that are named, or those of a time."""
 
     id: WebhookId = Field(description="The webhook.")
+    idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
 @strawberry.type(description="The new webhook, with its secret.")
@@ -196,7 +201,8 @@ class WebhookMutations:
     async def create_webhook(self, info: Info, input: CreateWebhookInput) -> CreateWebhookPayload | None:
         context, data = info.context, to_service_input(WebhookCreate, input)
         async with context.writing() as session:
-            webhook = await commands.create(session, context.actor, data, outlet=context.outlet)
+            made = await context.once(session, input.idempotency_key, commands.create, data, outlet=context.outlet)
+        webhook = commands.shown(made, context.outlet)
         return CreateWebhookPayload(webhook=as_output(webhook), secret=webhook.secret)
 
     @strawberry.mutation(description="Change a webhook; fields that are left out stay as they are.")
@@ -214,7 +220,8 @@ class WebhookMutations:
     ) -> RotateWebhookSecretPayload | None:
         context, data = info.context, to_service_input(WebhookSecretRotate, input)
         async with context.writing() as session:
-            webhook = await commands.rotate(session, context.actor, input.id, data, outlet=context.outlet)
+            made = await context.once(session, input.idempotency_key, commands.rotate, input.id, data)
+        webhook = commands.shown(made, context.outlet)
         return RotateWebhookSecretPayload(webhook=as_output(webhook), secret=webhook.secret)
 
     pause_webhook = command_field(
@@ -243,7 +250,7 @@ class WebhookMutations:
     async def redeliver_webhook(self, info: Info, input: RedeliverWebhookInput) -> RedeliverWebhookPayload | None:
         context, data = info.context, to_service_input(WebhookRedeliver, input)
         async with context.writing() as session:
-            found = await deliveries.redeliver(session, context.actor, input.id, data)
+            found = await context.once(session, input.idempotency_key, deliveries.redeliver, input.id, data)
         return RedeliverWebhookPayload(redelivered=found.redelivered)
 
     delete_webhook = delete_field(

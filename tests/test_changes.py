@@ -371,6 +371,26 @@ class TestStream:
                 assert stream.response.status_code == status
                 assert stream.response.headers["content-type"] == "application/problem+json"
 
+    @pytest.mark.parametrize(
+        ("accept", "status"),
+        [
+            ("application/json", 406),
+            ("*/*, text/event-stream;q=0", 406),
+            ("text/event-stream, */*;q=0", 422),
+            ("text/*;q=0.1, image/png", 422),
+            ("*/*", 422),
+            ("", 422),
+        ],
+    )
+    async def test_who_takes_no_stream_is_told_so(self, ada: Person, accept: str, status: int) -> None:
+        # a cursor that is none keeps the stream from beginning
+        for path in ("/events", "/tasks/live"):
+            answer = await ada.get(f"{path}?after=x", headers={"Accept": accept})
+
+            assert answer.status_code == status
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["code"] == {406: "NOT_ACCEPTABLE", 422: "BAD_USER_INPUT"}[status]
+
     async def test_it_ends_with_the_session(self, server: LiveServer, ada: Person) -> None:
         async with streaming(server, ada) as stream:
             await stream.start()

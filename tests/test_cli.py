@@ -550,7 +550,7 @@ class TestSchema:
         assert cli("schema", "check", *folder).code == 0
         cli("schema", "export", *folder)
         assert {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")} == first
-        assert set(first) == {"schema.graphql", "openapi.json", "parity.md", "roles.md"}
+        assert set(first) == {"schema.graphql", "openapi.json", "asyncapi.json", "parity.md", "roles.md"}
 
         (tmp_path / "schema.graphql").write_bytes(first["schema.graphql"].replace(b"type Task ", b"type Chore "))
         done = cli("schema", "check", *folder)
@@ -564,7 +564,7 @@ class TestSchema:
         done = Cli("sqlite:///./unused.db", {})("schema", "check", "--directory", tmp_path)
 
         assert done.code == 1
-        assert "schema.graphql and openapi.json and docs/parity.md" in done.errors.splitlines()[-1]
+        assert "schema.graphql and openapi.json and asyncapi.json and docs/parity.md" in done.errors.splitlines()[-1]
 
 
 def test_module_can_be_run() -> None:

@@ -37,8 +37,8 @@ SEED = int(os.environ.get("TANDEM_DIFFERENTIAL_SEED", "1"))
 LENGTH = 50
 REFUSALS = {"CONFLICT", "FORBIDDEN", "NOT_FOUND", "BAD_USER_INPUT", "UNAUTHENTICATED", "VERSION_CONFLICT"}
 
-UNREACHED = ("BAD_USER_INPUT", "NOT_FOUND")
-"""What the doors say of a bad filter of a list below something that the caller may not see."""
+UNREACHED = (("BAD_USER_INPUT", "NOT_FOUND"), ("BAD_USER_INPUT", "UNAUTHENTICATED"))
+"""What the doors say of a bad filter of a list below something that the caller may not see, or without a caller."""
 SHORT = 5_000
 """With fewer steps, some operations that need rare ids do not come to go through."""
 
@@ -128,7 +128,7 @@ class Machine:
             await self.right.settle()
         rest = await run("rest", step.operation, self.left.callers[step.actor], step.body, **options)
         graphql = await run("graphql", step.operation, self.right.callers[step.actor], step.body, **options)
-        if step.ids and step.operation.startswith("query_") and (rest.code, graphql.code) == UNREACHED:
+        if step.ids and step.operation.startswith("query_") and (rest.code, graphql.code) in UNREACHED:
             # What the list hangs on is hidden, so GraphQL does not come to its filter; REST says so of a right one.
             rest = await run("rest", step.operation, self.left.callers[step.actor], {}, **options)
         return rest, graphql
@@ -190,7 +190,8 @@ def test_both_doors_do_the_same(machine: Machine) -> None:
     # most calls go through, or the suite would compare refusals
     assert len(reached) > 0.7 * len(GENERATED), f"never succeeded: {GENERATED - reached}"
     assert TOTAL < SHORT or reached == GENERATED, f"never succeeded: {GENERATED - reached}"
-    assert outcomes.keys() >= REFUSALS
+    # a conflict is rare among a few calls
+    assert outcomes.keys() >= (REFUSALS if TOTAL >= SHORT else REFUSALS - {"CONFLICT"})
     assert machine.repeats.keys() >= ({None, "NOT_FOUND"} if TOTAL >= SHORT else {None}), machine.repeats
 
 

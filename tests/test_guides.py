@@ -40,7 +40,7 @@ NOT_EXECUTED = {
     "nginx": "the configuration of another program",
     "caddy": "the configuration of another program",
 }
-SERVED = {"graphql", "reference", "openapi.json", "graphql/schema.graphql"}
+SERVED = {"graphql", "reference", "openapi.json", "asyncapi.json", "graphql/schema.graphql"}
 """What pages link to beside one another."""
 OPERATED = {"deployment.md", "import.md"}
 """Pages whose commands start servers, build images and read archives; tests of their own do so."""

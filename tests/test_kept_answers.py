@@ -175,12 +175,8 @@ class TestHeader:
             "verify_email",
             "create_api_key",
             "rotate_api_key",
-            "create_webhook",
-            "rotate_webhook_secret",
             "pause_webhook",
             "resume_webhook",
-            "test_webhook",
-            "redeliver_webhook",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

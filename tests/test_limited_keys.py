@@ -107,6 +107,18 @@ READS = [
     and "view" not in name
     and "webhook" not in name
 ]
+OF_WEBHOOKS: dict[str, Any] = {
+    name: {"name": "y"} if name == "update_webhook" else {} if "rotate" in name or "redeliver" in name else None
+    for name in OPERATIONS
+    if "webhook" in name
+}
+"""Every operation of webhooks, with what it is called with."""
+HIDDEN = ("NOT_FOUND", None)
+OF_WEBHOOKS_EXPECTED: dict[str, tuple[str | None, Any]] = {
+    "create_webhook": ("FORBIDDEN", None),
+    "list_webhooks": (None, []),
+    "query_webhooks": (None, []),
+}
 
 
 @on_both_doors
@@ -140,6 +152,21 @@ class TestBothDoors:
         assert {task["project_id"] for task in tasks} == {two.inside["project_id"]}
         assert [task["id"] for task in found] == [two.inside["task_id"]]
         assert mine == []
+
+    @pytest.mark.parametrize("name", OF_WEBHOOKS)
+    async def test_its_owners_webhooks_are_not_there(self, two: Two, door: Door, name: str) -> None:
+        """Neither those of its project: they tell their owner, who may read more."""
+        values = {"name": "x", "url": "https://hooks.example.com/x", "project_id": two.inside["project_id"]}
+        webhook = (await two.ada.post("/webhooks", values)).json()
+        delivery = (await two.ada.post(f"/webhooks/{webhook['id']}/test")).json()
+        ids = {"webhook_id": webhook["id"], "webhook_delivery_id": delivery["id"]}
+        named = {each: id_ for each, id_ in ids.items() if f"{{{each}}}" in OPERATIONS[name].rest}
+        body = values if name == "create_webhook" else OF_WEBHOOKS[name]
+
+        seen = await run(door, name, two.key, body, **named)
+
+        assert (seen.code, seen.body if seen.code is None else None) == OF_WEBHOOKS_EXPECTED.get(name, HIDDEN)
+        assert (await two.ada.get(f"/webhooks/{webhook['id']}")).json()["version"] == webhook["version"]
 
     async def test_no_task_goes_outside(self, two: Two, door: Door) -> None:
         for body in ({"title": "x"}, {"title": "x", "project_id": two.outside["project_id"]}):

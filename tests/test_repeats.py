@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from db.driver.database import Database
-from db.models import ApiKey, Base, Membership, Project, User
+from db.models import ApiKey, Base, Membership, Project, User, Webhook
 from services.features import FEATURES
 from services.shared.idempotency import Operation
 from services.shared.node_ids import decode
@@ -35,6 +35,8 @@ class Place(NamedTuple):
     project: dict[str, Any]
     task: dict[str, Any]
     doomed: dict[str, Any]
+    hook: dict[str, Any]
+    """A webhook of the caller's."""
 
     @property
     def id(self) -> int:
@@ -49,7 +51,8 @@ async def place(ada: Person, bob: Person, people: People) -> Place:
     other = await people()
     task = await ada.task(project_id=project["id"], title=SECRET_WORDS)
     doomed = await ada.task(project_id=project["id"], title=SECRET_WORDS)
-    return Place(ada, bob, other, project, task, doomed)
+    hook = (await bob.post("/webhooks", {"name": SECRET_WORDS, "url": "https://hooks.example.com/x"})).json()
+    return Place(ada, bob, other, project, task, doomed, hook)
 
 
 Body = Callable[[Place], dict[str, Any] | None]
@@ -106,6 +109,17 @@ CALLS = {
             frozenset({"project", "ends", "relation"}),
         ),
         Told("create_saved_view", lambda p: {"name": SECRET_WORDS}, _nothing, frozenset({"saved_view"})),
+        Told(
+            "create_webhook",
+            lambda p: {"name": SECRET_WORDS, "url": "https://hooks.example.com/y"},
+            _nothing,
+            frozenset({"webhook"}),
+        ),
+        *(
+            Told(name, lambda p: {}, lambda p: {"webhook_id": p.hook["id"]}, frozenset({"webhook"}))
+            for name in ("rotate_webhook_secret", "redeliver_webhook")
+        ),
+        Told("test_webhook", lambda p: None, lambda p: {"webhook_id": p.hook["id"]}, frozenset({"webhook"})),
     )
 }
 BULK = {
@@ -199,6 +213,11 @@ def _deleted(table_name: str) -> Callable[[Place, Database, Any], Awaitable[obje
     return remove
 
 
+async def _hooks_deleted(place: Place, database: Database, answer: Any) -> None:
+    async with database.writing() as session:
+        await session.execute(delete(Webhook).where(Webhook.owner_id == place.caller.id))
+
+
 CHANGES = {
     "the caller left": Change("project", _left),
     "the project was deleted": Change("project", _project_deleted),
@@ -208,6 +227,7 @@ CHANGES = {
     "the relation ended": Change("relation", _deleted("relations")),
     "the member was removed": Change("member", _deleted("memberships")),
     "the view was deleted": Change("saved_view", _deleted("saved_views")),
+    "the webhook was deleted": Change("webhook", _hooks_deleted),
     **{f"the {thing} was deleted": Change(thing, _deleted(table)) for thing, table in _OTHERS.values()},
 }
 
@@ -314,7 +334,9 @@ class TestWhatIsNoLongerReadable:
         """An operation that takes a key and is missing above fails here."""
         names = {"create_task": "task.create", "restore_task": "task.restore", "add_member": "member.add"}
         names |= {"duplicate_task": "task.duplicate", "move_task": "task.move"}
-        names["duplicate_project"] = "project.duplicate"
+        names |= {"duplicate_project": "project.duplicate", "create_webhook": "webhook.create"}
+        names |= {f"{verb}_webhook": f"webhook.{verb}" for verb in ("test", "redeliver")}
+        names["rotate_webhook_secret"] = "webhook.rotate"
         things = ("project", "comment", "relation", "saved_view", *(thing for thing, _ in _OTHERS.values()))
         names |= {f"create_{thing}": f"{thing}.create" for thing in things}
         names |= {f"{verb}_tasks": f"task.bulk_{verb}" for verb in ("create", "update", "delete", "update_matching")}

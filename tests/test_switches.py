@@ -90,7 +90,11 @@ class TestPages:
         ("switch", "setting", "paths"),
         [
             ("graphiql", "GRAPHIQL", ["//graphql"]),
-            ("api_docs", "API_DOCS", ["//reference", "//guides", "//docs", "//redoc", "//openapi.json"]),
+            (
+                "api_docs",
+                "API_DOCS",
+                ["//reference", "//guides", "//docs", "//redoc", "//openapi.json", "//asyncapi.json"],
+            ),
         ],
     )
     async def test_off_is_a_404_that_names_the_setting(
@@ -106,7 +110,7 @@ class TestPages:
             assert answer.headers["content-type"] == "application/json"
 
     async def test_production_shows_none_unless_told_to(self, database: Database) -> None:
-        paths = ["//graphql", "//reference", "//guides", "//docs", "//redoc", "//openapi.json"]
+        paths = ["//graphql", "//reference", "//guides", "//docs", "//redoc", "//openapi.json", "//asyncapi.json"]
         for shown in (None, True):
             switches = {"environment": "production", "graphiql": shown, "api_docs": shown}
             async with another_instance(database, **switches) as app, calling(app) as anonymous:

@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import select, update
 
 from core.clock import now
-from db.models import Job, User, Webhook, WebhookDelivery
+from db.driver.database import Database
+from db.models import IdempotencyKey, Job, User, Webhook, WebhookDelivery
+from services.shared.node_ids import encode
 from services.webhooks.commands import create
 from services.webhooks.delivering import DELAYS as REAL_DELAYS
 from services.webhooks.models import MAX_PAYLOAD, MAX_WEBHOOKS, WebhookCreate
@@ -39,6 +41,35 @@ def signed(secret: str, message: Any) -> bool:
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + message.body
     expected = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
     return expected in headers["webhook-signature"].split(" ")
+
+
+async def test_a_repeat_shows_the_secret_again_by_either_door_and_it_is_kept_nowhere(
+    ada: Person, database: Database
+) -> None:
+    values = {"name": "CI", "url": URL}
+    made = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make-it"})
+    path = f"/webhooks/{made.json()['id']}/rotate"
+    rotated = await ada.post(path, {"grace_seconds": 0}, headers={"Idempotency-Key": "another"})
+    secrets = [made.json()["secret"], rotated.json()["secret"]]
+    ids = {"id": encode("Webhook", made.json()["id"])}
+
+    again = await ada.post("/webhooks", values, headers={"Idempotency-Key": "make-it"})
+    assert (again.status_code, again.json()) == (201, made.json())
+    assert again.headers["Location"] == made.headers["Location"]
+    document = "mutation($input: CreateWebhookInput!) { createWebhook(input: $input) { secret webhook { id } } }"
+    create = (await ada.gql(document, {"input": values | {"idempotencyKey": "make-it"}})).data["createWebhook"]
+    assert create == {"secret": secrets[0], "webhook": ids}
+    document = "mutation($input: RotateWebhookSecretInput!) { rotateWebhookSecret(input: $input) { secret } }"
+    given = {"input": ids | {"graceSeconds": 0, "idempotencyKey": "another"}}
+    assert (await ada.gql(document, given)).data["rotateWebhookSecret"] == {"secret": secrets[1]}
+
+    assert len((await ada.get("/webhooks")).json()) == 1
+    assert len({*secrets}) == 2
+    async with database.reading() as session:
+        mine = select(IdempotencyKey.answer).where(IdempotencyKey.caller == ada.actor.identity)
+        kept = await session.scalars(mine)
+    assert len(kept) == 2
+    assert not [answer for answer in kept if any(secret[6:] in (answer or "") for secret in secrets)]
 
 
 @on_both_doors

@@ -87,6 +87,9 @@ ASSETS: Final = (
 TEST_ASSETS: Final = (
     Asset("axe.js", "axe-core", "axe.min.js"),
     Asset("axe.LICENSE.txt", "axe-core", "LICENSE"),
+    # the schema that AsyncAPI documents are held to
+    Asset("asyncapi.json", "@asyncapi/specs", "schemas/3.0.0-without-$id.json"),
+    Asset("asyncapi.LICENSE.txt", "@asyncapi/specs", "LICENSE"),
 )
 
 #: npm for machines without one. `uv pip compile --universal --generate-hashes` renews the hashes.

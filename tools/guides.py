@@ -38,7 +38,11 @@ INDEX: Final = "index"
 #: What becomes a page, by its path in the repository; whatever else is linked to stays text.
 SOURCES: Final = ("README.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md", "examples/*.py")
 #: What the server answers itself.
-SERVED: Final = {"schema.graphql": "graphql/schema.graphql", "openapi.json": "openapi.json"}
+SERVED: Final = {
+    "schema.graphql": "graphql/schema.graphql",
+    "openapi.json": "openapi.json",
+    "asyncapi.json": "asyncapi.json",
+}
 _LANGUAGES: Final = {"sh": "bash", "js": "javascript", "ts": "typescript"}
 #: A header that heads nothing is none: a screen reader would read it out.
 _EMPTY_HEADER: Final = re.compile(r"<th(?: class=\"number\")?></th>")

@@ -7,9 +7,11 @@ from contextlib import ExitStack, aclosing
 from typing import TypeVar
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 
+from api.http.accept import allows
 from api.problems import from_error
-from api.sse import Ended, EventStream, event
+from api.sse import MEDIA_TYPE, Ended, EventStream, event
 from api.state import State
 from services.authentication import Credentials
 from services.events.feed import Batch, one_by_one
@@ -20,6 +22,12 @@ T = TypeVar("T")
 
 RETRY_MILLISECONDS = 2_000
 """How soon a client comes again whose stream broke off."""
+
+
+def require_accepted(request: Request) -> None:
+    """Raises a 406 where the client takes no event stream."""
+    if not allows(",".join(request.headers.getlist("accept")), MEDIA_TYPE):
+        raise HTTPException(406, f"This is an event stream: Accept {MEDIA_TYPE}, or nothing in particular")
 
 
 def stream(

@@ -7,6 +7,8 @@ client from before it, which takes 200 and 400 for all that GraphQL has to say.
 from functools import lru_cache
 from typing import NamedTuple
 
+from api.http.accept import ranges
+
 RESPONSE_JSON = "application/graphql-response+json"
 LEGACY_JSON = "application/json"
 PARTIAL = 294
@@ -67,15 +69,7 @@ def negotiate(accept: str) -> Form | None:
         return UNNAMED
     best: tuple[float, int] | None = None
     chosen: Form | None = None
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        quality = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    quality = float(parameter[2:])
-                except ValueError:
-                    quality = 0.0
+    for name, quality in ranges(accept):
         if quality <= 0 or name not in _FORMS:
             continue
         rank, form = _FORMS[name]

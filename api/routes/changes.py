@@ -8,7 +8,7 @@ from starlette.responses import Response
 from api.dependencies.auth import CurrentActor
 from api.dependencies.sessions import ReadSession
 from api.dependencies.state import AppState
-from api.dependencies.streams import stream
+from api.dependencies.streams import require_accepted, stream
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
@@ -119,6 +119,7 @@ async def follow_changes(
 ) -> Response:
     """What happens after a cursor, or from now on, as it happens: a stream of server-sent events, whose ids are
     cursors. It ends within a second of the session or the key that it came by."""
+    require_accepted(request)
     after = query.after if last_event_id is None else last_event_id
     interest = query.interest
     # what is wrong is said before the stream begins

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from api.dependencies.auth import CurrentActor
 from api.dependencies.state import AppState
-from api.dependencies.streams import stream
+from api.dependencies.streams import require_accepted, stream
 from api.http.cache_control import Kind, answers
 from api.http.route import StrictRoute
 from api.http.serializers import serializer_for
@@ -79,6 +79,7 @@ async def follow_live_list(
 ) -> Response:
     """A list of tasks that stays right: a snapshot, then each task that enters, changes or leaves, as a stream of
     server-sent events whose ids are cursors. It ends within a second of the session or the key that it came by."""
+    require_accepted(request)
     after = query.after if last_event_id is None else last_event_id
     asked = await query.resolve(state.database.reads, actor)
     told = following.follow(state.database, state.live_lists, actor, asked, after)

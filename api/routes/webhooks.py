@@ -4,6 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from api.dependencies.auth import CurrentActor
+from api.dependencies.idempotency import Idempotent
 from api.dependencies.lists import ListCall, ListShape, add_query
 from api.dependencies.parameters import path_id
 from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedWrite
@@ -22,6 +23,7 @@ from services.webhooks.models import (
     WebhookOut,
     WebhookRecord,
     WebhookRedeliver,
+    WebhookRedelivery,
     WebhookRedeliveryOut,
     WebhookSecretRotate,
     WebhookUpdate,
@@ -56,11 +58,10 @@ add_query(router, "/webhooks", query_webhooks, list[WebhookOut])
 
 @router.post("/webhooks", status_code=201, response_model=NewWebhookOut)
 @answers(Kind.CREDENTIAL)
-async def create_webhook(
-    body: WebhookCreate, actor: CurrentActor, session: WriteSession, state: AppState
-) -> WebhookRecord:
+async def create_webhook(body: WebhookCreate, once: Idempotent, state: AppState) -> WebhookRecord:
     """Make a webhook, which is told of what happens from now on. Its secret is in this answer and nowhere else."""
-    return await commands.create(session, actor, body, outlet=state.outlet)
+    webhook = await once(commands.create, body, outlet=state.outlet)
+    return once.located(f"/webhooks/{webhook.id}", commands.shown(webhook, state.outlet))
 
 
 @router.get("/webhooks/{webhook_id}", response_model=WebhookOut)
@@ -88,11 +89,11 @@ async def delete_webhook(
 @router.post("/webhooks/{webhook_id}/rotate", response_model=NewWebhookOut)
 @answers(Kind.CREDENTIAL)
 async def rotate_webhook_secret(
-    webhook_id: WebhookPath, body: WebhookSecretRotate, actor: CurrentActor, session: WriteSession, state: AppState
+    webhook_id: WebhookPath, body: WebhookSecretRotate, once: Idempotent, state: AppState
 ) -> WebhookRecord:
     """Give a webhook another secret, which is in this answer and nowhere else. Messages are signed with both for
     grace_seconds."""
-    return await commands.rotate(session, actor, webhook_id, body, outlet=state.outlet)
+    return commands.shown(await once(commands.rotate, webhook_id, body), state.outlet)
 
 
 @router.post("/webhooks/{webhook_id}/pause", response_model=WebhookOut)
@@ -108,17 +109,15 @@ async def resume_webhook(webhook_id: WebhookPath, actor: CurrentActor, session: 
 
 
 @router.post("/webhooks/{webhook_id}/test", status_code=202, response_model=WebhookDeliveryOut)
-async def test_webhook(webhook_id: WebhookPath, actor: CurrentActor, session: WriteSession) -> WebhookDeliveryRecord:
+async def test_webhook(webhook_id: WebhookPath, once: Idempotent) -> WebhookDeliveryRecord:
     """Send a message of the type webhook.test once, also to a webhook that is paused or disabled."""
-    return await deliveries.test(session, actor, webhook_id)
+    return await once(deliveries.test, webhook_id)
 
 
 @router.post("/webhooks/{webhook_id}/redeliver", status_code=202, response_model=WebhookRedeliveryOut)
-async def redeliver_webhook(
-    webhook_id: WebhookPath, body: WebhookRedeliver, actor: CurrentActor, session: WriteSession
-) -> WebhookRedeliveryOut:
+async def redeliver_webhook(webhook_id: WebhookPath, body: WebhookRedeliver, once: Idempotent) -> WebhookRedelivery:
     """Tell deliveries again: one, those of a time, or all that failed."""
-    return await deliveries.redeliver(session, actor, webhook_id, body)
+    return await once(deliveries.redeliver, webhook_id, body)
 
 
 @router.get("/webhooks/{webhook_id}/deliveries", response_model=list[WebhookDeliveryOut])

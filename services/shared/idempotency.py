@@ -11,7 +11,7 @@ depend on where its code stands, so that a later release can tell what it can ho
 
 import hashlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property, update_wrapper
@@ -197,9 +197,10 @@ class RepeatableCommand(Generic[P, R]):
         scope: Scope,
         read: Read[R],
         tells: bool,
+        beside: frozenset[str],
     ) -> None:
         update_wrapper(self, function)
-        self._function, self._read, self._tells = function, read, tells
+        self._function, self._read, self._tells, self._beside = function, read, tells, beside
         self.operation: Operation[R] = Operation(name, scope=scope, record=lambda: get_type_hints(function)["return"])
         parameters = inspect.signature(function).parameters
         self._names = [*parameters][2:]
@@ -230,7 +231,8 @@ class RepeatableCommand(Generic[P, R]):
         if call.key is None:
             return await self._function(session, actor, *args, **kwargs)
         # an option that is as it would be counts as not given: releases before may not have had it
-        options = {name: value for name, value in kwargs.items() if value != self._usual[name]}
+        of_call = {name: value for name, value in kwargs.items() if name not in self._beside}
+        options = {name: value for name, value in of_call.items() if value != self._usual[name]}
         given = dict(zip(self._names, args, strict=False)) | options
         return await once(
             session,
@@ -244,16 +246,17 @@ class RepeatableCommand(Generic[P, R]):
 
 
 def repeatable(
-    name: str, *, scope: Scope, read: Read[R], tells: bool = False
+    name: str, *, scope: Scope, read: Read[R], tells: bool = False, beside: Collection[str] = ()
 ) -> Callable[[Callable[Concatenate[Session, Actor, P], Awaitable[R]]], RepeatableCommand[P, R]]:
     """Marks a service's function that may be called with an idempotency key; it answers a record.
 
     ``scope`` is what the function requires first, and ``read`` what a repeat may tell. ``tells`` says that its refusals
-    tell of what the caller may not see (``services.shared.probes``).
+    tell of what the caller may not see (``services.shared.probes``); ``beside`` names parameters that are the server's
+    to give, such as its settings: a call is the same whatever they are.
     """
 
     def mark(function: Callable[Concatenate[Session, Actor, P], Awaitable[R]]) -> RepeatableCommand[P, R]:
-        return RepeatableCommand(function, name, scope, read, tells)
+        return RepeatableCommand(function, name, scope, read, tells, frozenset(beside))
 
     return mark
 

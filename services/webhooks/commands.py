@@ -18,6 +18,7 @@ from services.jobs import queue
 from services.projects import queries as projects
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next
+from services.shared.idempotency import repeatable, while_readable
 from services.webhooks.addresses import NotAllowed, Rules, read
 from services.webhooks.models import (
     COLUMNS,
@@ -30,7 +31,7 @@ from services.webhooks.models import (
     WebhookState,
     WebhookUpdate,
 )
-from services.webhooks.queries import JOB, lock, make, visible
+from services.webhooks.queries import JOB, get, lock, make, visible
 from services.webhooks.signatures import Signer, new_salt
 
 
@@ -49,8 +50,15 @@ class Outlet:
             raise BadUserInput.at("/url", str(refusal), "address") from None
 
 
+def shown(webhook: WebhookRecord, outlet: Outlet) -> WebhookRecord:
+    """What is answered of a webhook whose secret was just made: with it. What is kept for a repeat has the salt alone,
+    as the webhook's row has."""
+    return webhook._replace(secret=outlet.signer.secret(webhook.salt))
+
+
+@repeatable("webhook.create", scope=Scope.PROJECTS_ADMIN, read=while_readable(get), beside=["outlet"])
 async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet: Outlet) -> WebhookRecord:
-    """Make a webhook of the caller's, which is told of what happens from now on. Its secret is shown this once.
+    """Make a webhook of the caller's, which is told of what happens from now on. Its secret is ``shown`` this once.
 
     Raises ``BadUserInput`` for an address that it may not have, ``NotFound`` for a project that the caller may not
     read, ``Conflict`` where there are ``MAX_WEBHOOKS`` of the caller's or ``MAX_OF_PROJECT`` of the project.
@@ -82,10 +90,10 @@ async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet:
     }
     row = await session.one(insert(Webhook).values(**values, **stored).returning(*COLUMNS))
     session.announce(queue.SCHEDULED)  # whoever reads the feed has somebody to tell
-    webhook = make(row, outlet.signer.secret(salt))
+    webhook = make(row)
     told = {name: values[name] for name in ("name", "project_id", "kinds", "content")}
     await _record(session, actor, catalogue.WEBHOOK_CREATED, webhook, log.created(told))
-    return webhook
+    return webhook._replace(salt=salt)
 
 
 async def update(
@@ -114,17 +122,16 @@ async def update(
     return await _write(session, actor, webhook, catalogue.WEBHOOK_UPDATED, values, told)
 
 
-async def rotate(
-    session: Session, actor: Actor, webhook_id: int, data: WebhookSecretRotate, *, outlet: Outlet
-) -> WebhookRecord:
-    """Give a webhook another secret, which is shown this once; messages are signed with both for a while. Raises
+@repeatable("webhook.rotate", scope=Scope.PROJECTS_ADMIN, read=while_readable(get))
+async def rotate(session: Session, actor: Actor, webhook_id: int, data: WebhookSecretRotate) -> WebhookRecord:
+    """Give a webhook another secret, which is ``shown`` this once; messages are signed with both for a while. Raises
     ``NotFound``."""
     webhook = await lock(session, actor, webhook_id, None)
     salt, until = new_salt(), now() + timedelta(seconds=data.grace_seconds) if data.grace_seconds else None
     values = {"salt": salt, "former_salt": Webhook.salt if until else None, "former_until": until}
     changes = {"former_until": (webhook.former_until, until)}
     webhook = await _write(session, actor, webhook, catalogue.WEBHOOK_ROTATED, values, changes)
-    return webhook._replace(secret=outlet.signer.secret(salt))
+    return webhook._replace(salt=salt)
 
 
 async def pause(session: Session, actor: Actor, webhook_id: int) -> WebhookRecord:

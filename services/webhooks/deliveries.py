@@ -8,9 +8,10 @@ from core.clock import now, wire_format
 from db.driver.sessions import AnySelect, Session
 from db.models import Webhook, WebhookDelivery
 from services.jobs import queue
-from services.shared.actors import Actor
+from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, NotFound
 from services.shared.filters import Column, Filtering
+from services.shared.idempotency import repeatable, while_readable
 from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ChildReader
 from services.webhooks import queries
@@ -22,7 +23,7 @@ from services.webhooks.models import (
     WebhookDeliveryFilter,
     WebhookDeliveryRecord,
     WebhookRedeliver,
-    WebhookRedeliveryOut,
+    WebhookRedelivery,
 )
 from services.webhooks.payloads import compact
 from services.webhooks.queries import JOB, lock
@@ -61,6 +62,7 @@ get, by_ids, list_, pages = _READER.get, _READER.by_ids, _READER.list_, _READER.
 count, counts = _READER.count, _READER.counts
 
 
+@repeatable("webhook.test", scope=Scope.PROJECTS_ADMIN, read=while_readable(get))
 async def test(session: Session, actor: Actor, webhook_id: int) -> WebhookDeliveryRecord:
     """Have a message sent that tells of nothing, also to a webhook that is paused or disabled. Raises ``NotFound``."""
     await lock(session, actor, webhook_id, None)
@@ -84,7 +86,14 @@ async def test(session: Session, actor: Actor, webhook_id: int) -> WebhookDelive
     return WebhookDeliveryRecord._make(row)
 
 
-async def redeliver(session: Session, actor: Actor, webhook_id: int, data: WebhookRedeliver) -> WebhookRedeliveryOut:
+async def _while_readable(session: Session, actor: Actor, told: WebhookRedelivery) -> WebhookRedelivery:
+    """What a repeat may tell: what was told, while the webhook is there. Raises ``NotFound``."""
+    await queries.get(session, actor, told.id)
+    return told
+
+
+@repeatable("webhook.redeliver", scope=Scope.PROJECTS_ADMIN, read=_while_readable)
+async def redeliver(session: Session, actor: Actor, webhook_id: int, data: WebhookRedeliver) -> WebhookRedelivery:
     """Have deliveries told again, in the order in which they were to be told first: those that are named, or those of a
     time and a state, the oldest ``MAX_REDELIVERED`` of them. Each is sent as it was, if its owner may still read it.
 
@@ -114,4 +123,4 @@ async def redeliver(session: Session, actor: Actor, webhook_id: int, data: Webho
         values = {"state": "waiting", "tries": 0, "next_attempt_at": moment, "finished_at": null()}
         await session.execute(sql_update(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).values(**values))
         await queue.schedule(session, JOB, [webhook_id], moment)
-    return WebhookRedeliveryOut(redelivered=len(ids))
+    return WebhookRedelivery(webhook_id, len(ids))

@@ -10,15 +10,17 @@ FEATURE = Feature(
     operations=(
         Operation("list_webhooks", "Query.webhooks", Who.ACCOUNT, Scope.TASKS_READ),
         Operation("query_webhooks", "Query.webhooks", Who.ACCOUNT, Scope.TASKS_READ),
-        Operation("create_webhook", "Mutation.createWebhook", Who.ACCOUNT, Scope.PROJECTS_ADMIN),
+        Operation("create_webhook", "Mutation.createWebhook", Who.ACCOUNT, Scope.PROJECTS_ADMIN, repeatable=True),
         Operation("get_webhook", "Query.webhook", Who.SELF, Scope.TASKS_READ),
         Operation("update_webhook", "Mutation.updateWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
         Operation("delete_webhook", "Mutation.deleteWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
-        Operation("rotate_webhook_secret", "Mutation.rotateWebhookSecret", Who.SELF, Scope.PROJECTS_ADMIN),
+        Operation(
+            "rotate_webhook_secret", "Mutation.rotateWebhookSecret", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True
+        ),
         Operation("pause_webhook", "Mutation.pauseWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
         Operation("resume_webhook", "Mutation.resumeWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
-        Operation("test_webhook", "Mutation.testWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
-        Operation("redeliver_webhook", "Mutation.redeliverWebhook", Who.SELF, Scope.PROJECTS_ADMIN),
+        Operation("test_webhook", "Mutation.testWebhook", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True),
+        Operation("redeliver_webhook", "Mutation.redeliverWebhook", Who.SELF, Scope.PROJECTS_ADMIN, repeatable=True),
         Operation("list_webhook_deliveries", "Webhook.deliveries", Who.SELF, Scope.TASKS_READ),
         Operation("query_webhook_deliveries", "Webhook.deliveries", Who.SELF, Scope.TASKS_READ),
         Operation("get_webhook_delivery", "Query.webhookDelivery", Who.SELF, Scope.TASKS_READ),

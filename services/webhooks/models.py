@@ -240,8 +240,16 @@ class WebhookRedeliveryOut(Output):
     redelivered: int = Field(description=f"How many; there may be more where it is {MAX_REDELIVERED:,}.")
 
 
+class WebhookRedelivery(NamedTuple):
+    """How many deliveries of a webhook, by its ``id``, are told again."""
+
+    id: int
+    redelivered: int
+
+
 class WebhookRecord(NamedTuple):
-    """A webhook as it is read; ``secret`` is there once, where it was just made."""
+    """A webhook as it is read. Where its secret was just made, ``salt`` is what that is derived of, which may be kept,
+    and ``secret`` is there once it is to be shown (``services.webhooks.commands.shown``)."""
 
     id: int
     name: str
@@ -258,6 +266,7 @@ class WebhookRecord(NamedTuple):
     version: int
     created_at: datetime
     updated_at: datetime
+    salt: str = ""
     secret: str = ""
 
     @property

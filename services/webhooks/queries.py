@@ -18,9 +18,9 @@ JOB = "webhook"
 """The kind of the jobs that tell webhooks, by their ids."""
 
 
-def make(row: Sequence[object], secret: str = "") -> WebhookRecord:
-    """The record of a row, of which what has ended is left out; with its secret, where that was just made."""
-    webhook = WebhookRecord._make((*row, secret))
+def make(row: Sequence[object]) -> WebhookRecord:
+    """The record of a row, of which what has ended is left out."""
+    webhook = WebhookRecord._make((*row, "", ""))
     moment = now()
     if webhook.former_until is not None and webhook.former_until <= moment:
         webhook = webhook._replace(former_until=None)
