@@ -87,6 +87,10 @@ class World:
         if self.chance.random() < 0.4:
             await person.delete(f"/projects/{project['id']}")
 
+    async def follow(self, person: Person, _other: Person, project: Any, task: Any) -> None:
+        things = [f"/projects/{project['id']}", *([f"/tasks/{task['id']}"] if task else [])]
+        await person.rest(self.chance.choice(["PUT", "DELETE"]), f"{self.chance.choice(things)}/follow")
+
     async def introduce(self, person: Person, _other: Person, _project: Any, _task: Any) -> None:
         await person.patch("/users/me", {"full_name": f"Name {self.chance.random()}"})
 

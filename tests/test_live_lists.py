@@ -65,6 +65,7 @@ def filters(people: Sequence[Person]) -> list[Any]:
         {"parent": {"status": {"eq": "completed"}}},
         {"parent": {"is_null": False}},
         {"blocked": True},
+        {"followed": True},
         {"relations": {"is_empty": False}},
         {"search": "well"},
         {"title": {"contains": "new"}},

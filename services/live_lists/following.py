@@ -104,7 +104,7 @@ async def _missed(
     touched = Touched(page.changes)
     if page.has_more or touched.everything or touched.cleared or follower.user_id in touched.joined:
         return None
-    if touched.projects and reach.projects:
+    if (touched.projects and reach.projects) or (reach.follows and follower.user_id in touched.following):
         return None
     related = await asking.related(session, touched.task_ids) if reach.tasks else ()
     if related is None:

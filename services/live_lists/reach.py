@@ -24,6 +24,8 @@ class Reach(NamedTuple):
     """Those of accounts: names of assignees."""
     tasks: bool
     """Those of other tasks: of the one above, or of those that it relates to."""
+    follows: bool
+    """Those of what the caller follows."""
 
 
 def predicate_of(query: TaskQuery) -> TaskPredicate:
@@ -51,13 +53,11 @@ def predicate_of(query: TaskQuery) -> TaskPredicate:
 
 def reach_of(predicate: TaskPredicate) -> Reach:
     """What the filter depends on."""
-    reached: set[str] = set()
-    tasks = False
-    for part in () if predicate.where is None else _parts(predicate.where):
-        if part.kind[0] == REACHING:
-            reached.add(part.kind[1])
-        tasks = tasks or part.kind[0] in _OTHER_TASKS
-    return Reach("project" in reached, "assignees" in reached, tasks or "parent" in reached)
+    parts = [] if predicate.where is None else [*_parts(predicate.where)]
+    reached = {part.kind[1] for part in parts if part.kind[0] == REACHING}
+    kinds = {part.kind[0] for part in parts}
+    tasks = "parent" in reached or not kinds.isdisjoint(_OTHER_TASKS)
+    return Reach("project" in reached, "assignees" in reached, tasks, "followed" in kinds)
 
 
 def _parts(where: Condition) -> Iterator[Condition]:

@@ -5,12 +5,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.events.catalogue import MEMBER_UPDATED, TASKS_CLEARED, USER_CLAIMED, USER_DELETED, USER_UPDATED
+from services.events.catalogue import (
+    FOLLOW_CREATED,
+    FOLLOW_DELETED,
+    MEMBER_UPDATED,
+    TASKS_CLEARED,
+    USER_CLAIMED,
+    USER_DELETED,
+    USER_UPDATED,
+)
 from services.events.happenings import Happening
 from services.live_lists.reach import Reach
 
 MAX_IDS = 5_000
 """Of more tasks, the list is asked for anew."""
+_FOLLOWED = frozenset({FOLLOW_CREATED.name, FOLLOW_DELETED.name})
 _RENAMED = frozenset({USER_UPDATED.name, USER_CLAIMED.name, USER_DELETED.name})
 
 
@@ -69,6 +78,8 @@ class Touched:
         """API keys that are for other projects now."""
         self.people: set[int] = set()
         """Accounts that may have another name."""
+        self.following: set[int] = set()
+        """Accounts that follow something else now."""
         self.everything = False
         for item in items:
             self._see(item)
@@ -86,6 +97,8 @@ class Touched:
                 self.joined[item.entity_id].add(item.project_id)
         elif item.entity_type == "project":
             self.projects.add(item.entity_id)
+        elif item.kind in _FOLLOWED:
+            self.following.add(item.entity_id)
         elif item.kind in _RENAMED:
             self.people.add(item.entity_id)
         elif item.entity_type == "api_key" and "project_ids" in item.fields:
@@ -136,6 +149,7 @@ class Touched:
             self.everything
             or (reach.tasks and beside.related is None)
             or (reach.people and beside.assigned is None)
+            or (reach.follows and user_id in self.following)
             # what relates to tasks of a project may be anywhere
             or (reach.tasks and (user_id in self.joined or bool(self.cleared)))
         )
