@@ -40,6 +40,7 @@ OPEN = {
     "guides_page": ("no-cache", {"origin"}),
     "guide_page": ("no-cache", {"accept", "origin"}),  # there is none of the name that is asked for
     "schema_text": ("no-cache", {"origin"}),
+    "asyncapi_json": ("no-cache", {"origin"}),
     "favicon": ("public, max-age=86400", {"origin"}),
 }
 

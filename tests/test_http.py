@@ -249,7 +249,7 @@ class TestMethods:
         for path, methods in paths_of(app).items():
             if "GET" in methods:
                 url = f"/{path}".replace("/tasks/1", f"/tasks/{task['id']}")
-                url += "?after=x" if path.endswith("/events") else ""  # the stream itself has no end
+                url += "?after=x" if path.endswith(("/events", "/live")) else ""  # the stream itself has no end
                 # of what is compressed, nobody knows the length who does not see it
                 plain = {"headers": {"Accept-Encoding": "identity"}}
                 get, head = await ada.get(url, **plain), await ada.rest("HEAD", url, **plain)
@@ -273,8 +273,8 @@ class TestMethods:
             assert answer.status_code == 405, url
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json()["code"] == "METHOD_NOT_ALLOWED"
-            if path.endswith("/query"):  # which is the address of one of them, too, whose id is no number
-                methods = methods | documented.get(f"{path.removesuffix('query')}1", set())
+            if path.endswith(("/query", "/live")):  # which is the address of one of them, too, whose id is no number
+                methods = methods | documented.get(f"{path.rpartition('/')[0]}/1", set())
             expected = methods | ({"HEAD"} if "GET" in methods else set())
             expected |= {"QUERY"} if f"{path}/query" in documented else set()  # in no OpenAPI 3.1
             assert set(answer.headers["allow"].split(", ")) == expected, url
@@ -384,7 +384,7 @@ class TestAliases:
         for path, methods in paths_of(app).items():
             if "GET" in methods and path.startswith("/api/v1"):
                 url = path.replace("/tasks/1", f"/tasks/{task['id']}")
-                url += "?after=x" if path.endswith("/events") else ""  # the stream itself has no end
+                url += "?after=x" if path.endswith(("/events", "/live")) else ""  # the stream itself has no end
                 versioned, alias = await ada.get(f"/{url}"), await ada.get(f"/{url.removeprefix('/api/v1')}")
                 assert alias.status_code == versioned.status_code, url
                 assert _same(alias) == _same(versioned), url

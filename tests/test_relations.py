@@ -289,7 +289,7 @@ class TestReadAlong:
             await relate(ada, hub, other)
         counted = []
         listed, answer = await ada.get("/tasks"), await ada.gql("{ me { id } }")
-        for limit in (2, 6):
+        for limit in (2, 2, 6):  # the first time, more may have to be found out
             statements.reset()
             listed = await ada.get(f"/tasks?project_id={project['id']}&expand=relations&limit={limit}&order=asc")
             counted.append(statements.count)
@@ -298,7 +298,7 @@ class TestReadAlong:
             answer = await ada.gql(document, {"p": project["node_id"]})
             counted.append(statements.count)
 
-        assert counted[:2] == counted[2:]
+        assert counted[2:4] == counted[4:]
         by_id = {task["id"]: task["relations"] for task in listed.json()}
         assert [relation["target_id"] for relation in by_id[hub["id"]]] == [other["id"] for other in others]
         assert all(len(by_id[other["id"]]) == 1 for other in others)

@@ -53,7 +53,7 @@ class Limits:
     values: int = 200_000
     results: int = 120_000
     result_values: int = 500_000
-    introspection: int = 100_000
+    introspection: int = 150_000
     # of variables: more than any call that the services take has, a bulk call that adds and removes 50 tags and 50
     # people a task too
     variable_items: int = 250_000
