@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from api.main import create_app
 from db.driver.database import Database
 from db.driver.sessions import Session
+from services.events.numbering import number_all
 from services.shared.errors import TandemError
 from services.tasks import insertion, queries, refs
 from tests.actors import Anonymous, Answer, Person
@@ -264,6 +265,7 @@ class TestDatabase:
     @on_both_doors
     async def test_exhausted_pool_is_soon_unavailable(self, ada: Person, database: Database, door: Door) -> None:
         pool = {"database_pool_size": 1, "database_pool_timeout": 0.2}
+        await number_all(database)  # or the other instance would begin with that, by its only connection
         async with another_instance(database, **pool) as app, calling(app) as anonymous:
             caller = bearer(anonymous, ada.access_token)
             assert (await LIST.on(door, caller)).status == 200

@@ -263,12 +263,19 @@ def loud(value: str) -> str:
     return value.upper()
 
 
+@strawberry.type
+class Plain:
+    """Of nobody else: a schema leaves its resolver in the fields that it is made of."""
+
+    number: int
+
+
 UNEXECUTED: dict[str, Any] = {
     "extensions: Extension": lambda: strawberry.Schema(Query, extensions=[Extension]),
     "directives: loud": lambda: strawberry.Schema(Query, directives=[loud]),
     "Other in the place of Schema": lambda: Other(Query),
     "default_resolver": lambda: strawberry.Schema(
-        Query, config=StrawberryConfig(default_resolver=lambda source, name: source[name])
+        Plain, config=StrawberryConfig(default_resolver=lambda source, name: source[name])
     ),
     "batching_config": lambda: strawberry.Schema(Query, config=StrawberryConfig(batching_config={"max_operations": 2})),
     "Particular.is_type_of": lambda: strawberry.Schema(Odd),
