@@ -287,18 +287,20 @@ class TestReadAlong:
         hub, *others = [await ada.task(project_id=project["id"]) for _ in range(6)]
         for other in others:
             await relate(ada, hub, other)
-        counted = []
+        counted: dict[int, list[tuple[int, int]]] = {2: [], 6: []}
         listed, answer = await ada.get("/tasks"), await ada.gql("{ me { id } }")
-        for limit in (2, 2, 6):  # the first time, more may have to be found out
+        # twice, for what is loaded together is parted where a busy machine lets others have their turn meanwhile
+        for limit in (2, 6, 2, 6):
             statements.reset()
             listed = await ada.get(f"/tasks?project_id={project['id']}&expand=relations&limit={limit}&order=asc")
-            counted.append(statements.count)
+            rest = statements.count
             document = FIRST_RELATIONS.replace("LIMIT", str(limit))
             statements.reset()
             answer = await ada.gql(document, {"p": project["node_id"]})
-            counted.append(statements.count)
+            counted[limit].append((rest, statements.count))
 
-        assert counted[2:4] == counted[4:]
+        few, many = ([min(times) for times in zip(*counted[limit], strict=True)] for limit in (2, 6))
+        assert few == many
         by_id = {task["id"]: task["relations"] for task in listed.json()}
         assert [relation["target_id"] for relation in by_id[hub["id"]]] == [other["id"] for other in others]
         assert all(len(by_id[other["id"]]) == 1 for other in others)
