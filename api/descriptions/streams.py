@@ -247,7 +247,7 @@ def _test() -> Part:
 
 def _schemas(kinds: Iterable[EventKind]) -> Part:
     _, made = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=PREFIX + "{model}")
-    schemas = without_titles({"components": {"schemas": made["$defs"]}})["components"]["schemas"]
+    schemas: Part = without_titles({"components": {"schemas": made["$defs"]}})["components"]["schemas"]
     text = {"type": "string"}
     schemas["WebhookHeaders"] = object_of(
         {
@@ -273,7 +273,7 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
     schemas["WebhookMessage"] = object_of(message, required=True)
     for kind in kinds:
         schemas[kind.name] = _of_kind(kind)
-    return schemas  # type: ignore[no-any-return]
+    return schemas
 
 
 def _of_parameters(openapi: Part) -> Part:
