@@ -8,6 +8,7 @@ from graphql_schema.shared.base import as_output, attribute, enumeration, output
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, inside, items, listed, priced
+from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
 from services.shared.idempotency import KeyText
@@ -48,11 +49,11 @@ enumeration(
 )
 
 
-@service_input()
+@service_input(RECURRENCE)
 class BulkCreateItemInput(TaskCreate): ...
 
 
-@service_input()
+@service_input(RECURRENCE)
 class BulkUpdateItemInput(BulkUpdateItem): ...
 
 
@@ -60,7 +61,7 @@ class BulkUpdateItemInput(BulkUpdateItem): ...
 class BulkDeleteItemInput(BulkDeleteItem): ...
 
 
-@service_input()
+@service_input(RECURRENCE)
 class TaskChangesInput(TaskUpdate): ...
 
 

@@ -5,6 +5,7 @@ from graphql_schema.shared.base import as_output, output_type, service_input, to
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
+from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.shared.root_fields import command_field, create_field, delete_field
 from graphql_schema.tasks import Task
 from services.shared.external_ids import ExternalId, ExternalSource
@@ -16,7 +17,7 @@ from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDuplicate, TaskUpd
 from services.tasks.moving import LeftBehindOut, MoveOut, TaskMove
 
 
-@service_input()
+@service_input(RECURRENCE)
 class UpdateTaskInput(TaskUpdate):
     """Changes a task. Fields that are left out stay as they are."""
 
@@ -25,7 +26,7 @@ class UpdateTaskInput(TaskUpdate):
     notify: Bool = Field(default=True, description="Whether the people concerned are told of the change.")
 
 
-@service_input()
+@service_input(RECURRENCE)
 class UpsertTaskInput(TaskUpsert):
     """Creates the task that another system calls so, or changes it. Fields that are left out stay as they are."""
 
@@ -95,7 +96,11 @@ class ClearTasksPayload:
 @strawberry.type
 class TaskMutations:
     create_task = create_field(
-        Task, commands.create, TaskCreate, "Create a task, in the caller's Inbox unless a project is named."
+        Task,
+        commands.create,
+        TaskCreate,
+        "Create a task, in the caller's Inbox unless a project is named.",
+        nested=RECURRENCE,
     )
     update_task = command_field(
         Task,

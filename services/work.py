@@ -13,6 +13,8 @@ from services.events.due_dates import DueDates
 from services.events.notifier import CONSUMER as NOTIFICATIONS
 from services.features import NODES
 from services.jobs.worker import Handler, Worker
+from services.recurrences import rows as recurrences
+from services.recurrences.schedule import Schedule
 from services.upkeep import KINDS, Figures, Upkeep
 from services.webhooks.addresses import Rules
 from services.webhooks.commands import Outlet
@@ -56,8 +58,11 @@ def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:
         consumers,
     )
     dates = DueDates(database, settings.due_soon_days)
-    handlers: dict[str, Handler] = {JOB: deliverer, **upkeep.handlers, **dates.handlers}
-    always = (*KINDS, due_dates.JOB)
+    handlers: dict[str, Handler] = {
+        **{JOB: deliverer, **upkeep.handlers, **dates.handlers},
+        **Schedule(database).handlers,
+    }
+    always = (*KINDS, due_dates.JOB, recurrences.JOB)
     return Work(
         Worker(database, handlers, consumers, always=always, lease_seconds=settings.worker_lease_seconds),
         deliverer,

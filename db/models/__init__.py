@@ -15,6 +15,7 @@ from db.models.login_failures import LoginFailure
 from db.models.notification_preferences import NotificationPreferences
 from db.models.notifications import DueNotice, Notification
 from db.models.projects import Membership, Project
+from db.models.recurrences import Recurrence
 from db.models.relations import Relation
 from db.models.saved_views import SavedView
 from db.models.sessions import LoginSession, RefreshToken
@@ -44,6 +45,7 @@ __all__ = [
     "NotificationPreferences",
     "Project",
     "ProjectFollow",
+    "Recurrence",
     "RefreshToken",
     "Relation",
     "SavedView",

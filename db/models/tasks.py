@@ -12,9 +12,9 @@ OPEN_STATUSES = ("pending", "in_progress")
 _LIVE = "deleted_at IS NULL"
 
 
-def _live(name: str, *, where: str = _LIVE) -> Index:
+def _live(name: str, *, columns: tuple[str, ...] = (), where: str = _LIVE) -> Index:
     """Each project's tasks that are not in the trash, in an order: what lists read."""
-    order = ("id",) if name == "id" else (name, "id")
+    order = columns or (("id",) if name == "id" else (name, "id"))
     return Index(f"ix_tasks_live_{name}", "project_id", *order, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -45,6 +45,8 @@ class Task(Created, Base):
     completed_at: Mapped[datetime | None]
     updated_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None] = mapped_column()
+    recurs: Mapped[bool | None] = mapped_column()
+    """Whether there is a row of ``recurrences`` for it; null where not, as for most."""
     # byte order on both databases: SQLite's BINARY is PostgreSQL's C
     title: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
     # last: SQLite walks a long text's overflow pages to reach the columns behind it
@@ -75,6 +77,7 @@ class Task(Created, Base):
             sqlite_where=external_id.is_not(None),
             postgresql_where=external_id.is_not(None),
         ),
+        _live("recurring", columns=("id",), where=f"{_LIVE} AND recurs IS NOT NULL"),
         Index(
             "ix_tasks_trash",
             "project_id",

@@ -47,7 +47,9 @@ def _declare(name: str, subject: Subject, holds: str, sentence: str, *, since: s
 
 
 _EXTERNAL = "external_source external_id"
-_OF_TASK = "title description status priority start_at due_at parent_id milestone_id assignee_ids tags " + _EXTERNAL
+_OF_TASK = (
+    "title description status priority start_at due_at parent_id milestone_id assignee_ids tags recurrence " + _EXTERNAL
+)
 _OF_RELATION = "kind source_id target_id"
 _OF_MILESTONE = "name description due_at state"
 _OF_VIEW = "name filter sort_by order then_by"

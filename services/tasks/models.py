@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from services.recurrences.models import Recurrence
 from services.shared import node_ids
 from services.shared.external_ids import ExternalId, ExternalSource
 from services.shared.inputs import (
@@ -76,6 +77,13 @@ Tags = Annotated[
 ]
 Status = Annotated[TaskStatus, Field(description="Where it stands.")]
 MilestoneId = Annotated[int, NodeRef("Milestone")]
+Recurs = Annotated[
+    Recurrence,
+    Field(
+        description="How it recurs; needs due_at. The next task is made once, and recurs in its place.",
+        examples=[{"rule": "FREQ=WEEKLY;BYDAY=MO", "timezone": "Europe/Vienna"}],
+    ),
+]
 
 
 class _TaskFields(Input):
@@ -91,6 +99,7 @@ class _TaskFields(Input):
     due_at: DueAt | None = Field(default_factory=absent)
     assignee_ids: Assignees = Field(default_factory=list)
     tags: Tags = Field(default_factory=list)
+    recurrence: Recurs | None = Field(default_factory=absent)
 
     @field_validator("due_at")
     @classmethod
@@ -169,6 +178,7 @@ class TaskUpdate(Input):
     )
     external_source: ExternalSource | None = Field(default_factory=absent)
     external_id: ExternalId | None = Field(default_factory=absent)
+    recurrence: Recurs | None = Field(default_factory=absent)
 
     @field_validator("add_assignees", "remove_assignees", "add_tags", "remove_tags")
     @classmethod
@@ -279,6 +289,7 @@ class TaskConditions(Input):
         default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
     )
     followed: Bool = Field(default_factory=absent, description="The caller follows it (true), or does not (false).")
+    recurring: Bool = Field(default_factory=absent, description="It recurs (true), or does not (false).")
     start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
     due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
     completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")
@@ -327,3 +338,4 @@ class Expansion(StrEnum):
     COMMENT_COUNT = "comment_count"
     COMMENTS = "comments"
     RELATIONS = "relations"
+    RECURRENCE = "recurrence"

@@ -32,12 +32,14 @@ _LOGIC = ("and_", "or_", "not_")
 _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
 """Conditions that hold or do not, by what the caller may read or does."""
 
+_NO_COLUMNS = {"search", "overdue", "blocked", "followed", "recurring"}
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
 _COLUMNS: dict[str, AnyColumn] = _CAST | {
     name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
-    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked", "followed"} - _CAST.keys()
+    for name in TaskConditions.model_fields.keys() - SETS - _NO_COLUMNS - _CAST.keys()
 }
+_COLUMNS["recurring"] = Task.recurs
 
 
 MAX_ALTERNATIVES = 4
@@ -112,6 +114,8 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             parts.append(Condition(("overdue", value), (budget.moment(),)))
         elif name in _BY_CALLER:
             parts.append(Condition((name, value)))
+        elif name == "recurring":  # a mark, which others lack
+            parts.append(Condition((name, "is_null", not value)))
         else:
             reaching = FIELDS.get(name, frozenset())
             sent = sorted(value.sent().items())

@@ -1,0 +1,175 @@
+"""The next task of a series: what it has of the former one, and that it is made once.
+
+It has the title, description, priority, tags, milestone and parent, the assignees who are members still, and who created
+the series; its dates are moved as far as the rule moves it. The subtasks that are not in the trash are made again, too.
+All are pending. What is said of a task stays with it: comments, history, relations, external ids, what hangs on the
+subtasks' own recurrences.
+
+The former task is locked and its project held ``IN_TURN``, so that one goes on at a time; and a series has one row, which
+goes from the one task to the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, select
+
+from core import turns
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
+from db.lists import in_list
+from db.models import Project, Task
+from services.projects.models import ProjectRecord
+from services.recurrences import rows, series
+from services.recurrences.models import CreateNext, RecurrenceRecord
+from services.recurrences.rules import Looked
+from services.recurrences.series import Dates, Place
+from services.shared.actors import Actor
+from services.shared.errors import Conflict, TandemError
+from services.tasks import attachments
+from services.tasks.creation import NewTask, insert_tasks, take_numbers
+from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskRecord, TaskStatus
+from services.tasks.references import members_among, named_by
+from services.tasks.visibility import COLUMNS, live
+
+MAX_MADE = 1_000
+"""Tasks, with subtasks, that one call makes anew."""
+_HINT = "end its recurrence (recurrence: null) to complete it"
+
+
+class Step(NamedTuple):
+    """A series, the place that it goes on to, and the numbers that the new tasks of the project have."""
+
+    record: RecurrenceRecord
+    place: Place
+    number: int
+    size: int
+    """How many tasks are made: the next one, and its subtasks."""
+
+
+_tree = select(Task.id.label("id"), Task.id.label("root")).where(in_list(Task.id, "ids")).cte("tree", recursive=True)
+_tree = _tree.union_all(select(Task.id, _tree.c.root).join(_tree, Task.parent_id == _tree.c.id).where(live()))
+_SIZES = Prepared(select(_tree.c.root, func.count()).group_by(_tree.c.root), tuple)
+_BELOW = Prepared(
+    select(*COLUMNS)
+    .join(Project, Project.id == Task.project_id)
+    .join(_tree, _tree.c.id == Task.id)
+    .where(_tree.c.root != Task.id)
+    .order_by(Task.number),
+    TaskRecord,
+)
+
+
+async def reserve(
+    session: Session, projects: Mapping[int, ProjectRecord], places: Sequence[tuple[TaskRecord, RecurrenceRecord, Place]]
+) -> tuple[dict[int, Step], dict[int, TandemError]]:
+    """Before anything is written: the steps that can be taken, and why others cannot, by the former task."""
+    if not places:
+        return {}, {}
+    steps: dict[int, Step] = {}
+    refused: dict[int, TandemError] = {}
+    sizes = {row[0]: row[1] for row in await session.all(_SIZES(ids=[task.id for task, _, _ in places]))}
+    made = 0
+    of_project: dict[int, list[tuple[TaskRecord, RecurrenceRecord, Place]]] = defaultdict(list)
+    for task, record, place in places:
+        size = sizes[task.id]
+        if size > MAX_DRAFTS:
+            refused[task.id] = Conflict(
+                f"The task has more than {MAX_DRAFTS - 1} subtasks, which is as many as are made again at once: {_HINT}"
+            )
+        elif made + size > MAX_MADE:
+            refused[task.id] = Conflict(
+                f"More than {MAX_MADE:,} tasks would be made by one call: complete fewer of those that recur at once"
+            )
+        else:
+            made += size
+            of_project[task.project_id].append((task, record, place))
+    for project_id, each in sorted(of_project.items()):
+        try:
+            number = await take_numbers(session, projects[project_id], sum(sizes[task.id] for task, _, _ in each))
+        except Conflict as error:
+            refused |= {task.id: Conflict(f"{error.message}: {_HINT}") for task, _, _ in each}
+            continue
+        for task, record, place in each:
+            steps[task.id] = Step(record, place, number, sizes[task.id])
+            number += sizes[task.id]
+    return steps, refused
+
+
+async def make(
+    session: Session,
+    actor: Actor,
+    projects: Mapping[int, ProjectRecord],
+    tasks: Mapping[int, TaskRecord],
+    steps: Collection[Step],
+    *,
+    notify: bool = True,
+) -> None:
+    """Make the next tasks of series whose former tasks are given, as they are now. Raises ``Conflict``, with which all
+    is to be given up, where somebody else has made one."""
+    if not steps:
+        return
+    looked = Looked()
+    roots = {step.record.task_id: tasks[step.record.task_id]._asdict() for step in steps}
+    with_more = [step.record.task_id for step in steps if step.size > 1]
+    subtasks = [row._asdict() for row in await session.all(_BELOW(ids=with_more))] if with_more else []
+    values: dict[int, dict[str, Any]] = {each["id"]: each for each in subtasks} | roots
+    await attachments.read_into(session, values, assigned=values, tagged=values)
+    assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
+    members = await members_among(session, sorted(projects), assigned) if assigned else {}
+    below: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for each in values.values():
+        there = members.get(each["project_id"], ())
+        each["assignee_ids"] = [user_id for user_id in each["assignee_ids"] if user_id in there]
+    for each in subtasks:
+        below[each["parent_id"]].append(each)
+    taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
+    over: list[int] = []
+    for step in steps:
+        await turns.pause()
+        root = roots[step.record.task_id]
+        project = projects[root["project_id"]]
+        dates = series.moved(step.record, Dates(root["start_at"], root["due_at"]), step.place)
+        after = step.record._replace(number=step.place.number, occurrence=step.place.text)
+        after = series.scheduled(after, dates, looked)
+        ends = after.create_next == CreateNext.ON_SCHEDULE and after.next_at is None
+        first = _again(root | dates._asdict(), root["parent_id"], None if ends else after)
+        [made] = await insert_tasks(session, actor, project, [first], number=step.number, notify=notify)
+        if ends:
+            over.append(root["id"])
+        else:
+            taken.append((step.record, after._replace(task_id=made.id)))
+        by = series.distance(step.record, root["due_at"], step.place)
+        number = step.number + 1
+        level = [(made.id, each) for each in below[root["id"]]]
+        while level:
+            new = [_again(_later(each, step.record, by), parent_id, None) for parent_id, each in level]
+            copies = await insert_tasks(session, actor, project, new, number=number, notify=notify)
+            number += len(copies)
+            level = [(copy.id, child) for copy, (_, each) in zip(copies, level, strict=True) for child in below[each["id"]]]
+    if taken:
+        await rows.take_on(session, taken)
+    await rows.end(session, over)
+
+
+def _later(values: Mapping[str, Any], record: RecurrenceRecord, by: timedelta) -> dict[str, Any]:
+    return {**values, **{name: series.shifted(record, values[name], by) for name in ("start_at", "due_at")}}
+
+
+def _again(values: Mapping[str, Any], parent_id: int | None, record: RecurrenceRecord | None) -> NewTask:
+    data = TaskCreate.model_construct(
+        **{name: values[name] for name in _COPIED},
+        parent_id=parent_id,
+        status=TaskStatus.PENDING,
+        external_source=None,
+        external_id=None,
+    )
+    told = None if record is None else record.told()
+    return NewTask(data, parent_id, named=named_by(data), created_by_id=values["created_by_id"], recurrence=told)
+
+
+_COPIED = (
+    *("title", "description", "priority", "start_at", "due_at", "milestone_id", "project_id", "assignee_ids", "tags"),
+)
