@@ -18,6 +18,7 @@ from services.comments import CommentOut
 from services.events.happenings import HappeningOut
 from services.members import MemberOut
 from services.projects.models import ProjectOut
+from services.recurrences.models import OccurrenceOut, RecurrenceOut
 from services.relations import RelationOut
 from services.saved_views import SavedViewOut
 from services.shared.features import Operation as Registered
@@ -169,10 +170,23 @@ def _object(name: str) -> GraphQLObjectType:
 
 
 RELATIONS = "assignees { id: databaseId } tags { name }"
+RECURRENCE = selection(RecurrenceOut, "Recurrence")
+OCCURRENCE = selection(OccurrenceOut, "Occurrence")
 _IRREGULAR: dict[str, Operation] = {
     "get_task": Operation("GET /tasks/{task_id}", _lookup("task", TASK), id="task_id"),
     "get_task_with_relations": Operation(
         "GET /tasks/{task_id}?expand=assignees&expand=tags", _lookup("task", f"{TASK} {RELATIONS}"), id="task_id"
+    ),
+    "get_task_with_recurrence": Operation(
+        "GET /tasks/{task_id}?expand=recurrence",
+        _lookup("task", f"{TASK} recurrence {{ {RECURRENCE} }}"),
+        id="task_id",
+    ),
+    "list_occurrences": Operation(
+        "GET /occurrences?rule=FREQ%3DDAILY&timezone=UTC&due_at=2027-01-31T17:00:00Z&limit=2",
+        """{ result: occurrences(input: {
+            rule: "FREQ=DAILY", timezone: "UTC", dueAt: "2027-01-31T17:00:00Z", limit: 2
+        }) { OCCURRENCE } }""".replace("OCCURRENCE", OCCURRENCE),
     ),
     "list_tasks": Operation(
         "GET /tasks",

@@ -43,9 +43,7 @@ async def read(session: Session, actor: Actor, items: Iterable[Recurring]) -> Be
     return begin
 
 
-async def write(
-    session: Session, begun: Mapping[int, RecurrenceRecord | None]
-) -> Mapping[int, RecurrenceRecord]:
+async def write(session: Session, begun: Mapping[int, RecurrenceRecord | None]) -> Mapping[int, RecurrenceRecord]:
     """Write the series that begin with tasks, by their ids; without any, nothing happens."""
     new = [record._replace(task_id=task_id) for task_id, record in begun.items() if record is not None]
     return await rows.write(session, new)

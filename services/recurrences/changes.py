@@ -87,7 +87,11 @@ class Changes:
             raise BadUserInput.at(
                 "/due_at", "a task that recurs needs one: end its recurrence with it (recurrence: null)", "recurrence"
             )
-        if new is not None and new.create_next == CreateNext.ON_SCHEDULE and not {"start_at", "due_at"}.isdisjoint(sent):
+        if (
+            new is not None
+            and new.create_next == CreateNext.ON_SCHEDULE
+            and not {"start_at", "due_at"}.isdisjoint(sent)
+        ):
             assert dates is not None
             new = series.scheduled(new, dates, self._looked)
         if new is not None and new != current:

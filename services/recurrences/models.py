@@ -70,7 +70,8 @@ class Recurrence(Input):
     def _check(self) -> Self:
         if self.repeat_from is RepeatFrom.COMPLETION_DATE and self.create_next is CreateNext.ON_SCHEDULE:
             raise PydanticCustomError(
-                "recurrence", "what is counted from the completion date is made on completion: there is no other schedule"
+                "recurrence",
+                "what is counted from the completion date is made on completion: there is no other schedule",
             )
         return self
 

@@ -56,5 +56,3 @@ async def of_rule(session: Session, actor: Actor, asked: Occurrences) -> list[Oc
     dates = Dates(asked.start_at, asked.due_at)
     record = series.begun(asked, dates, zone, Looked())
     return series.upcoming(record, dates, asked.due_at, asked.limit, Looked())
-
-

@@ -101,7 +101,9 @@ class Rule:
     def dates(self, start: date, looked: Looked) -> Iterator[date]:
         """The dates on which it falls, from one on from which intervals are counted (DTSTART), in order, as far as
         they are looked for; ``count`` and ``until`` are the caller's. Raises ``TooExpensive``."""
-        found = self._of_days(start, looked) if self.frequency in ("DAILY", "WEEKLY") else self._of_periods(start, looked)
+        found = (
+            self._of_days(start, looked) if self.frequency in ("DAILY", "WEEKLY") else self._of_periods(start, looked)
+        )
         for each in found:
             if each > LAST:
                 return

@@ -98,9 +98,7 @@ def on_schedule(record: RecurrenceRecord, dates: Dates, moment: datetime, looked
     return latest
 
 
-def upcoming(
-    record: RecurrenceRecord, dates: Dates, moment: datetime, most: int, looked: Looked
-) -> list[Occurrence]:
+def upcoming(record: RecurrenceRecord, dates: Dates, moment: datetime, most: int, looked: Looked) -> list[Occurrence]:
     """The tasks that are to come, if each is done on the day on which it is due, and the one before it now."""
     found: list[Occurrence] = []
     is_missed = record.repeat_from == RepeatFrom.DUE_DATE and record.create_next == CreateNext.ON_COMPLETION

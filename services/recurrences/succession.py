@@ -63,7 +63,9 @@ _BELOW = Prepared(
 
 
 async def reserve(
-    session: Session, projects: Mapping[int, ProjectRecord], places: Sequence[tuple[TaskRecord, RecurrenceRecord, Place]]
+    session: Session,
+    projects: Mapping[int, ProjectRecord],
+    places: Sequence[tuple[TaskRecord, RecurrenceRecord, Place]],
 ) -> tuple[dict[int, Step], dict[int, TandemError]]:
     """Before anything is written: the steps that can be taken, and why others cannot, by the former task."""
     if not places:
@@ -148,7 +150,9 @@ async def make(
             new = [_again(_later(each, step.record, by), parent_id, None) for parent_id, each in level]
             copies = await insert_tasks(session, actor, project, new, number=number, notify=notify)
             number += len(copies)
-            level = [(copy.id, child) for copy, (_, each) in zip(copies, level, strict=True) for child in below[each["id"]]]
+            level = [
+                (copy.id, child) for copy, (_, each) in zip(copies, level, strict=True) for child in below[each["id"]]
+            ]
     if taken:
         await rows.take_on(session, taken)
     await rows.end(session, over)

@@ -1,0 +1,205 @@
+"""Rules of recurrence, and the calendar of a series: held to dateutil and to the zones' clocks."""
+
+import time
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+import pytest
+from dateutil import rrule
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pydantic_core import PydanticCustomError
+
+from services.recurrences import rules, series
+from services.recurrences.models import Recurrence, RecurrenceRecord
+from services.recurrences.rules import Looked, parse
+from services.recurrences.series import Dates
+from services.shared.errors import TooExpensive
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kathmandu", "UTC")
+DAYS = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+
+
+def _list(values: st.SearchStrategy[object]) -> st.SearchStrategy[str]:
+    return st.lists(values, min_size=1, max_size=4, unique=True).map(lambda some: ",".join(map(str, some)))
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    """Rules that are taken."""
+    frequency = draw(st.sampled_from(("DAILY", "WEEKLY", "MONTHLY", "YEARLY")))
+    parts = [f"FREQ={frequency}"]
+    if draw(st.booleans()):
+        parts.append(f"INTERVAL={draw(st.integers(1, 30))}")
+    if draw(st.booleans()):
+        parts.append(f"WKST={draw(st.sampled_from(DAYS))}")
+    by = []
+    if draw(st.integers(0, 3)) == 0:
+        by.append(f"BYMONTH={draw(_list(st.integers(1, 12)))}")
+    if frequency != "WEEKLY" and draw(st.integers(0, 2)) == 0:
+        by.append(f"BYMONTHDAY={draw(_list(st.integers(1, 31) | st.integers(-31, -1)))}")
+    if draw(st.booleans()):
+        plain = st.sampled_from(DAYS)
+        numbered = st.builds("{}{}".format, st.integers(1, 4) | st.integers(-4, -1), plain)
+        by.append(
+            f"BYDAY={draw(_list(numbered if frequency in ('MONTHLY', 'YEARLY') and draw(st.booleans()) else plain))}"
+        )
+    if by and frequency in ("MONTHLY", "YEARLY") and draw(st.booleans()):
+        by.append(f"BYSETPOS={draw(_list(st.integers(1, 4) | st.integers(-4, -1)))}")
+    return ";".join([*parts, *by])
+
+
+starts = st.dates(date(1990, 1, 1), date(2090, 12, 31))
+moments = st.datetimes(datetime(1995, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC))
+
+
+def begun(
+    rule: str, due_at: datetime, zone: str = "Europe/Berlin", start_at: datetime | None = None
+) -> RecurrenceRecord:
+    return series.begun(Recurrence(rule=rule, timezone=zone), Dates(start_at, due_at), "UTC", Looked())
+
+
+class TestRules:
+    @given(texts(), starts)
+    @settings(max_examples=150, deadline=None)
+    def test_fall_where_dateutil_has_them(self, text: str, start: date) -> None:
+        ours = [*islice(parse(text).dates(start, Looked()), 12)]
+        assume(ours)
+        # as far as ours go: dateutil looks for more until the year 9999
+        until = datetime.combine(ours[-1], datetime.min.time())
+        theirs = rrule.rrulestr(text, dtstart=datetime.combine(start, datetime.min.time())).replace(until=until)
+        assert [each.date() for each in theirs] == ours
+
+    @given(texts())
+    @settings(max_examples=100, deadline=None)
+    def test_canonical_form_is_read_as_itself(self, text: str) -> None:
+        rule = parse(text)
+        assert parse(str(rule)) == rule
+        assert str(parse(str(rule))) == str(rule)
+
+    @pytest.mark.parametrize(
+        ("text", "canonical"),
+        [
+            ("RRULE:FREQ=daily;interval=01", "FREQ=DAILY"),
+            ("BYDAY=FR,+1MO;FREQ=MONTHLY;WKST=SU", "FREQ=MONTHLY;BYDAY=1MO,FR;WKST=SU"),
+            ("FREQ=YEARLY;UNTIL=20271231T170000Z;BYMONTH=12,1,12", "FREQ=YEARLY;UNTIL=20271231T170000Z;BYMONTH=1,12"),
+            ("FREQ=MONTHLY;BYMONTHDAY=-1,31;COUNT=5", "FREQ=MONTHLY;COUNT=5;BYMONTHDAY=-1,31"),
+            ("FREQ=DAILY;UNTIL=00010203", "FREQ=DAILY;UNTIL=00010203"),
+        ],
+    )
+    def test_have_one_form(self, text: str, canonical: str) -> None:
+        assert str(parse(text)) == canonical
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("", "this is not a part"),
+            ("INTERVAL=2", "FREQ is required"),
+            ("FREQ=SECONDLY", "FREQ must be DAILY"),
+            ("FREQ=DAILY;FREQ=WEEKLY", "FREQ is there twice"),
+            ("FREQ=DAILY;INTERVAL=", "INTERVAL needs a value"),
+            ("FREQ=DAILY;INTERVAL=1000000000", "INTERVAL must be a whole number from 1 to 1,000"),
+            ("FREQ=DAILY;INTERVAL=0", "INTERVAL must be a whole number from 1 to 1,000"),
+            ("FREQ=DAILY;COUNT=2,3", "COUNT must be a whole number from 1 to 1,000"),
+            ("FREQ=DAILY;COUNT=\u0662", "COUNT must be a whole number from 1 to 1,000"),
+            ("FREQ=DAILY;COUNT=2;UNTIL=20270101", "COUNT and UNTIL do not go together"),
+            ("FREQ=DAILY;UNTIL=20270231", "UNTIL must be a date"),
+            ("FREQ=DAILY;UNTIL=20270101T090000", "UNTIL must be a date"),
+            ("FREQ=DAILY;BYMONTH=13", "BYMONTH must be whole numbers from 1 to 12"),
+            ("FREQ=MONTHLY;BYMONTHDAY=0", "BYMONTHDAY must be whole numbers from 1 to 31, or -1 to -31"),
+            ("FREQ=WEEKLY;BYMONTHDAY=1", "BYMONTHDAY does not go with FREQ=WEEKLY"),
+            ("FREQ=WEEKLY;BYDAY=2MO", "BYDAY has numbers only with FREQ=MONTHLY and FREQ=YEARLY"),
+            ("FREQ=MONTHLY;BYDAY=6MO", "BYDAY has numbers from 1 to 5"),
+            ("FREQ=YEARLY;BYDAY=XX", "BYDAY must be days such as MO"),
+            ("FREQ=WEEKLY;BYDAY=MO;BYSETPOS=1", "BYSETPOS goes with FREQ=MONTHLY and FREQ=YEARLY"),
+            ("FREQ=MONTHLY;BYSETPOS=1", "BYSETPOS chooses among"),
+            ("FREQ=DAILY;WKST=XX", "WKST must be a day such as MO"),
+            ("FREQ=YEARLY;BYWEEKNO=20", "BYWEEKNO is not a part that can be sent here"),
+            ("FREQ=YEARLY;BYMONT=2", "did you mean BYMONTH?"),
+        ],
+    )
+    def test_what_is_none_is_refused_by_a_sentence(self, text: str, words: str) -> None:
+        with pytest.raises(PydanticCustomError) as refused:
+            parse(text)
+        assert words in refused.value.message()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=DAILY;INTERVAL=7;BYDAY=TU",
+            "FREQ=DAILY;INTERVAL=1000;BYMONTH=2;BYMONTHDAY=30",
+            "FREQ=WEEKLY;INTERVAL=1000;BYMONTH=2",
+            "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6",
+            "FREQ=MONTHLY;INTERVAL=12;BYMONTHDAY=31",
+            "FREQ=MONTHLY;INTERVAL=12;BYMONTH=5",
+            "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+            f"FREQ=YEARLY;BYDAY={','.join(f'{number}MO' for number in range(1, 54))};BYSETPOS=300",
+        ],
+    )
+    def test_what_never_occurs_is_known_soon(self, text: str) -> None:
+        rule, began = parse(text), time.thread_time()
+        assert next(rule.dates(date(2026, 11, 30), Looked()), None) is None
+        assert time.thread_time() - began < 0.05
+
+    def test_one_call_looks_at_so_much_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(rules, "MOST_LOOKED", 10_000)
+        looked, rule = Looked(), parse("FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30")
+        for _ in range(2):
+            assert next(rule.dates(date(2026, 11, 30), looked), None) is None
+        with pytest.raises(TooExpensive):
+            next(rule.dates(date(2026, 11, 30), looked), None)
+
+
+class TestCalendar:
+    @given(texts(), moments, st.sampled_from(ZONES))
+    @settings(max_examples=120, deadline=None)
+    def test_clocks_show_the_same_time_of_day(self, rule: str, due_at: datetime, zone: str) -> None:
+        try:
+            record = begun(rule, due_at, zone)
+        except Exception:
+            assume(False)
+            raise
+        local = due_at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+        found = series.upcoming(record, Dates(None, due_at), due_at, 10, Looked())
+        assert found
+        for before, each in zip([due_at, *(one.due_at for one in found)], found, strict=False):
+            assert each.due_at > before
+            shown = each.due_at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+            # what the clocks never show is an hour later at most, by the offset before
+            assert timedelta(0) <= shown - datetime.combine(shown.date(), local.time()) <= timedelta(hours=1)
+            if shown.time() != local.time():
+                missing = datetime.combine(shown.date(), local.time()).replace(tzinfo=ZoneInfo(zone))
+                assert missing.astimezone(UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == shown
+
+    def test_time_that_the_clocks_leave_out_and_show_twice(self) -> None:
+        record = begun("FREQ=DAILY", datetime(2027, 3, 27, 1, 30, tzinfo=UTC))
+        found = series.upcoming(
+            record,
+            Dates(None, datetime(2027, 3, 27, 1, 30, tzinfo=UTC)),
+            datetime(2027, 3, 27, tzinfo=UTC),
+            3,
+            Looked(),
+        )
+        assert [each.due_at.isoformat()[5:16] for each in found] == ["03-28T01:30", "03-29T00:30", "03-30T00:30"]
+        due_at = datetime(2027, 10, 30, 0, 30, tzinfo=UTC)
+        found = series.upcoming(begun("FREQ=DAILY", due_at), Dates(None, due_at), due_at, 2, Looked())
+        assert [each.due_at.isoformat()[5:16] for each in found] == ["10-31T00:30", "11-01T01:30"]
+
+    def test_start_keeps_its_distance_by_the_clocks_and_stays_before_the_end(self) -> None:
+        start_at, due_at = datetime(2027, 3, 27, 1, 30, tzinfo=UTC), datetime(2027, 3, 27, 2, 0, tzinfo=UTC)
+        record = begun("FREQ=DAILY", due_at, start_at=start_at)
+        [first, second] = series.upcoming(record, Dates(start_at, due_at), due_at, 2, Looked())
+        # 02:30 is 03:30 on that day, and 03:00 is 03:00
+        assert first.start_at == first.due_at == datetime(2027, 3, 28, 1, 0, tzinfo=UTC)
+        assert (second.start_at, second.due_at) == (
+            datetime(2027, 3, 29, 0, 30, tzinfo=UTC),
+            datetime(2027, 3, 29, 1, 0, tzinfo=UTC),
+        )
+
+    @pytest.mark.parametrize("due_at", [datetime(9998, 12, 30, tzinfo=UTC), datetime(1, 1, 1, 12, tzinfo=UTC)])
+    def test_edges_of_the_calendar(self, due_at: datetime) -> None:
+        record = begun("FREQ=DAILY", due_at, "Pacific/Kiritimati")
+        found = series.upcoming(record, Dates(due_at, due_at), due_at, 10, Looked())
+        assert 1 <= len(found) <= 10
