@@ -170,23 +170,15 @@ def _object(name: str) -> GraphQLObjectType:
 
 
 RELATIONS = "assignees { id: databaseId } tags { name }"
-RECURRENCE = selection(RecurrenceOut, "Recurrence")
 OCCURRENCE = selection(OccurrenceOut, "Occurrence")
 _IRREGULAR: dict[str, Operation] = {
     "get_task": Operation("GET /tasks/{task_id}", _lookup("task", TASK), id="task_id"),
     "get_task_with_relations": Operation(
         "GET /tasks/{task_id}?expand=assignees&expand=tags", _lookup("task", f"{TASK} {RELATIONS}"), id="task_id"
     ),
-    "get_task_with_recurrence": Operation(
-        "GET /tasks/{task_id}?expand=recurrence",
-        _lookup("task", f"{TASK} recurrence {{ {RECURRENCE} }}"),
-        id="task_id",
-    ),
-    "list_occurrences": Operation(
-        "GET /occurrences?rule=FREQ%3DDAILY&timezone=UTC&due_at=2027-01-31T17:00:00Z&limit=2",
-        """{ result: occurrences(input: {
-            rule: "FREQ=DAILY", timezone: "UTC", dueAt: "2027-01-31T17:00:00Z", limit: 2
-        }) { OCCURRENCE } }""".replace("OCCURRENCE", OCCURRENCE),
+    "preview_occurrences": Operation(
+        "POST /occurrences",
+        f"query($input: OccurrencesInput!) {{ result: occurrences(input: $input) {{ {OCCURRENCE} }} }}",
     ),
     "list_tasks": Operation(
         "GET /tasks",
@@ -231,6 +223,12 @@ _IRREGULAR: dict[str, Operation] = {
     ),
     "update_matching_tasks": Operation("POST /tasks/bulk/update-matching", _change("updateMatchingTasks", BULK)),
 }
+WITH_RECURRENCE = Operation(
+    "GET /tasks/{task_id}?expand=recurrence",
+    _lookup("task", f"{TASK} recurrence {{ {selection(RecurrenceOut, 'Recurrence')} }}"),
+    id="task_id",
+)
+"""A task with how it recurs; another form of ``get_task``."""
 _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
     *("request_password_reset", "reset_password", "request_email_verification", "verify_email"),

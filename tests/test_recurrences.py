@@ -20,7 +20,7 @@ from services.recurrences.schedule import Schedule
 from services.shared.node_ids import MAX_DATABASE_ID
 from tests.actors import Person
 from tests.doors import Door, Result, on_both_doors
-from tests.operations import ok, run
+from tests.operations import WITH_RECURRENCE, call, ok, run
 from tests.statements import StatementCounter
 from tests.stored import kinds, new_events, unchanged
 
@@ -52,7 +52,9 @@ async def finish(door: Door, person: Person, task: dict[str, Any], **fields: Any
 
 
 async def recurrence_of(door: Door, person: Person, task: dict[str, Any]) -> Any:
-    return (await ok(door, "get_task_with_recurrence", person, task_id=task["id"]))["recurrence"]
+    found = await call(WITH_RECURRENCE, door, "get_task", person, task_id=task["id"])
+    assert found.code is None, found
+    return found.body["recurrence"]
 
 
 async def after(person: Person, task: dict[str, Any]) -> list[dict[str, Any]]:
@@ -427,8 +429,12 @@ class TestSurroundings:
         found = await ok(door, "list_task_occurrences", ada, task_id=task["id"])
         assert len(found) == 10
         assert found[0] == {"number": 2, "start_at": "2027-03-28T07:00:00Z", "due_at": AFTER}
-        of_rule = await ok(door, "list_occurrences", ada)
-        assert [each["due_at"] for each in of_rule] == ["2027-02-01T17:00:00Z", "2027-02-02T17:00:00Z"]
+        asked = {"rule": "FREQ=WEEKLY", "timezone": "Europe/Berlin", "due_at": DUE, "start_at": "2027-03-21T08:00:00Z"}
+        assert await ok(door, "preview_occurrences", ada, asked) == found
+        refused = await run(door, "preview_occurrences", ada, asked | {"start_at": AFTER})
+        assert refused.refusal == ("BAD_USER_INPUT", ["/start_at"])
+        refused = await run(door, "preview_occurrences", ada, asked | {"rule": "FREQ=DAILY;UNTIL=20270322"})
+        assert refused.refusal == ("BAD_USER_INPUT", ["/rule"])
 
     async def test_limit_of_occurrences_is_bounded(self, ada: Person, door: Door) -> None:
         task = await chore(ada)

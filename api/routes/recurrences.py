@@ -21,9 +21,7 @@ async def list_task_occurrences(
     return await queries.of_task(session, actor, task_id, limit)
 
 
-@router.get("/occurrences", response_model=list[OccurrenceOut])
-async def list_occurrences(
-    query: Annotated[Occurrences, Query()], actor: CurrentActor, session: ReadSession
-) -> Sequence[Occurrence]:
-    """The tasks that would follow one that has these dates, if it recurred so."""
-    return await queries.of_rule(session, actor, query)
+@router.post("/occurrences", response_model=list[OccurrenceOut])
+async def preview_occurrences(body: Occurrences, actor: CurrentActor, session: ReadSession) -> Sequence[Occurrence]:
+    """The tasks that would follow one that has these dates, if it recurred so. It changes nothing."""
+    return await queries.of_rule(session, actor, body)

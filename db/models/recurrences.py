@@ -10,7 +10,7 @@ class Recurrence(Base):
     """A series of tasks: one row, however many tasks it has had, at the one that recurs now.
 
     It goes on to the next task as that is made: a series has one place, so there is one next task, whoever makes it.
-    ``tasks.recurs`` says of a task that there is a row. ``occurrence`` is where the rule puts the task, as the clocks of
+    ``tasks.recurs`` says of a task that there is a row. ``occurrence`` is where the rule puts the task, as clocks in
     ``timezone`` show it; ``next_at`` is when the next task is to be made, of series whose tasks the worker makes.
     """
 

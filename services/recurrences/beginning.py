@@ -38,7 +38,7 @@ async def read(session: Session, actor: Actor, items: Iterable[Recurring]) -> Be
         if item.recurrence is None:
             return None
         dates = None if item.due_at is None else Dates(item.start_at, item.due_at)
-        return series.begun(item.recurrence, dates, zone, looked, pointer=pointer)
+        return series.begun(item.recurrence, dates, zone, looked, pointer=f"{pointer}/recurrence")
 
     return begin
 

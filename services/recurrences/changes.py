@@ -87,12 +87,8 @@ class Changes:
             raise BadUserInput.at(
                 "/due_at", "a task that recurs needs one: end its recurrence with it (recurrence: null)", "recurrence"
             )
-        if (
-            new is not None
-            and new.create_next == CreateNext.ON_SCHEDULE
-            and not {"start_at", "due_at"}.isdisjoint(sent)
-        ):
-            assert dates is not None
+        moves = not {"start_at", "due_at"}.isdisjoint(sent)
+        if new is not None and dates is not None and moves and new.create_next == CreateNext.ON_SCHEDULE:
             new = series.scheduled(new, dates, self._looked)
         if new is not None and new != current:
             self._new[task_id] = new._replace(task_id=task_id)
@@ -145,5 +141,6 @@ class Changes:
         await succession.make(session, actor, projects, after, self._steps.values(), notify=notify)
 
 
+NO_NEEDS = Needs()
 NONE = Changes({}, (), "UTC")
 """Where no task recurs, or is to."""

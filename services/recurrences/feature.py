@@ -8,7 +8,7 @@ FEATURE = Feature(
     "recurrences",
     operations=(
         Operation("list_task_occurrences", "Query.taskOccurrences", Who.VIEWER, Scope.TASKS_READ),
-        Operation("list_occurrences", "Query.occurrences", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("preview_occurrences", "Query.occurrences", Who.ACCOUNT, Scope.TASKS_READ),
     ),
     about="Tasks that come again.",
     limits={"occurrences that are told at once": MAX_OCCURRENCES},

@@ -48,8 +48,8 @@ RuleText = Annotated[
     AfterValidator(_canonical),
     Field(
         max_length=MAX_RULE,
-        description="When it recurs: an RRULE of RFC 5545 by FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, with INTERVAL, COUNT "
-        "or UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYSETPOS and WKST. It is kept in its canonical form.",
+        description="When it recurs: an RRULE of RFC 5545 by FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, with INTERVAL, "
+        "COUNT or UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYSETPOS and WKST. It is kept in its canonical form.",
         examples=["FREQ=WEEKLY;BYDAY=MO"],
     ),
 ]

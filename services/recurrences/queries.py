@@ -31,10 +31,10 @@ _OF_TASKS = Prepared(
 )
 
 
-async def of_tasks(session: Session, actor: Actor, ids: Collection[int]) -> Mapping[int, RecurrenceRecord]:
+async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) -> Mapping[int, RecurrenceRecord]:
     """How those of the tasks recur that do and that the actor may read, or find in the trash, in one statement."""
     actor.require(Scope.TASKS_READ)
-    found = await session.all(_OF_TASKS(caller_id=actor.user_id, ids=ids, trash_begins=trash_begins()))
+    found = await session.all(_OF_TASKS(caller_id=actor.user_id, ids=task_ids, trash_begins=trash_begins()))
     return {row.task_id: row for row in found}
 
 
@@ -49,10 +49,10 @@ async def of_task(session: Session, actor: Actor, task_id: int, limit: int) -> l
 
 
 async def of_rule(session: Session, actor: Actor, asked: Occurrences) -> list[Occurrence]:
-    """The tasks that would follow one that has these dates and recurs so. Raises ``BadUserInput`` as for such a task."""
+    """The tasks that would follow one that has these dates and recurs so. Raises ``BadUserInput``."""
     actor.require(Scope.TASKS_READ)
     zone = await rows.zone_name(session, actor) if asked.timezone is None else "UTC"
     await turns.pause()
     dates = Dates(asked.start_at, asked.due_at)
-    record = series.begun(asked, dates, zone, Looked())
+    record = series.begun(asked, dates, zone, Looked(), pointer="")
     return series.upcoming(record, dates, asked.due_at, asked.limit, Looked())

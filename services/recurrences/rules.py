@@ -1,8 +1,8 @@
 """Rules of recurrence: the RRULE of RFC 5545 (section 3.3.10), by the day and longer, expanded by python-dateutil.
 
-What a rule asks for may be never, or once in a thousand years, and is somebody else's input: so a rule is looked through
-no further than a bound, which takes some milliseconds (``Looked``). A library that is asked for the next date goes on to
-the year 9999.
+What a rule asks for may be never, or once in a thousand years, and is somebody else's input: so a rule is looked
+through no further than a bound, which takes some milliseconds (``Looked``). A library that is asked for the next date
+goes on to the year 9999.
 """
 
 import re
@@ -22,8 +22,8 @@ from services.shared.errors import TooExpensive
 MAX_RULE = 500
 MAX_INTERVAL, MAX_COUNT = 1_000, 1_000
 MAX_DAYS, MAX_MONTHS, MAX_YEARS = 3_700, 130, 40
-"""How many days that a daily or weekly rule names, months of a monthly and years of a yearly one are looked at in a row:
-ten years at least, and forty of a yearly one. Each bound takes less than 20 ms."""
+"""How many days that a daily or weekly rule names, months of a monthly and years of a yearly one are looked at in a
+row: ten years at least, and forty of a yearly one. Each bound takes less than 20 ms."""
 MOST_LOOKED = 1_000_000
 """What one call may look at in all, in days: some two seconds."""
 LAST = date(MAXYEAR - 1, 12, 31)
@@ -294,7 +294,7 @@ def _week_start(given: dict[str, str]) -> int:
 def _until(text: str) -> date | datetime:
     try:
         if _DATE.fullmatch(text):
-            return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 - a date of the series' time zone
+            return datetime.strptime(text, "%Y%m%d").date()
         if _INSTANT.fullmatch(text):
             return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:

@@ -1,7 +1,7 @@
 """The calendar of a series: where its next tasks fall, in its time zone, over changes of the clocks.
 
-Dates come of the rule, and the time of day stays as the clocks show it. What the clocks never show, because they are put
-forward, is taken by the offset before (02:30 is then 03:30); of what they show twice, the first is meant (RFC 5545,
+Dates come of the rule, and the time of day stays as the clocks show it. What the clocks never show, because they are
+put forward, is taken by the offset before (02:30 is then 03:30); of what they show twice, the first is meant (RFC 5545,
 section 3.3.5).
 """
 
@@ -41,11 +41,10 @@ def begun(
     looked: Looked,
     *,
     current: RecurrenceRecord | None = None,
-    pointer: str = "",
+    pointer: str = "/recurrence",
 ) -> RecurrenceRecord:
     """The series of a task that is to recur so: a new one, without an id yet; or the ``current`` one, from where the
     task is due now. Where the rule stays, it counts on. Raises ``BadUserInput``."""
-    pointer += "/recurrence"
     if dates is None:
         raise BadUserInput.at(pointer, "needs due_at: the next one is counted from there", "recurrence")
     name = recurrence.timezone or (current.timezone if current else zone)

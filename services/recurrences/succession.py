@@ -1,12 +1,12 @@
 """The next task of a series: what it has of the former one, and that it is made once.
 
-It has the title, description, priority, tags, milestone and parent, the assignees who are members still, and who created
-the series; its dates are moved as far as the rule moves it. The subtasks that are not in the trash are made again, too.
-All are pending. What is said of a task stays with it: comments, history, relations, external ids, what hangs on the
-subtasks' own recurrences.
+It has the title, description, priority, tags, milestone and parent, the assignees who are members still, and who
+created the former one; its dates are moved as far as the rule moves it. The subtasks that are not in the trash are made
+again, too. All are pending. What is said of a task stays with it: comments, history, relations, external ids; and so do
+the series of subtasks, which go on by themselves.
 
-The former task is locked and its project held ``IN_TURN``, so that one goes on at a time; and a series has one row, which
-goes from the one task to the other.
+The former task is locked and its project held ``IN_TURN``, so that one goes on at a time; and a series has one row,
+which goes from the one task to the other.
 """
 
 from collections import defaultdict

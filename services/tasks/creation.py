@@ -42,7 +42,7 @@ class NewTask(NamedTuple):
     """The series that begins with it."""
     recurrence: Mapping[str, object] | None = None
     """What its event tells of the series that comes to it."""
-    created_by_id: int | None | Literal["caller"] = "caller"
+    created_by_id: int | Literal["caller"] | None = "caller"
 
 
 async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[TaskRecord | TandemError]:

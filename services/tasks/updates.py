@@ -22,7 +22,7 @@ from services.projects.locks import Hold, hold, hold_of, hold_of_recurring
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
 from services.recurrences import changes as recurrences
-from services.recurrences.changes import Needs
+from services.recurrences.changes import NO_NEEDS, Needs
 from services.shared.actors import Actor, Scope
 from services.shared.bulk_writing import write_all
 from services.shared.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version
@@ -113,7 +113,7 @@ async def lock_tasks(
     *,
     trees: bool,
     assigning: Collection[int] = (),
-    needs: Needs = Needs(),
+    needs: Needs = NO_NEEDS,
 ) -> Locked:
     """Those of the tasks that may be read, by their ids or a condition, locked, and their projects.
 
