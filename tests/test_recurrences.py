@@ -100,8 +100,8 @@ class TestRecurrence:
     @pytest.mark.parametrize(
         ("recurrence", "pointer", "words"),
         [
-            ({"rule": "FREQ=HOURLY"}, "/recurrence/rule", "FREQ must be DAILY, WEEKLY, MONTHLY or YEARLY"),
-            ({"rule": "FREQ=DAILY;BYHOUR=9"}, "/recurrence/rule", "BYHOUR is not a part that can be sent here"),
+            ({"rule": "FREQ=HOURLY"}, "/recurrence/rule", "must have FREQ=DAILY, WEEKLY, MONTHLY or YEARLY"),
+            ({"rule": "FREQ=DAILY;BYHOUR=9"}, "/recurrence/rule", "must do without BYHOUR"),
             ({"rule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"}, "/recurrence/rule", "does not occur again after"),
             ({"rule": "FREQ=DAILY;COUNT=1"}, "/recurrence/rule", "does not occur again after"),
             ({"rule": "FREQ=DAILY", "timezone": "Mars/Base"}, "/recurrence/timezone", "is not a time zone"),

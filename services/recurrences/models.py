@@ -37,21 +37,18 @@ parse = lru_cache(1_000)(rules.parse)
 
 
 def _canonical(text: str) -> str:
-    canonical = str(parse(text))
-    if len(canonical) > MAX_RULE:
-        raise PydanticCustomError("rrule", f"must have at most {MAX_RULE} characters, in its canonical form")
-    return canonical
+    return str(parse(text))
 
 
 RuleText = Annotated[
     Text,
-    AfterValidator(_canonical),
     Field(
         max_length=MAX_RULE,
         description="When it recurs: an RRULE of RFC 5545 by FREQ=DAILY, WEEKLY, MONTHLY or YEARLY, with INTERVAL, "
         "COUNT or UNTIL, BYMONTH, BYMONTHDAY, BYDAY, BYSETPOS and WKST. It is kept in its canonical form.",
         examples=["FREQ=WEEKLY;BYDAY=MO"],
     ),
+    AfterValidator(_canonical),
 ]
 
 

@@ -40,6 +40,9 @@ _DAY = re.compile(r"([+-]?[0-9]{1,2})?(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
 _DATE = re.compile(r"[0-9]{8}", re.ASCII)
 _INSTANT = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _PARTS = ("FREQ", "INTERVAL", "COUNT", "UNTIL", "BYMONTH", "BYMONTHDAY", "BYDAY", "BYSETPOS", "WKST")
+_OTHERS = frozenset({"BYHOUR", "BYMINUTE", "BYSECOND", "BYWEEKNO", "BYYEARDAY", "BYEASTER", "RSCALE", "SKIP"})
+"""Parts that the standard has, or others do, and that are refused by their names."""
+_KNOWN = ", ".join(_PARTS)
 
 
 class Looked:
@@ -193,19 +196,20 @@ def _midnight(day: date) -> datetime:
 def parse(text: str) -> Rule:
     """The rule that a text is, in any case, with or without ``RRULE:`` before it. Raises ``PydanticCustomError``."""
     given: dict[str, str] = {}
-    for part in text.strip().upper().removeprefix("RRULE:").split(";"):
+    for part in text.upper().removeprefix("RRULE:").split(";"):
         name, equals, value = part.partition("=")
+        if name in _OTHERS:
+            _refuse("must do without {name}: its parts are {known}", name=name, known=_KNOWN)
         if name not in _PARTS:
             _refuse(
-                "{name} is not a part that can be sent here{meant}; they are {known}",
-                name=_shown(name),
-                meant=did_you_mean(name, _PARTS),
-                known=", ".join(_PARTS),
+                "has a part that it cannot have{meant}; its parts are {known}",
+                meant=did_you_mean(name, _PARTS).replace("; did you mean ", ", where it could have ").rstrip("?"),
+                known=_KNOWN,
             )
         if not equals or not value:
-            _refuse("{name} needs a value", name=name)
+            _refuse("has {name} without a value", name=name)
         if name in given:
-            _refuse("{name} is there twice", name=name)
+            _refuse("has {name} twice", name=name)
         given[name] = value
     rule = Rule(
         _frequency(given),
@@ -219,13 +223,13 @@ def parse(text: str) -> Rule:
         week_start=_week_start(given),
     )
     if "COUNT" in given and "UNTIL" in given:
-        _refuse("COUNT and UNTIL do not go together")
+        _refuse("can have COUNT or UNTIL, and not both")
     if rule.month_days and rule.frequency == "WEEKLY":
-        _refuse("BYMONTHDAY does not go with FREQ=WEEKLY")
+        _refuse("cannot have BYMONTHDAY with FREQ=WEEKLY")
     if rule.positions and rule.frequency not in _FAR:
-        _refuse("BYSETPOS goes with FREQ=MONTHLY and FREQ=YEARLY")
+        _refuse("can have BYSETPOS with FREQ=MONTHLY and FREQ=YEARLY alone")
     if rule.positions and not (rule.months or rule.month_days or rule.week_days):
-        _refuse("BYSETPOS chooses among what BYDAY, BYMONTHDAY or BYMONTH name, and there is none of them")
+        _refuse("cannot have BYSETPOS alone: it chooses among what BYDAY, BYMONTHDAY or BYMONTH name")
     return rule
 
 
@@ -233,16 +237,11 @@ def _refuse(words: Any, **values: str) -> NoReturn:
     raise PydanticCustomError("rrule", words, values)
 
 
-def _shown(name: str) -> str:
-    """A name as it was sent, so far as it is one."""
-    return name[:20] if name.isascii() and name.isprintable() and name else "this"
-
-
 def _frequency(given: dict[str, str]) -> str:
     if "FREQ" not in given:
-        _refuse("FREQ is required")
+        _refuse("needs FREQ")
     if given["FREQ"] not in _FREQUENCIES:
-        _refuse("FREQ must be DAILY, WEEKLY, MONTHLY or YEARLY")
+        _refuse("must have FREQ=DAILY, WEEKLY, MONTHLY or YEARLY")
     return given["FREQ"]
 
 
@@ -257,7 +256,7 @@ def _numbers(
         if not least <= (abs(number) if signed else number) <= most:
             whole = "a whole number" if single else "whole numbers"
             _refuse(
-                "{name} must be {whole} from {least} to {most}{signed}",
+                "must have {name} as {whole} from {least} to {most}{signed}",
                 name=name,
                 whole=whole,
                 least=str(least),
@@ -275,19 +274,19 @@ def _week_days(given: dict[str, str]) -> tuple[tuple[int, int], ...]:
     for text in given["BYDAY"].split(",") if "BYDAY" in given else ():
         match = _DAY.fullmatch(text)
         if match is None:
-            _refuse("BYDAY must be days such as MO or, by the month and year, 2TU or -1FR")
+            _refuse("must have BYDAY as days such as MO or, by the month and year, 2TU or -1FR")
         number = int(match[1] or 0)
         if match[1] is not None and not numbered:
-            _refuse("BYDAY has numbers only with FREQ=MONTHLY and FREQ=YEARLY")
+            _refuse("can have numbers in BYDAY with FREQ=MONTHLY and FREQ=YEARLY alone")
         if match[1] is not None and not 1 <= abs(number) <= most:
-            _refuse("BYDAY has numbers from 1 to {most}, or -1 to -{most}, here", most=str(most))
+            _refuse("must have numbers from 1 to {most}, or -1 to -{most}, in BYDAY", most=str(most))
         found.add((_DAYS.index(match[2]), number))
     return tuple(sorted(found))
 
 
 def _week_start(given: dict[str, str]) -> int:
     if given.get("WKST", "MO") not in _DAYS:
-        _refuse("WKST must be a day such as MO")
+        _refuse("must have WKST as a day such as MO")
     return _DAYS.index(given.get("WKST", "MO"))
 
 
@@ -299,4 +298,4 @@ def _until(text: str) -> date | datetime:
             return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
         pass
-    _refuse("UNTIL must be a date such as 20261231, which counts, or an instant in UTC such as 20261231T170000Z")
+    _refuse("must have UNTIL as a date such as 20261231, which counts, or an instant in UTC such as 20261231T170000Z")
