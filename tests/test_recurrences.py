@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from db.driver.database import Database
 from db.models import Project, Recurrence, Task
@@ -18,6 +18,9 @@ from services.events.numbering import number_all
 from services.recurrences import changes, schedule, succession
 from services.recurrences.schedule import Schedule
 from services.shared.node_ids import MAX_DATABASE_ID
+from services.tasks.filters import TaskFilter
+from services.tasks.listing import few
+from services.tasks.listing.conditions import TaskPredicate, condition
 from tests.actors import Person
 from tests.doors import Door, Result, on_both_doors
 from tests.operations import WITH_RECURRENCE, call, ok, run
@@ -370,6 +373,16 @@ class TestCompletion:
         assert await recurrence_of(door, ada, task) is None
 
 
+class TestIndex:
+    async def test_index_knows_what_recurs(self, ada: Person, database: Database) -> None:
+        await chore(ada)
+        await ada.task()
+        predicate = TaskPredicate(condition(TaskFilter(recurring=True)), trashed=False)
+        async with database.reading() as session:
+            found = await few.in_question(session, ada.actor, predicate)
+        assert (found.number, [source.name for source in found.sources]) == (1, ["recurring"])
+
+
 @on_both_doors
 class TestSurroundings:
     async def test_list_finds_what_recurs(self, ada: Person, door: Door) -> None:
@@ -411,7 +424,7 @@ class TestSurroundings:
         assert (await recurrence_of(door, ada, task))["rule"] == "FREQ=WEEKLY"
         before = await rows(database)
         async with database.writing() as session:
-            await session.execute(Task.__table__.delete().where(Task.id == task["id"]))
+            await session.execute(delete(Task).where(Task.id == task["id"]))
         assert await rows(database) == before - 1
 
     async def test_new_project_has_tasks_that_recur(self, ada: Person, door: Door) -> None:

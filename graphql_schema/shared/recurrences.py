@@ -1,6 +1,6 @@
 """How a task recurs, as inputs take it."""
 
-from graphql_schema.shared.base import enumeration, service_input
+from graphql_schema.shared.base import Nested, enumeration, service_input
 from services.recurrences.models import CreateNext, Recurrence, RepeatFrom
 
 enumeration(RepeatFrom, "From where the next task of a series is counted.")
@@ -12,5 +12,5 @@ class RecurrenceInput(Recurrence):
     """How a task recurs."""
 
 
-RECURRENCE = {Recurrence: RecurrenceInput}
+RECURRENCE: Nested = {Recurrence: RecurrenceInput}
 """What stands for the service's model in other inputs."""

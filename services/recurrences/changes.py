@@ -82,7 +82,9 @@ class Changes:
         new = current
         if "recurrence" in sent:
             wanted: Recurrence | None = sent["recurrence"]
-            new = wanted and series.begun(wanted, dates, self._zone, self._looked, current=current)
+            new = None
+            if wanted is not None:
+                new = series.begun(wanted, dates, self._zone, self._looked, current=current)
         elif current is not None and dates is None:
             raise BadUserInput.at(
                 "/due_at", "a task that recurs needs one: end its recurrence with it (recurrence: null)", "recurrence"

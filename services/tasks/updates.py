@@ -216,10 +216,10 @@ async def apply_changes(
             await session.execute(_MOVE(the_id=task.id, new_parent_id=sent["parent_id"]))
         external_ids.claim(held, keys.get(task.id), task.id)
         planned[task.id] = (old | sent, changed)
-    for task_id, error in (await series.reserve(session, locked.projects, tasks, planned)).items():
+    for task_id, refusal in (await series.reserve(session, locked.projects, tasks, planned)).items():
         if "parent_id" in planned.pop(task_id)[1]:
             await session.execute(_MOVE(the_id=task_id, new_parent_id=tasks[task_id].parent_id))
-        outcomes[task_id] = error
+        outcomes[task_id] = refusal
     if planned:
         await _write(session, actor, locked, planned)
         await series.write(session, planned)

@@ -32,14 +32,14 @@ _LOGIC = ("and_", "or_", "not_")
 _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
 """Conditions that hold or do not, by what the caller may read or does."""
 
-_NO_COLUMNS = {"search", "overdue", "blocked", "followed", "recurring"}
+_NO_COLUMNS = {"search", "overdue", "blocked", "followed"}
+_NAMED = {"recurring": "recurs"}
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
 _COLUMNS: dict[str, AnyColumn] = _CAST | {
-    name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
+    name: getattr(Task, _NAMED.get(name, name) if hasattr(Task, _NAMED.get(name, name)) else f"{name}_id")
     for name in TaskConditions.model_fields.keys() - SETS - _NO_COLUMNS - _CAST.keys()
 }
-_COLUMNS["recurring"] = Task.recurs
 
 
 MAX_ALTERNATIVES = 4
