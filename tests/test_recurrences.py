@@ -363,6 +363,22 @@ class TestCompletion:
         await ok(door, "update_matching_tasks", ada, matching)
         assert [each["due_at"] for each in await after(ada, following[-1])] == ["2027-04-05T07:00:00Z"] * 3
 
+    async def test_bulk_calls_let_many_recur(self, ada: Person, door: Door, database: Database) -> None:
+        drafts = [{"title": f"Sweep {n}", "due_at": DUE, "recurrence": WEEKLY} for n in range(3)]
+        made = await ok(door, "create_tasks", ada, {"tasks": [*drafts, {"title": "Plain", "due_at": DUE}]})
+        assert made["succeeded"] == 4
+        listed = (await ada.get("/tasks", params={"sort_by": "number", "order": "asc"})).json()
+        series = [await recurrence_of(door, ada, task) for task in listed]
+        assert len({each["series_id"] for each in series[:3]}) == 3
+        assert series[3] is None
+        body = {"recurrence": WEEKLY | {"rule": "FREQ=DAILY"}}
+        await ok(door, "update_tasks", ada, {"tasks": [{"id": task["id"]} | body for task in listed]})
+        assert [(await recurrence_of(door, ada, task))["rule"] for task in listed] == ["FREQ=DAILY"] * 4
+        never = {"rule": "FREQ=DAILY;COUNT=1", "timezone": "UTC"}
+        body = {"mode": "partial", "tasks": [{"id": task["id"], "recurrence": never} for task in listed[:1]]}
+        refused = await ok(door, "update_tasks", ada, body)
+        assert refused["results"][0]["error"]["errors"][0]["pointer"] == "/recurrence/rule"
+
     async def test_upserts_create_change_and_repeat(self, ada: Person, door: Door, database: Database) -> None:
         body = {"title": "Mirror", "due_at": DUE, "recurrence": WEEKLY}
         called = {"external_source": "crm", "external_id": "chore"}

@@ -158,6 +158,7 @@ class Rule:
             looked.at(_WEIGHTS[self.frequency])
             first = datetime(year, month + 1, 1)
             for moment in rrule.rrule(_FREQUENCIES[self.frequency], dtstart=first, **options):
+                looked.at(1)
                 if moment.date() >= start:
                     yield moment.date()
 

@@ -124,10 +124,11 @@ async def _make(session: Session, project_id: int, ids: Sequence[int]) -> None:
     """Make the tasks of a project that follow some, if it is still time."""
     project = await session.first(_PROJECT(project_id=project_id))
     tasks = {row.id: row for row in await session.all(_TASKS(ids=ids, project_id=project_id))} if project else {}
-    moment, looked = now(), Looked()
+    moment = now()
     places: list[tuple[TaskRecord, RecurrenceRecord, Place]] = []
     for record in (await rows.of(session, tasks)).values():
         await turns.pause()
+        looked = Looked()
         task = tasks[record.task_id]
         if record.next_at is None or record.next_at > moment or task.due_at is None:
             continue

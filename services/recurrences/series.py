@@ -14,6 +14,8 @@ from services.recurrences.rules import Looked
 from services.shared.errors import BadUserInput
 from services.shared.time_zones import zone_named
 
+_DAY = timedelta(days=1)
+
 
 class Dates(NamedTuple):
     """When a task may begin, and is due."""
@@ -76,9 +78,9 @@ def on_completion(record: RecurrenceRecord, moment: datetime, looked: Looked) ->
     What was missed is passed over: it is the first that is not in the past. Where that is further than is looked
     through, it is the last of what was.
     """
-    last = None
+    last, here = None, _local(record, moment)
     for last in _coming(record, moment, looked):
-        if record.repeat_from == RepeatFrom.COMPLETION_DATE or instant(record, last.local) > moment:
+        if record.repeat_from == RepeatFrom.COMPLETION_DATE or not _is_past(record, last.local, moment, here):
             return last
     return None if record.parsed.ends else last
 
@@ -88,26 +90,33 @@ def on_schedule(record: RecurrenceRecord, dates: Dates, moment: datetime, looked
 
     Of several that were missed, it is the latest; the others are passed over.
     """
-    latest = None
+    latest, here = None, _local(record, moment)
+    lead = _lead(record, dates)
     for place in _coming(record, moment, looked):
-        following = moved(record, dates, place)
-        if (following.start_at or following.due_at) > moment:
-            break
+        begins = place.local - lead if place.local - datetime.min > lead else datetime.min
+        if not _is_past(record, begins, moment, here):
+            following = moved(record, dates, place)
+            if (following.start_at or following.due_at) > moment:
+                break
         latest = place
     return latest
 
 
 def upcoming(record: RecurrenceRecord, dates: Dates, moment: datetime, most: int, looked: Looked) -> list[Occurrence]:
     """The tasks that are to come, if each is done on the day on which it is due, and the one before it now."""
-    found: list[Occurrence] = []
-    is_missed = record.repeat_from == RepeatFrom.DUE_DATE and record.create_next == CreateNext.ON_COMPLETION
+    found: list[Place] = []
+    passed, here = None, _local(record, moment)
+    passes_over = record.repeat_from == RepeatFrom.DUE_DATE and record.create_next == CreateNext.ON_COMPLETION
     for place in _coming(record, moment, looked):
-        following = moved(record, dates, place)
-        if not is_missed or following.due_at > moment:
-            found.append(Occurrence(place.number, following.start_at, following.due_at))
+        if passes_over and _is_past(record, place.local, moment, here):
+            passed = place
+            continue
+        found.append(place)
         if len(found) == most:
             break
-    return found
+    if not found and passed is not None and not record.parsed.ends:
+        found = [passed]
+    return [Occurrence(place.number, *moved(record, dates, place)) for place in found]
 
 
 def moved(record: RecurrenceRecord, dates: Dates, place: Place) -> Dates:
@@ -115,13 +124,27 @@ def moved(record: RecurrenceRecord, dates: Dates, place: Place) -> Dates:
     due_at = instant(record, place.local)
     if dates.start_at is None:
         return Dates(None, due_at)
-    lead = _local(record, dates.due_at) - _local(record, dates.start_at)
     try:
-        start_at = instant(record, place.local - lead)
+        start_at = instant(record, place.local - _lead(record, dates))
     except OverflowError:
         start_at = due_at
     # the clocks may be put forward in between
     return Dates(min(start_at, due_at), due_at)
+
+
+def _lead(record: RecurrenceRecord, dates: Dates) -> timedelta:
+    """How long before it is due a task may begin, by the clocks."""
+    if dates.start_at is None:
+        return timedelta()
+    return _local(record, dates.due_at) - _local(record, dates.start_at)
+
+
+def _is_past(record: RecurrenceRecord, local: datetime, moment: datetime, here: datetime) -> bool:
+    """Whether what the clocks show was at an instant, or before, at which they show ``here``. What is more than a day
+    away is known without its instant, which takes longer to find than the date."""
+    if abs(local - here) > _DAY:
+        return local < here
+    return instant(record, local) <= moment
 
 
 def shifted(record: RecurrenceRecord, moment: datetime | None, by: timedelta) -> datetime | None:
