@@ -177,6 +177,7 @@ class TestHeader:
             "rotate_api_key",
             "pause_webhook",
             "resume_webhook",
+            "preview_occurrences",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

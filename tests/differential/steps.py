@@ -154,6 +154,7 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"relations": st.sampled_from([{"is_empty": True}, {"is_empty": False}])}),
     st.fixed_dictionaries({"blocked": st.booleans()}),
     st.fixed_dictionaries({"followed": st.booleans()}),
+    st.fixed_dictionaries({"recurring": st.booleans()}),
     st.fixed_dictionaries({"title": st.sampled_from([{"contains": "É"}, {"starts_with": "PAD"}, {"ne": "a"}])}),
     st.fixed_dictionaries({"description": st.sampled_from([{"contains": "SS"}, {"is_null": True}])}),
     st.fixed_dictionaries({"priority": st.sampled_from([{"ne": 1}, {"not_in": [1, 3]}])}),
