@@ -82,13 +82,15 @@ async def end(session: Session, ids: Collection[int]) -> None:
 async def take_on(session: Session, steps: Sequence[tuple[RecurrenceRecord, RecurrenceRecord]]) -> None:
     """Take series on from one task to the next, given as they are and as they are to be. Raises ``Conflict``, with
     which all is given up, where one is not where it was: nobody makes a second next task."""
-    for before, after in steps:
-        values = {f"new_{name}": getattr(after, name) for name in (*_MOVED, "task_id")}
-        moved = await session.execute(
-            _TAKE_ON(series=before.id, former=before.task_id, former_number=before.number, **values)
-        )
-        if moved != 1:
-            raise Conflict("The next task of the series has been made already")
+    if not steps:
+        return
+    moves = [
+        {"series": before.id, "former": before.task_id, "former_number": before.number}
+        | {f"new_{name}": getattr(after, name) for name in (*_MOVED, "task_id")}
+        for before, after in steps
+    ]
+    if await session.execute(_TAKE_ON, moves) != len(moves):
+        raise Conflict("The next task of the series has been made already")
     await session.execute(_UNMARK(ids=[before.task_id for before, _ in steps]))
     await session.execute(_MARK(ids=[after.task_id for _, after in steps]))
     await _expect(session, [after for _, after in steps])

@@ -40,25 +40,23 @@ _HINT = "end its recurrence (recurrence: null) to complete it"
 
 
 class Step(NamedTuple):
-    """A series, the place that it goes on to, and the numbers that the new tasks of the project have."""
+    """A series, the place that it goes on to, and the first number that was taken for the new tasks of its project."""
 
     record: RecurrenceRecord
     place: Place
     number: int
-    size: int
-    """How many tasks are made: the next one, and its subtasks."""
+    has_subtasks: bool
 
 
 _tree = select(Task.id.label("id"), Task.id.label("root")).where(in_list(Task.id, "ids")).cte("tree", recursive=True)
 _tree = _tree.union_all(select(Task.id, _tree.c.root).join(_tree, Task.parent_id == _tree.c.id).where(live()))
 _SIZES = Prepared(select(_tree.c.root, func.count()).group_by(_tree.c.root), tuple)
 _BELOW = Prepared(
-    select(*COLUMNS)
+    select(_tree.c.root, *COLUMNS)
     .join(Project, Project.id == Task.project_id)
     .join(_tree, _tree.c.id == Task.id)
     .where(_tree.c.root != Task.id)
-    .order_by(Task.number),
-    TaskRecord,
+    .order_by(Task.number)
 )
 
 
@@ -94,9 +92,7 @@ async def reserve(
         except Conflict as error:
             refused |= {task.id: Conflict(f"{error.message}: {_HINT}") for task, _, _ in each}
             continue
-        for task, record, place in each:
-            steps[task.id] = Step(record, place, number, sizes[task.id])
-            number += sizes[task.id]
+        steps |= {task.id: Step(record, place, number, sizes[task.id] > 1) for task, record, place in each}
     return steps, refused
 
 
@@ -113,53 +109,83 @@ async def make(
     is to be given up, where somebody else has made one."""
     if not steps:
         return
+    values = {step.record.task_id: tasks[step.record.task_id]._asdict() for step in steps}
+    below = await _read_contents(session, projects, values, [step for step in steps if step.has_subtasks])
     looked = Looked()
-    roots = {step.record.task_id: tasks[step.record.task_id]._asdict() for step in steps}
-    with_more = [step.record.task_id for step in steps if step.size > 1]
-    subtasks = [row._asdict() for row in await session.all(_BELOW(ids=with_more))] if with_more else []
-    values: dict[int, dict[str, Any]] = {each["id"]: each for each in subtasks} | roots
-    await attachments.read_into(session, values, assigned=values, tagged=values)
-    assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
-    members = await members_among(session, sorted(projects), assigned) if assigned else {}
-    below: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    for each in values.values():
-        there = members.get(each["project_id"], ())
-        each["assignee_ids"] = [user_id for user_id in each["assignee_ids"] if user_id in there]
-    for each in subtasks:
-        below[each["parent_id"]].append(each)
-    taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
-    over: list[int] = []
+    level: dict[int, list[_Copy]] = defaultdict(list)
+    numbers: dict[int, int] = {}
+    goes_on: dict[int, RecurrenceRecord | None] = {}
     for step in steps:
         await turns.pause()
-        root = roots[step.record.task_id]
-        project = projects[root["project_id"]]
-        dates = series.moved(step.record, Dates(root["start_at"], root["due_at"]), step.place)
+        old = values[step.record.task_id]
+        dates = series.moved(step.record, Dates(old["start_at"], old["due_at"]), step.place)
         after = step.record._replace(number=step.place.number, occurrence=step.place.text)
         after = series.scheduled(after, dates, looked)
         ends = after.create_next == CreateNext.ON_SCHEDULE and after.next_at is None
-        first = _again(root | dates._asdict(), root["parent_id"], None if ends else after)
-        [made] = await insert_tasks(session, actor, project, [first], number=step.number, notify=notify)
-        if ends:
-            over.append(root["id"])
-        else:
-            taken.append((step.record, after._replace(task_id=made.id)))
-        by = series.distance(step.record, root["due_at"], step.place)
-        number = step.number + 1
-        level = [(made.id, each) for each in below[root["id"]]]
-        while level:
-            new = [_again(_later(each, step.record, by), parent_id, None) for parent_id, each in level]
-            copies = await insert_tasks(session, actor, project, new, number=number, notify=notify)
-            number += len(copies)
-            level = [
-                (copy.id, child) for copy, (_, each) in zip(copies, level, strict=True) for child in below[each["id"]]
+        goes_on[old["id"]] = None if ends else after
+        numbers.setdefault(old["project_id"], step.number)
+        by = series.distance(step.record, old["due_at"], step.place)
+        new_values = old | dates._asdict()
+        level[old["project_id"]].append(_Copy(new_values, old["parent_id"], step, goes_on[old["id"]], by))
+    taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
+    for project_id, copies in sorted(level.items()):
+        project, number, is_first = projects[project_id], numbers[project_id], True
+        while copies:
+            new = [_again(copy.values, copy.parent_id, copy.record) for copy in copies]
+            made = await insert_tasks(session, actor, project, new, number=number, notify=notify)
+            number += len(made)
+            if is_first:
+                taken += (
+                    (copy.step.record, copy.record._replace(task_id=task.id))
+                    for copy, task in zip(copies, made, strict=True)
+                    if copy.record is not None
+                )
+            is_first = False
+            copies = [
+                _Copy(_later(child, copy.step, copy.by), task.id, copy.step, None, copy.by)
+                for copy, task in zip(copies, made, strict=True)
+                for child in below[copy.values["id"], copy.step.record.id]
             ]
-    if taken:
-        await rows.take_on(session, taken)
-    await rows.end(session, over)
+    await rows.take_on(session, taken)
+    await rows.end(session, [task_id for task_id, after in goes_on.items() if after is None])
 
 
-def _later(values: Mapping[str, Any], record: RecurrenceRecord, by: timedelta) -> dict[str, Any]:
-    return {**values, **{name: series.shifted(record, values[name], by) for name in ("start_at", "due_at")}}
+class _Copy(NamedTuple):
+    """A task to be made: what it is to have, below which, for which step, and what it recurs by."""
+
+    values: dict[str, Any]
+    parent_id: int | None
+    step: Step
+    record: RecurrenceRecord | None
+    by: timedelta
+    """How much later it is, by the clocks."""
+
+
+async def _read_contents(
+    session: Session,
+    projects: Mapping[int, ProjectRecord],
+    roots: Mapping[int, dict[str, Any]],
+    with_more: Sequence[Step],
+) -> Mapping[tuple[int, int], Sequence[dict[str, Any]]]:
+    """Give the tasks that were completed their tags and people. Returns what is below each task, by the series that it
+    is made again for: one may be below another."""
+    series_of = {step.record.task_id: step.record.id for step in with_more}
+    found = await session.all(_BELOW(ids=[*series_of])) if series_of else []
+    values = {row.id: TaskRecord._make(row[1:])._asdict() for row in found} | dict(roots)
+    await attachments.read_into(session, values, assigned=values, tagged=values)
+    assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
+    members = await members_among(session, sorted(projects), assigned) if assigned else {}
+    for each in values.values():
+        there = members.get(each["project_id"], ())
+        each["assignee_ids"] = [user_id for user_id in each["assignee_ids"] if user_id in there]
+    below: dict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in found:
+        below[row.parent_id, series_of[row.root]].append(values[row.id])
+    return below
+
+
+def _later(values: Mapping[str, Any], step: Step, by: timedelta) -> dict[str, Any]:
+    return {**values, **{name: series.shifted(step.record, values[name], by) for name in ("start_at", "due_at")}}
 
 
 def _again(values: Mapping[str, Any], parent_id: int | None, record: RecurrenceRecord | None) -> NewTask:

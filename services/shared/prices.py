@@ -160,6 +160,8 @@ def of_tasks(given: object, depth: int = 0) -> int:
         for name, value in _sent(item):
             if isinstance(value, list):
                 points += of_tasks(value, depth + 1) if name == "subtasks" else ATTACHED * len(value)
+            elif name == "recurrence" and value is not None:
+                points += STATEMENT
         if points > BEYOND:
             break
     return points
