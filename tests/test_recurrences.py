@@ -373,8 +373,8 @@ class TestCompletion:
         series = [await recurrence_of(door, ada, task) for task in listed]
         assert len({each["series_id"] for each in series[:3]}) == 3
         assert series[3] is None
-        body = {"recurrence": WEEKLY | {"rule": "FREQ=DAILY"}}
-        await ok(door, "update_tasks", ada, {"tasks": [{"id": task["id"]} | body for task in listed]})
+        daily = {"recurrence": WEEKLY | {"rule": "FREQ=DAILY"}}
+        await ok(door, "update_tasks", ada, {"tasks": [{"id": task["id"]} | daily for task in listed]})
         assert [(await recurrence_of(door, ada, task))["rule"] for task in listed] == ["FREQ=DAILY"] * 4
         never = {"rule": "FREQ=DAILY;COUNT=1", "timezone": "UTC"}
         body = {"mode": "partial", "tasks": [{"id": task["id"], "recurrence": never} for task in listed[:1]]}

@@ -37,7 +37,7 @@ async def read(session: Session, actor: Actor, items: Iterable[Recurring]) -> Be
     def begin(item: Recurring, pointer: str = "") -> RecurrenceRecord | None:
         if item.recurrence is None:
             return None
-        dates = None if item.due_at is None else Dates(item.start_at, item.due_at)
+        dates = Dates.of({name: getattr(item, name, None) for name in Dates._fields})
         return series.begun(item.recurrence, dates, zone, looked, pointer=f"{pointer}/recurrence")
 
     return begin

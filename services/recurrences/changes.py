@@ -20,7 +20,7 @@ from services.shared.actors import Actor
 from services.shared.errors import BadUserInput, TandemError
 from services.tasks.models import TaskRecord, TaskStatus
 
-FIELDS = frozenset({"recurrence", "status", "start_at", "due_at"})
+FIELDS = frozenset({"recurrence", "status", *Dates._fields})
 """What may be of importance to a series."""
 Sent = Mapping[str, Any]
 Planned = Mapping[int, tuple[dict[str, Any], dict[str, Any]]]
@@ -78,7 +78,7 @@ class Changes:
         if task_id not in self._concerned:
             return sent
         current, values = self._there.get(task_id), old | sent
-        dates = None if values["due_at"] is None else Dates(values["start_at"], values["due_at"])
+        dates = Dates.of(values)
         new = current
         if "recurrence" in sent:
             wanted: Recurrence | None = sent["recurrence"]
@@ -89,7 +89,7 @@ class Changes:
             raise BadUserInput.at(
                 "/due_at", "a task that recurs needs one: end its recurrence with it (recurrence: null)", "recurrence"
             )
-        moves = not {"start_at", "due_at"}.isdisjoint(sent)
+        moves = not set(Dates._fields).isdisjoint(sent)
         if new is not None and dates is not None and moves and new.create_next == CreateNext.ON_SCHEDULE:
             new = series.scheduled(new, dates, self._looked)
         if new is not None and new != current:

@@ -149,4 +149,4 @@ class Occurrence(NamedTuple):
 
     number: int
     start_at: datetime | None
-    due_at: datetime
+    due_at: datetime | None

@@ -41,11 +41,11 @@ async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) ->
 async def of_task(session: Session, actor: Actor, task_id: int, limit: int) -> list[Occurrence]:
     """The tasks that are to follow one, ``limit`` at most; none after one that does not recur. Raises ``NotFound``."""
     task = await tasks.get(session, actor, task_id)
-    record = (await rows.of(session, [task_id])).get(task_id)
-    if record is None or task.due_at is None:
+    record, dates = (await rows.of(session, [task_id])).get(task_id), Dates.of(task._asdict())
+    if record is None or dates is None:
         return []
     await turns.pause()
-    return series.upcoming(record, Dates(task.start_at, task.due_at), now(), limit, Looked())
+    return series.upcoming(record, dates, now(), limit, Looked())
 
 
 async def of_rule(session: Session, actor: Actor, asked: Occurrences) -> list[Occurrence]:

@@ -130,9 +130,9 @@ async def _make(session: Session, project_id: int, ids: Sequence[int]) -> None:
         await turns.pause()
         looked = Looked()
         task = tasks[record.task_id]
-        if record.next_at is None or record.next_at > moment or task.due_at is None:
+        dates = Dates.of(task._asdict())
+        if record.next_at is None or record.next_at > moment or dates is None:
             continue
-        dates = Dates(task.start_at, task.due_at)
         place = series.on_schedule(record, dates, moment, looked)
         if place is None:  # not yet, by the clocks of today's time zones
             await rows.write(session, [series.scheduled(record, dates, looked)])

@@ -5,9 +5,9 @@ put forward, is taken by the offset before (02:30 is then 03:30); of what they s
 section 3.3.5).
 """
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import Any, NamedTuple
 
 from services.recurrences.models import CreateNext, Occurrence, Recurrence, RecurrenceRecord, RepeatFrom
 from services.recurrences.rules import Looked
@@ -15,13 +15,22 @@ from services.shared.errors import BadUserInput
 from services.shared.time_zones import zone_named
 
 _DAY = timedelta(days=1)
+_LENGTH_OF_DAY = len("2026-01-31")
 
 
 class Dates(NamedTuple):
-    """When a task may begin, and is due."""
+    """When a task may begin, and is due: at an instant, or on a day."""
 
     start_at: datetime | None
-    due_at: datetime
+    due_at: datetime | None
+    start_on: date | None = None
+    due_on: date | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Dates | None":
+        """Those of a task, by its fields; None for one that is not due."""
+        dates = cls(*(values.get(name) for name in cls._fields))
+        return None if dates.due_at is None and dates.due_on is None else dates
 
 
 class Place(NamedTuple):
@@ -29,11 +38,18 @@ class Place(NamedTuple):
 
     number: int
     local: datetime
+    """The time at which it is due; of a day, its beginning."""
+    all_day: bool
 
     @property
     def text(self) -> str:
         """As it is kept."""
-        return self.local.isoformat()
+        return self.local.date().isoformat() if self.all_day else self.local.isoformat()
+
+    @property
+    def over(self) -> datetime:
+        """When it is over, as the clocks show it."""
+        return self.local + _DAY if self.all_day else self.local
 
 
 def begun(
@@ -51,13 +67,14 @@ def begun(
         raise BadUserInput.at(pointer, "needs due_at: the next one is counted from there", "recurrence")
     name = recurrence.timezone or (current.timezone if current else zone)
     try:
-        local = dates.due_at.astimezone(zone_named(name)).replace(tzinfo=None, fold=0)
+        local = _due(dates, zone_named(name))
     except OverflowError:
         raise BadUserInput.at(pointer, "due_at is outside the calendar of its time zone", "recurrence") from None
+    occurrence = Place(1, local, dates.due_on is not None).text
     number = current.number if current and current.rule == recurrence.rule else 1
     how = (str(recurrence.repeat_from), str(recurrence.create_next))
     ids = (current.id, current.task_id) if current else (0, 0)
-    record = RecurrenceRecord(*ids, recurrence.rule, name, *how, number=number, occurrence=local.isoformat())
+    record = RecurrenceRecord(*ids, recurrence.rule, name, *how, number=number, occurrence=occurrence)
     if current is not None and record == current._replace(next_at=None):
         return current
     if next(_after(record, local.date(), looked), None) is None:
@@ -80,7 +97,7 @@ def on_completion(record: RecurrenceRecord, moment: datetime, looked: Looked) ->
     """
     last, here = None, _local(record, moment)
     for last in _coming(record, moment, looked):
-        if record.repeat_from == RepeatFrom.COMPLETION_DATE or not _is_past(record, last.local, moment, here):
+        if record.repeat_from == RepeatFrom.COMPLETION_DATE or not _is_past(record, last.over, moment, here):
             return last
     return None if record.parsed.ends else last
 
@@ -94,10 +111,9 @@ def on_schedule(record: RecurrenceRecord, dates: Dates, moment: datetime, looked
     lead = _lead(record, dates)
     for place in _coming(record, moment, looked):
         begins = place.local - lead if place.local - datetime.min > lead else datetime.min
-        if not _is_past(record, begins, moment, here):
-            following = moved(record, dates, place)
-            if (following.start_at or following.due_at) > moment:
-                break
+        # of a day on which it may begin, the beginning is looked at
+        if not _is_past(record, begins, moment, here) and _begins(record, moved(record, dates, place)) > moment:
+            break
         latest = place
     return latest
 
@@ -108,7 +124,7 @@ def upcoming(record: RecurrenceRecord, dates: Dates, moment: datetime, most: int
     passed, here = None, _local(record, moment)
     passes_over = record.repeat_from == RepeatFrom.DUE_DATE and record.create_next == CreateNext.ON_COMPLETION
     for place in _coming(record, moment, looked):
-        if passes_over and _is_past(record, place.local, moment, here):
+        if passes_over and _is_past(record, place.over, moment, here):
             passed = place
             continue
         found.append(place)
@@ -116,27 +132,50 @@ def upcoming(record: RecurrenceRecord, dates: Dates, moment: datetime, most: int
             break
     if not found and passed is not None and not record.parsed.ends:
         found = [passed]
-    return [Occurrence(place.number, *moved(record, dates, place)) for place in found]
+    return [Occurrence(place.number, *moved(record, dates, place)[:2]) for place in found]
 
 
 def moved(record: RecurrenceRecord, dates: Dates, place: Place) -> Dates:
     """The dates of the task at a place: as far from each other as those of the former one are, by the clocks."""
-    due_at = instant(record, place.local)
-    if dates.start_at is None:
-        return Dates(None, due_at)
+    due_at = None if place.all_day else instant(record, place.local)
+    due_on = place.local.date() if place.all_day else None
+    start_at, start_on = None, None
     try:
-        start_at = instant(record, place.local - _lead(record, dates))
+        if dates.start_on is not None:
+            start_on = (place.local - _lead(record, dates)).date()
+        elif dates.start_at is not None:
+            start_at = instant(record, place.local - _lead(record, dates))
     except OverflowError:
-        start_at = due_at
+        start_at, start_on = due_at, due_on
     # the clocks may be put forward in between
-    return Dates(min(start_at, due_at), due_at)
+    if start_at is not None and due_at is not None:
+        start_at = min(start_at, due_at)
+    return Dates(start_at, due_at, start_on, due_on)
+
+
+def _begins(record: RecurrenceRecord, dates: Dates) -> datetime:
+    """When the time of a task has come: when it may begin, or else is due; on a day, with the day."""
+    for moment, day in ((dates.start_at, dates.start_on), (dates.due_at, dates.due_on)):
+        if moment is not None:
+            return moment
+        if day is not None:
+            return instant(record, datetime.combine(day, time.min))
+    raise ValueError("a task that recurs is due")
+
+
+def _due(dates: Dates, zone: tzinfo) -> datetime:
+    """When a task is due, as the clocks show it; on a day, its beginning."""
+    if dates.due_at is not None:
+        return dates.due_at.astimezone(zone).replace(tzinfo=None, fold=0)
+    return datetime.combine(dates.due_on or date.min, time.min)
 
 
 def _lead(record: RecurrenceRecord, dates: Dates) -> timedelta:
-    """How long before it is due a task may begin, by the clocks."""
-    if dates.start_at is None:
-        return timedelta()
-    return _local(record, dates.due_at) - _local(record, dates.start_at)
+    """How long before it is due a task may begin, by the clocks; of a day on which it may, in whole days."""
+    due = _due(dates, zone_named(record.timezone))
+    if dates.start_on is not None:
+        return timedelta(days=(due.date() - dates.start_on).days)
+    return timedelta() if dates.start_at is None else due - _local(record, dates.start_at)
 
 
 def _is_past(record: RecurrenceRecord, local: datetime, moment: datetime, here: datetime) -> bool:
@@ -147,19 +186,22 @@ def _is_past(record: RecurrenceRecord, local: datetime, moment: datetime, here: 
     return instant(record, local) <= moment
 
 
-def shifted(record: RecurrenceRecord, moment: datetime | None, by: timedelta) -> datetime | None:
-    """An instant, so much later by the clocks; None where that is outside of the calendar."""
-    if moment is None:
-        return None
+def shifted(record: RecurrenceRecord, dates: Dates, by: timedelta) -> Dates:
+    """Dates, so much later by the clocks, days by whole days; none where that is outside of the calendar."""
     try:
-        return instant(record, _local(record, moment) + by)
+        start_at, due_at = (
+            None if moment is None else instant(record, _local(record, moment) + by)
+            for moment in (dates.start_at, dates.due_at)
+        )
+        start_on, due_on = (None if day is None else day + by for day in (dates.start_on, dates.due_on))
     except OverflowError:
-        return None
+        return Dates(None, None)
+    return Dates(start_at, due_at, start_on, due_on)
 
 
-def distance(record: RecurrenceRecord, due_at: datetime, place: Place) -> timedelta:
+def distance(record: RecurrenceRecord, dates: Dates, place: Place) -> timedelta:
     """How much later a place is than a due date, by the clocks."""
-    return place.local - _local(record, due_at)
+    return place.local - _due(dates, zone_named(record.timezone))
 
 
 def instant(record: RecurrenceRecord, local: datetime) -> datetime:
@@ -179,16 +221,16 @@ def _coming(record: RecurrenceRecord, moment: datetime, looked: Looked) -> Itera
 
 
 def _after(record: RecurrenceRecord, day: date, looked: Looked) -> Iterator[Place]:
-    rule, number = record.parsed, record.number
-    time = datetime.fromisoformat(record.occurrence).time()
+    rule, number, all_day = record.parsed, record.number, len(record.occurrence) == _LENGTH_OF_DAY
+    time_of_day = datetime.fromisoformat(record.occurrence).time()
     for each in rule.dates(day, looked):
         if each <= day:
             continue
         number += 1
-        local = datetime.combine(each, time)
+        local = datetime.combine(each, time_of_day)
         if (rule.count is not None and number > rule.count) or _is_over(record, rule.until, local):
             return
-        yield Place(number, local)
+        yield Place(number, local, all_day)
 
 
 def _is_over(record: RecurrenceRecord, until: date | datetime | None, local: datetime) -> bool:
@@ -200,8 +242,6 @@ def _is_over(record: RecurrenceRecord, until: date | datetime | None, local: dat
 def _next_at(record: RecurrenceRecord, dates: Dates, looked: Looked) -> datetime | None:
     if record.create_next != CreateNext.ON_SCHEDULE:
         return None
-    place = next(_coming(record, dates.due_at, looked), None)
-    if place is None:
-        return None
-    following = moved(record, dates, place)
-    return following.start_at or following.due_at
+    # from the due date alone: the moment is of no importance
+    place = next(_coming(record, datetime.min, looked), None)
+    return None if place is None else _begins(record, moved(record, dates, place))

@@ -118,13 +118,16 @@ async def make(
     for step in steps:
         await turns.pause()
         old = values[step.record.task_id]
-        dates = series.moved(step.record, Dates(old["start_at"], old["due_at"]), step.place)
+        former = Dates.of(old)
+        if former is None:
+            raise ValueError(f"the task {old['id']} recurs, and is not due")
+        dates = series.moved(step.record, former, step.place)
         after = step.record._replace(number=step.place.number, occurrence=step.place.text)
         after = series.scheduled(after, dates, looked)
         ends = after.create_next == CreateNext.ON_SCHEDULE and after.next_at is None
         goes_on[old["id"]] = None if ends else after
         numbers.setdefault(old["project_id"], step.number)
-        by = series.distance(step.record, old["due_at"], step.place)
+        by = series.distance(step.record, former, step.place)
         new_values = old | dates._asdict()
         level[old["project_id"]].append(_Copy(new_values, old["parent_id"], step, goes_on[old["id"]], by))
     taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
@@ -185,7 +188,8 @@ async def _read_contents(
 
 
 def _later(values: Mapping[str, Any], step: Step, by: timedelta) -> dict[str, Any]:
-    return {**values, **{name: series.shifted(step.record, values[name], by) for name in ("start_at", "due_at")}}
+    dates = Dates(*(values.get(name) for name in Dates._fields))
+    return {**values, **series.shifted(step.record, dates, by)._asdict()}
 
 
 def _again(values: Mapping[str, Any], parent_id: int | None, record: RecurrenceRecord | None) -> NewTask:
