@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
 from services.recurrences import rules, series
-from services.recurrences.models import Recurrence, RecurrenceRecord
+from services.recurrences.models import Occurrence, Recurrence, RecurrenceRecord
 from services.recurrences.rules import Looked, parse
 from services.recurrences.series import Dates
 from services.shared.errors import BadUserInput, TooExpensive
@@ -58,6 +58,10 @@ def begun(
     rule: str, due_at: datetime, zone: str = "Europe/Berlin", start_at: datetime | None = None
 ) -> RecurrenceRecord:
     return series.begun(Recurrence(rule=rule, timezone=zone), Dates(start_at, due_at), "UTC", Looked())
+
+
+def dues(found: list[Occurrence]) -> list[datetime]:
+    return [each.due_at for each in found if each.due_at is not None]
 
 
 class TestRules:
@@ -165,9 +169,9 @@ class TestCalendar:
         local = due_at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
         found = series.upcoming(record, Dates(None, due_at), due_at, 10, Looked())
         assert found
-        for before, each in zip([due_at, *(one.due_at for one in found)], found, strict=False):
-            assert each.due_at > before
-            shown = each.due_at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+        for before, each in pairwise([due_at, *dues(found)]):
+            assert each > before
+            shown = each.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
             # what the clocks never show is an hour later at most, by the offset before
             assert timedelta(0) <= shown - datetime.combine(shown.date(), local.time()) <= timedelta(hours=1)
             if shown.time() != local.time():
@@ -183,10 +187,10 @@ class TestCalendar:
             3,
             Looked(),
         )
-        assert [each.due_at.isoformat()[5:16] for each in found] == ["03-28T01:30", "03-29T00:30", "03-30T00:30"]
+        assert [each.isoformat()[5:16] for each in dues(found)] == ["03-28T01:30", "03-29T00:30", "03-30T00:30"]
         due_at = datetime(2027, 10, 30, 0, 30, tzinfo=UTC)
         found = series.upcoming(begun("FREQ=DAILY", due_at), Dates(None, due_at), due_at, 2, Looked())
-        assert [each.due_at.isoformat()[5:16] for each in found] == ["10-31T00:30", "11-01T01:30"]
+        assert [each.isoformat()[5:16] for each in dues(found)] == ["10-31T00:30", "11-01T01:30"]
 
     def test_start_keeps_its_distance_by_the_clocks_and_stays_before_the_end(self) -> None:
         start_at, due_at = datetime(2027, 3, 27, 1, 30, tzinfo=UTC), datetime(2027, 3, 27, 2, 0, tzinfo=UTC)
@@ -199,17 +203,36 @@ class TestCalendar:
             datetime(2027, 3, 29, 1, 0, tzinfo=UTC),
         )
 
+    def test_days_stay_days_and_are_over_with_the_day(self) -> None:
+        dates = Dates(None, None, date(2027, 3, 26), date(2027, 3, 28))
+        weekly = Recurrence(rule="FREQ=WEEKLY", timezone="Europe/Berlin")
+        record = series.begun(weekly, dates, "UTC", Looked())
+        assert record.occurrence == "2027-03-28"
+        # the 4th of April ends at 22:00 in UTC
+        for moment, day in ((datetime(2027, 4, 4, 21, 59), 4), (datetime(2027, 4, 4, 22), 11)):
+            place = series.on_completion(record, moment.replace(tzinfo=UTC), Looked())
+            assert place is not None
+            assert place.text == f"2027-04-{day:02}"
+            moved = series.moved(record, dates, place)
+            assert moved == Dates(None, None, date(2027, 4, day - 2), date(2027, 4, day))
+        record = record._replace(create_next="on_schedule")
+        scheduled = series.scheduled(record, dates, Looked())
+        assert scheduled.next_at == datetime(2027, 4, 1, 22, tzinfo=UTC)
+        for moment, made in ((datetime(2027, 4, 1, 21, 59), None), (datetime(2027, 4, 1, 22), "2027-04-04")):
+            found = series.on_schedule(record, dates, moment.replace(tzinfo=UTC), Looked())
+            assert (found and found.text) == made
+
     @pytest.mark.parametrize("rule", ["FREQ=DAILY", f"FREQ=YEARLY;BYDAY={','.join(DAYS)}"])
     def test_what_was_missed_for_decades_is_passed_over_in_steps(self, rule: str) -> None:
         due_at, moment = datetime(1980, 1, 1, 9, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
         record, dates, began = begun(rule, due_at), Dates(None, due_at), time.thread_time()
         place = series.on_completion(record, moment, Looked())
         latest = series.on_schedule(record, dates, moment, Looked())
-        [told] = series.upcoming(record, dates, moment, 10, Looked())
+        [told] = dues(series.upcoming(record, dates, moment, 10, Looked()))
         assert time.thread_time() - began < 0.2
         assert place is not None
         assert place == latest
-        assert due_at + timedelta(days=3_699) <= told.due_at == series.instant(record, place.local) < moment
+        assert due_at + timedelta(days=3_699) <= told == series.instant(record, place.local) < moment
         assert series.on_completion(begun(f"{rule};COUNT=9", due_at), moment, Looked()) is None
 
     @given(texts(), moments, moments, st.sampled_from(ZONES), st.timedeltas(timedelta(0), timedelta(days=40)))
