@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from api.descriptions.streams import below
 from api.graphql.asyncapi import document as asyncapi_document
-from api.main import openapi_document
 from db.driver.database import Database
 from db.models import Event
 from graphql_schema.schema import schema
@@ -29,8 +28,8 @@ Document = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def document() -> Document:
-    return asyncapi_document(openapi_document())
+def document(openapi: Document) -> Document:
+    return asyncapi_document(openapi)
 
 
 def valid(document: Document, message: str, payload: Any) -> None:
