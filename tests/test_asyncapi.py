@@ -11,6 +11,7 @@ from sqlalchemy import select
 from api.descriptions.streams import below
 from api.graphql.asyncapi import document as asyncapi_document
 from api.main import openapi_document
+from api.state import State
 from db.driver.database import Database
 from db.models import Event
 from graphql_schema.schema import schema
@@ -80,7 +81,7 @@ class TestDocument:
 
 class TestMessages:
     async def test_what_is_told_is_as_the_document_says(
-        self, ada: Person, bob: Person, database: Database, document: Document
+        self, ada: Person, bob: Person, database: Database, state: State, document: Document
     ) -> None:
         project = await ada.project()
         await ada.invite(project, bob)
@@ -93,7 +94,13 @@ class TestMessages:
         changes = (await ada.get(f"/changes?limit=100&{include}")).json()["changes"]
         async with database.reading() as session:
             ids = await session.scalars(select(Event.id).where(Event.project_id == project["id"]))
-            bodies = [await payloads.made(session, ada.id, ids, content, NODES) for content in ("thin", "full")]
+        wanted = [
+            payloads.Wanted("thin"),
+            payloads.Wanted("full", dict.fromkeys(ids, True)),
+            payloads.Wanted("document", dict.fromkeys(ids, None), "query($id: ID!) { node(id: $id) { id } }"),
+        ]
+        documents = state.outlet.documents
+        bodies = [await payloads.made(database, ada.id, ids, each, NODES, documents) for each in wanted]
 
         assert len(changes) > 6
         for change in changes:
