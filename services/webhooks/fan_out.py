@@ -11,7 +11,7 @@ from core import turns
 from core.clock import now
 from db.driver.sessions import AnyRow, Session
 from db.driver.statements import Prepared
-from db.lists import empty_or_has_one_of, in_list, text_list
+from db.lists import empty_or_has_one_of, in_list, in_subquery, text_list
 from db.models import Membership, User, Webhook, WebhookDelivery
 from services.events.audience import MAY_BE_TOLD, Facts, look_up
 from services.events.catalogue import TASKS_CLEARED
@@ -61,22 +61,23 @@ _hooks = (
     .order_by(Webhook.id)
 )
 _wants = (Webhook.since < parameter("until"), empty_or_has_one_of(Webhook.kinds, text_list("kinds")))
-_of_all = Webhook.project_id.is_(None)
+# no project has the number 0; so written that no index of projects is gone through for it
+_of_all = func.coalesce(Webhook.project_id, 0) == 0
 _theirs, _mine = aliased(Membership), aliased(Membership)
+_members = select(Membership.user_id).where(in_list(Membership.project_id, "projects"))
+_met = (
+    select(_mine.user_id)
+    .join(_theirs, _theirs.project_id == _mine.project_id)
+    .where(in_list(_theirs.user_id, "accounts"))
+)
 _ALL = Prepared(_hooks, Hook)
 HOOKS = Prepared(
     _hooks.where(
         Webhook.id.in_(
             union(
                 select(Webhook.id).where(in_list(Webhook.project_id, "projects"), *_wants),
-                select(Webhook.id)
-                .join(Membership, Membership.user_id == Webhook.owner_id)
-                .where(in_list(Membership.project_id, "projects"), _of_all, *_wants),
+                select(Webhook.id).where(in_subquery(Webhook.owner_id, union(_members, _met)), _of_all, *_wants),
                 select(Webhook.id).where(in_list(Webhook.owner_id, "people"), _of_all, *_wants),
-                select(Webhook.id)
-                .join(_mine, _mine.user_id == Webhook.owner_id)
-                .join(_theirs, _theirs.project_id == _mine.project_id)
-                .where(in_list(_theirs.user_id, "accounts"), _of_all, *_wants),
             )
         )
     ),
