@@ -83,6 +83,8 @@ class TestMessages:
     async def test_what_is_told_is_as_the_document_says(
         self, ada: Person, bob: Person, database: Database, state: State, document: Document
     ) -> None:
+        await number_all(database)
+        start = (await ada.get("/changes?after=now")).json()["cursor"]
         project = await ada.project()
         await ada.invite(project, bob)
         task = await ada.task(project_id=project["id"], tags=["bug"], assignee_ids=[bob.id])
@@ -90,7 +92,7 @@ class TestMessages:
         await ada.patch(f"/tasks/{task['id']}", {"status": "completed", "due_at": "2027-01-31T17:00:00Z"})
         await ada.delete(f"/tasks/{task['id']}")
         await number_all(database)
-        include = "&".join(f"include={name}" for name in ("task", "project", "comment", "tag"))
+        include = f"after={start}&" + "&".join(f"include={name}" for name in ("task", "project", "comment", "tag"))
         changes = (await ada.get(f"/changes?limit=100&{include}")).json()["changes"]
         async with database.reading() as session:
             ids = await session.scalars(select(Event.id).where(Event.project_id == project["id"]))

@@ -20,7 +20,7 @@ from services.shared.errors import Unavailable
 from services.webhooks import payloads
 from services.webhooks.documents import VARIABLES, LaterDocuments, type_of
 from services.webhooks.models import MAX_DOCUMENT, MAX_PAYLOAD, TOLD
-from tests.actors import Person
+from tests.actors import Anonymous, Person
 from tests.conftest import settings_for
 from tests.doors import Door, another_instance, calling, on_both_doors
 from tests.hooks import Hooks, hooks_on
@@ -55,6 +55,7 @@ class TestBothDoors:
         assert (changed["content"], changed["document"]) == ("document", TASK)
         assert (await run(door, "update_webhook", ada, {"document": None}, **ids)).code == "BAD_USER_INPUT"
 
+    @pytest.mark.one_rule
     @pytest.mark.parametrize(
         ("document", "words"),
         [
@@ -305,7 +306,7 @@ async def test_trusted_documents_are_webhooks_documents_too(database: Database, 
     file.write_bytes(orjson.dumps({"one": TASK, "two": "query { me { username } }"}))
     values = {"name": "x", "url": URL, "content": "document"}
     async with another_instance(database, trusted_documents=file) as app, calling(app) as anonymous:
-        caller = Person(anonymous.client, ada.headers, ada.username, ada.actor)
+        caller = Anonymous(anonymous.client, ada.headers)
         assert (await caller.post("/webhooks", values | {"document": TASK})).status_code == 201
         refused = await caller.post("/webhooks", values | {"document": "{ me { username } }"})
     assert refused.status_code == 422

@@ -65,6 +65,7 @@ class TestBothDoors:
         assert (await ok(door, "update_webhook", ada, {"filter": URGENT}, **ids))["version"] == 3
         assert (await ok(door, "update_webhook", ada, {"filter": None}, **ids))["filter"] is None
 
+    @pytest.mark.one_rule
     @pytest.mark.parametrize(
         ("fields", "pointer", "words"),
         [

@@ -273,9 +273,7 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
             "before, or is gone; null: that could not be said in time."
         },
         "result": {"type": ["object", "null"], "properties": {"data": entity, "errors": {"type": "array"}}}
-        | {
-            "description": "Of `document` webhooks: what the document answers then, as GraphQL over HTTP has it."
-        },
+        | {"description": "Of `document` webhooks: what the document answers then, as GraphQL over HTTP has it."},
         "left_out": left_out | {"description": f"What is null because a body has {MAX_PAYLOAD:,} bytes at most."},
     }
     message = {"type": text, "timestamp": text | {"format": "date-time"}, "data": object_of(full)}

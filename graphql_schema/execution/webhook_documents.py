@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from graphql import ListTypeNode, NonNullTypeNode, OperationDefinitionNode, OperationType, TypeNode
+from graphql import NamedTypeNode, NonNullTypeNode, OperationDefinitionNode, OperationType, TypeNode
 
 from core.deadlines import DeadlinePassed
 from core.json_texts import encode
@@ -101,7 +101,7 @@ def _check_variable(name: str, type_: TypeNode) -> None:
         known = ", ".join(f"${each}" for each in VARIABLES)
         raise _wrong(f"a change gives no variable ${name[:50]}: there are {known}")
     named = type_.type if isinstance(type_, NonNullTypeNode) else type_
-    if isinstance(named, ListTypeNode) or named.name.value != wanted:
+    if not isinstance(named, NamedTypeNode) or named.name.value != wanted:
         raise _wrong(f"${name} must be of the type {wanted}")
 
 
