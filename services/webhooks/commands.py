@@ -10,12 +10,12 @@ from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.driver.sessions import Session
-from db.models import Membership, Project, User, Webhook, WebhookDelivery
+from db.models import User, Webhook, WebhookDelivery
 from services.events import catalogue, log
 from services.events.catalogue import EventKind
 from services.events.numbering import END, number_events
 from services.jobs import queue
-from services.projects import queries as projects
+from services.projects.locks import Hold, hold
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next
 from services.shared.idempotency import repeatable, while_readable
@@ -201,14 +201,9 @@ async def delete(session: Session, actor: Actor, webhook_id: int, *, expected_ve
 
 
 async def _require_room(session: Session, actor: Actor, project_id: int) -> None:
-    try:
-        project = await projects.get(session, actor, project_id)
-    except NotFound:
-        raise NotFound("Project", pointer="/project_id") from None
-    # the project's row: two people could pass the limit together
-    held = select(Project.id).join(Membership, Membership.project_id == Project.id)
-    mine = held.where(Project.id == project_id, Membership.user_id == actor.user_id)
-    if await session.scalar(mine.with_for_update(of=Project, key_share=True)) is None:
+    # in turn: two people could pass the limit together; and with the membership: who leaves has no webhook there
+    project = (await hold(session, actor, [project_id], Hold.IN_TURN)).get(project_id)
+    if project is None:
         raise NotFound("Project", pointer="/project_id")
     if await session.scalar(select(func.count()).where(Webhook.project_id == project_id)) >= MAX_OF_PROJECT:
         raise Conflict(f"The project {project.key} has {MAX_OF_PROJECT} webhooks, which is as many as there can be")
