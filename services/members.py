@@ -1,6 +1,6 @@
 """Who belongs to a project, and with which role."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
@@ -132,7 +132,7 @@ count, counts = _READER.count, _READER.counts
 
 
 async def of_people(
-    session: Session, actor: Actor, project_ids: Collection[int], user_ids: Collection[int]
+    session: Session, actor: Actor, project_ids: set[int], user_ids: set[int]
 ) -> Sequence[MemberRecord]:
     """The members that some people are of some projects; those that the actor may read."""
     some = visible(actor).where(Membership.project_id.in_(project_ids), Membership.user_id.in_(user_ids))

@@ -119,8 +119,8 @@ def _key(happening: Happening) -> _Key:
 async def _members(session: Session, actor: Actor, happenings: Sequence[Happening]) -> dict[_Key, object]:
     if not happenings:
         return {}
-    projects, people = ({getattr(item, name) for item in happenings} for name in ("project_id", "entity_id"))
-    rows = await members.of_people(session, actor, projects, people)
+    projects = {item.project_id for item in happenings if item.project_id is not None}
+    rows = await members.of_people(session, actor, projects, {item.entity_id for item in happenings})
     return {
         ("member", row.user.id, row.project_id): MemberOut.model_validate(row).model_dump(mode="json") for row in rows
     }
