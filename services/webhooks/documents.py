@@ -4,11 +4,13 @@ The schema is above the services. So what looks at a document and resolves it is
 application or the worker (``Documents``), and what it is given by a change is said here.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from core.aside import aside
 from core.clock import wire_format
+from core.deadlines import current
 from db.driver.database import Database
 from services.events.happenings import Happening
 from services.shared import node_ids
@@ -50,10 +52,14 @@ class LaterDocuments:
     def __init__(self, make: Callable[[], Documents]) -> None:
         self._make = make
         self._made: Documents | None = None
+        self._making = asyncio.Lock()
 
     async def _documents(self) -> Documents:
         if self._made is None:
-            self._made = await aside(self._make)
+            async with self._making:
+                self._made = self._made or await aside(self._make)
+            # the first ones have waited for the schema, which is no time of theirs
+            current.get().renew()
         return self._made
 
     async def check(self, text: str) -> None:
