@@ -51,16 +51,20 @@ class LaterDocuments:
 
     def __init__(self, make: Callable[[], Documents]) -> None:
         self._make = make
-        self._made: Documents | None = None
+        self._made: list[Documents] = []
         self._making = asyncio.Lock()
 
     async def _documents(self) -> Documents:
-        if self._made is None:
+        if not self._made:
             async with self._making:
-                self._made = self._made or await aside(self._make)
+                await self._make_once()
             # the first ones have waited for the schema, which is no time of theirs
             current.get().renew()
-        return self._made
+        return self._made[0]
+
+    async def _make_once(self) -> None:
+        if not self._made:
+            self._made.append(await aside(self._make))
 
     async def check(self, text: str) -> None:
         """As ``Documents.check``."""
