@@ -52,6 +52,7 @@ KINDS = {
         "invitation",
         "url",
         "kinds",
+        "document",
     ],
 }
 """What each text of an input is, by its name: a new one has to be put somewhere."""

@@ -51,6 +51,7 @@ _OF_TASK = "title description status priority start_at due_at parent_id mileston
 _OF_RELATION = "kind source_id target_id"
 _OF_MILESTONE = "name description due_at state"
 _OF_VIEW = "name filter sort_by order then_by"
+_OF_WEBHOOK = "name kinds filter content document"
 
 TASK_CREATED = _declare("task.created", "task", f"number {_OF_TASK}", "A task was created.")
 TASK_UPDATED = _declare("task.updated", "task", _OF_TASK, "A task was changed, or what hangs on it was.")
@@ -141,8 +142,8 @@ FOLLOW_DELETED = _declare(
     "follow.deleted", "follow", "task_id project_id", "Somebody does not follow a task or a project (any more)."
 )
 
-WEBHOOK_CREATED = _declare("webhook.created", "webhook", "name project_id kinds content", "A webhook was made.")
-WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", "name kinds content", "A webhook was changed.")
+WEBHOOK_CREATED = _declare("webhook.created", "webhook", f"project_id {_OF_WEBHOOK}", "A webhook was made.")
+WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", _OF_WEBHOOK, "A webhook was changed.")
 WEBHOOK_ROTATED = _declare("webhook.rotated", "webhook", "former_until", "A webhook got another secret.")
 WEBHOOK_PAUSED = _declare("webhook.paused", "webhook", "state", "A webhook was paused.")
 WEBHOOK_RESUMED = _declare("webhook.resumed", "webhook", "state", "A webhook is told again.")

@@ -190,7 +190,10 @@ _MEMBER = _PROJECT | {"user_id": USERS}
 _WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
 _ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
 _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
-_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full", "document"], ["thick"]), "filter": FILTERS}
+_TELLING["document"] = _mostly(
+    ["query($id: ID!) { node(id: $id) { id } }", "{ me { username } }"], ["{ nothing }", "{ __typename", None]
+)
 _REASONS = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
