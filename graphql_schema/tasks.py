@@ -1,6 +1,6 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -95,8 +95,10 @@ class Task(Node):
     description: str | None
     status: TaskStatus
     priority: int
-    start_at: datetime | None
-    due_at: datetime | None
+    start_at: datetime | None = attribute("start_moment")
+    start_on: date | None
+    due_at: datetime | None = attribute("due_moment")
+    due_on: date | None
     completed_at: datetime | None
     parent_id: strawberry.ID | None = attribute("parent_node_id")
     external_source: str | None

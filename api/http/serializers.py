@@ -164,7 +164,9 @@ def _members(model: type[BaseModel], source: Callable[[str], str]) -> tuple[str,
             inner = _serializer(field.annotation)
             if inner is not None:
                 scope[f"c_{name}"] = inner
-            value = source(name) if inner is None else f"c_{name}({source(name)}, memo)"
+            # the record's attribute, where it is called otherwise
+            value = source(name if field.alias or not field.validation_alias else str(field.validation_alias))
+            value = value if inner is None else f"c_{name}({value}, memo)"
             members.append(f"{field.alias or name!r}: {value}")
     return f"{{{', '.join(members)}}}", scope
 

@@ -42,10 +42,13 @@ from graphql_schema.execution.errors import RefusedArguments, type_of
 from graphql_schema.execution.variables import Call, argument_pointer, calls, sent, variable_pointers, with_defaults
 from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Detail, Problem, to_pointer
 from services.shared.inputs import Bool, Input, Int, Text, Whole
-from services.shared.moments import Moment
+from services.shared.moments import DayMoment, Moment
 from services.shared.pagination import MAX_LIMIT
 
-SCALARS: Mapping[str, object] = {"Int": Int, "String": Text, "ID": Text, "Boolean": Bool, "DateTime": Moment}
+SCALARS: Mapping[str, object] = {
+    **{"Int": Int, "String": Text, "ID": Text, "Boolean": Bool},
+    **{"DateTime": Moment, "Date": DayMoment},
+}
 """What is valid for a scalar where no model says more."""
 SIZES = frozenset({"first", "last"})
 REQUIRED = SENTENCES["missing"]

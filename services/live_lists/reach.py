@@ -5,9 +5,10 @@ change of something else does to tasks is an event of each of them (``services.t
 """
 
 from collections.abc import Iterator
+from datetime import tzinfo
 from typing import NamedTuple
 
-from services.shared.conditions import ZoneWanted
+from services.shared.conditions import PresentWanted
 from services.shared.errors import BadUserInput
 from services.tasks.listing.conditions import REACHING, Condition, TaskPredicate, condition
 from services.tasks.query import TaskQuery
@@ -28,8 +29,8 @@ class Reach(NamedTuple):
     """Those of what the caller follows."""
 
 
-def predicate_of(query: TaskQuery) -> TaskPredicate:
-    """The condition of a list that can be followed.
+def predicate_of(query: TaskQuery, zone: tzinfo) -> TaskPredicate:
+    """The condition of a list that can be followed; days are those of a time zone.
 
     Raises ``BadUserInput`` for a filter that does not hold, for the trash, and for a filter that depends on the clock:
     nothing happens when a task becomes overdue, or a day ends.
@@ -37,17 +38,13 @@ def predicate_of(query: TaskQuery) -> TaskPredicate:
     if query.trashed:
         raise BadUserInput.at("/trashed", "a live list is of tasks outside of the trash", "not_live")
     try:
-        where = None if query.filter is None else condition(query.filter)
-    except ZoneWanted:
-        raise BadUserInput.at(
-            "/filter", "a live list knows no instants relative to the present, such as today: say which", "not_live"
-        ) from None
-    if where is not None and any(part.kind[0] == "overdue" for part in _parts(where)):
+        where = None if query.filter is None else condition(query.filter, zone=zone, lasts=True)
+    except PresentWanted:
         raise BadUserInput.at(
             "/filter",
-            "a live list does not know overdue, which depends on the clock: say due_at and status instead",
+            "a live list knows neither overdue nor instants relative to the present, such as today: say due_at and status",
             "not_live",
-        )
+        ) from None
     return TaskPredicate(where, trashed=False)
 
 
