@@ -18,8 +18,8 @@ from services.shared import text
 from services.shared.errors import Problem, from_validation
 from services.shared.inputs import Input, Line
 from services.tags import fold
+from services.tasks.filters import TaskConditions
 from services.tasks.listing.texts import fold_text
-from services.tasks.models import TaskConditions
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Call, Door, Result, on_both_doors
 from tests.examples import IDS, ROUTES, body_model, new, path_ids

@@ -42,7 +42,8 @@ def predicate_of(query: TaskQuery, zone: tzinfo) -> TaskPredicate:
     except PresentWanted:
         raise BadUserInput.at(
             "/filter",
-            "a live list knows neither overdue nor instants relative to the present, such as today: say due_at and status",
+            "a live list knows neither overdue nor what is relative to the present, such as today: say due_at and "
+            "status",
             "not_live",
         ) from None
     return TaskPredicate(where, trashed=False)

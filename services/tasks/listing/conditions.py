@@ -20,14 +20,13 @@ from services.shared.text import fold_username
 from services.tags import fold
 from services.tasks import refs
 from services.tasks.dates import ALL_DAY, DAYS, first_instant, last_instant
-from services.tasks.filters import TaskFilter
+from services.tasks.filters import TaskConditions, TaskFilter
 from services.tasks.following import followed
 from services.tasks.listing.days import DAYS_ALONE, compared, in_zone
 from services.tasks.listing.reaching import FIELDS, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
 from services.tasks.listing.sets import OPEN, blocked, of_set
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
-from services.tasks.models import TaskConditions
 from services.tasks.visibility import trash_begins
 
 _LOGIC = ("and_", "or_", "not_")
