@@ -89,9 +89,7 @@ class TestService:
         assert (made["title"], made["description"]) == (title, long)
         assert [r["body"] for r in await comments(ada, tracker, 1)] == [long]
 
-    async def test_due_date_is_a_day(
-        self, run: Importer, tracker: Tracker, ada: Person, database: Database
-    ) -> None:
+    async def test_due_date_is_a_day(self, run: Importer, tracker: Tracker, ada: Person, database: Database) -> None:
         tracker.issue(1, duedate="2019-05-11")
         tracker.issue(2, duedate="soon")
 
