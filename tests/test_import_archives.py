@@ -312,9 +312,7 @@ class TestJiraReader:
             ("", "None"),
         ],
     )
-    def test_due_date_is_a_day(
-        self, tracker: Tracker, tmp_path: Path, duedate: str | None, expected: str
-    ) -> None:
+    def test_due_date_is_a_day(self, tracker: Tracker, tmp_path: Path, duedate: str | None, expected: str) -> None:
         issue, reader = only(tracker, tmp_path, duedate=duedate)
 
         assert str(issue.due_on or issue.due_at) == expected

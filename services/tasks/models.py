@@ -27,7 +27,7 @@ from services.shared.inputs import (
     absent,
     out_of_order,
 )
-from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version, only_if, unless
 from services.tasks import dates
 from services.tasks.statuses import TaskStatus as TaskStatus
 
@@ -253,18 +253,22 @@ class TaskRecord(NamedTuple):
     due_all_day: bool | None = None
 
     @property
+    @unless("start_all_day", "start_at")
     def start_moment(self) -> datetime | None:
         return None if self.start_all_day else self.start_at
 
     @property
+    @only_if("start_all_day")
     def start_on(self) -> date | None:
         return self.start_at.date() if self.start_all_day and self.start_at else None
 
     @property
+    @unless("due_all_day", "due_at")
     def due_moment(self) -> datetime | None:
         return None if self.due_all_day else self.due_at
 
     @property
+    @only_if("due_all_day")
     def due_on(self) -> date | None:
         return self.due_at.date() if self.due_all_day and self.due_at else None
 
