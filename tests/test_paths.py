@@ -16,7 +16,7 @@ def templates(app: FastAPI) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for route in app.router.routes:
         if isinstance(route, APIRoute) and route.path.startswith("/api/v1"):
-            found.setdefault(route.path.removeprefix("/api/v1"), set()).update(route.methods)
+            found.setdefault(route.path.removeprefix("/api/v1"), set()).update(route.methods or ())
     return found
 
 

@@ -83,14 +83,14 @@ class RouteIndex:
         named: dict[tuple[str, int], dict[str, APIRoute]] = {}
         for route in routes:
             methods.setdefault(route.path, set()).update(route.methods or ())
-            _, *place = self._key("", route.path)
+            _, resource, length = self._key("", route.path)
             refusing = copy(route)
             # the compiled handler looks at no method
             refusing.compiled = None  # type: ignore[attr-defined]  # what the middleware asks
-            named.setdefault((str(place[0]), int(place[1])), {})[route.path] = refusing
-        for (method, *place), others in self._routes.items():
+            named.setdefault((resource, length), {})[route.path] = refusing
+        for (method, resource, length), others in self._routes.items():
             for route in [each for each in others if each.param_convertors]:
-                for path, particular in named[str(place[0]), int(place[1])].items():
+                for path, particular in named[resource, length].items():
                     if method in methods[path] or not _is_within(path, route.path):
                         continue
                     if not particular.param_convertors:
