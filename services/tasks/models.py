@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from services.shared import node_ids
@@ -191,6 +191,9 @@ class TaskUpdate(Input):
 
 class TaskOut(Output):
     """A task."""
+
+    # of a record, by the attributes that are meant; of an object, by the names of the members
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
 
     id: DatabaseId
     node_id: NodeId
