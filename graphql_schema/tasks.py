@@ -1,6 +1,6 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -53,7 +53,7 @@ from services.relations import RelationFilter
 from services.shared.actors import Scope
 from services.shared.errors import from_error_list
 from services.shared.pagination import PageRequest
-from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter
+from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter, of_then_by
 from services.shared.totals import Total
 from services.tasks import aggregates, queries, refs
 from services.tasks.aggregates import MAX_GROUPS
@@ -95,8 +95,10 @@ class Task(Node):
     description: str | None
     status: TaskStatus
     priority: int
-    start_at: datetime | None
-    due_at: datetime | None
+    start_at: datetime | None = attribute("start_moment")
+    start_on: date | None
+    due_at: datetime | None = attribute("due_moment")
+    due_on: date | None
     completed_at: datetime | None
     parent_id: strawberry.ID | None = attribute("parent_node_id")
     external_source: str | None
@@ -207,7 +209,7 @@ class TaskQueries:
         saved_view_id: SavedViewArgument = UNSET,
         exact: Annotated[bool, strawberry.argument(description="Count all tasks, however many match.")] = False,
     ) -> list[TaskCount]:
-        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed))
+        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed), pages=0)
         async with info.context.reading() as session:
             return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
@@ -245,8 +247,9 @@ def query_of(
         raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 
 
-async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
-    """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
+async def seen_by_view(info: Info, view: str | None, query: TaskQuery, *, pages: int = 1) -> TaskQuery:
+    """The query, with the saved view that it names; so many pages are read in its order. Raises ``TooExpensive`` where
+    views ask for too much together."""
     if (view := none_if_unset(view)) is None:
         return query
     view_id = parse_id("SavedView", view, pointer="/savedViewId")
@@ -254,6 +257,8 @@ async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQu
         seen = await saved_views.apply(session, info.context.actor, view_id, query)
     if seen.filter is not query.filter:
         info.context.spend(of_filter(seen.filter))
+    if seen.then_by != query.then_by:
+        info.context.spend(pages * of_then_by([*seen.then_by]))
     return seen
 
 

@@ -52,6 +52,18 @@ async def hook(person: Person, **fields: Any) -> dict[str, Any]:
     return webhook
 
 
+class TestDays:
+    async def test_a_day_is_the_owner_s(self, ada: Person, bob: Person, told: Told) -> None:
+        project = await ada.project()
+        await ada.invite(project, bob, "member")
+        assert (await bob.patch("/users/me", {"timezone": "Pacific/Auckland"})).status_code == 200
+        # by then the day is over in Auckland, and not in UTC
+        filter_ = {"due_at": {"lt": "2026-12-24T12:00:00Z"}, "project": {"id": {"eq": project["id"]}}}
+        hers, his = await hook(ada, filter=filter_), await hook(bob, filter=filter_)
+        await ada.task(project_id=project["id"], due_on="2026-12-24")
+        assert (await told.of(hers), await told.of(his)) == ([], [("task.created", True)])
+
+
 @on_both_doors
 class TestBothDoors:
     async def test_a_filter_is_given_changed_and_taken_away(self, ada: Person, door: Door) -> None:

@@ -75,7 +75,7 @@ async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet:
     _require_of_tasks(data.kinds, data.filter is not None)
     if data.document is not None:
         await outlet.documents.check(data.document)
-    filter_ = None if data.filter is None else filters.stored(data.filter)
+    filter_ = None if data.filter is None else await filters.stored(session, actor, data.filter)
     # one at a time for each person, or two could pass the limit together
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     if await session.count(visible(actor)) >= MAX_WEBHOOKS:
@@ -128,7 +128,7 @@ async def update(
     if sent.get("document") is not None:
         await outlet.documents.check(sent["document"])
     if sent.get("filter") is not None:
-        sent["filter"] = filters.stored(sent["filter"])
+        sent["filter"] = await filters.stored(session, actor, sent["filter"])
     webhook = await lock(session, actor, webhook_id, expected_version)
     if "url" in sent:
         outlet.check(sent["url"])

@@ -36,6 +36,8 @@ class Hook(NamedTuple):
     since: int
     version: int
     filter: dict[str, object] | None
+    time_zone: str
+    """The owner's."""
 
     def __hash__(self) -> int:
         return self.id
@@ -55,7 +57,7 @@ class Plan(NamedTuple):
 
 _SINCE = Prepared(select(func.min(Webhook.since)))
 _hooks = (
-    select(*(getattr(Webhook, name) for name in Hook._fields))
+    select(*(getattr(Webhook, name) for name in Hook._fields[:-1]), User.timezone.label("time_zone"))
     .join(User, User.id == Webhook.owner_id)
     .where(User.disabled.is_(False))
     .order_by(Webhook.id)

@@ -5,6 +5,7 @@ lists ask it. A webhook knows which tasks have met its filter (``webhook_tasks``
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import tzinfo
 from functools import lru_cache
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from services.shared.actors import Actor
 from services.shared.errors import BadUserInput
 from services.shared.prices import LIST, demand, of_filter
 from services.shared.statements import ACTOR_PARAMETER, parameter
+from services.shared.time_zones import zone_named, zone_of
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import REF, Condition, TaskPredicate
 from services.tasks.visibility import readable
@@ -70,21 +72,25 @@ class Filtered(Protocol):
     def project_id(self) -> int | None: ...
     @property
     def filter(self) -> dict[str, object] | None: ...
+    @property
+    def time_zone(self) -> str:
+        """The owner's, of which days are."""
+        ...
 
 
-def stored(data: TaskFilter) -> dict[str, object]:
+async def stored(session: Session, actor: Actor, data: TaskFilter) -> dict[str, object]:
     """The filter in REST's spelling, once it is known to hold.
 
     Raises ``BadUserInput`` for one that does not, that the clock decides, or that looks for a ref, ``TooExpensive`` for
     one that no list could show.
     """
-    _condition(data)
+    _condition(data, await zone_of(session, actor))
     demand(LIST + of_filter(data))
     return data.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _condition(data: TaskFilter) -> Condition:
-    where = timeless(data, "a webhook")
+def _condition(data: TaskFilter, zone: tzinfo) -> Condition:
+    where = timeless(data, "a webhook", zone)
     if any(part.kind == REF for part in parts_of(where)):
         raise BadUserInput.at(
             "/filter", "a webhook looks for words, and for no ref: say the project and the number instead", "not_live"
@@ -93,16 +99,16 @@ def _condition(data: TaskFilter) -> Condition:
 
 
 @lru_cache(KEPT)
-def _read(text: bytes) -> TaskPredicate | None:
+def _read(text: bytes, zone: tzinfo) -> TaskPredicate | None:
     try:
-        return TaskPredicate(_condition(TaskFilter.model_validate(orjson.loads(text))), trashed=False)
+        return TaskPredicate(_condition(TaskFilter.model_validate(orjson.loads(text)), zone), trashed=False)
     except (ValidationError, BadUserInput):
         return None
 
 
-def predicate_of(filter_: Mapping[str, object]) -> TaskPredicate | None:
-    """What a stored filter asks; None for one that this release does not understand."""
-    return _read(orjson.dumps(filter_))
+def predicate_of(filter_: Mapping[str, object], zone: tzinfo) -> TaskPredicate | None:
+    """What a stored filter asks, by days of a time zone; None for one that this release does not understand."""
+    return _read(orjson.dumps(filter_), zone)
 
 
 async def learn(
@@ -111,7 +117,7 @@ async def learn(
     """Note which tasks meet a webhook's filter, in the place of what was known of another one. Raises ``BadUserInput``
     where they are more than ``MAX_MATCHED``."""
     await session.execute(_FORGET(hook_id=webhook_id))
-    predicate = None if filter_ is None else predicate_of(filter_)
+    predicate = None if filter_ is None else predicate_of(filter_, await zone_of(session, actor))
     if predicate is None:
         return
     webhook = sql_cast(parameter("hook_id", Integer()), Integer)
@@ -142,7 +148,7 @@ async def matching(
     found: dict[int, set[int] | None] = {}
     round_ = Round[Filtered]()
     for webhook, ids in wanted.items():
-        predicate = predicate_of(webhook.filter or {})
+        predicate = predicate_of(webhook.filter or {}, zone_named(webhook.time_zone))
         found[webhook.id] = None if predicate is None else set()
         if predicate is not None:
             round_.add(webhook, Question(predicate, [webhook.owner_id], ids=ids))
