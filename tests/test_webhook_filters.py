@@ -58,8 +58,8 @@ class TestDays:
         await ada.invite(project, bob, "member")
         assert (await bob.patch("/users/me", {"timezone": "Pacific/Auckland"})).status_code == 200
         # by then the day is over in Auckland, and not in UTC
-        filter_ = {"due_at": {"lt": "2026-12-24T12:00:00Z"}, "project": {"id": {"eq": project["id"]}}}
-        hers, his = await hook(ada, filter=filter_), await hook(bob, filter=filter_)
+        filter_ = {"due_at": {"lt": "2026-12-24T12:00:00Z"}}
+        hers, his = [await hook(each, filter=filter_, project_id=project["id"]) for each in (ada, bob)]
         await ada.task(project_id=project["id"], due_on="2026-12-24")
         assert (await told.of(hers), await told.of(his)) == ([], [("task.created", True)])
 
