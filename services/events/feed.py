@@ -35,11 +35,15 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 POLL_SECONDS = 0.1
-"""How often the database is asked beside what is told: on SQLite nobody tells what other processes write."""
+"""How often the database is asked beside what is told."""
+POLL_ALONE_SECONDS = 0.04
+"""The same on SQLite, where nobody tells what other processes write."""
 BATCH = 500
 QUEUE_LENGTH = 1_000
 TAKEN = 100
 """How many a follower takes at once."""
+ROOM_SECONDS = 0.1
+"""How long a batch waits for those followers who have no room for it: whoever takes nothing delays nobody longer."""
 FRESH_SECONDS = 0.25
 """How long it holds that somebody may be told of an event."""
 
@@ -51,7 +55,7 @@ _AFTER = Prepared(
 
 
 class ConsumerLagged(Unavailable):
-    """A follower did not keep up; it has to read again from the start."""
+    """A follower did not keep up; what it has not taken it has to read by itself."""
 
     title = "Too many events at once: follow again"
 
@@ -121,6 +125,10 @@ class Follower:
         self._start = 0
         self._queue: asyncio.Queue[tuple[float, Happening] | None] = asyncio.Queue(QUEUE_LENGTH)
 
+    def has_room(self, number: int) -> bool:
+        """Whether it can be handed so many events."""
+        return self._queue.qsize() + number <= QUEUE_LENGTH
+
     def begin(self, position: int) -> None:
         """It is told of what comes after a position."""
         self._start = position
@@ -180,6 +188,7 @@ class Feed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._poll = POLL_ALONE_SECONDS if database.planner.commits_in_order else POLL_SECONDS
         self._followers: set[Follower] = set()
         self._starting = asyncio.Lock()
         self._joining: asyncio.Task[int] | None = None
@@ -265,7 +274,7 @@ class Feed:
             await asyncio.sleep(POLL_SECONDS)
         if found < BATCH:
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._poll):
                     await self._told.wait()
 
     async def _next(self) -> Sequence[Happening]:
@@ -278,6 +287,7 @@ class Feed:
 
     async def _publish(self, items: Sequence[Happening]) -> None:
         """Give events to those whom they concern. They count as read once that is known."""
+        await self._make_room(len(items))
         moment = time.monotonic()
         facts = await self._facts(items)
         if items:
@@ -288,6 +298,14 @@ class Feed:
             for follower in tuple(self._followers):
                 if follower.concerns(item, facts) and not follower.hand(item, moment):
                     self._followers.discard(follower)
+
+    async def _make_room(self, number: int) -> None:
+        """Of much that happens at once, give the followers time to take what they were given before."""
+        deadline = time.monotonic() + ROOM_SECONDS
+        while number > TAKEN and time.monotonic() < deadline:
+            if all(follower.has_room(number) for follower in self._followers):
+                return
+            await asyncio.sleep(ROOM_SECONDS / 20)
 
     async def _facts(self, items: Sequence[Happening]) -> Facts:
         """What says who of the followers may hear of what anybody wants to hear of; three statements at most for all of
