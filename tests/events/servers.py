@@ -73,6 +73,9 @@ class Server:
             await asyncio.sleep(0.05)
 
     async def _works(self, said: int) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:  # whoever answers is somebody else
+            return False
         if self.role == "worker":
             return "The worker runs." in self.log[said:]
         with suppress(httpx.HTTPError):
