@@ -54,3 +54,9 @@ def give_place(scope: Scope) -> None:
     give = None if transport is None else getattr(transport.get_protocol(), "give_place", None)
     if give is not None:
         give()
+
+
+def ends_tasks(scope: Scope) -> bool:
+    """Whether the server ends a request's task as soon as its client leaves (``api/server/connection.py``)."""
+    transport: Any = scope.get(_KEY)
+    return transport is not None and hasattr(transport.get_protocol(), "give_place")

@@ -117,17 +117,20 @@ async def one_by_one(told: Batch[S], make: Callable[[Sequence[S]], Awaitable[Seq
 class Follower:
     """Who follows: what it wants to hear of, and what it has not taken yet."""
 
-    __slots__ = ("_feed", "_queue", "_start", "interest", "key", "reader")
+    __slots__ = ("_feed", "_has_lagged", "_start", "_taking", "_waiting", "interest", "key", "reader")
 
     def __init__(self, feed: "Feed", interest: Interest, reader: int | None, key: int | None) -> None:
         self.interest, self.reader, self.key = interest, reader, key
         self._feed = feed
         self._start = 0
-        self._queue: asyncio.Queue[tuple[float, Happening] | None] = asyncio.Queue(QUEUE_LENGTH)
+        # no asyncio.Queue: there may be thousands of followers, for each of whom it would take 3 KB
+        self._waiting: list[tuple[float, Happening]] = []
+        self._has_lagged = False
+        self._taking: asyncio.Future[None] | None = None
 
     def has_room(self, number: int) -> bool:
         """Whether it can be handed so many events."""
-        return self._queue.qsize() + number <= QUEUE_LENGTH
+        return len(self._waiting) + number <= QUEUE_LENGTH
 
     def begin(self, position: int) -> None:
         """It is told of what comes after a position."""
@@ -136,14 +139,15 @@ class Follower:
     async def take(self) -> Told:
         """The next events that concern it, one at least. Raises ``ConsumerLagged`` when they are taken too slowly."""
         while True:
-            waiting = [await self._queue.get()]
-            while len(waiting) < TAKEN and not self._queue.empty():
-                waiting.append(self._queue.get_nowait())
+            while not self._waiting and not self._has_lagged:
+                self._taking = asyncio.get_running_loop().create_future()
+                await self._taking
+            if self._has_lagged:
+                raise ConsumerLagged
+            taken = self._waiting[:TAKEN]
+            del self._waiting[:TAKEN]
             if turns.due():
                 await turns.give()
-            taken = [each for each in waiting if each is not None]
-            if len(taken) < len(waiting):
-                raise ConsumerLagged
             items = [item for _, item in taken if item.position > self._start]
             told = Told(items, taken[0][0], self._feed, self.reader, self.key)
             if told.is_stale:
@@ -168,15 +172,27 @@ class Follower:
 
     def hand(self, item: Happening, judged_at: float) -> bool:
         """Whether there was room for it."""
-        try:
-            self._queue.put_nowait((judged_at, item))
-        except asyncio.QueueFull:
+        if self.has_room(1):
+            self._waiting.append((judged_at, item))
+        else:
             # drop it all and say so, rather than lose one in the middle
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            self._queue.put_nowait(None)
-            return False
-        return True
+            self._waiting.clear()
+            self._has_lagged = True
+        if self._taking is not None and not self._taking.done():
+            self._taking.set_result(None)
+        return not self._has_lagged
+
+
+class _Asked:
+    """What is to be looked up together for those who ask in the same moment."""
+
+    __slots__ = ("answer", "items", "keys", "readers")
+
+    def __init__(self) -> None:
+        self.items: dict[int, Happening] = {}
+        self.readers: set[int] = set()
+        self.keys: set[int] = set()
+        self.answer: asyncio.Task[tuple[float, Facts]] | None = None
 
 
 class Feed:
@@ -191,6 +207,8 @@ class Feed:
         self._poll = POLL_ALONE_SECONDS if database.planner.commits_in_order else POLL_SECONDS
         self._followers: set[Follower] = set()
         self._starting = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._asked: _Asked | None = None
         self._joining: asyncio.Task[int] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._position = 0
@@ -225,9 +243,30 @@ class Feed:
         """Those of some events that an account may be told of now."""
         moment = time.monotonic()
         if reader is not None and items:
-            facts = await look_up(self._database.reads, items, [reader], [] if key is None else [key])
+            moment, facts = await self._looked_up(items, reader, key)
             items = [item for item in items if may_be_told(reader, key, item, facts)]
         return Told(items, moment, self, reader, key)
+
+    async def _looked_up(self, items: Sequence[Happening], reader: int, key: int | None) -> tuple[float, Facts]:
+        """What has to be known, and when it was so. While something is looked up, those who ask gather for the next
+        time: an event that has waited for thousands of followers is not asked for thousands of times."""
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = _Asked()
+        asked.items |= {item.position: item for item in items}
+        asked.readers.add(reader)
+        if key is not None:
+            asked.keys.add(key)
+        if asked.answer is None:
+            # of all of them, not in the time of the one who came first
+            asked.answer = asyncio.create_task(self._look_up(asked), context=Context())
+        return await asyncio.shield(asked.answer)
+
+    async def _look_up(self, asked: _Asked) -> tuple[float, Facts]:
+        async with self._asking:
+            self._asked = None  # for whoever comes from now on this one began too early
+            moment = time.monotonic()
+            return moment, await look_up(self._database.reads, [*asked.items.values()], asked.readers, asked.keys)
 
     async def stop(self) -> None:
         """End the reader, at shutdown."""
