@@ -11,7 +11,7 @@ from tests.events.worlds import World, scenario
 from tests.events.writers import Writer, judge_positions, judge_told, judge_writes
 from tests.hooks import Receiver, receiving
 
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.3
 """Between the writes of one writer: webhooks are told of each."""
 BETWEEN_SECONDS = 0.3
 """Between one kill and the next, beside what it takes until the process is there again: up to so long, at random."""
@@ -26,7 +26,7 @@ async def kill(world: World, finding: Finding) -> None:
     come back; a webhook for each project leads to a receiver here. SQLite has one process of the API and a worker."""
     people, projects = await prepared(world)
     async with receiving() as receiver:
-        more = {"WEBHOOK_TEST_PORTS": str(receiver.port), "WORKER_LEASE_SECONDS": "2", "WEBHOOK_TEST_DELAYS": "0.5,1,2"}
+        more = {"WEBHOOK_TEST_PORTS": str(receiver.port), "WORKER_LEASE_SECONDS": "4", "WEBHOOK_TEST_DELAYS": "0.5,1,2"}
         servers = await world.serve(**more)
         if world.is_one_process:
             servers += [await world.worker(**more)]

@@ -76,8 +76,8 @@ async def goes_on(
     body = {"title": "The next", "project_id": project_id}
     status, made = await caller.ask("POST", "/api/v1/tasks", body)
     assert status == 201, made
-    while await told_after(caller, told[-1][0]) == (GOES_ON, []):
-        await asyncio.sleep(0.05)  # until it has its position
+    while await told_after(caller, told[-1][0]) == (GOES_ON, []):  # noqa: ASYNC110 - it has no position yet
+        await asyncio.sleep(0.05)
     statuses, wrong = [], 0
     places = sorted({*range(0, len(told), max(1, len(told) // 40)), len(told) - 1})
     for place in places:

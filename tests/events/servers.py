@@ -38,6 +38,7 @@ class Server:
             "ARGON2_MEMORY_KIB": "64",
             "ARGON2_ROUNDS": "1",
             "ACCESS_TOKEN_MINUTES": "600",
+            "REQUEST_TIMEOUT_SECONDS": "60",  # a machine that does everything at once is slow by itself
             "LOG_LEVEL": "WARNING",
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
