@@ -161,7 +161,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             # nobody asks for the handshake any more
-            self.request = self.response = None  # type: ignore[assignment]
+            self.request.headers.clear()
+            self.response.headers.clear()
         if self.close_sent:
             self._read_on()
             self._break_off_in(self.close_timeout + LINGER_SECONDS)
