@@ -31,6 +31,7 @@ from services.events.consumers import FLOOR
 from services.events.feed import ConsumerLagged, Feed, Follower, Told
 from services.events.happenings import COLUMNS, Happening, cursor_at, is_of
 from services.events.interests import EVERYTHING, Interest, Shape, conditions
+from services.events.numbering import number_all
 from services.events.rows import HappeningWithRows
 from services.projects import queries as projects
 from services.shared.actors import Actor, Scope
@@ -234,6 +235,8 @@ async def follow(
     """
     user_id = actor.require(Scope.TASKS_READ)
     session = database.reads
+    if after is None:
+        await number_all(database)  # what has no position yet has happened before, and is not to be told
     cursor = await end(session) if after is None or after == NOW else after
     # what is long past is read in pages; then, once it is heard what comes, what has happened in between
     async for page in _pages(session, actor, cursor, interest):

@@ -34,7 +34,7 @@ from tests.events.worlds import SCENARIOS, DatabaseName, Size, World
 from tests.events.writers import Acknowledged, Writer, judge_positions, judge_told
 from tests.infrastructure import postgres_binaries, require, scratch_database
 
-SHORT = Size(seconds=1.0, kills=2, processes=2)
+SHORT = Size(seconds=1.0, kills=1, processes=2)
 
 
 @asynccontextmanager
