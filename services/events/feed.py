@@ -34,8 +34,8 @@ S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1
-"""How often the database is asked beside what is told."""
+POLL_SECONDS = 0.25
+"""How often the database is asked beside what is told, by processes that it can tell something."""
 POLL_ALONE_SECONDS = 0.04
 """The same on SQLite, where nobody tells what other processes write."""
 BATCH = 500
