@@ -105,8 +105,8 @@ class Connection(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._leave_the_door()
         super().handle_websocket_upgrade()
-        # the parser has our methods: without a word the two would stay until garbage is looked for, 6 KB for each socket
-        self.parser = None
+        # which has our methods: the two would stay until garbage is looked for, 6 KB for each socket
+        self.parser = None  # type: ignore[assignment]  # as uvicorn's does where a connection is lost
 
     def _leave_the_door(self) -> None:
         self.door.connections.discard(self)

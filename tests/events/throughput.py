@@ -154,8 +154,9 @@ async def bring_in(world: World, finding: Finding) -> None:
         if world.notes_commits:
             positions = after(committed, clock.numbered(), ids)
             finding.measure(f"others' positions, {when}, p99", quantile(positions, 0.99) * 1000, "ms")
-    offered = after(clock.sent, committed, meanwhile)
-    finding.measure("others' writes meanwhile, p99", quantile(offered, 0.99) * 1000, "ms")
+    if world.notes_commits:
+        taken = after(clock.sent, committed, meanwhile)
+        finding.measure("others' writes meanwhile, p99", quantile(taken, 0.99) * 1000, "ms")
 
 
 def _archive(folder: Path, number: int) -> Path:
