@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import Context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +29,7 @@ from db.models import ApiKey, Event, LoginSession, User
 from services.authentication import CALLERS_CHANGED
 from services.events.numbering import END, is_waiting, number_events
 from services.shared.actors import Actor
+from services.shared.background import Background
 from services.shared.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
 from services.shared.outages import Outage
 from services.shared.statements import parameter
@@ -154,7 +154,7 @@ class Connections:
         self._position: int | None = None
         """The last event that was seen; None before the first look."""
         self._look_at = _AT_ONCE
-        self._watcher: asyncio.Task[None] | None = None
+        self._watching = Background(self._watch)
         self._changed = asyncio.Event()
         self._outage = Outage(logger, "those who are connected could not be looked up")
         self.sockets = 0
@@ -200,10 +200,8 @@ class Connections:
             watched = _Watched(actor, on_end)
             self._watched.add(watched)
             self._new.add(watched)
-            if self._watcher is None or self._watcher.done():
-                # for everybody: it goes on when the request that began it has ended, and with that its time
-                self._watcher = asyncio.create_task(self._watch(), context=Context())
             try:
+                self._watching.begin()
                 yield
             finally:
                 self._watched.discard(watched)
@@ -211,10 +209,7 @@ class Connections:
 
     async def stop(self) -> None:
         """Look no more, at shutdown."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+        await self._watching.end()
 
     async def _watch(self) -> None:
         self._position, rest = None, WATCH_SECONDS
