@@ -8,12 +8,13 @@ from typing import cast
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.transports import abort, bound_silence, ends_tasks
+from api.http.transports import abort, adds, bound_silence
 
 MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 12.0
 # proxies must neither keep an answer back nor keep it
 _HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
+_COMMENT = b":\n\n"
 
 Ended = asyncio.Future[Callable[[], bytes]]
 """Done when a stream is to end before its messages do; answers what makes the last bytes."""
@@ -51,14 +52,13 @@ class EventStream(StreamingResponse):
         super().__init__(messages, headers={**_HEADERS, **(headers or {})}, media_type=MEDIA_TYPE)
         self._seconds = seconds
         self._places = places or ExitStack()
-        self._at_once: Send | None = None
-        """Sends without waiting, where the server also ends the task when the client leaves: else somebody has to look
-        out for that."""
+        self._add: Callable[[bytes], None] | None = None
+        """Of a server that ends the task when the client leaves: else somebody has to look out for that."""
         self._interrupted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         bound_silence(scope, self._seconds)
-        self._at_once = send if ends_tasks(scope) else None
+        self._add = adds(scope)
 
         async def send_in_time(message: Message) -> None:
             async with asyncio.timeout(self._seconds):
@@ -66,7 +66,7 @@ class EventStream(StreamingResponse):
 
         try:
             with self._places:
-                if self._at_once is not None:
+                if self._add is not None:
                     await self.stream_response(send_in_time)
                 else:
                     await super().__call__(scope, receive, send_in_time)
@@ -82,7 +82,7 @@ class EventStream(StreamingResponse):
         task = cast("asyncio.Task[None]", asyncio.current_task())
         async with aclosing(self._messages):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            pulse = _Pulse(self._at_once or send, at_once=self._at_once is not None)
+            pulse = _Pulse(self._add, send)
 
             def interrupt(_: Ended) -> None:
                 self._interrupted = True
@@ -114,11 +114,11 @@ class _Pulse:
     """A comment whenever nothing has happened for a while, so that proxies keep the stream open. Comments are sent
     between messages, each of which is sent in one piece."""
 
-    __slots__ = ("_at_once", "_last", "_loop", "_send", "_task", "_timer")
+    __slots__ = ("_add", "_last", "_loop", "_send", "_task", "_timer")
 
-    def __init__(self, send: Send, *, at_once: bool) -> None:
-        """``at_once``: what is sent is sent without waiting, unless the client does not read."""
-        self._send, self._at_once = send, at_once
+    def __init__(self, add: Callable[[bytes], None] | None, send: Send) -> None:
+        """By ``add``, which does not wait, where there is such."""
+        self._add, self._send = add, send
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._beat)
@@ -141,11 +141,7 @@ class _Pulse:
         self._timer = self._loop.call_at(self._last + HEARTBEAT_SECONDS, self._beat)
 
     def _comment(self) -> None:
-        sending = self._send(_body(b":\n\n"))
-        if not self._at_once:
-            self._task = asyncio.ensure_future(sending)
-            return
-        step = sending.__await__()
-        with suppress(StopIteration):
-            next(step)
-            step.close()  # there is something that is not read yet, which says as much
+        if self._add is not None:
+            self._add(_COMMENT)
+        else:
+            self._task = asyncio.ensure_future(self._send(_body(_COMMENT)))

@@ -54,6 +54,33 @@ class _Messages:
         return self._messages.pop(0)
 
 
+class _Gate:
+    """Whether something may go on; an ``asyncio.Event`` has a queue of its own even while nobody waits."""
+
+    __slots__ = ("_open", "_opened")
+
+    def __init__(self) -> None:
+        self._open = True
+        self._opened: asyncio.Future[None] | None = None
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def set(self) -> None:
+        self._open = True
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def clear(self) -> None:
+        self._open = False
+
+    async def wait(self) -> None:
+        while not self._open:
+            if self._opened is None or self._opened.done():
+                self._opened = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._opened)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One socket."""
 
@@ -66,6 +93,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.queue = _Messages()  # type: ignore[assignment]  # what of it is used
+        self.writable = _Gate()  # type: ignore[assignment]  # as above
         self.conn.available_extensions = []
         self.bound_messages(MESSAGE_BYTES)
         self._unparsed = bytearray()

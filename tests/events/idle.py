@@ -58,9 +58,8 @@ async def _follow(world: World, finding: Finding, begin: Begin) -> None:
         [project] = await made.shared(people[:1], 1)
         for person in people[1:]:
             await people[0].invite(project, person, "viewer")
-    [server] = await world.serve(
-        1, worker=False, MAX_CONNECTIONS="100000", SOCKETS_PER_ADDRESS="100000", MAX_REQUESTS_WAITING="5000"
-    )
+    more = {"MAX_CONNECTIONS": "100000", "SOCKETS_PER_ADDRESS": "100000", "MAX_REQUESTS_WAITING": "5000"}
+    [server] = await world.serve(1, more, worker=False)
     followers: list[Follower] = []
     try:
         heard = [Heard() for _ in range(number)]

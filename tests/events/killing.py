@@ -27,9 +27,9 @@ async def kill(world: World, finding: Finding) -> None:
     people, projects = await prepared(world)
     async with receiving() as receiver:
         more = {"WEBHOOK_TEST_PORTS": str(receiver.port), "WORKER_LEASE_SECONDS": "4", "WEBHOOK_TEST_DELAYS": "0.5,1,2"}
-        servers = await world.serve(**more)
+        servers = await world.serve(more=more)
         if world.is_one_process:
-            servers += [await world.worker(**more)]
+            servers += [await world.worker(more)]
         ports = api(servers)
         headers = people[0].headers
         asking = Caller(ports[0], headers)

@@ -64,7 +64,8 @@ class Clock:
 
 async def create_at(rate: float, seconds: float, clock: Clock, caller: Caller, project_id: int) -> list[int]:
     """Tasks at a rate, one after the other."""
-    begun, created = time.monotonic(), []
+    begun = time.monotonic()
+    created: list[int] = []
     while (now := time.monotonic() - begun) < seconds:
         if (early := len(created) / rate - now) > 0:
             await asyncio.sleep(early)
@@ -90,7 +91,7 @@ async def time_events(world: World, finding: Finding) -> None:
     people, projects = await prepared(world)
     async with receiving() as receiver:
         more = {"WEBHOOK_TEST_PORTS": str(receiver.port)}
-        here, there = api(await world.serve(2, **more))[:2]
+        here, there = api(await world.serve(2, more))[:2]
         headers, caller, clock = people[0].headers, Caller(here, people[1].headers), Clock(world)
         body = {"name": "Timed", "url": receiver.url("/"), "project_id": projects[0], "kinds": ["task.created"]}
         status, made = await caller.ask("POST", "/api/v1/webhooks", body)

@@ -47,7 +47,7 @@ async def told_after(caller: Caller, cursor: str) -> tuple[int, Told]:
 
 async def written(world: World, people: Sequence[Person], projects: Sequence[int], hook: str) -> Told:
     """Have servers make events, notifications and deliveries; returns all that is told from the beginning."""
-    servers = await world.serve(1, WEBHOOK_TEST_PORTS=str(make_url(hook).port), WEBHOOK_TEST_DELAYS=DELAYS)
+    servers = await world.serve(1, {"WEBHOOK_TEST_PORTS": str(make_url(hook).port), "WEBHOOK_TEST_DELAYS": DELAYS})
     port = api(servers)[0]
     caller = Caller(port, people[0].headers)
     for project_id in projects:
@@ -129,7 +129,7 @@ async def restore(world: World, finding: Finding) -> None:
             other.file.write_bytes(dump.read_bytes())
         receiver.statuses["/"] = [200]
         receiver.got.clear()
-        servers = await other.serve(1, WEBHOOK_TEST_PORTS=str(receiver.port), WEBHOOK_TEST_DELAYS=DELAYS)
+        servers = await other.serve(1, {"WEBHOOK_TEST_PORTS": str(receiver.port), "WEBHOOK_TEST_DELAYS": DELAYS})
         caller = Caller(api(servers)[0], people[0].headers)
         await goes_on(finding, caller, told, projects[0])
         await within(DELIVERY_SECONDS, lambda: not other.rows(_WAITING)[0][0])
@@ -167,7 +167,7 @@ async def go_down_and_up(world: World, finding: Finding) -> None:
             world.rows("SELECT count(*) FROM events WHERE account_id IS NOT NULL") == before,
             "events of accounts' security are not known as such any more",
         )
-        servers = await world.serve(1, WEBHOOK_TEST_PORTS=str(receiver.port))
+        servers = await world.serve(1, {"WEBHOOK_TEST_PORTS": str(receiver.port)})
         caller = Caller(api(servers)[0], people[0].headers)
         await goes_on(finding, caller, told, projects[0], may_begin_anew=True)
         await asyncio.sleep(2)

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -24,7 +25,7 @@ _COMMANDS = {"api": ("api.server",), "worker": ("cli", "worker")}
 class Server:
     """``python -m api.server`` on a port of its own, or ``python -m cli worker``."""
 
-    def __init__(self, role: Role, database_url: str, folder: Path, **more: str) -> None:
+    def __init__(self, role: Role, database_url: str, folder: Path, more: Mapping[str, str]) -> None:
         self.role, self.port = role, free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"{role}-{self.port}.log"

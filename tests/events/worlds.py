@@ -6,7 +6,7 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,23 +94,25 @@ class World:
     def is_one_process(self) -> bool:
         return self.database == "sqlite"
 
-    async def serve(self, number: int | None = None, *, worker: bool = True, **more: str) -> list[Server]:
-        """The API's processes: as many as the database is for, and beside them a worker, the last of the list; with
-        SQLite the one process works by itself."""
+    async def serve(
+        self, number: int | None = None, more: Mapping[str, str] | None = None, *, worker: bool = True
+    ) -> list[Server]:
+        """The API's processes, with ``more`` settings: as many as the database is for, and beside them a worker, the last
+        of the list; with SQLite the one process works by itself."""
         apart = worker and not self.is_one_process
-        settings = {"EMBEDDED_WORKER": "true" if worker and not apart else "false", **more}
-        roles: list[Literal["api", "worker"]] = ["api"] * (
-            number or (1 if self.is_one_process else self.size.processes)
-        )
-        servers = [Server(role, self.url, self.folder, **settings) for role in [*roles, *(["worker"] if apart else [])]]
+        settings = {"EMBEDDED_WORKER": "true" if worker and not apart else "false", **(more or {})}
+        count = number or (1 if self.is_one_process else self.size.processes)
+        servers = [Server("api", self.url, self.folder, settings) for _ in range(count)]
+        if apart:
+            servers.append(Server("worker", self.url, self.folder, settings))
         for server in servers:
             self._stack.callback(server.stop)
         await asyncio.gather(*(server.start() for server in servers))
         return servers
 
-    async def worker(self, **more: str) -> Server:
+    async def worker(self, more: Mapping[str, str]) -> Server:
         """A worker beside what there is."""
-        server = Server("worker", self.url, self.folder, **more)
+        server = Server("worker", self.url, self.folder, more)
         self._stack.callback(server.stop)
         await server.start()
         return server
