@@ -97,8 +97,8 @@ class World:
     async def serve(
         self, number: int | None = None, more: Mapping[str, str] | None = None, *, worker: bool = True
     ) -> list[Server]:
-        """The API's processes, with ``more`` settings: as many as the database is for, and beside them a worker, the last
-        of the list; with SQLite the one process works by itself."""
+        """The API's processes, with ``more`` settings: as many as the database is for, and beside them a worker, the
+        last of the list; with SQLite the one process works by itself."""
         apart = worker and not self.is_one_process
         settings = {"EMBEDDED_WORKER": "true" if worker and not apart else "false", **(more or {})}
         count = number or (1 if self.is_one_process else self.size.processes)
