@@ -11,7 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.transports import abort, adds, bound_silence
 
 MEDIA_TYPE = "text/event-stream"
-HEARTBEAT_SECONDS = 12.0
+HEARTBEAT_SECONDS = 14.0
+TOGETHER = 14
+"""Signs of life fall on so many moments of that time, not each on its own: the process wakes for many together."""
 # proxies must neither keep an answer back nor keep it
 _HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}
 _COMMENT = b":\n\n"
@@ -121,7 +123,7 @@ class _Pulse:
         self._add, self._send = add, send
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
-        self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._beat)
+        self._timer = self._loop.call_at(self._due(), self._beat)
         self._task: asyncio.Future[None] | None = None
 
     def sent(self) -> None:
@@ -134,11 +136,15 @@ class _Pulse:
             self._task.cancel()
 
     def _beat(self) -> None:
-        moment = self._loop.time()
-        if moment >= self._last + HEARTBEAT_SECONDS - 0.001:
-            self._last = moment
+        if self._loop.time() >= self._due() - 0.001:
+            self._last = self._loop.time()
             self._comment()
-        self._timer = self._loop.call_at(self._last + HEARTBEAT_SECONDS, self._beat)
+        self._timer = self._loop.call_at(self._due(), self._beat)
+
+    def _due(self) -> float:
+        """When the next one is, if nothing is sent before."""
+        step = HEARTBEAT_SECONDS / TOGETHER
+        return (self._last + HEARTBEAT_SECONDS) // step * step
 
     def _comment(self) -> None:
         if self._add is not None:

@@ -23,6 +23,7 @@ from services.events.audience import Facts, look_up, may_be_told
 from services.events.catalogue import MEMBER_REMOVED
 from services.events.happenings import COLUMNS, Happening
 from services.events.interests import EVERYTHING, Interest
+from services.events.look_ups import LookUps
 from services.events.numbering import END, NUMBERED, is_waiting, number_all, number_events
 from services.shared.background import Background
 from services.shared.errors import Unavailable
@@ -184,18 +185,6 @@ class Follower:
         return not self._has_lagged
 
 
-class _Asked:
-    """What is to be looked up together for those who ask in the same moment."""
-
-    __slots__ = ("answer", "items", "keys", "readers")
-
-    def __init__(self) -> None:
-        self.items: dict[int, Happening] = {}
-        self.readers: set[int] = set()
-        self.keys: set[int] = set()
-        self.answer: asyncio.Task[tuple[float, Facts]] | None = None
-
-
 class Feed:
     """One worker's reader of the feed. It runs while somebody follows, and costs nothing otherwise.
 
@@ -208,11 +197,11 @@ class Feed:
         self._poll = POLL_ALONE_SECONDS if database.planner.commits_in_order else POLL_SECONDS
         self._followers: set[Follower] = set()
         self._starting = asyncio.Lock()
-        self._asking = asyncio.Lock()
-        self._asked: _Asked | None = None
+        self._look_ups = LookUps(database)
         self._joining: asyncio.Task[int] | None = None
         self._reading = Background(self._read)
         self._position = 0
+        self._ask_again_at = 0.0
         self._told = asyncio.Event()
         self._outage = Outage(logger, "the feed could not be read")
         database.listen(NUMBERED, self._told.set)
@@ -244,30 +233,9 @@ class Feed:
         """Those of some events that an account may be told of now."""
         moment = time.monotonic()
         if reader is not None and items:
-            moment, facts = await self._looked_up(items, reader, key)
+            moment, facts = await self._look_ups.of(items, reader, key)
             items = [item for item in items if may_be_told(reader, key, item, facts)]
         return Told(items, moment, self, reader, key)
-
-    async def _looked_up(self, items: Sequence[Happening], reader: int, key: int | None) -> tuple[float, Facts]:
-        """What has to be known, and when it was so. While something is looked up, those who ask gather for the next
-        time: an event that has waited for thousands of followers is not asked for thousands of times."""
-        asked = self._asked
-        if asked is None:
-            asked = self._asked = _Asked()
-        asked.items |= {item.position: item for item in items}
-        asked.readers.add(reader)
-        if key is not None:
-            asked.keys.add(key)
-        if asked.answer is None:
-            # of all of them, not in the time of the one who came first
-            asked.answer = asyncio.create_task(self._look_up(asked), context=Context())
-        return await asyncio.shield(asked.answer)
-
-    async def _look_up(self, asked: _Asked) -> tuple[float, Facts]:
-        async with self._asking:
-            self._asked = None  # for whoever comes from now on this one began too early
-            moment = time.monotonic()
-            return moment, await look_up(self._database.reads, [*asked.items.values()], asked.readers, asked.keys)
 
     async def stop(self) -> None:
         """End the reader, at shutdown."""
@@ -316,11 +284,20 @@ class Feed:
 
     async def _next(self) -> Sequence[Happening]:
         rows: Sequence[Happening] = await self._database.reads.all(_AFTER(position=self._position))
-        if not rows and await is_waiting(self._database):
+        if not rows and self._may_wait() and await is_waiting(self._database):
             # whoever committed it numbers it, unless it is there no more
             async with self._database.writing() as session:
                 await number_events(session)
         return rows
+
+    def _may_wait(self) -> bool:
+        """Whether to ask for events without a position. Where what is committed has its own, only a release before that
+        one leaves such: it is asked once a second."""
+        if self._database.planner.commits_in_order:
+            if time.monotonic() < self._ask_again_at:
+                return False
+            self._ask_again_at = time.monotonic() + 1.0
+        return True
 
     async def _publish(self, items: Sequence[Happening]) -> None:
         """Give events to those whom they concern. They count as read once that is known."""
