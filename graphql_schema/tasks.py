@@ -42,15 +42,13 @@ from graphql_schema.task_lists import (
     task_query,
 )
 from graphql_schema.users import User
-from services import comments, history, relations, saved_views, tags
+from services import changes, comments, history, relations, saved_views, tags
 from services.events.catalogue import TASK_CREATED
-from services.events.feed import Told
 from services.events.happenings import Happening
 from services.events.interests import Interest
 from services.events.log import EventFilter
 from services.projects import queries as projects
 from services.relations import RelationFilter
-from services.shared.actors import Scope
 from services.shared.errors import from_error_list
 from services.shared.pagination import PageRequest
 from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter, of_then_by
@@ -279,18 +277,13 @@ class TaskSubscriptions:
     @strawberry.subscription(description="Tasks as they are created, in projects that the caller may read.")
     async def task_created(self, info: Info) -> AsyncGenerator[Task, None]:
         context = info.context
-        reader = context.actor.require(Scope.TASKS_READ)
 
         async def read(items: Sequence[Happening]) -> Sequence[TaskRecord | None]:
             found = await queries.by_ids(context.database.reads, context.actor, {item.entity_id for item in items})
             return [found.get(item.entity_id) for item in items]
 
-        async def created() -> AsyncGenerator[Told, None]:
-            async with context.feed.joined(_CREATED, reader=reader) as follower:
-                while True:
-                    yield await follower.take()
-
-        async for told in as_told(created(), read):
+        created = changes.follow(context.database, context.feed, context.actor, None, _CREATED)
+        async for told in as_told(created, read):
             yield told
 
 

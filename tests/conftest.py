@@ -123,10 +123,19 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring a database to a revision, as the operator's command does."""
+    command.upgrade(_migrations_of(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Bring a database back to a revision."""
+    command.downgrade(_migrations_of(url), revision)
+
+
+def _migrations_of(url: str) -> Config:
     config = Config(str(ROOT / "alembic.ini"))
     config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
     config.attributes["database_url"] = url
-    command.upgrade(config, revision)
+    return config
 
 
 def migrate(url: str) -> None:
