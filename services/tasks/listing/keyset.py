@@ -103,12 +103,10 @@ class _Reader:
             return []
         return await (self.in_order() if strategy.from_index else self.sorted())
 
-    @property
     def _within(self) -> Sequence[ColumnElement[bool]]:
         """What bounds the order itself."""
         return self._predicate.of_column(self._ordering.key.name)
 
-    @property
     def _mine(self) -> Sequence[ColumnElement[bool]]:
         return self._predicate.of_projects(Membership.project_id)
 
@@ -299,9 +297,10 @@ class _Reader:
         return [row[0] for row in await self._session.all(self._leading(range_, rows))]
 
     def _leading(self, range_: IndexRange, number: int) -> Bound[Any]:
-        build = partial(
-            leading_projects, self._lane, self._ordering, self._request.backward, range_, self._within, self._mine
-        )
+        def build() -> AnySelect:
+            order = self._lane, self._ordering, self._request.backward, range_
+            return leading_projects(*order, self._within(), self._mine())
+
         statement: Prepared[Any] = prepared(("leading", *self._shape, range_), build)
         return statement(**self._values, number=number)
 
@@ -309,7 +308,7 @@ class _Reader:
         """The first rows of a range that meet the predicate, however far they are."""
         walk = rows + self._request.skip
         if self._planner.knows_lateral:
-            of = self._walk(number, range_, walk, 0)._replace(within=self._predicate.conditions())
+            of = self._walk(number, range_, walk, 0)._replace(within=self._predicate.conditions)
             build = partial(of.page, _EVERYTHING, self._without)
             return await self._session.all(
                 self._statement(("all", of.shape, self._without), build, rows=rows, walk=walk)
