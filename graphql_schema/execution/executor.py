@@ -135,8 +135,11 @@ class Executor:
             causes = [error.original_error for error in execution.errors or ()]
             if late := too_late(*causes):
                 return Outcome(errors=[late], executed=False)
+        heavy = is_heavy(execution.text, most)
+        if not execution.errors:
+            return Outcome(data, heavy=heavy)
         errors = [format_error(error) for error in await self._in_words(prepared, execution.errors)]
-        return Outcome(data, errors, heavy=is_heavy(execution.text, most))
+        return Outcome(data, errors, heavy=heavy)
 
     async def _execute_uncompiled(self, prepared: PreparedOperation, context: Context) -> Outcome:
         """As ``execute_ordinarily``; what is said of the schema alone is kept, for it is the same each time (0.2 s)."""
