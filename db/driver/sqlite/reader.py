@@ -120,6 +120,7 @@ class SqliteReader:
         """As ``Reader`` has it: some µs, where a statement takes sixty."""
         if self._loop_connection is None:
             return None
+        self._budget.begin()
         try:
             return self._opened, self._loop_connection.execute("PRAGMA data_version").fetchone()
         except sqlite3.Error:
