@@ -96,7 +96,7 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
         await state.database.dispose()
 
     app = Application(lifespan=lifespan)
-    app.state.tandem = state
+    app.tandem = app.state.tandem = state
     app.state.metrics = metrics
     app.state.door = door
     include(app, [meta.router, pages_router, guides.router, graphql.router])

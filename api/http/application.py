@@ -16,6 +16,7 @@ from api.http.addresses import settle
 from api.http.refusals import NotExecutedError
 from api.http.transports import remember
 from api.server.door import STATE_KEY
+from api.state import State
 from core.version import VERSION
 
 logger = logging.getLogger("tandem.server")
@@ -31,6 +32,9 @@ class Application(FastAPI):
 
     Raises ``NotExecutedError`` for other options of FastAPI's: routes are put in beside it, and know of none.
     """
+
+    tandem: State
+    """What it holds for its lifetime."""
 
     def __init__(self, *, lifespan: Lifespan, **others: Any) -> None:
         if others:

@@ -13,6 +13,9 @@ from services.shared.errors import BadUserInput
 from services.shared.moments import RelativeMoment
 from services.shared.prices import MAX_CONDITIONS, MAX_TEXT, MAX_VALUES
 
+SMALL = 100
+"""Values of a filter that is worth keeping what was made of it; of their text, ten bytes for each."""
+
 
 class ZoneWanted(Exception):
     """A filter speaks of days, and it is not known whose."""
@@ -33,6 +36,16 @@ class Budget:
         self._zone, self._lasts = zone, lasts
         self.conditions, self.values, self.text = MAX_CONDITIONS, MAX_VALUES, MAX_TEXT
         self._moment: datetime | None = None
+
+    @property
+    def is_of_now(self) -> bool:
+        """Whether something in the filter depends on the present."""
+        return self._moment is not None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether little is in the filter."""
+        return self.values >= MAX_VALUES - SMALL and self.text >= MAX_TEXT - 10 * SMALL
 
     def moment(self) -> datetime:
         """The present, the same for the whole filter. Raises ``PresentWanted``."""

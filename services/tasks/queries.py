@@ -26,11 +26,11 @@ from services.tasks.listing.lanes import lane_of
 from services.tasks.listing.sets import with_any
 from services.tasks.models import TaskRecord
 from services.tasks.query import TaskQuery
-from services.tasks.visibility import listed, readable, trash_begins, visible
+from services.tasks.visibility import listed, readable, trash_begins, visible, visible_one
 from services.users import queries as users
 from services.users.models import UserRecord
 
-_BY_ID = Prepared(visible(ACTOR_PARAMETER).where(Task.id == parameter("task_id")), TaskRecord)
+_BY_ID = Prepared(visible_one(ACTOR_PARAMETER).where(Task.id == parameter("task_id")), TaskRecord)
 
 
 _VERSION = Prepared(select(Task.version).where(readable(ACTOR_PARAMETER), Task.id == parameter("task_id")), tuple)

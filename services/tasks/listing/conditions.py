@@ -1,8 +1,9 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import date, datetime, tzinfo
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, and_, not_, or_, true, type_coerce
 
@@ -29,6 +30,7 @@ from services.tasks.listing.sets import OPEN, blocked, of_set
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
 from services.tasks.visibility import trash_begins
 
+T = TypeVar("T")
 _LOGIC = ("and_", "or_", "not_")
 _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
 """Conditions that hold or do not, by what the caller may read or does."""
@@ -52,19 +54,24 @@ PARTS = frozenset({"contains", "starts_with"})
 """Operators that look into a task's folded text."""
 
 
-class Condition(NamedTuple):
-    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of."""
-
+class _Condition(NamedTuple):
     kind: tuple[Any, ...]
     values: tuple[Any, ...] = ()
     parts: tuple["Condition", ...] = ()
 
-    @property
+
+class Condition(_Condition):
+    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of.
+
+    A filter that comes again has the same one (``condition``), with what was worked out of it.
+    """
+
+    @cached_property
     def shape(self) -> Hashable:
         """What conditions have in common whose SQL differs in the values alone."""
         return self.kind, len(self.values), tuple([part.shape for part in self.parts])
 
-    @property
+    @cached_property
     def gist(self) -> Hashable:
         """The condition, its instants to the minute: by which what was found out about it is remembered for a while,
         also where it asks for the present."""
@@ -77,6 +84,15 @@ class Condition(NamedTuple):
     def together(self) -> tuple["Condition", ...]:
         """The conditions all of which have to hold for this one to hold."""
         return self.parts if self.kind == ("and_",) else (self,)
+
+    def once(self, work_out: Callable[["Condition"], T]) -> T:
+        """What a function, by which it is known, works out of the condition alone."""
+        known = self.__dict__
+        name = work_out.__qualname__
+        if name not in known:
+            known[name] = work_out(self)
+        found: T = known[name]
+        return found
 
     def all_values(self) -> list[object]:
         """The values, in the order in which ``compile_condition`` binds them."""
@@ -98,7 +114,22 @@ def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = 
     Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none, and
     ``PresentWanted`` for one that lasts and asks for the present.
     """
-    return _condition(data, Budget(zone, lasts=lasts), "search_task" if trashed else "search", depth=0)
+    key = id(data), trashed, zone, lasts
+    known = _KNOWN.get(key)
+    if known is not None and known[0] is data:
+        return known[1]
+    budget = Budget(zone, lasts=lasts)
+    found = _condition(data, budget, "search_task" if trashed else "search", depth=0)
+    if budget.is_small and not budget.is_of_now:
+        if len(_KNOWN) >= MAX_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[key] = data, found
+    return found
+
+
+MAX_KNOWN = 200
+_KNOWN: dict[tuple[int, bool, tzinfo | None, bool], tuple[TaskFilter, Condition]] = {}
+"""The last filters, which nobody changes, and what was made of them: doors keep those that come again."""
 
 
 def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> Condition:
@@ -232,6 +263,14 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     return of_column(_COLUMNS[name], values, *rest)
 
 
+def _is_never_met(condition: Condition) -> bool:
+    return Condition(HELD_ALL, ((),)) in condition.together
+
+
+def _values(condition: Condition) -> Mapping[str, object]:
+    return {f"v{number}": value for number, value in enumerate(condition.all_values())}
+
+
 class TaskPredicate(NamedTuple):
     """Which tasks, apart from how they are ordered and where a page begins: of those in the trash, or of those outside
     of it, the ones that meet a condition, or all (None)."""
@@ -246,7 +285,7 @@ class TaskPredicate(NamedTuple):
     @property
     def is_never_met(self) -> bool:
         """Whether it asks for a word that is known to be nowhere."""
-        return self.where is not None and Condition(HELD_ALL, ((),)) in self.where.together
+        return self.where is not None and self.where.once(_is_never_met)
 
     @property
     def is_of_some(self) -> bool:
@@ -270,10 +309,8 @@ class TaskPredicate(NamedTuple):
 
     def values(self) -> dict[str, object]:
         """The values of the conditions, by the names of their parameters."""
-        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
-        if self.trashed:
-            values["trash_begins"] = trash_begins()
-        return values
+        values = {} if self.where is None else self.where.once(_values)
+        return {**values, "trash_begins": trash_begins()} if self.trashed else {**values}
 
     def conditions(self, actor: Actor = ACTOR_PARAMETER) -> list[ColumnElement[bool]]:
         """The conditions, with parameters for the values."""
