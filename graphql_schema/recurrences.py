@@ -1,4 +1,4 @@
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -35,7 +35,9 @@ class Recurrence:
 class Occurrence:
     number: int
     start_at: datetime | None
-    due_at: datetime
+    start_on: date | None
+    due_at: datetime | None
+    due_on: date | None
 
 
 @service_input()

@@ -391,6 +391,48 @@ class TestCompletion:
         assert await recurrence_of(door, ada, task) is None
 
 
+@on_both_doors
+class TestDays:
+    async def test_task_that_is_due_on_a_day_comes_again_on_a_day(
+        self, ada: Person, door: Door, database: Database, at: Clock
+    ) -> None:
+        task = await chore(ada, due_at=None, start_on="2027-03-20", due_on="2027-03-22")
+        await ada.task(title="Fill the can", parent_id=task["id"], due_on="2027-03-21")
+        assert (await recurrence_of(door, ada, task))["occurrence"] == "2027-03-22"
+        [told] = (await ok(door, "list_task_occurrences", ada, task_id=task["id"]))[:1]
+        assert told == {"number": 2, "start_at": None, "start_on": "2027-03-27", "due_at": None, "due_on": "2027-03-29"}
+        previewed = await ok(
+            door, "preview_occurrences", ada, WEEKLY | {"start_on": "2027-03-20", "due_on": "2027-03-22"}
+        )
+        assert previewed[0] == told
+        # the 29th is over in Berlin
+        at("2027-03-29T22:00:00Z")
+        assert (await finish(door, ada, task)).code is None
+        _, following, below = await after(ada, task)
+        shown = {name: following[name] for name in ("start_at", "start_on", "due_at", "due_on")}
+        assert shown == {"start_at": None, "start_on": "2027-04-03", "due_at": None, "due_on": "2027-04-05"}
+        assert (below["due_at"], below["due_on"]) == (None, "2027-04-04")
+
+    async def test_day_of_a_schedule_comes_with_its_beginning(
+        self, ada: Person, door: Door, database: Database, at: Clock
+    ) -> None:
+        task = await chore(ada, {"create_next": "on_schedule"}, due_at=None, due_on="2027-03-22")
+        at("2027-03-28T21:59:59Z")
+        await Schedule(database).make_due()
+        assert await after(ada, task) == []
+        at("2027-03-28T22:00:00Z")
+        await Schedule(database).make_due()
+        assert [each["due_on"] for each in await after(ada, task)] == ["2027-03-29"]
+        refused = await run(door, "update_task", ada, {"due_on": None, "recurrence": WEEKLY}, task_id=task["id"])
+        assert refused.refusal == ("BAD_USER_INPUT", ["/recurrence"])
+
+    async def test_date_of_the_other_kind_moves_this_task_only(self, ada: Person, door: Door, at: Clock) -> None:
+        task = await chore(ada)
+        await ok(door, "update_task", ada, {"due_on": "2027-03-24"}, task_id=task["id"])
+        await finish(door, ada, task)
+        assert [(each["due_at"], each["due_on"]) for each in await after(ada, task)] == [(AFTER, None)]
+
+
 class TestIndex:
     async def test_index_knows_what_recurs(self, ada: Person, database: Database) -> None:
         await chore(ada)
@@ -459,11 +501,12 @@ class TestSurroundings:
         task = await chore(ada, start_at="2027-03-21T08:00:00Z")
         found = await ok(door, "list_task_occurrences", ada, task_id=task["id"])
         assert len(found) == 10
-        assert found[0] == {"number": 2, "start_at": "2027-03-28T07:00:00Z", "due_at": AFTER}
+        dates = {"start_at": "2027-03-28T07:00:00Z", "start_on": None, "due_at": AFTER, "due_on": None}
+        assert found[0] == {"number": 2} | dates
         asked = {"rule": "FREQ=WEEKLY", "timezone": "Europe/Berlin", "due_at": DUE, "start_at": "2027-03-21T08:00:00Z"}
         assert await ok(door, "preview_occurrences", ada, asked) == found
         refused = await run(door, "preview_occurrences", ada, asked | {"start_at": AFTER})
-        assert refused.refusal == ("BAD_USER_INPUT", ["/start_at"])
+        assert refused.refusal == ("BAD_USER_INPUT", ["/due_at"])
         refused = await run(door, "preview_occurrences", ada, asked | {"rule": "FREQ=DAILY;UNTIL=20270322"})
         assert refused.refusal == ("BAD_USER_INPUT", ["/rule"])
 

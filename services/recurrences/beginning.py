@@ -1,7 +1,7 @@
 """Series that begin with new tasks."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 from db.driver.sessions import Session
@@ -19,7 +19,13 @@ class Recurring(Protocol):
     def start_at(self) -> datetime | None: ...
 
     @property
+    def start_on(self) -> date | None: ...
+
+    @property
     def due_at(self) -> datetime | None: ...
+
+    @property
+    def due_on(self) -> date | None: ...
 
     @property
     def recurrence(self) -> Recurrence | None: ...
@@ -37,8 +43,10 @@ async def read(session: Session, actor: Actor, items: Iterable[Recurring]) -> Be
     def begin(item: Recurring, pointer: str = "") -> RecurrenceRecord | None:
         if item.recurrence is None:
             return None
-        dates = Dates.of({name: getattr(item, name, None) for name in Dates._fields})
-        return series.begun(item.recurrence, dates, zone, looked, pointer=f"{pointer}/recurrence")
+        dates = Dates(item.start_at, item.due_at, item.start_on, item.due_on)
+        return series.begun(
+            item.recurrence, dates if dates.are_due else None, zone, looked, pointer=f"{pointer}/recurrence"
+        )
 
     return begin
 

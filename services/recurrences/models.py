@@ -1,16 +1,17 @@
 """What a recurrence takes and answers."""
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, NamedTuple, Self
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.recurrences import rules
 from services.recurrences.rules import MAX_RULE, Rule
-from services.shared.inputs import DescribedEnum, Input, Text, Timestamp, absent, out_of_order
+from services.shared.inputs import Day, DescribedEnum, Input, Text, Timestamp, absent
 from services.shared.outputs import Output
+from services.tasks import dates
 from services.users.models import Timezone
 
 _DUE = "2026-01-31T17:00:00Z"
@@ -124,16 +125,18 @@ LIMIT: TypeAdapter[int] = TypeAdapter(Limit)
 class Occurrences(Recurrence):
     """Asks when a task would recur that has these dates."""
 
-    due_at: Timestamp = Field(description="When the task is due, from where it is counted.", examples=[_DUE])
-    start_at: Timestamp = Field(default_factory=absent, description="When work on it may begin.")
+    start_at: Timestamp | None = Field(default_factory=absent, description="When work on it may begin.")
+    start_on: Day | None = Field(
+        default_factory=absent, description="The day on which work on it may begin, instead of start_at."
+    )
+    due_at: Timestamp | None = Field(
+        default_factory=absent, description="When the task is due, from where it is counted.", examples=[_DUE]
+    )
+    due_on: Day | None = Field(default_factory=absent, description="The day on which it is due, instead of due_at.")
     limit: Limit = MAX_OCCURRENCES
 
-    @field_validator("start_at")
-    @classmethod
-    def _check_range(cls, start_at: datetime, info: ValidationInfo) -> datetime:
-        if "due_at" in info.data and start_at > info.data["due_at"]:
-            raise out_of_order("must not be after due_at")
-        return start_at
+    _check_days = field_validator("start_on", "due_on")(dates.instead)
+    _check_range = field_validator("due_at", "due_on")(dates.in_order)
 
 
 class OccurrenceOut(Output):
@@ -141,7 +144,9 @@ class OccurrenceOut(Output):
 
     number: int = Field(description="Which occurrence of the series it is.")
     start_at: datetime | None = Field(description="When work on it may begin, in UTC.")
-    due_at: datetime = Field(description="When it is due, in UTC.")
+    start_on: date | None = Field(description="The day on which work on it may begin.")
+    due_at: datetime | None = Field(description="When it is due, in UTC; null where that is a day.")
+    due_on: date | None = Field(description="The day on which it is due.")
 
 
 class Occurrence(NamedTuple):
@@ -150,3 +155,5 @@ class Occurrence(NamedTuple):
     number: int
     start_at: datetime | None
     due_at: datetime | None
+    start_on: date | None = None
+    due_on: date | None = None

@@ -1,6 +1,7 @@
 """How tasks recur, and when they will: read, and computed of what is read. Nothing of it is written."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -41,7 +42,7 @@ async def of_tasks(session: Session, actor: Actor, task_ids: Collection[int]) ->
 async def of_task(session: Session, actor: Actor, task_id: int, limit: int) -> list[Occurrence]:
     """The tasks that are to follow one, ``limit`` at most; none after one that does not recur. Raises ``NotFound``."""
     task = await tasks.get(session, actor, task_id)
-    record, dates = (await rows.of(session, [task_id])).get(task_id), Dates.of(task._asdict())
+    record, dates = (await rows.of(session, [task_id])).get(task_id), Dates.of(task.fields())
     if record is None or dates is None:
         return []
     await turns.pause()
@@ -53,6 +54,7 @@ async def of_rule(session: Session, actor: Actor, asked: Occurrences) -> list[Oc
     actor.require(Scope.TASKS_READ)
     zone = await rows.zone_name(session, actor) if asked.timezone is None else "UTC"
     await turns.pause()
-    dates = Dates(asked.start_at, asked.due_at)
-    record = series.begun(asked, dates, zone, Looked(), pointer="")
-    return series.upcoming(record, dates, asked.due_at, asked.limit, Looked())
+    dates = Dates(asked.start_at, asked.due_at, asked.start_on, asked.due_on)
+    record = series.begun(asked, dates if dates.are_due else None, zone, Looked(), pointer="")
+    due = asked.due_at or series.instant(record, datetime.fromisoformat(record.occurrence))
+    return series.upcoming(record, dates, due, asked.limit, Looked())

@@ -130,7 +130,7 @@ async def _make(session: Session, project_id: int, ids: Sequence[int]) -> None:
         await turns.pause()
         looked = Looked()
         task = tasks[record.task_id]
-        dates = Dates.of(task._asdict())
+        dates = Dates.of(task.fields())
         if record.next_at is None or record.next_at > moment or dates is None:
             continue
         place = series.on_schedule(record, dates, moment, looked)

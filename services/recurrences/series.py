@@ -29,8 +29,13 @@ class Dates(NamedTuple):
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Dates | None":
         """Those of a task, by its fields; None for one that is not due."""
-        dates = cls(*(values.get(name) for name in cls._fields))
-        return None if dates.due_at is None and dates.due_on is None else dates
+        dates = cls(*(values[name] for name in cls._fields))
+        return dates if dates.are_due else None
+
+    @property
+    def are_due(self) -> bool:
+        """Whether there is a due date among them."""
+        return self.due_at is not None or self.due_on is not None
 
 
 class Place(NamedTuple):
@@ -64,7 +69,7 @@ def begun(
     """The series of a task that is to recur so: a new one, without an id yet; or the ``current`` one, from where the
     task is due now. Where the rule stays, it counts on. Raises ``BadUserInput``."""
     if dates is None:
-        raise BadUserInput.at(pointer, "needs due_at: the next one is counted from there", "recurrence")
+        raise BadUserInput.at(pointer, "needs due_at or due_on: the next one is counted from there", "recurrence")
     name = recurrence.timezone or (current.timezone if current else zone)
     try:
         local = _due(dates, zone_named(name))
@@ -132,7 +137,7 @@ def upcoming(record: RecurrenceRecord, dates: Dates, moment: datetime, most: int
             break
     if not found and passed is not None and not record.parsed.ends:
         found = [passed]
-    return [Occurrence(place.number, *moved(record, dates, place)[:2]) for place in found]
+    return [Occurrence(place.number, *moved(record, dates, place)) for place in found]
 
 
 def moved(record: RecurrenceRecord, dates: Dates, place: Place) -> Dates:

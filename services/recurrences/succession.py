@@ -109,7 +109,7 @@ async def make(
     is to be given up, where somebody else has made one."""
     if not steps:
         return
-    values = {step.record.task_id: tasks[step.record.task_id]._asdict() for step in steps}
+    values = {step.record.task_id: tasks[step.record.task_id].fields() for step in steps}
     below = await _read_contents(session, projects, values, [step for step in steps if step.has_subtasks])
     looked = Looked()
     level: dict[int, list[_Copy]] = defaultdict(list)
@@ -174,7 +174,7 @@ async def _read_contents(
     is made again for: one may be below another."""
     series_of = {step.record.task_id: step.record.id for step in with_more}
     found = await session.all(_BELOW(ids=[*series_of])) if series_of else []
-    values = {row.id: TaskRecord._make(row[1:])._asdict() for row in found} | dict(roots)
+    values = {row.id: TaskRecord._make(row[1:]).fields() for row in found} | dict(roots)
     await attachments.read_into(session, values, assigned=values, tagged=values)
     assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
     members = await members_among(session, sorted(projects), assigned) if assigned else {}
@@ -188,7 +188,7 @@ async def _read_contents(
 
 
 def _later(values: Mapping[str, Any], step: Step, by: timedelta) -> dict[str, Any]:
-    dates = Dates(*(values.get(name) for name in Dates._fields))
+    dates = Dates(*(values[name] for name in Dates._fields))
     return {**values, **series.shifted(step.record, dates, by)._asdict()}
 
 
@@ -205,5 +205,17 @@ def _again(values: Mapping[str, Any], parent_id: int | None, record: RecurrenceR
 
 
 _COPIED = (
-    *("title", "description", "priority", "start_at", "due_at", "milestone_id", "project_id", "assignee_ids", "tags"),
+    *(
+        "title",
+        "description",
+        "priority",
+        "start_at",
+        "start_on",
+        "due_at",
+        "due_on",
+        "milestone_id",
+        "project_id",
+        "assignee_ids",
+        "tags",
+    ),
 )

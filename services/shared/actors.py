@@ -1,6 +1,6 @@
 """Who is asking. There is always an Actor; an anonymous caller is one too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -43,6 +43,8 @@ class Actor:
     api_key_id: int | None = None
     api_key_hash: str | None = None
     """The fingerprint of the secret that the key was sent with: one that was replaced may work a while longer."""
+    time_zone: str | None = field(default=None, compare=False)
+    """The name of the account's time zone; None where it was not looked up."""
 
     @property
     def limited_by(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from services.recurrences.models import Recurrence
 from services.relations import RelationKind
@@ -77,7 +77,9 @@ class ImportedTask:
     status: TaskStatus = TaskStatus.PENDING
     priority: int = 1
     start_at: datetime | None = None
+    start_on: date | None = None
     due_at: datetime | None = None
+    due_on: date | None = None
     completed_at: datetime | None = None
     created_by: ImportedUser | None = None
     assignees: tuple[ImportedUser, ...] = ()
@@ -88,6 +90,11 @@ class ImportedTask:
     restricted: bool = False
     recurrence: Recurrence | None = None
     """How it goes on to recur; nothing that is completed makes a next task by being brought in."""
+
+    @property
+    def has_due_date(self) -> bool:
+        """Whether it is due at all, at an instant or on a day."""
+        return self.due_at is not None or self.due_on is not None
 
     @property
     def parties(self) -> list[ImportedUser]:

@@ -131,10 +131,11 @@ def recurs(task: ImportedTask) -> bool:
 
 
 def _series(task: ImportedTask) -> RecurrenceRecord | None:
-    if task.recurrence is None or task.due_at is None:
+    if task.recurrence is None or not task.has_due_date:
         return None
+    dates = Dates(task.start_at, task.due_at, task.start_on, task.due_on)
     try:
-        return series.begun(task.recurrence, Dates(task.start_at, task.due_at), "UTC", Looked())
+        return series.begun(task.recurrence, dates, "UTC", Looked())
     except BadUserInput:
         return None
 
