@@ -107,6 +107,13 @@ async def consume(database: Database, consumer: Consumer, *, wait: bool = False)
     return len(rows) == BATCH
 
 
+async def hold_in_turn(session: Session, consumer: Consumer) -> None:
+    """Let nobody read for a consumer until the transaction ends. Whoever does so now has his turn first."""
+    moment = now()
+    await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": moment})
+    await session.scalar(_HOLD_IN_TURN(name=consumer.name))
+
+
 async def catch_up(database: Database, consumer: Consumer) -> None:
     """Have a consumer take every event that has its position when this begins."""
     await register(database, consumer)

@@ -9,6 +9,7 @@ from core.passwords import PasswordHasher
 from core.tokens import AccessTokens
 from services.allowances.login_failures import LoginFailures
 from services.allowances.rate_limits import RateLimits
+from services.mailing.tokens import MailTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,4 @@ class Security:
     failures: LoginFailures
     outbox: Outbox = field(default_factory=Outbox)
     accounts: AccountRules = AccountRules()
+    mail_tokens: MailTokens = field(default_factory=lambda: MailTokens(""))
