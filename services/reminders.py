@@ -60,15 +60,15 @@ SnoozeUntil = Annotated[Timestamp, Field(description="An instant, at most 30 day
 class ReminderCreate(Input):
     """Sets a reminder: at an instant, or so many minutes before the task is due."""
 
-    remind_at: RemindAt = Field(default_factory=absent)
     before_due: BeforeDue = Field(default_factory=absent)
+    remind_at: RemindAt = Field(default_factory=absent)
 
 
 class ReminderUpdate(Input):
     """Changes when to remind: what is given takes the place of what was said."""
 
-    remind_at: RemindAt = Field(default_factory=absent)
     before_due: BeforeDue = Field(default_factory=absent)
+    remind_at: RemindAt = Field(default_factory=absent)
 
 
 class ReminderSnooze(Input):

@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Response
+from fastapi import APIRouter, Path, Response
 
 from api.dependencies.auth import OptionalActor
 from api.dependencies.preconditions import VersionedRead, VersionedWrite
@@ -34,16 +34,14 @@ async def update_notification_preferences(
     return await write(notification_preferences.update, body, expected_version=write.expected)
 
 
-@router.post("/unsubscribe", response_model=UnsubscribeOut)
+@router.post("/unsubscribe/{token}", response_model=UnsubscribeOut)
 async def unsubscribe(
-    token: Annotated[str, Query(max_length=200, description="The token of the message.")],
+    token: Annotated[str, Path(max_length=200, description="The token of the message.", examples=["12.digest.AbC"])],
     actor: OptionalActor,
     session: WriteSession,
     state: AppState,
-    one_click: Annotated[
-        str | None, Form(alias="List-Unsubscribe", max_length=20, description="One-Click, as RFC 8058 has it.")
-    ] = None,
 ) -> Ended:
-    """End what a message was sent for: what its List-Unsubscribe header names (RFC 8058). It takes no login."""
+    """End what a message was sent for: it is what its List-Unsubscribe header names, and takes no login. Mail programs
+    post a form there (RFC 8058), which is not read."""
     data = Unsubscribe(token=token)
     return await notification_preferences.unsubscribe(session, actor, data, tokens=state.security.mail_tokens)

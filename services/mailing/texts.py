@@ -19,7 +19,7 @@ from services.users.models import UserRecord
 MOST = 50
 """What one message tells of notifications: of more, how many."""
 MAX_SUBJECT = 120
-UNSUBSCRIBE = "/api/v1/notifications/preferences/unsubscribe?token="
+UNSUBSCRIBE = "/api/v1/notifications/preferences/unsubscribe/"
 
 
 @dataclass(frozen=True, slots=True)
