@@ -14,6 +14,11 @@ from services.shared.prices import CHANGE, WRITE
 from services.tasks import commands, duplication, moving, trash, upserts
 from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDuplicate, TaskUpdate, TaskUpsert
 from services.tasks.moving import LeftBehindOut, MoveOut, TaskMove
+from services.tasks.reminders import ReminderCreate
+
+
+@service_input()
+class TaskReminderInput(ReminderCreate): ...
 
 
 @service_input()
@@ -102,6 +107,7 @@ class TaskMutations:
         commands.create,
         TaskCreate,
         "Create a task, in the caller's Inbox unless a project is named.",
+        nested={ReminderCreate: TaskReminderInput},
         telling=True,
     )
     update_task = command_field(

@@ -15,7 +15,7 @@ from db.driver.sessions import AnySelect, Session
 from db.models import Reminder, Task, User
 from services.events import catalogue, log
 from services.events.catalogue import EventKind
-from services.events.waking import moment_of, wake
+from services.events.waking import wake
 from services.shared import node_ids
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next, require_version
@@ -29,39 +29,19 @@ from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ChildReader, ListReader
 from services.tasks import queries as tasks
 from services.tasks.models import TaskOut, TaskRecord
+from services.tasks.reminders import MAX_REMINDERS, BeforeDue, RemindAt, next_of, said_by
+from services.tasks.reminders import ReminderCreate as ReminderCreate
 from services.tasks.updates import hold_task
 from services.tasks.visibility import readable
 
-MAX_REMINDERS = 10
-"""Of one person on one task."""
-MAX_MINUTES = 366 * 24 * 60
 SNOOZE = timedelta(days=30)
 """For how long anything is snoozed, at most."""
 SNOOZE_MINUTES = SNOOZE // timedelta(minutes=1)
 
-RemindAt = Annotated[Timestamp, Field(description="When to remind.", examples=["2031-01-31T08:00:00Z"])]
-BeforeDue = Annotated[
-    int,
-    Field(
-        strict=True,
-        ge=0,
-        le=MAX_MINUTES,
-        description="So many minutes before the task is due, whenever that is; 0 is when it is due.",
-        examples=[30],
-    ),
-    Whole,
-]
 SnoozeMinutes = Annotated[
     int, Field(strict=True, ge=1, le=SNOOZE_MINUTES, description="So many minutes from now.", examples=[10]), Whole
 ]
 SnoozeUntil = Annotated[Timestamp, Field(description="An instant, at most 30 days from now.")]
-
-
-class ReminderCreate(Input):
-    """Sets a reminder: at an instant, or so many minutes before the task is due."""
-
-    before_due: BeforeDue = Field(default_factory=absent)
-    remind_at: RemindAt = Field(default_factory=absent)
 
 
 class ReminderUpdate(Input):
@@ -170,14 +150,14 @@ async def create(session: Session, actor: Actor, task_id: int, data: ReminderCre
     """Set a reminder. Raises ``NotFound``; ``BadUserInput`` for an instant that is over; ``Conflict`` where the caller
     has ``MAX_REMINDERS`` on the task."""
     user_id = actor.require(Scope.TASKS_WRITE)
-    said = _said(data)
+    said = said_by(data)
     task, _ = await hold_task(session, actor, task_id)
     # one at a time for each person, or two could pass the limit together
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     if await session.count(visible(actor).where(Reminder.task_id == task_id)) >= MAX_REMINDERS:
         raise Conflict(f"You have {MAX_REMINDERS} reminders of this task, which is as many as there can be")
     moment = now()
-    values = {"user_id": user_id, "task_id": task_id, **said, "next_at": _next(said, task, moment)}
+    values = {"user_id": user_id, "task_id": task_id, **said, "next_at": next_of(said, task.due_at, moment)}
     new = insert(Reminder).values(**values, version=1, created_at=moment, updated_at=moment)
     reminder = ReminderRecord._make(await session.one(new.returning(*COLUMNS)))
     await _wake(session, user_id, reminder)
@@ -189,12 +169,12 @@ async def update(
     session: Session, actor: Actor, reminder_id: int, data: ReminderUpdate, *, expected_version: Expected = None
 ) -> ReminderRecord:
     """Change when to remind. Raises ``NotFound``, ``VersionConflict``, ``BadUserInput``."""
-    said = _said(data) if data.model_fields_set else {}
+    said = said_by(data) if data.model_fields_set else {}
     before, task = await _lock(session, actor, reminder_id, expected_version)
     changes = log.differences(before._asdict(), said)
     if not changes:
         return before
-    values = {**said, "next_at": _next(said, task, now()), "snoozed_until": None, "told_at": None}
+    values = {**said, "next_at": next_of(said, task.due_at, now()), "snoozed_until": None, "told_at": None}
     return await _write(session, actor, before, values, changes)
 
 
@@ -235,24 +215,6 @@ def within_snooze(until: object, moment: datetime, *, pointer: str) -> datetime:
     if not isinstance(until, datetime) or not moment < until <= moment + SNOOZE:
         raise BadUserInput.at(pointer, f"must be within {SNOOZE.days} days from now")
     return until
-
-
-def _said(data: ReminderCreate | ReminderUpdate) -> dict[str, object]:
-    """The columns that a body stands for. Raises ``BadUserInput`` unless it says one thing."""
-    if (data.remind_at is None) is (data.before_due is None):
-        raise BadUserInput.at("/remind_at", "give remind_at or before_due, and not both")
-    return {"remind_at": data.remind_at, "before_due": data.before_due}
-
-
-def _next(said: Mapping[str, object], task: TaskRecord, moment: datetime) -> datetime | None:
-    """When to tell; None where that is over or not known. Raises ``BadUserInput`` for an instant that is over."""
-    remind_at, before_due = said["remind_at"], said["before_due"]
-    if isinstance(remind_at, datetime):
-        if remind_at <= moment:
-            raise BadUserInput.at("/remind_at", "is over")
-        return remind_at
-    found = moment_of(None, before_due if isinstance(before_due, int) else None, task.due_at)
-    return found if found is not None and found > moment else None
 
 
 async def _lock(

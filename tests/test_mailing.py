@@ -428,6 +428,12 @@ class TestTokens:
         mine = state.security.mail_tokens.make(bob.id, Unsubscribed.NOTIFICATIONS)
         said, _, signature = mine.rpartition(".")
         other = MailTokens("another secret").make(bob.id, Unsubscribed.NOTIFICATIONS)
-        for token in ("x", f"{said}.", f"{bob.id}.digest.{signature}", f"{bob.id + 1}.notifications.{signature}", other):
+        for token in (
+            "x",
+            f"{said}.",
+            f"{bob.id}.digest.{signature}",
+            f"{bob.id + 1}.notifications.{signature}",
+            other,
+        ):
             assert (await self.end(door, anonymous, token)).code == "BAD_USER_INPUT", token
         assert (await bob.get("/notifications/preferences")).json()["mailed_kinds"] == ["assigned"]

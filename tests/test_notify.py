@@ -1,5 +1,5 @@
-"""``notify``: whoever does something says whether people are told of it. One rule, for whatever people may be told of, on
-both doors."""
+"""``notify``: whoever does something says whether people are told of it. One rule, for whatever people may be told of,
+on both doors."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -51,7 +51,6 @@ def test_every_write_takes_it_on_both_doors(rest: str, graphql: str) -> None:
 
 async def _task(ada: Person, bob: Person, project: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return await ada.task(project_id=project["id"], **fields)
-
 
 
 async def create(door: Door, ada: Person, bob: Person, project: Any, notify: bool) -> None:
@@ -139,6 +138,7 @@ DEEDS: list[Deed] = [
 ]
 
 
+@pytest.mark.one_rule
 @on_both_doors
 @pytest.mark.parametrize("deed", DEEDS, ids=lambda deed: str(deed.__name__))
 async def test_nobody_is_told_where_it_is_false(

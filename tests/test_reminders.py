@@ -2,11 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
+from api.main import create_app
 from core.clock import now, wire_format
 from db.driver.database import Database
 from db.models import Job, Notification, Reminder
@@ -16,11 +19,15 @@ from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.events.reminding import Reminding
 from services.events.waking import JOB
+from services.jobs.worker import Worker
 from tests.actors import PASSWORD, Person
+from tests.conftest import People, settings_for
+from tests.databases import empty_database
 from tests.doors import Door, on_both_doors
 from tests.examples import notification
 from tests.operations import ok, run
 from tests.streaming import notified
+from tests.test_jobs import running
 
 SOON = timedelta(hours=1)
 
@@ -360,3 +367,53 @@ async def test_what_is_put_off_of_a_project_that_was_left_is_back_and_not_told(
     assert (back["id"], back["snoozed_until"]) == (added["id"], None)
     async with database.reading() as session:
         assert await session.scalar(select(func.count()).where(Notification.user_id == bob.id)) == 1
+
+
+@on_both_doors
+class TestNewTasks:
+    async def test_they_are_created_with_reminders_one_by_one_and_many(self, ada: Person, door: Door) -> None:
+        due = {"due_at": "2035-06-01T12:00:00Z", "title": "x"}
+        wanted = {"reminders": [{"before_due": 60}, {"remind_at": "2035-05-01T08:00:00Z"}]}
+        made = await ok(door, "create_task", ada, due | wanted)
+        for task in (made, {"id": made["id"]}):
+            found = await ok(door, "list_task_reminders", ada, task_id=task["id"])
+            assert [each["next_at"] for each in found] == ["2035-06-01T11:00:00Z", "2035-05-01T08:00:00Z"]
+
+        over = {"title": "x", "reminders": [{"before_due": 5}, {"remind_at": "2020-01-01T00:00:00Z"}]}
+        called = {"external_source": "crm", "external_id": door}
+        body = {"mode": "upsert_partial", "tasks": [due | wanted | called, over | called | {"external_id": "over"}]}
+        for times in (1, 2):  # the second time there is such a task already
+            answer = await ok(door, "create_tasks", ada, body)
+            first, second = answer["results"]
+            assert first["outcome"] == ("created" if times == 1 else "unchanged")
+            [problem] = second["error"]["errors"]
+            assert (problem["pointer"], problem["detail"]) == (
+                "/reminders/1/remind_at" if door == "rest" else "/reminders/1/remindAt",
+                "is over",
+            )
+            assert len(await ok(door, "list_task_reminders", ada, task_id=first["task"]["id"])) == 2
+
+    async def test_what_does_not_hold_is_refused(self, ada: Person, door: Door) -> None:
+        for reminders in ([{}], [{"before_due": 5}] * 11, [{"remind_at": "2020-01-01T00:00:00Z"}]):
+            refused = await run(door, "create_task", ada, {"title": "x", "reminders": reminders})
+            assert refused.code == "BAD_USER_INPUT", reminders
+        assert await ok(door, "list_tasks", ada) == []
+
+
+async def test_the_worker_tells_it_at_its_instant(backend: str, tmp_path: Path) -> None:
+    with empty_database(backend, tmp_path) as url:
+        app = create_app(settings_for(url))
+        state = app.state.tandem
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            ada = await People(client, state)()
+            task = await ada.task()
+            worker = Worker(state.database, Reminding(state.database).handlers)
+            async with running(worker), state.notification_feed.joined(ada.id) as told_live:
+                made = await remind(ada, task, remind_at=at(timedelta(seconds=0.5)))
+                await asyncio.wait_for(told_live.wait(), 30)
+            [item] = (await ada.get("/notifications")).json()
+        assert item["task_id"] == task["id"]
+        late = datetime.fromisoformat(item["created_at"]) - datetime.fromisoformat(made["next_at"])
+        assert timedelta() <= late < timedelta(seconds=2)  # some milliseconds, but for a machine that is busy
+        await state.notification_feed.stop()
+        await state.database.dispose()

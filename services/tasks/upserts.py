@@ -105,5 +105,5 @@ async def upsert_each(
     return [outcomes[index] for index in range(len(items))]
 
 
-_PLACE = NAMES | {"project_id"}
-"""What finds a task, and is not changed of it."""
+_PLACE = NAMES | {"project_id", "reminders"}
+"""What finds a task, and is not changed of it; and what a new one alone is given."""

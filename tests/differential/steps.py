@@ -112,7 +112,20 @@ def _also(body: st.SearchStrategy[Any], called: st.SearchStrategy[Any] = ELSEWHE
 
 
 UPSERTED = st.fixed_dictionaries({"title": TITLES}, optional=TASK_FIELDS | {"project_id": PROJECTS})
-NEW_TASKS = _also(UPSERTED)
+INSTANTS = _mostly(["2035-06-01T12:00:00Z", "2035-01-01T00:00:00+02:00"], ["2020-01-01T00:00:00Z", "soon", None])
+MINUTES = _mostly([0, 30, 1440], [-1, 10**9, "5", None])
+REMINDERS = st.one_of(
+    st.fixed_dictionaries({"before_due": MINUTES}),
+    st.fixed_dictionaries({"remind_at": INSTANTS}),
+    st.fixed_dictionaries({}, optional={"before_due": MINUTES, "remind_at": INSTANTS}),
+)
+NEW_TASKS = _also(
+    st.builds(
+        lambda one, other: one | other,
+        UPSERTED,
+        _mostly([{}] * 5, []) | st.fixed_dictionaries({"reminders": st.lists(REMINDERS, max_size=2)}),
+    )
+)
 _MORE = {"title": TITLES, "number": st.just(1)}
 CHANGES = _also(
     st.one_of(
@@ -158,7 +171,11 @@ FILTERS = st.recursive(
     ),
     max_leaves=3,
 )
-MODES = {"mode": st.sampled_from(["atomic", "partial", "partial"]), "dry_run": st.booleans()}
+MODES = {
+    "mode": st.sampled_from(["atomic", "partial", "partial"]),
+    "dry_run": st.booleans(),
+    "notify": st.booleans(),
+}
 SORTS = {
     "sort_by": st.sampled_from(["created_at", "title", "due_at", "priority", "number"]),
     "order": st.sampled_from(["asc", "desc"]),
@@ -193,6 +210,7 @@ _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["
 _TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
 _REASONS = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
+_REMINDER = {"reminder_id": st.sampled_from([1, 1, 2, 2, 3, 4, 99])}
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
 _BODY = _also(st.fixed_dictionaries({"body": REMARKS}))
 _REMARK = _also(st.fixed_dictionaries({}, optional={"body": REMARKS}))
@@ -262,6 +280,12 @@ _TABLE: dict[str, tuple[int, Any, dict[str, Any], bool, bool]] = {
     "create_comment": (3, _BODY, _TASK, False, True),
     "update_comment": (4, _REMARK, _COMMENT, True, False),
     "create_relation": (4, st.fixed_dictionaries({"kind": _KINDS, "target_id": IDS}), _TASK, False, True),
+    "create_reminder": (4, REMINDERS, _TASK, False, True),
+    "update_reminder": (2, REMINDERS, _REMINDER, True, False),
+    "snooze_reminder": (
+        *(2, st.fixed_dictionaries({}, optional={"minutes": _mostly([5, 60], [0, None]), "until": INSTANTS})),
+        *(_REMINDER, True, False),
+    ),
     "create_saved_view": (2, st.fixed_dictionaries({"name": NAMES}, optional=_VIEWS), {}, False, True),
     "update_saved_view": (1, st.fixed_dictionaries({}, optional={"name": NAMES} | _VIEWS), _VIEW, True, False),
     "delete_saved_view": (2, None, _VIEW, True, False),
@@ -326,7 +350,7 @@ _TABLE |= {
     ),
 }
 # of the others, what their routes declare
-_IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK
+_IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK | _REMINDER
 _SOME = st.sampled_from([1, 2, 1, 2, 1, 2, 3, 4, 99])
 for _name in sorted(CALLED.keys() - _TABLE.keys()):
     _TABLE[_name] = (

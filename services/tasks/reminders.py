@@ -1,0 +1,105 @@
+"""What reminders are made of (``services.reminders``), and those that a new task is created with: its creator's."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+from sqlalchemy import insert
+
+from core.clock import now
+from db.driver.sessions import Session
+from db.driver.statements import Prepared
+from db.models import Reminder
+from services.events.waking import moment_of, wake
+from services.shared.actors import Actor, Scope
+from services.shared.bulk_writing import write_all
+from services.shared.errors import BadUserInput
+from services.shared.inputs import Input, Timestamp, Whole, absent
+
+MAX_REMINDERS = 10
+"""Of one person on one task."""
+MAX_MINUTES = 366 * 24 * 60
+
+RemindAt = Annotated[Timestamp, Field(description="When to remind.", examples=["2031-01-31T08:00:00Z"])]
+BeforeDue = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=0,
+        le=MAX_MINUTES,
+        description="So many minutes before the task is due, whenever that is; 0 is when it is due.",
+        examples=[30],
+    ),
+    Whole,
+]
+
+
+class ReminderCreate(Input):
+    """Sets a reminder: at an instant, or so many minutes before the task is due."""
+
+    before_due: BeforeDue = Field(default_factory=absent)
+    remind_at: RemindAt = Field(default_factory=absent)
+
+
+def said_by(data: Input, *, pointer: str = "") -> dict[str, object]:
+    """The columns that a body stands for. Raises ``BadUserInput`` unless it says one thing."""
+    said = {name: getattr(data, name) for name in ("remind_at", "before_due")}
+    if (said["remind_at"] is None) is (said["before_due"] is None):
+        raise BadUserInput.at(f"{pointer}/remind_at", "give remind_at or before_due, and not both")
+    return said
+
+
+def next_of(
+    said: Mapping[str, object], due_at: datetime | None, moment: datetime, *, pointer: str = ""
+) -> datetime | None:
+    """When to tell; None where that is over or not known. Raises ``BadUserInput`` for an instant that is over."""
+    remind_at, before_due = said["remind_at"], said["before_due"]
+    if isinstance(remind_at, datetime):
+        if remind_at <= moment:
+            raise BadUserInput.at(f"{pointer}/remind_at", "is over")
+        return remind_at
+    found = moment_of(None, before_due if isinstance(before_due, int) else None, due_at)
+    return found if found is not None and found > moment else None
+
+
+def check(wanted: Sequence[ReminderCreate], due_at: datetime | None) -> None:
+    """Raises ``BadUserInput`` for what a new task cannot be created with."""
+    if wanted:
+        moment = now()
+        for index, one in enumerate(wanted):
+            pointer = f"/reminders/{index}"
+            next_of(said_by(one, pointer=pointer), due_at, moment, pointer=pointer)
+
+
+async def insert_for(
+    session: Session, actor: Actor, wanted: Iterable[tuple[int, datetime | None, Sequence[ReminderCreate]]]
+) -> None:
+    """Set the reminders of new tasks, by their id and when they are due; none of them costs nothing."""
+    rows = [(task_id, due_at, said_by(one)) for task_id, due_at, some in wanted for one in some]
+    if not rows:
+        return
+    user_id, moment = actor.require(Scope.TASKS_WRITE), now()
+    values = [
+        {
+            "user_id": user_id,
+            "task_id": task_id,
+            **said,
+            # what has passed since it was checked is told at once
+            "next_at": said["remind_at"] or next_of(said, due_at, moment),
+            "version": 1,
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        for task_id, due_at, said in rows
+    ]
+    await write_all(session, _INSERT, values)
+    instants = [each["next_at"] for each in values if isinstance(each["next_at"], datetime)]
+    if instants:
+        await wake(session, {user_id: min(instants)})
+
+
+_INSERT = Prepared(
+    insert(Reminder),
+    keys=["user_id", "task_id", "remind_at", "before_due", "next_at", "version", "created_at", "updated_at"],
+)
