@@ -281,7 +281,9 @@ async def _set(
     if ("read" in sent) is ("snoozed_until" in sent):
         raise BadUserInput.at("/read", "give read or snoozed_until, and not both")
     if "read" in sent:
-        differs = Notification.read_at.is_(None) if data.read else Notification.read_at.is_not(None)
+        differs: ColumnElement[bool] = (
+            Notification.read_at.is_(None) if data.read else Notification.read_at.is_not(None)
+        )
         values = {"read_at": now() if data.read else None}
     else:
         until = data.snoozed_until

@@ -18,7 +18,7 @@ from services.events.consumers import catch_up
 from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.events.reminding import Reminding
-from services.events.waking import JOB
+from services.events.waking import JOB, SHARES
 from services.jobs.worker import Worker
 from tests.actors import PASSWORD, Person
 from tests.conftest import People, settings_for
@@ -275,7 +275,7 @@ class TestTelling:
         await remind(ada, task, remind_at=wire_format(soon))
         await remind(ada, task, remind_at=wire_format(soon + SOON))
         async with database.reading() as session:
-            due = select(func.min(Job.due_at)).where(Job.kind == JOB, Job.subject_id == ada.id % reminding.SHARES)
+            due = select(func.min(Job.due_at)).where(Job.kind == JOB, Job.subject_id == ada.id % SHARES)
             first = await session.scalar(due)
         assert first is not None
         assert first <= soon
@@ -394,7 +394,8 @@ class TestNewTasks:
             assert len(await ok(door, "list_task_reminders", ada, task_id=first["task"]["id"])) == 2
 
     async def test_what_does_not_hold_is_refused(self, ada: Person, door: Door) -> None:
-        for reminders in ([{}], [{"before_due": 5}] * 11, [{"remind_at": "2020-01-01T00:00:00Z"}]):
+        wrong: list[list[dict[str, Any]]] = [[{}], [{"before_due": 5}] * 11, [{"remind_at": "2020-01-01T00:00:00Z"}]]
+        for reminders in wrong:
             refused = await run(door, "create_task", ada, {"title": "x", "reminders": reminders})
             assert refused.code == "BAD_USER_INPUT", reminders
         assert await ok(door, "list_tasks", ada) == []

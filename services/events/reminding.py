@@ -249,7 +249,8 @@ async def _still_readable(session: Session, rows: Sequence[_Snoozed]) -> tuple[S
     if projects:
         for project_id, user_id in await session.all(_MEMBERS(projects=projects, users={row.user_id for row in rows})):
             members[project_id].add(user_id)
-    told, back = [], []
+    told: list[_Snoozed] = []
+    back: list[_Snoozed] = []
     for row in rows:
         is_told = (
             row.project_id is None or row.kind == NotificationKind.REMOVED or row.user_id in members[row.project_id]

@@ -200,7 +200,8 @@ class Mailing:
         """Hand a message over. Returns when to try again."""
         person = await self.recipient(self.database.reads, mail.user_id)
         if self.mailer is None or person is None or person.email is None or not self.may_be_sent(person):
-            return await self._end(mail, "failed")
+            await self._end(mail, "failed")
+            return None
         try:
             message = written(
                 Message(person.email, mail.subject, mail.body),
@@ -212,12 +213,14 @@ class Mailing:
             await asyncio.to_thread(self.mailer, message)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             return await self._not_sent(mail, error)
-        return await self._end(mail, "sent")
+        await self._end(mail, "sent")
+        return None
 
     async def _not_sent(self, mail: _Mail, error: Exception) -> datetime | None:
         if _is_final(error) or mail.tries >= len(self.delays):
             logger.error("a message was given up: %s", error, extra={"mail": mail.id})
-            return await self._end(mail, "failed")
+            await self._end(mail, "failed")
+            return None
         logger.warning("a message was not sent, and is tried again: %s", error, extra={"mail": mail.id})
         self.counts["deferred"] += 1
         again_at = now() + timedelta(seconds=self.delays[mail.tries])

@@ -132,7 +132,8 @@ def _told(
     users_: Mapping[int, UserRecord],
 ) -> tuple[str, str] | None:
     """What a notification is about, and what it says; None where that may not be read."""
-    who = users_[row.actor_id].username if row.actor_id in users_ else "Somebody"
+    actor = users_.get(row.actor_id or 0)
+    who = "Somebody" if actor is None else actor.username
     if row.kind == NotificationKind.REMOVED:
         return "A project", f"{who} removed you from a project"
     if row.kind == NotificationKind.ADDED:
