@@ -281,9 +281,8 @@ async def _set(
     if ("read" in sent) is ("snoozed_until" in sent):
         raise BadUserInput.at("/read", "give read or snoozed_until, and not both")
     if "read" in sent:
-        differs: ColumnElement[bool] = (
-            Notification.read_at.is_(None) if data.read else Notification.read_at.is_not(None)
-        )
+        unread: ColumnElement[bool] = Notification.read_at.is_(None)
+        differs = unread if data.read else ~unread
         values = {"read_at": now() if data.read else None}
     else:
         until = data.snoozed_until

@@ -36,6 +36,7 @@ REFERENCES = {
     **dict.fromkeys(("parent_id", "target_id"), "Task"),
     **dict.fromkeys(("assignee_ids", "add_assignees", "remove_assignees"), "User"),
     "through_id": "Notification",
+    "ids": "Notification",
     "delivery_ids": "WebhookDelivery",
 }
 _TYPES = schema._schema.type_map.values()

@@ -51,7 +51,7 @@ _DUE = Prepared(
     .order_by(NotificationPreferences.digest_at)
     .limit(BATCH)
 )
-_HELD = Prepared(
+_wish = (
     select(
         NotificationPreferences.user_id,
         NotificationPreferences.digest_hour,
@@ -63,9 +63,9 @@ _HELD = Prepared(
         NotificationPreferences.user_id == parameter("user_id"),
         NotificationPreferences.digest_at <= parameter("moment"),
     )
-    .with_for_update(of=NotificationPreferences, key_share=True),
-    _Wish,
 )
+_WISH = Prepared(_wish, _Wish)
+_HELD = Prepared(_wish.with_for_update(of=NotificationPreferences, key_share=True), _Wish)
 _SENT = Prepared(select(Mail.id).where(Mail.user_id == parameter("user_id"), Mail.day == parameter("day")))
 _NEXT: Prepared[AnyRow] = Prepared(
     sql_update(NotificationPreferences)
@@ -108,26 +108,26 @@ class Digests:
         """Write the digest of everybody whose hour has come."""
         while ids := await self.database.reads.scalars(_DUE(moment=now())):
             for user_id in ids:
-                async with self.database.writing() as session:
-                    await self._of(session, user_id)
+                await self._of(user_id)
                 await turns.give()
 
-    async def _of(self, session: Session, user_id: int) -> None:
-        moment = now()
-        wish = await session.first(_HELD(user_id=user_id, moment=moment))
-        if wish is None:
-            return
-        day = day_of(moment, wish.timezone)
-        again_at = next_digest(moment, wish.timezone, wish.digest_hour, after=day)
-        await session.execute(_NEXT(whose=user_id, again_at=again_at, moment=moment))
-        if await session.scalar(_SENT(user_id=user_id, day=day.isoformat())) is not None:
-            return
-        if not self.mailing.may_be_sent(await self.mailing.recipient(session, user_id)):
-            return
-        message = await self._written(session, wish, moment)
-        if message is not None:
-            await self.mailing.add(session, user_id, "digest", message, moment, day=day.isoformat())
-            await queue.schedule(session, SENDING, [user_id], moment)
+    async def _of(self, user_id: int) -> None:
+        """Written of what is read, before the transaction: where there is one writer at a time, others do not wait."""
+        moment, reads = now(), self.database.reads
+        wish, message = await reads.first(_WISH(user_id=user_id, moment=moment)), None
+        if wish is not None and self.mailing.may_be_sent(await self.mailing.recipient(reads, user_id)):
+            message = await self._written(reads, wish, moment)
+        async with self.database.writing() as session:
+            held = await session.first(_HELD(user_id=user_id, moment=moment))
+            if held is None or held != wish:
+                return  # somebody has made it, or the person wants another one: it is looked at again
+            day = day_of(moment, held.timezone)
+            again_at = next_digest(moment, held.timezone, held.digest_hour, after=day)
+            await session.execute(_NEXT(whose=user_id, again_at=again_at, moment=moment))
+            sent = await session.scalar(_SENT(user_id=user_id, day=day.isoformat()))
+            if message is not None and sent is None:
+                await self.mailing.add(session, user_id, "digest", message, moment, day=day.isoformat())
+                await queue.schedule(session, SENDING, [user_id], moment)
 
     async def _written(self, session: Session, wish: _Wish, moment: datetime) -> Written | None:
         user_id, day = wish.user_id, day_of(moment, wish.timezone)

@@ -31,6 +31,6 @@ class Security:
     refresh_lifetime: timedelta
     limits: RateLimits
     failures: LoginFailures
+    mail_tokens: MailTokens
     outbox: Outbox = field(default_factory=Outbox)
     accounts: AccountRules = AccountRules()
-    mail_tokens: MailTokens = field(default_factory=lambda: MailTokens(""))
