@@ -109,9 +109,9 @@ async def consume(database: Database, consumer: Consumer, *, wait: bool = False)
 
 async def hold_in_turn(session: Session, consumer: Consumer) -> None:
     """Let nobody read for a consumer until the transaction ends. Whoever does so now has his turn first."""
-    moment = now()
-    await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": moment})
-    await session.scalar(_HOLD_IN_TURN(name=consumer.name))
+    if await session.scalar(_HOLD_IN_TURN(name=consumer.name)) is None:
+        await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": now()})
+        await session.scalar(_HOLD_IN_TURN(name=consumer.name))
 
 
 async def catch_up(database: Database, consumer: Consumer) -> None:
