@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from contextvars import Context
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,6 +26,7 @@ from db.lists import in_list
 from db.models import ApiKey, LoginSession, User
 from services.authentication import CALLERS_CHANGED
 from services.shared.actors import Actor
+from services.shared.background import Background
 from services.shared.errors import Forbidden, TandemError, TooManyAtOnce, Unauthenticated
 from services.shared.outages import Outage
 from services.shared.statements import parameter
@@ -128,7 +128,7 @@ class Connections:
         self._operations = _Places("operations", bounds.operations)
         self._strangers = _Places("sockets without connection_init from one address", bounds.strangers)
         self._watched: set[_Watched] = set()
-        self._watcher: asyncio.Task[None] | None = None
+        self._watching = Background(self._watch)
         self._changed = asyncio.Event()
         self._outage = Outage(logger, "those who are connected could not be looked up")
         self.sockets = 0
@@ -173,20 +173,15 @@ class Connections:
         with self._callers.take(_account(actor)):
             watched = _Watched(actor, on_end)
             self._watched.add(watched)
-            if self._watcher is None or self._watcher.done():
-                # for everybody: it goes on when the request that began it has ended, and with that its time
-                self._watcher = asyncio.create_task(self._watch(), context=Context())
             try:
+                self._watching.begin()
                 yield
             finally:
                 self._watched.discard(watched)
 
     async def stop(self) -> None:
         """Look no more, at shutdown."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+        await self._watching.end()
 
     async def _watch(self) -> None:
         while self._watched:

@@ -15,6 +15,7 @@ from db.driver.database import Database
 from db.driver.sessions import AnySelect, Session
 from db.lists import one_of as among
 from db.models import Notification
+from db.sequences import last_given
 from services.comments import CommentOut
 from services.events.feed import FRESH_SECONDS, Batch
 from services.events.notices import NotificationKind
@@ -26,7 +27,7 @@ from services.projects.queries import among_visible
 from services.reminders import SnoozeUntil, within_snooze
 from services.shared import node_ids
 from services.shared.actors import Actor, Scope
-from services.shared.errors import BadUserInput, NotFound
+from services.shared.errors import BadUserInput, NotFound, ResyncRequired
 from services.shared.features import Feature, NodeType, Operation, Who
 from services.shared.filters import Column, Filter, Filtering, Flag
 from services.shared.inputs import Bool, Input, NotificationId, absent
@@ -218,20 +219,28 @@ class ToldNotifications:
         return ToldNotifications(self._database, self._actor, [found[id_] for id_ in wanted if id_ in found])
 
 
-async def newest(session: Session, actor: Actor) -> int:
-    """The id of the caller's newest notification; 0 where there is none."""
+async def place(session: Session, actor: Actor, after: int | None) -> int:
+    """Where a follower begins: behind a notification, or the caller's newest where none is given.
+
+    Of ``after`` it does not matter whether it is there (any more): ids are in the order in which notifications are
+    made. Raises ``ResyncRequired`` for one beyond any that there ever was: the database was set back.
+    """
     actor.require(Scope.TASKS_READ)
-    return await session.scalar(select(func.coalesce(func.max(Notification.id), 0)).where(_mine(actor))) or 0
+    if after is None:
+        return await session.scalar(select(func.coalesce(func.max(Notification.id), 0)).where(_mine(actor))) or 0
+    if after > await last_given(session, Notification):
+        raise ResyncRequired
+    return after
 
 
 async def follow(
     database: Database, feed: NotificationFeed, actor: Actor, after: int | None
 ) -> AsyncGenerator[Batch[NotificationRecord]]:
-    """The caller's notifications after one, or from now on, as they come, for as long as somebody listens. Of ``after``
-    it does not matter whether it is there (any more): ids are in the order in which notifications are made."""
+    """The caller's notifications after one, or from now on, as they come, for as long as somebody listens. Raises as
+    ``place`` does."""
     user_id = actor.require(Scope.TASKS_READ)
     async with feed.joined(user_id) as woken:
-        reached = await newest(database.reads, actor) if after is None else after
+        reached = await place(database.reads, actor, after)
         while True:
             woken.clear()
             unseen = Notification.id > reached, Notification.snoozed_until.is_(None)

@@ -359,6 +359,23 @@ class TestLive:
         others.cancel()
 
     @on_both_doors
+    async def test_a_notification_that_never_was_is_refused_and_one_that_is_no_more_is_not(
+        self, ada: Person, bob: Person, project: dict[str, Any], database: Database, door: Door
+    ) -> None:
+        await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await settle(database)
+        mine = (await bob.get("/notifications?limit=1")).json()[0]["id"]
+        result = await notified(door, bob, mine + 1_000_000)
+        assert result.code == "RESYNC_REQUIRED"
+
+        async with database.writing() as session:
+            await session.execute(delete(Notification).where(Notification.id == mine))
+        waiting = asyncio.create_task(notified(door, bob, mine))
+        await ada.task(project_id=project["id"], assignee_ids=[bob.id])
+        await settle(database)
+        assert (await waiting).code is None
+
+    @on_both_doors
     async def test_what_is_no_notification_is_refused(self, ada: Person, door: Door) -> None:
         result = await notified(door, ada, "x")
         assert result.code == "BAD_USER_INPUT"

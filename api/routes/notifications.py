@@ -126,9 +126,9 @@ async def follow_notifications(
 ) -> Response:
     """The caller's notifications as they are made: a stream of server-sent events, whose ids are theirs. It ends
     within a second of the session or the key that it came by."""
-    # who may not is told so before the stream begins
-    newest = await notifications.newest(state.database.reads, actor)
-    start = next(each for each in (last_event_id, query.after, newest) if each is not None)
+    # what is wrong is said before the stream begins
+    after = query.after if last_event_id is None else last_event_id
+    start = await notifications.place(state.database.reads, actor, after)
 
     async def written(items: Sequence[NotificationRecord]) -> Sequence[bytes]:
         current.get().renew()

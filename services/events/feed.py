@@ -24,6 +24,7 @@ from services.events.catalogue import MEMBER_REMOVED
 from services.events.happenings import COLUMNS, Happening
 from services.events.interests import EVERYTHING, Interest
 from services.events.numbering import END, NUMBERED, is_waiting, number_all, number_events
+from services.shared.background import Background
 from services.shared.errors import Unavailable
 from services.shared.outages import Outage
 from services.shared.statements import parameter
@@ -183,7 +184,7 @@ class Feed:
         self._followers: set[Follower] = set()
         self._starting = asyncio.Lock()
         self._joining: asyncio.Task[int] | None = None
-        self._reader: asyncio.Task[None] | None = None
+        self._reading = Background(self._read)
         self._position = 0
         self._told = asyncio.Event()
         self._outage = Outage(logger, "the feed could not be read")
@@ -222,10 +223,7 @@ class Feed:
 
     async def stop(self) -> None:
         """End the reader, at shutdown."""
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
+        await self._reading.end()
 
     async def _start(self) -> int:
         """Where the feed ends now. Those who come while others are being told so are told together, after them."""
@@ -241,9 +239,9 @@ class Feed:
             # what has no position yet has happened before, and is not to be told now
             await number_all(self._database)
             end: int = await self._database.reads.scalar(END)
-            if self._reader is None or self._reader.done():
+            if not self._reading.runs:
                 self._position = end
-                self._reader = asyncio.create_task(self._read())
+                self._reading.begin()
             return end
 
     async def _read(self) -> None:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from contextvars import Context
 
 from sqlalchemy import func, select
 
@@ -16,6 +15,7 @@ from db.driver.database import Database
 from db.driver.statements import Prepared
 from db.models import Notification
 from services.events.notifier import MADE
+from services.shared.background import Background
 from services.shared.outages import Outage
 from services.shared.statements import parameter
 
@@ -41,7 +41,7 @@ class NotificationFeed:
         self._database = database
         self._followers: dict[int, set[asyncio.Event]] = {}
         self._starting = asyncio.Lock()
-        self._reader: asyncio.Task[None] | None = None
+        self._reading = Background(self._read)
         self._after = 0
         self._told = asyncio.Event()
         self._outage = Outage(logger, "notifications could not be followed")
@@ -54,10 +54,9 @@ class NotificationFeed:
         self._followers.setdefault(user_id, set()).add(follower)
         try:
             async with self._starting:
-                if self._reader is None or self._reader.done():
+                if not self._reading.runs:
                     self._after = await self._database.reads.scalar(_END())
-                    # for everybody, beyond the request of the one who came first
-                    self._reader = asyncio.create_task(self._read(), context=Context())
+                    self._reading.begin()
             yield follower
         finally:
             mine = self._followers[user_id]
@@ -67,10 +66,7 @@ class NotificationFeed:
 
     async def stop(self) -> None:
         """End the reader, at shutdown."""
-        if self._reader is not None:
-            self._reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reader
+        await self._reading.end()
 
     async def _read(self) -> None:
         while self._followers:  # asked once more after the listening has ended, for whoever came meanwhile

@@ -8,8 +8,6 @@ that.
 
 import asyncio
 import logging
-from contextlib import suppress
-from contextvars import Context
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +18,7 @@ from db import advisory_locks, notifications
 from db.driver.database import Database
 from db.driver.sessions import Session
 from db.models import Event
+from services.shared.background import Background
 from services.shared.outages import Outage
 
 logger = logging.getLogger("tandem.numbering")
@@ -86,8 +85,7 @@ class Numberer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._due = False
-        self._stopped = False
-        self._task: asyncio.Task[None] | None = None
+        self._numbering = Background(self._run)
         self._outage = Outage(logger, "events could not be numbered")
 
     def start(self) -> None:
@@ -97,33 +95,24 @@ class Numberer:
             self._database.listen(RECORDED, lambda: self._database.tell(NUMBERED))
         else:
             self._database.listen(RECORDED, self.wake)
-        self._task = asyncio.create_task(self._wake_if_waiting(), context=Context())
+        self._numbering.begin()
 
     def wake(self) -> None:
         """Have what waits numbered soon; after ``stop`` the next process that starts does it."""
         self._due = True
-        if self._stopped:
-            return
-        if self._task is None or self._task.done():
-            # for everybody: it goes on when the request that woke it has ended
-            self._task = asyncio.create_task(self._run(), context=Context())
+        if not self._numbering.ended:
+            self._numbering.begin()
 
     async def stop(self) -> None:
         """Number no more, at shutdown."""
-        self._stopped = True
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _wake_if_waiting(self) -> None:
-        try:
-            self._due |= await is_waiting(self._database)
-        except (DBAPIError, PoolTimeout):
-            return  # the next commit shows that there is a database again
-        await self._run()
+        await self._numbering.end()
 
     async def _run(self) -> None:
+        if not self._due:
+            try:
+                self._due = await is_waiting(self._database)
+            except (DBAPIError, PoolTimeout):
+                return  # the next commit shows that there is a database again
         while self._due:
             self._due = False
             await asyncio.sleep(GATHER_SECONDS)

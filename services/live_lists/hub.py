@@ -5,8 +5,7 @@ asked once for all of them, too: many questions by a statement (``Round``), of w
 import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import Context
+from contextlib import contextmanager
 
 from core import turns
 from core.deadlines import DeadlinePassed, working
@@ -18,6 +17,7 @@ from services.live_lists.asking import Match
 from services.live_lists.followers import Difference, LiveFollower
 from services.live_lists.rounds import Asked, Round
 from services.live_lists.scopes import Beside, Scope, Touched
+from services.shared.background import Background
 from services.shared.errors import TandemError, Unavailable
 from services.shared.outages import Outage
 from services.tasks.models import TaskRecord
@@ -38,7 +38,7 @@ class LiveLists:
     def __init__(self, database: Database, feed: Feed) -> None:
         self._database, self._feed = database, feed
         self._followers: set[LiveFollower] = set()
-        self._runner: asyncio.Task[None] | None = None
+        self._running = Background(self._run)
         self._hears = asyncio.Event()
         self._wake = asyncio.Event()
         self._last: Happening | None = None
@@ -53,11 +53,10 @@ class LiveLists:
     def joined(self, follower: LiveFollower) -> Iterator[None]:
         """Gather what may have changed for a follower, while the block lasts; ``started`` says from when on."""
         self._followers.add(follower)
-        if self._runner is None or self._runner.done():
+        if not self._running.runs:
             self._hears.clear()
-            # for everybody: it goes on when the request that began it has ended
-            self._runner = asyncio.create_task(self._run(), context=Context())
         try:
+            self._running.begin()
             yield
         finally:
             self._followers.discard(follower)
@@ -77,10 +76,7 @@ class LiveLists:
 
     async def stop(self) -> None:
         """End it, at shutdown."""
-        if self._runner is not None:
-            self._runner.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._runner
+        await self._running.end()
 
     async def _run(self) -> None:
         while self._followers:
