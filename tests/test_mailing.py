@@ -423,6 +423,18 @@ class TestTokens:
                 assert result.code is None, result.message
             assert (await bob.get("/notifications/preferences")).json()[field] == left
 
+    async def test_whoever_reads_the_address_ends_nothing_and_finds_a_button(
+        self, anonymous: Anonymous, bob: Person, state: State
+    ) -> None:
+        await bob.patch("/notifications/preferences", {"digest": "daily"})
+        token = state.security.mail_tokens.make(bob.id, Unsubscribed.DIGEST)
+        answer = await anonymous.get(f"/notifications/preferences/unsubscribe/{token}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert '<form method="post">' in answer.text
+        assert (await bob.get("/notifications/preferences")).json()["digest"] == "daily"
+
     @on_both_doors
     async def test_no_other_token_does(self, anonymous: Anonymous, bob: Person, state: State, door: Door) -> None:
         await bob.patch("/notifications/preferences", {"mailed_kinds": ["assigned"]})

@@ -76,6 +76,9 @@ async def delete_me(database: Database, actor: Actor, data: AccountDeletion, *, 
         session.takes_long()
         await attempt.forget(session)
         await _leave(session, actor, user_id)
+        # before the account is held: the worker holds these while it writes what is the account's
+        for model in (Reminder, MailNotice, NotificationPreferences):
+            await session.execute(sql_delete(model).where(model.user_id == user_id))
         account = select(User.password_hash, User.is_admin).where(User.id == user_id).with_for_update()
         row = await session.first(account)
         if row is None or row.password_hash != stored:
