@@ -72,7 +72,6 @@ _RIPE_REMINDERS = Prepared(
     select(Reminder.id).where(*_ripe(Reminder.next_at, Reminder.user_id)).order_by(Reminder.next_at).limit(BATCH)
 )
 _of_reminder = {"id", "user_id", "task_id", "next_at", "before_due", "snoozed_until"}
-_of_task = {"project_id", "due_at", "status", "deleted_at"}
 _DUE = Prepared(
     select(
         *(getattr(Reminder if name in _of_reminder else Task, name) for name in _Due._fields[:-3]),
