@@ -23,6 +23,7 @@ from services.mailing.tokens import MailTokens
 from services.readiness import Readiness
 from services.shared.security import AccountRules, Security
 from services.webhooks.commands import Outlet
+from services.webhooks.documents import Documents
 from services.work import Work, make_outlet, make_work
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class State:
     """The lists that were asked for by ``If-None-Match``."""
 
     @classmethod
-    def from_settings(cls, settings: Settings, executor: "Executor") -> "State":
+    def from_settings(cls, settings: Settings, executor: "Executor", documents: Documents) -> "State":
         database = Database(
             settings.database_url,
             pool_size=settings.database_pool_size,
@@ -105,7 +106,7 @@ class State:
             strangers=settings.sockets_per_address,
         )
         feed = Feed(database)
-        outlet = make_outlet(settings)
+        outlet = make_outlet(settings, documents)
         work = make_work(database, settings, outlet)
         return cls(
             settings,

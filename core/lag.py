@@ -4,14 +4,14 @@ import asyncio
 from bisect import bisect_left
 from itertools import accumulate
 
-SECONDS = 0.05
-"""How often the loop is asked: twenty times a second, 5 µs each."""
+from core.ticks import next_tick
+
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, float("inf"))
 """Upper bounds in seconds."""
 
 
 class LoopLag:
-    """Asks the loop that it is started on, with a timer; what is too short to be late for it shows nowhere."""
+    """Asks the loop that it is started on at each tick (5 µs); what is too short to be late for it shows nowhere."""
 
     def __init__(self) -> None:
         self.counts = [0] * len(BUCKETS)
@@ -37,7 +37,7 @@ class LoopLag:
             self._timer = None
 
     def _ask(self, loop: asyncio.AbstractEventLoop) -> None:
-        due = loop.time() + SECONDS
+        due = next_tick(loop.time())
         self._timer = loop.call_at(due, self._answer, loop, due)
 
     def _answer(self, loop: asyncio.AbstractEventLoop, due: float) -> None:

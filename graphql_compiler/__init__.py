@@ -27,6 +27,7 @@ as a ``datetime`` (see ``Scalars``), so it is the encoded answers that are the s
 from graphql_compiler.arguments import Variables
 from graphql_compiler.bindings import Attribute, Batch, Binding, BindingOf, Load, Reads, Scalars
 from graphql_compiler.execution import Execution, GaveUp, Replay, TooLarge, size_of
+from graphql_compiler.inputs import Inputs, KeptInput
 from graphql_compiler.operations import CompiledOperation, compile_operation
 from graphql_compiler.selections import NotCompilable, mentions_variables, parts_of, shaping_variables
 
@@ -38,6 +39,8 @@ __all__ = [
     "CompiledOperation",
     "Execution",
     "GaveUp",
+    "Inputs",
+    "KeptInput",
     "Load",
     "NotCompilable",
     "Reads",

@@ -23,9 +23,9 @@ from graphql import (
     is_non_null_type,
     is_required_argument,
 )
-from graphql.utilities import coerce_input_value
 
 from graphql_compiler.execution import Execution
+from graphql_compiler.inputs import Inputs, coerced
 from graphql_compiler.private import (
     GraphQLVariableSignature,
     VariableValues,
@@ -34,7 +34,6 @@ from graphql_compiler.private import (
     get_argument_values,
     get_variable_signature,
     get_variable_values,
-    input_is_nested_too_deeply,
 )
 from graphql_compiler.selections import NotCompilable, mentions_variables
 
@@ -47,10 +46,14 @@ MAX_INT = 2**31 - 1
 
 
 class Variables:
-    """Coerces the variables of one operation (section 6.1.2, CoerceVariableValues)."""
+    """Coerces the variables of one operation (section 6.1.2, CoerceVariableValues).
 
-    def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode) -> None:
+    With ``inputs``, those that come again are not coerced again: for an operation that changes nothing in them.
+    """
+
+    def __init__(self, schema: GraphQLSchema, operation: OperationDefinitionNode, inputs: Inputs | None = None) -> None:
         self._schema, self._definitions = schema, operation.variable_definitions or ()
+        self._coerce_input = coerced if inputs is None else inputs.coerced
         self._known: list[tuple[str, GraphQLVariableSignature, type | None, bool]] | None = []
         for definition in self._definitions:
             signature = get_variable_signature(schema, definition)
@@ -73,7 +76,7 @@ class Variables:
         if self._known is None:
             return None
         sources: dict[str, VariableValueSource] = {}
-        coerced: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, signature, plain, may_lack in self._known:
             value: Any = inputs.get(name, Undefined)
             if value is Undefined:
@@ -83,13 +86,11 @@ class Variables:
                 continue
             sources[name] = VariableValueSource(signature, value)
             if type(value) is not plain or (plain is int and abs(cast(int, value)) > MAX_INT):
-                if input_is_nested_too_deeply(value, signature.type):
-                    return None
-                value = coerce_input_value(value, signature.type)
+                value = self._coerce_input(value, signature.type)
                 if value is Undefined:
                     return None
-            coerced[name] = value
-        return VariableValues(sources, coerced)
+            values[name] = value
+        return VariableValues(sources, values)
 
 
 def arguments_of(field: GraphQLField, node: FieldNode) -> Arguments:

@@ -1,6 +1,6 @@
 """How values are completed: from what a field came to, for many sources at once, to what the answer holds of it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from graphql_compiler.execution import (
     Execution,
     Size,
     Unexpected,
+    are_different,
     check_lists,
     flat,
     regrouped,
@@ -23,8 +24,9 @@ from graphql_compiler.private import is_awaitable
 
 Complete = Callable[[Execution, Sequence[Any]], Awaitable[Sequence[Any]]]
 """From the values of a field for many sources to what the answer holds of them, in the same order."""
-Made = tuple[Mapping[int, Any], Sequence[Any]]
-"""Objects by their identity, and the answer's maps of them in the same order."""
+Made = tuple[Collection[int], Sequence[Any]]
+"""Objects by their identity, and the answer's maps of them in the same order. Where the values are as many different
+objects, these stand for themselves: nobody asks which is which."""
 
 
 class Make(NamedTuple):
@@ -115,6 +117,8 @@ def make_each(place: Complete, each: Size | None) -> Make:
     """Objects of one type."""
 
     async def make(execution: Execution, values: Sequence[Any]) -> Made:
+        if are_different(values):
+            return values, await place(execution, values) if values else []
         objects = unique(values)
         return objects, await place(execution, [*objects.values()]) if objects else []
 

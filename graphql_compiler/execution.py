@@ -155,6 +155,12 @@ class Replay:
         return resolver(source, info, **arguments)
 
 
+def are_different(values: Sequence[Any]) -> bool:
+    """Whether the values are objects each of which is there once."""
+    identities = set(map(id, values))
+    return len(identities) == len(values) and id(None) not in identities
+
+
 def unique(values: Sequence[Any]) -> dict[int, Any]:
     """The objects among the values, each once, by their identity: a hundred tasks may be of five projects."""
     objects = dict(zip(map(id, values), values, strict=True))

@@ -2,7 +2,7 @@
 once each, at an instant or some minutes before the task is due."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
@@ -27,6 +27,7 @@ from services.shared.operators import TaskRefFilter, TimestampFilter
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ChildReader, ListReader
+from services.shared.time_zones import zone_of
 from services.tasks import queries as tasks
 from services.tasks.models import TaskOut, TaskRecord
 from services.tasks.reminders import MAX_REMINDERS, BeforeDue, RemindAt, next_of, said_by
@@ -157,7 +158,7 @@ async def create(session: Session, actor: Actor, task_id: int, data: ReminderCre
     if await session.count(visible(actor).where(Reminder.task_id == task_id)) >= MAX_REMINDERS:
         raise Conflict(f"You have {MAX_REMINDERS} reminders of this task, which is as many as there can be")
     moment = now()
-    values = {"user_id": user_id, "task_id": task_id, **said, "next_at": next_of(said, task.due_at, moment)}
+    values = {"user_id": user_id, "task_id": task_id, **said, "next_at": await _next(session, actor, said, task)}
     new = insert(Reminder).values(**values, version=1, created_at=moment, updated_at=moment)
     reminder = ReminderRecord._make(await session.one(new.returning(*COLUMNS)))
     await _wake(session, user_id, reminder)
@@ -174,7 +175,7 @@ async def update(
     changes = log.differences(before._asdict(), said)
     if not changes:
         return before
-    values = {**said, "next_at": next_of(said, task.due_at, now()), "snoozed_until": None, "told_at": None}
+    values = {**said, "next_at": await _next(session, actor, said, task), "snoozed_until": None, "told_at": None}
     return await _write(session, actor, before, values, changes)
 
 
@@ -215,6 +216,12 @@ def within_snooze(until: object, moment: datetime, *, pointer: str) -> datetime:
     if not isinstance(until, datetime) or not moment < until <= moment + SNOOZE:
         raise BadUserInput.at(pointer, f"must be within {SNOOZE.days} days from now")
     return until
+
+
+async def _next(session: Session, actor: Actor, said: Mapping[str, object], task: TaskRecord) -> datetime | None:
+    """When to tell. Raises ``BadUserInput`` for an instant that is over."""
+    zone = await zone_of(session, actor) if task.due_all_day else UTC
+    return next_of(said, task.due_at, task.due_all_day, zone, now())
 
 
 async def _lock(

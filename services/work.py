@@ -24,6 +24,7 @@ from services.upkeep import KINDS, Figures, Upkeep
 from services.webhooks.addresses import Rules
 from services.webhooks.commands import Outlet
 from services.webhooks.delivering import DELAYS, Deliverer
+from services.webhooks.documents import Documents
 from services.webhooks.fan_out import CONSUMER as WEBHOOKS
 from services.webhooks.queries import JOB
 from services.webhooks.signatures import Signer
@@ -40,10 +41,10 @@ class Work:
     mailing: Mailing
 
 
-def make_outlet(settings: Settings) -> Outlet:
-    """What the settings say of webhooks."""
+def make_outlet(settings: Settings, documents: Documents) -> Outlet:
+    """What the settings say of webhooks; ``documents`` knows the schema that theirs are of."""
     rules = Rules(https_only=settings.environment == "production", ports=frozenset(settings.webhook_test_ports))
-    return Outlet(rules, Signer(settings.secret_key.get_secret_value()))
+    return Outlet(rules, Signer(settings.secret_key.get_secret_value()), documents)
 
 
 def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:

@@ -31,8 +31,8 @@ LAST = (
 
 
 @pytest.fixture(scope="module")
-def document() -> Document:
-    return create_app(settings_for("sqlite:///./unused.db")).openapi()
+def document(openapi: Document) -> Document:
+    return openapi
 
 
 @asynccontextmanager

@@ -36,6 +36,23 @@ class Named(NamedTuple):
     name: str
 
 
+class TestVersion:
+    async def test_it_is_another_after_whatever_is_committed(self, sqlite: Database) -> None:
+        reader = sqlite.reader
+        assert reader.version() is None, "nothing was read yet"
+        await sqlite.reads.all(text("SELECT 1"))
+        first = reader.version()
+
+        assert first is not None
+        assert [reader.version() for _ in range(3_000)] == [first] * 3_000
+        with sqlite3.connect(sqlite.url.database or "") as other:
+            other.execute("CREATE TABLE things (id INTEGER)")
+        second = reader.version()
+        async with sqlite.writing() as session:
+            await session.execute(text("INSERT INTO things VALUES (1)"))
+        assert len({first, second, reader.version()}) == 3
+
+
 class TestStatements:
     async def test_prepared_statement_answers_records(self, ada: Person, people: People, database: Database) -> None:
         bob = await people()

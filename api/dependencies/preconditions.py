@@ -60,7 +60,7 @@ IfNoneMatch = Annotated[
 
 def with_etag(response: Response, thing: T, version: int) -> T:
     """The thing, whose version goes into the ``ETag``."""
-    response.headers["ETag"] = f'"{version}"'
+    response.raw_headers.append((b"etag", b'"%d"' % version))
     return thing
 
 

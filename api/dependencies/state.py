@@ -8,7 +8,8 @@ from api.state import State
 
 
 async def get_state(request: Request) -> State:
-    state: State = request.app.state.tandem
+    # request.app.state.tandem, which Starlette looks for in three steps
+    state: State = request.scope["app"].tandem
     return state
 
 

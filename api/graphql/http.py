@@ -1,9 +1,8 @@
 """GraphQL over HTTP (the GraphQL Foundation's specification): media types, methods, statuses."""
 
-from typing import Any
-
 import orjson
 from fastapi import APIRouter, Request
+from graphql import OperationType
 from starlette.responses import Response
 
 from api.dependencies.auth import get_actor
@@ -60,7 +59,7 @@ async def graphql_get(request: Request, state: AppState) -> Response:
         graphql_request = from_query_string(request.query_params)
     except BadRequest as error:
         return _bad_request(error, form)
-    return await _run(request, state, graphql_request, form, stream=stream, allowed={QUERY})
+    return await _run(request, state, graphql_request, form, stream=stream, allowed=(QUERY, SUBSCRIPTION))
 
 
 @router.post("/graphql")
@@ -83,7 +82,7 @@ async def graphql_post(request: Request, state: AppState) -> Response:
         return _bad_request(error, form)
     except TooExpensive as error:
         return _refused(error, form)
-    return await _run(request, state, graphql_request, form, stream=stream, allowed={QUERY, MUTATION})
+    return await _run(request, state, graphql_request, form, stream=stream, allowed=(QUERY, MUTATION, SUBSCRIPTION))
 
 
 def _is_json(content_type: str) -> bool:
@@ -102,7 +101,7 @@ async def _run(
     form: Form,
     *,
     stream: bool,
-    allowed: set[Any],
+    allowed: tuple[OperationType, ...],
 ) -> Response:
     if _KEY_HEADER in headers_of(request.scope):
         return _refuse_key(form)
@@ -125,7 +124,7 @@ async def _run(
         message = "A subscription needs a WebSocket, or Accept: text/event-stream"
         wanted = format_error(request_error(message, "BAD_REQUEST"))
         return _respond(Outcome(errors=[wanted], executed=False), form)
-    if kind not in allowed | {SUBSCRIPTION}:
+    if kind not in allowed:
         return _refuse("A mutation needs POST", 405, "METHOD_NOT_ALLOWED", form, {"Allow": "POST"})
     context = make_context(request, state, actor)
     context.large = graphql_request.large
@@ -171,6 +170,8 @@ def _respond(
 ) -> Response:
     """The response; ``keep`` says that what came of an operation matters although a part of it was refused, ``secret``
     that it may hold a credential. ``challenge`` is what a 401 asks for (RFC 6750, section 3)."""
+    if outcome.executed and not outcome.errors and not secret:
+        return json_response(encode(outcome.body()), 200, (PRIVATE, _VARY), form.content_type(200).encode())
     status = 200
     codes = outcome.codes if outcome.errors else ()
     code = next((code for code in STATUS if code in codes), None)

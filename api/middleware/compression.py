@@ -48,6 +48,8 @@ Sent = Awaitable[None]
 class Compression:
     """Compresses answers; to stand outside of what makes them, and inside of what adds no body to them."""
 
+    HTTP_ALONE = True
+
     def __init__(self, app: ASGIApp, *, minimum_size: int = MINIMUM_SIZE) -> None:
         self.app = app
         self._minimum_size = minimum_size
@@ -69,15 +71,12 @@ class Compression:
 
     def _prepare(self, scope: Scope, start: Message) -> bool:
         """Whether to compress the answer; what could have been says so in ``Vary``."""
-        for name, value in start["headers"]:
-            if name == b"content-length":
-                if int(value) < self._minimum_size:
-                    return False
-                break
-        else:
+        found = dict(start["headers"])
+        length = found.get(b"content-length")
+        if length is None:
             _note(scope, start)
             return False
-        if start["status"] in _NO_BODY or not _compressible(dict(start["headers"])):
+        if int(length) < self._minimum_size or start["status"] in _NO_BODY or not _compressible(found):
             return False
         start["headers"] = _varied(start["headers"])
         # HTTP/1.0 has no chunks, which a file comes in whose compressed length nobody knows yet

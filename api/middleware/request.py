@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from functools import cache, partial
 from types import coroutine
 from typing import Any
@@ -40,6 +40,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 class RequestMiddleware:
     """Gives every request an id and a time, bounds its body, and answers for what nobody caught."""
 
+    HTTP_ALONE = True
+
     def __init__(self, app: ASGIApp, state: State, routes: RouteIndex, metrics: Metrics) -> None:
         self.app = app
         self._state = state
@@ -65,15 +67,18 @@ class RequestMiddleware:
         status = 500
         responding = False
 
-        async def send_with_headers(message: Message) -> None:
+        # no coroutine of its own, as it stands in the way of every answer
+        def send_with_headers(message: Message) -> Awaitable[None]:
             nonlocal status, responding
             if message["type"] == "http.response.start":
                 responding = True
                 status = message["status"]
                 elapsed = time.perf_counter() - started
-                headers = message["headers"] = list(message.get("headers", ()))
-                headers.append((b"x-request-id", request_id.encode()))
-                headers.append((b"x-process-time", b"%.6f" % elapsed))
+                headers = message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-process-time", b"%.6f" % elapsed),
+                ]
                 fixed = getattr(inner.get("route"), "fixed_headers", UNKNOWN)
                 if status < 400:
                     headers += fixed.given
@@ -88,7 +93,7 @@ class RequestMiddleware:
                     headers.extend(_rate_headers(allowance))
             elif head:
                 message = {**message, "body": b""}
-            await send(message)
+            return send(message)
 
         try:
             limited = _bounded(inner, receive, settings.max_body_bytes, settings.body_timeout_seconds, work)

@@ -45,6 +45,11 @@ class Reader(Protocol):
         """The rows as the driver makes them."""
         ...
 
+    def version(self) -> Hashable:
+        """What is another one after whatever anybody, in any process, has committed since; None where nobody knows.
+        To be asked before what is read."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -157,10 +157,10 @@ class Compiler:
 
     def command(self, statement: Any, row: Mapping[str, Any] | None = None) -> Command:
         """The command for a statement, with the values of ``row`` for what it writes."""
-        if isinstance(statement, Together):
-            return _joined([self.command(each) for each in statement.selects])
         if isinstance(statement, Bound):
             return _narrowed(statement.prepared.ready(self.dialect).command(statement.parameters))
+        if isinstance(statement, Together):
+            return _joined([self.command(each) for each in statement.selects])
         if isinstance(statement, Prepared):
             return _narrowed(statement.ready(self.dialect).command(row or {}))
         ready, values_of = self._compiled(statement, [] if row is None else sorted(row))

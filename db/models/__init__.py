@@ -23,7 +23,7 @@ from db.models.sessions import LoginSession, RefreshToken
 from db.models.tags import Tag, TaskTag
 from db.models.tasks import Task, TaskAssignee, TaskText
 from db.models.users import User
-from db.models.webhooks import Webhook, WebhookDelivery
+from db.models.webhooks import Webhook, WebhookDelivery, WebhookTask
 
 __all__ = [
     "AccountToken",
@@ -61,4 +61,5 @@ __all__ = [
     "User",
     "Webhook",
     "WebhookDelivery",
+    "WebhookTask",
 ]

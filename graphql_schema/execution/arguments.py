@@ -19,9 +19,10 @@ from strawberry.types.enum import StrawberryEnumDefinition, has_enum_definition
 from strawberry.types.scalar import ScalarDefinition, ScalarWrapper
 
 from core.sentences import words_for
-from graphql_schema.execution.errors import RefusedArguments, type_of
+from graphql_compiler import KeptInput
+from graphql_schema.execution.errors import RefusedArguments
 from graphql_schema.execution.variables import argument_pointer
-from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Problem, to_pointer
+from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Problem, to_pointer, type_of
 
 ScalarRegistry = Mapping[object, ScalarWrapper | ScalarDefinition]
 StrawberryTypes = StrawberryType | type
@@ -83,10 +84,16 @@ def argument_converter(type_: StrawberryTypes, name: str, schema: Schema) -> Con
         return ordinarily
 
     def quickly(value: Mapping[str, object]) -> object:
+        kept = value if type(value) is KeptInput else None
+        if kept is not None and type(kept.made) is inner:
+            return kept.made
         try:
-            return inner.model_validate(read(value), by_alias=False, by_name=True)
+            made = inner.model_validate(read(value), by_alias=False, by_name=True)
         except ValidationError as error:
             raise RefusedArguments(_problems(error, name, inner, known, schema)) from None
+        if kept is not None:
+            kept.made = made
+        return made
 
     return quickly
 
@@ -101,7 +108,7 @@ def _problems(
     for detail in error.errors(include_url=False)[:MAX_PROBLEMS]:
         path, at = _located(detail["loc"], model, known)
         words = words_for(detail, names=_values(at, schema))
-        kind = type_of(detail, body=argument == "input")
+        kind = type_of(detail)
         problems.append(Problem(argument_pointer(argument) + to_pointer(path), words, kind))
     return problems
 

@@ -29,6 +29,8 @@ class CachedDocument:
     document: DocumentNode
     variables: dict[str | None, Variables] = field(default_factory=dict)
     """How those of each operation are coerced."""
+    operations: dict[str | None, OperationDefinitionNode] = field(default_factory=dict)
+    """Those that were asked for, by the names that they were asked for by."""
     repeats: int = 0
     """How often it came again."""
     compiled: OrderedDict[tuple[Hashable, ...], CompiledOperation | None] = field(default_factory=OrderedDict)
@@ -53,6 +55,13 @@ class CachedDocument:
         self.compiled[key] = compiled
         if len(self.compiled) > MAX_COMPILED:
             self.compiled.popitem(last=False)
+
+    def choose(self, name: str | None) -> OperationDefinitionNode:
+        """As ``choose``."""
+        found = self.operations.get(name)
+        if found is None:
+            found = self.operations[name] = choose(self.document, name)
+        return found
 
     def check_cost(self, operation: OperationDefinitionNode, variables: Mapping[str, object], meter: Meter) -> None:
         """Bound what an operation asks for. Raises ``TooExpensive``."""

@@ -19,7 +19,7 @@ from strawberry.schema.schema import Schema
 from core import turns
 from core.aside import aside
 from core.json_texts import VALUE, encode, is_heavy
-from graphql_compiler import CompiledOperation, Execution, GaveUp, Replay, TooLarge, Variables
+from graphql_compiler import CompiledOperation, Execution, GaveUp, Inputs, Replay, TooLarge, Variables
 from graphql_schema.execution.compiler import OperationCompiler
 from graphql_schema.execution.documents import name_of
 from graphql_schema.execution.errors import format_error, in_words, is_of_arguments, too_late, without_value
@@ -63,6 +63,7 @@ class Executor:
         self.executed: Counter[str] = Counter()
         """How many queries and mutations were executed ``compiled``, ``ordinary``, or the one and then the other."""
         self._refusals = Refusals(self._schema)
+        self._inputs = Inputs()
         self.compiler = OperationCompiler(schema, self.limits, compile_after)
         self.preparer = Preparer(
             self._schema,
@@ -134,8 +135,11 @@ class Executor:
             causes = [error.original_error for error in execution.errors or ()]
             if late := too_late(*causes):
                 return Outcome(errors=[late], executed=False)
+        heavy = is_heavy(execution.text, most)
+        if not execution.errors:
+            return Outcome(data, heavy=heavy)
         errors = [format_error(error) for error in await self._in_words(prepared, execution.errors)]
-        return Outcome(data, errors, heavy=is_heavy(execution.text, most))
+        return Outcome(data, errors, heavy=heavy)
 
     async def _execute_uncompiled(self, prepared: PreparedOperation, context: Context) -> Outcome:
         """As ``execute_ordinarily``; what is said of the schema alone is kept, for it is the same each time (0.2 s)."""
@@ -277,7 +281,8 @@ class Executor:
         request, cached, name = prepared.request, prepared.cached, name_of(prepared.operation)
         variables = cached.variables.get(name) if cached else None
         if variables is None:
-            variables = Variables(self._schema, prepared.operation)
+            inputs = self._inputs if prepared.operation.operation is QUERY else None
+            variables = Variables(self._schema, prepared.operation, inputs)
             if cached:
                 cached.variables[name] = variables
         sent = request.variables or {}

@@ -20,8 +20,7 @@ class Named(NamedTuple):
     """Whether it is the document's SHA-256 in Apollo's protocol, beside which the document may be sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
+class GraphQLRequest(NamedTuple):
     """A GraphQL-over-HTTP request, its parts of the right kinds."""
 
     query: str

@@ -10,7 +10,6 @@ import json
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from graphql_schema.execution.errors import request_error
@@ -87,7 +86,7 @@ class PersistedDocuments:
         text = text or self._sent_by_guests.find(named.id)
         if text is None:
             raise refused("PersistedQueryNotFound", NOT_FOUND)
-        return replace(request, query=text, named=None)
+        return request._replace(query=text, named=None)
 
     def _find_trusted(self, request: GraphQLRequest, trusted: Mapping[str, str]) -> GraphQLRequest:
         named = request.named
@@ -95,7 +94,7 @@ class PersistedDocuments:
         if text is None and request.query in self._texts:
             text = request.query
         if text is not None:
-            return replace(request, query=text, named=None)
+            return request._replace(query=text, named=None)
         if request.query or named is None:
             raise refused("This server executes its trusted documents alone (TRUSTED_DOCUMENTS)", NOT_TRUSTED)
         raise refused("PersistedQueryNotFound", NOT_FOUND)

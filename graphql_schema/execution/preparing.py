@@ -23,7 +23,7 @@ from graphql import (
 
 from core import turns
 from core.aside import aside
-from graphql_schema.execution.documents import CachedDocument, DocumentCache, choose
+from graphql_schema.execution.documents import CachedDocument, DocumentCache
 from graphql_schema.execution.errors import request_error, without_literal
 from graphql_schema.execution.guests import GUESTS, asks_for_the_schema, may_be_for_everybody, needs_no_caller
 from graphql_schema.execution.limits import (
@@ -165,7 +165,7 @@ class Preparer:
                 cached = yield partial(self._parse, request.query, limits)
             else:
                 cached = found
-            operation = choose(cached.document, request.operation_name)
+            operation = cached.choose(request.operation_name)
             valid = found is not None
             if not valid and len(request.query) <= LONG:
                 # whoever has misspelt a field is told that, and not what the misspelt operation would cost

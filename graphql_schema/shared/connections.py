@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 import strawberry
@@ -9,7 +10,7 @@ from strawberry import UNSET
 
 from graphql_compiler.strawberry import batched
 from graphql_schema.shared.prices import Price, of_exactness, priced
-from services.shared.pagination import Page, PageRequest
+from services.shared.pagination import MAX_LIMIT, Page, PageRequest
 from services.shared.totals import MAX_COUNTED, Total
 
 T = TypeVar("T")
@@ -144,9 +145,17 @@ def connect(page: Page[T], count: Callable[[bool], Awaitable[Total]]) -> Any:
 
 def page_request(first: int | None, after: str | None, last: int | None, before: str | None) -> PageRequest:
     """The arguments of a connection. Raises ``BadUserInput``."""
+    if after is UNSET and before is UNSET and last is UNSET:
+        return first_page(none_if_unset(first))
     return PageRequest(
         first=none_if_unset(first), after=none_if_unset(after), last=none_if_unset(last), before=none_if_unset(before)
     )
+
+
+@lru_cache(maxsize=MAX_LIMIT + 1)  # of a size that is refused, nothing is kept
+def first_page(size: int | None) -> PageRequest:
+    """The first rows of a connection. Raises ``BadUserInput``."""
+    return PageRequest(first=size)
 
 
 def none_if_unset(value: T | None) -> T | None:

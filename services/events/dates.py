@@ -1,7 +1,7 @@
 """What is told by a date of something else follows that date: reminders when a task is due, digests the time zone of
 whom they are for. It is done from the feed, so that whoever changes a date has nothing to do with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,7 +18,9 @@ from services.events.happenings import Happening
 from services.events.waking import moment_of, wake
 from services.mailing.days import next_digest
 from services.shared.statements import parameter
+from services.shared.time_zones import zone_named
 
+_DUE = frozenset({"due_at", "due_on"})
 _MOVING = frozenset({catalogue.TASK_UPDATED.name, catalogue.TASK_IMPORTED.name})
 
 
@@ -30,16 +32,20 @@ class _Relative(NamedTuple):
     next_at: datetime | None
     told_at: datetime | None
     due_at: datetime | None
+    due_all_day: bool | None
+    timezone: str
 
 
-_RELATIVE = Prepared(
-    select(*(getattr(Reminder, name) for name in _Relative._fields[:-1]), Task.due_at)
+_relative = (
+    select(*(getattr(Reminder, name) for name in _Relative._fields[:-3]), Task.due_at, Task.due_all_day, User.timezone)
     .join(Task, Task.id == Reminder.task_id)
-    .where(in_list(Reminder.task_id, "ids"), Reminder.before_due.is_not(None), Reminder.snoozed_until.is_(None))
+    .join(User, User.id == Reminder.user_id)
+    .where(Reminder.before_due.is_not(None), Reminder.snoozed_until.is_(None))
     .order_by(Reminder.id)
-    .with_for_update(of=Reminder, key_share=True),
-    _Relative,
+    .with_for_update(of=Reminder, key_share=True)
 )
+_RELATIVE = Prepared(_relative.where(in_list(Reminder.task_id, "ids")), _Relative)
+_OF_DAYS = Prepared(_relative.where(in_list(Reminder.user_id, "ids"), Task.due_all_day.is_not(None)), _Relative)
 _MOVE: Prepared[AnyRow] = Prepared(
     sql_update(Reminder)
     .where(Reminder.id == parameter("reminder_id"))
@@ -70,26 +76,31 @@ async def follow(session: Session, events: Sequence[Happening]) -> None:
         for event in events
         if event.task_id is not None
         and event.kind in _MOVING
-        and ("due_at" in event.fields or event.kind == catalogue.TASK_IMPORTED.name)
+        and (event.kind == catalogue.TASK_IMPORTED.name or not _DUE.isdisjoint(event.fields))
     }
     if since:
-        await _move_reminders(session, since)
+        rows = await session.all(_RELATIVE(ids=since.keys()))
+        await _move_reminders(session, [(row, since[row.task_id]) for row in rows])
     movers = {
-        event.entity_id for event in events if event.kind == catalogue.USER_UPDATED.name and "timezone" in event.fields
+        event.entity_id: event.occurred_at
+        for event in events
+        if event.kind == catalogue.USER_UPDATED.name and "timezone" in event.fields
     }
     if movers:
+        rows = await session.all(_OF_DAYS(ids=movers.keys()))
+        await _move_reminders(session, [(row, movers[row.user_id]) for row in rows])
         moment = now()
-        for user_id, hour, zone in await session.all(_DAILY(ids=movers)):
+        for user_id, hour, zone in await session.all(_DAILY(ids=movers.keys())):
             await session.execute(_DIGEST(whose=user_id, again_at=next_digest(moment, zone, hour)))
 
 
-async def _move_reminders(session: Session, since: Mapping[int, datetime]) -> None:
+async def _move_reminders(session: Session, rows: Sequence[tuple[_Relative, datetime]]) -> None:
     """A reminder is told anew for another date, unless its instant was over when the date was changed."""
     moved: list[dict[str, Any]] = []
     instants: dict[int, datetime] = {}
-    for row in await session.all(_RELATIVE(ids=since.keys())):
-        found = moment_of(None, row.before_due, row.due_at)
-        next_at = found if found is not None and found > since[row.task_id] else None
+    for row, since in rows:
+        found = moment_of(None, row.before_due, row.due_at, row.due_all_day, zone_named(row.timezone))
+        next_at = found if found is not None and found > since else None
         if next_at == row.next_at:
             continue
         told_at = row.told_at if next_at is None else None

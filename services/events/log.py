@@ -1,7 +1,7 @@
 """The record of every change, written in the change's own transaction; services/events/feed.py reads it in order."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -216,6 +216,8 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> Ch
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return wire_format(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (list, tuple)):

@@ -28,6 +28,7 @@ from services.events.numbering import NUMBERED
 from services.events.waking import JOB, LATE, SHARES, moment_of
 from services.jobs.worker import Handler, Outcome
 from services.shared.statements import parameter
+from services.shared.time_zones import zone_named
 
 BATCH = 200
 """What is told in one transaction."""
@@ -46,10 +47,12 @@ class _Due(NamedTuple):
     snoozed_until: datetime | None
     project_id: int
     due_at: datetime | None
+    due_all_day: bool | None
     status: str
     deleted_at: datetime | None
     archived_at: datetime | None
     disabled: bool
+    timezone: str
     member_id: int | None
 
 
@@ -74,9 +77,10 @@ _RIPE_REMINDERS = Prepared(
 _of_reminder = {"id", "user_id", "task_id", "next_at", "before_due", "snoozed_until"}
 _DUE = Prepared(
     select(
-        *(getattr(Reminder if name in _of_reminder else Task, name) for name in _Due._fields[:-3]),
+        *(getattr(Reminder if name in _of_reminder else Task, name) for name in _Due._fields[:-4]),
         Project.archived_at,
         User.disabled,
+        User.timezone,
         Membership.user_id,
     )
     .join(Task, Task.id == Reminder.task_id)
@@ -215,7 +219,7 @@ def _judged(row: _Due, moment: datetime) -> tuple[datetime | None, bool]:
     """When a reminder whose instant has come is told instead, if at all, and whether it is told now."""
     if row.before_due is not None and row.snoozed_until is None:
         # the feed tells a moment later that a date was changed
-        found = moment_of(None, row.before_due, row.due_at)
+        found = moment_of(None, row.before_due, row.due_at, row.due_all_day, zone_named(row.timezone))
         if found is None or found > moment:
             return found, False
     may = (

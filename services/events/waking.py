@@ -3,13 +3,15 @@ a share of the accounts, so that a thousand reminders of one instant are a few t
 reminders at once do not all write the same row."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from db.driver.sessions import Session
 from services.jobs import queue
 
 JOB = "notifications.due"
 SHARES = 8
+MORNING = 9
+"""The hour of a person's day that reminders of what is due on a day go by."""
 LATE = timedelta(days=7)
 """What was to be told longer ago is not told any more."""
 
@@ -25,11 +27,16 @@ async def wake(session: Session, instants: Mapping[int, datetime]) -> None:
         await queue.schedule(session, JOB, [share], moment)
 
 
-def moment_of(remind_at: datetime | None, before_due: int | None, due_at: datetime | None) -> datetime | None:
-    """When a reminder is told: at its instant, or so many minutes before a task is due; None where it is not."""
+def moment_of(
+    remind_at: datetime | None, before_due: int | None, due_at: datetime | None, all_day: bool | None, zone: tzinfo
+) -> datetime | None:
+    """When a reminder is told: at its instant, or so many minutes before a task is due; None where it is not. One that
+    is due on a day counts as due at ``MORNING`` of that day where the person is."""
     if remind_at is not None or before_due is None or due_at is None:
         return remind_at
     try:
+        if all_day:
+            due_at = datetime.combine(due_at.date(), time(MORNING), zone).astimezone(UTC)
         return due_at - timedelta(minutes=before_due)
     except OverflowError:
         return None

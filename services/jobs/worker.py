@@ -6,7 +6,7 @@ share of that, so that what hangs takes no place from what does not.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from contextvars import Context
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.clock import now
+from core.ticks import TICK, next_tick
 from db.driver.database import Database
 from services.events.consumers import Consumer, consume, register
 from services.events.numbering import NUMBERED
@@ -28,7 +29,7 @@ PLACES_FOR_FAILING = 32
 LEASE_SECONDS = 15.0
 POLL_SECONDS = 1.0
 """How soon to look again where processes tell one another of work, in case it was not heard."""
-POLL_ALONE_SECONDS = 0.04
+POLL_ALONE_SECONDS = TICK
 """The same where other processes tell nothing (SQLite): a job begins no later than this."""
 IDLE_SECONDS = 5.0
 """How soon to look again for whoever wants to know of events, where nobody does."""
@@ -74,6 +75,9 @@ class Worker:
         self._lease = timedelta(seconds=lease_seconds)
         self._poll = POLL_ALONE_SECONDS if database.planner.commits_in_order else POLL_SECONDS
         self._scheduled = asyncio.Event()
+        self._seen: Hashable = None
+        """The version of the database in which nothing was due, and in which ``_later`` is when something will be."""
+        self._later: datetime | None = None
         self._numbered = [asyncio.Event() for _ in consumers]
         self._wanted = [asyncio.Event() for _ in consumers]
         self._running: dict[asyncio.Task[None], Claim] = {}
@@ -116,7 +120,14 @@ class Worker:
             except Exception:
                 logger.warning("no jobs could be claimed; trying again", exc_info=True)
                 delay = POLL_SECONDS
-            await _wait(self._scheduled, delay)
+            await asyncio.sleep(0)  # everybody else goes on, if only for a moment
+            loop = asyncio.get_running_loop()
+            due = next_tick(loop.time()) if delay == TICK else loop.time() + delay
+            timer = loop.call_at(due, self._scheduled.set)
+            try:
+                await self._scheduled.wait()
+            finally:
+                timer.cancel()
 
     async def _schedule_always(self) -> None:
         while True:
@@ -131,18 +142,32 @@ class Worker:
 
     async def _claim_due(self) -> float:
         """Begin what is due. Returns in how many seconds to look again."""
-        moment = now()
+        moment, version = now(), self._database.reader.version()
+        if version is None or version != self._seen or (self._later is not None and self._later <= moment):
+            await self._look(moment, version)
+        if self._later is None:
+            return self._poll
+        return min(self._poll, max(0.0, (self._later - now()).total_seconds()))
+
+    async def _look(self, moment: datetime, version: Hashable) -> None:
+        """Begin what is due by now, and see when there is more, where that is what nobody has changed since."""
         outlook = await queue.outlook(self._database.reads, moment)
+        self._later = outlook.later
+        # what is due already may be due still, for want of places
+        is_due = outlook.first is not None and outlook.first <= moment
+        self._seen = None if is_due else version
         places = PLACES - len(self._running)
-        if outlook.first is not None and outlook.first <= moment and places > 0:
+        if is_due and places > 0:
             for_failing = PLACES_FOR_FAILING - len(self._failing)
             async with self._database.writing() as session:
                 claimed = await queue.claim(session, self._lease, places=places, for_failing=for_failing)
             for job in claimed:
-                self._start(job)
-        if outlook.later is None:
-            return self._poll
-        return min(self._poll, max(0.0, (outlook.later - now()).total_seconds()))
+                # one whose claim could not be renewed in time is still being done, by this worker
+                task = next((task for task, running in self._running.items() if running.id == job.id), None)
+                if task is None:
+                    self._start(job)
+                else:
+                    self._running[task] = job
 
     def _start(self, job: Claim) -> None:
         task = _begin(self._do(job))
@@ -170,7 +195,12 @@ class Worker:
         except Exception:
             logger.exception("a job of the kind %s broke; it is tried again", job.kind)
         finally:
-            await asyncio.shield(self._end(job, outcome))
+            task = asyncio.current_task()
+            latest = job if task is None else self._running.get(task, job)
+            if latest.claim != job.claim and not outcome.gone:
+                # what was scheduled meanwhile was taken along with the claim
+                outcome = Outcome(now(), failing=outcome.failing)
+            await asyncio.shield(self._end(latest, outcome))
 
     async def _end(self, job: Claim, outcome: Outcome) -> None:
         try:

@@ -1,6 +1,6 @@
 """Who is asking. There is always an Actor; an anonymous caller is one too."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -45,6 +45,8 @@ class Actor:
     """The fingerprint of the secret that the key was sent with: one that was replaced may work a while longer."""
     tells: bool = True
     """Whether people are to be told of what the caller does (``notify``)."""
+    time_zone: str | None = field(default=None, compare=False)
+    """The name of the account's time zone; None where it was not looked up."""
 
     def telling(self, notify: bool) -> Self:
         """The caller, of whose doings the people concerned are told, or are not."""

@@ -69,7 +69,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             check_assignees(members[place], item.assignee_ids)
             require_pair(item.external_source, item.external_id)
             external_ids.require_free(held, keys[index])
-            reminders.check(item.reminders, item.due_at)
+            reminders.check(item.reminders)
         except TandemError as error:
             outcomes[index] = error
         else:
@@ -200,7 +200,7 @@ async def insert_tasks(
         session,
         actor,
         (
-            (task.id, task.due_at, item.data.reminders)
+            (task, item.data.reminders)
             for task, item in zip(tasks, items, strict=True)
             if isinstance(item.data, TaskCreate)
         ),

@@ -1,8 +1,8 @@
 """What reminders are made of (``services.reminders``), and those that a new task is created with: its creator's."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated, Protocol
 
 from pydantic import Field
 from sqlalchemy import insert
@@ -16,6 +16,7 @@ from services.shared.actors import Actor, Scope
 from services.shared.bulk_writing import write_all
 from services.shared.errors import BadUserInput
 from services.shared.inputs import Input, Timestamp, Whole, absent
+from services.shared.time_zones import zone_of
 
 MAX_REMINDERS = 10
 """Of one person on one task."""
@@ -51,7 +52,13 @@ def said_by(data: Input, *, pointer: str = "") -> dict[str, object]:
 
 
 def next_of(
-    said: Mapping[str, object], due_at: datetime | None, moment: datetime, *, pointer: str = ""
+    said: Mapping[str, object],
+    due_at: datetime | None,
+    all_day: bool | None,
+    zone: tzinfo,
+    moment: datetime,
+    *,
+    pointer: str = "",
 ) -> datetime | None:
     """When to tell; None where that is over or not known. Raises ``BadUserInput`` for an instant that is over."""
     remind_at, before_due = said["remind_at"], said["before_due"]
@@ -59,39 +66,51 @@ def next_of(
         if remind_at <= moment:
             raise BadUserInput.at(f"{pointer}/remind_at", "is over")
         return remind_at
-    found = moment_of(None, before_due if isinstance(before_due, int) else None, due_at)
+    found = moment_of(None, before_due if isinstance(before_due, int) else None, due_at, all_day, zone)
     return found if found is not None and found > moment else None
 
 
-def check(wanted: Sequence[ReminderCreate], due_at: datetime | None) -> None:
+def check(wanted: Sequence[ReminderCreate]) -> None:
     """Raises ``BadUserInput`` for what a new task cannot be created with."""
     if wanted:
         moment = now()
         for index, one in enumerate(wanted):
             pointer = f"/reminders/{index}"
-            next_of(said_by(one, pointer=pointer), due_at, moment, pointer=pointer)
+            next_of(said_by(one, pointer=pointer), None, None, UTC, moment, pointer=pointer)
+
+
+class NewTask(Protocol):
+    """A task that reminders are set of."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def due_at(self) -> datetime | None: ...
+    @property
+    def due_all_day(self) -> bool | None: ...
 
 
 async def insert_for(
-    session: Session, actor: Actor, wanted: Iterable[tuple[int, datetime | None, Sequence[ReminderCreate]]]
+    session: Session, actor: Actor, wanted: Iterable[tuple[NewTask, Sequence[ReminderCreate]]]
 ) -> None:
-    """Set the reminders of new tasks, by their id and when they are due; none of them costs nothing."""
-    rows = [(task_id, due_at, said_by(one)) for task_id, due_at, some in wanted for one in some]
+    """Set the reminders of new tasks; none of them costs nothing."""
+    rows = [(task, said_by(one)) for task, some in wanted for one in some]
     if not rows:
         return
+    zone = await zone_of(session, actor)
     user_id, moment = actor.require(Scope.TASKS_WRITE), now()
     values = [
         {
             "user_id": user_id,
-            "task_id": task_id,
+            "task_id": task.id,
             **said,
             # what has passed since it was checked is told at once
-            "next_at": said["remind_at"] or next_of(said, due_at, moment),
+            "next_at": said["remind_at"] or next_of(said, task.due_at, task.due_all_day, zone, moment),
             "version": 1,
             "created_at": moment,
             "updated_at": moment,
         }
-        for task_id, due_at, said in rows
+        for task, said in rows
     ]
     await write_all(session, _INSERT, values)
     instants = [each["next_at"] for each in values if isinstance(each["next_at"], datetime)]

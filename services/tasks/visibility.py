@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from core.clock import now
 from db.driver.sessions import AnySelect
-from db.models import Project, Task
+from db.models import Membership, Project, Task
 from services.projects.queries import among_visible
 from services.shared.actors import Actor
 from services.tasks.models import TRASH_DAYS, TaskRecord
@@ -74,3 +74,10 @@ def visible(actor: Actor, *, trashed: bool = False, since: Instant = None) -> An
     """
     statement = select(*COLUMNS).join(Project, Project.id == Task.project_id)
     return statement.where(restorable(actor, since=since) if trashed else readable(actor))
+
+
+def visible_one(actor: Actor) -> AnySelect:
+    """As ``visible``, for one task that is named: whether its project is one of the actor's is looked up by both, where
+    a list of all of his was made first, which SQLite took as long for as for the task."""
+    is_mine = and_(Membership.project_id == Task.project_id, Membership.user_id == actor.user_id)
+    return select(*COLUMNS).join(Project, Project.id == Task.project_id).join(Membership, is_mine).where(live())

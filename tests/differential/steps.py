@@ -41,6 +41,7 @@ STATUSES = _mostly(["pending", "in_progress", "completed", "cancelled"], ["done"
 PRIORITIES = _mostly([1, 2, 3, 4, 5], [0, 6, "3", True, None, 1.5])
 STARTS = _mostly(["2026-01-01T00:00:00Z", "2026-02-01T12:00:00+02:00", None], ["2026-01-01", "soon", 5])
 DUES = _mostly(["2026-01-15T00:00:00Z", "2026-03-01T00:00:00.123456Z", None], ["2025-01-01T00:00:00Z", "now", 5])
+DAYS = _mostly(["2026-01-15", "2026-03-01", None], ["2026-02-30", "2026-01-15T00:00:00Z", 5])
 PEOPLE_IDS = st.lists(USERS, max_size=3)
 TAGS = st.lists(_mostly(["bug", "Bug", "ß", "new"], ["", "x" * 51]), max_size=3)
 VERSIONS = st.one_of(st.none(), st.none(), st.integers(1, 3))
@@ -67,6 +68,8 @@ def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStr
     if schema["type"] == "null":
         return st.none()
     if schema["type"] == "string":
+        if schema.get("format") == "date":
+            return DAYS
         return DUES if schema.get("format") == "date-time" else NAMES if "maxLength" in schema else TEXTS
     if schema["type"] == "boolean":
         return st.booleans()
@@ -97,7 +100,9 @@ TASK_FIELDS = _fields(TaskUpdate) | {
     "status": STATUSES,
     "priority": PRIORITIES,
     "start_at": STARTS,
+    "start_on": DAYS,
     "due_at": DUES,
+    "due_on": DAYS,
     "assignee_ids": PEOPLE_IDS,
     "tags": TAGS,
     "parent_id": st.one_of(st.none(), IDS),
@@ -157,6 +162,9 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"external_source": st.sampled_from([{"eq": "crm"}, {"is_null": False}])}),
     st.fixed_dictionaries({"overdue": st.booleans()}),
     st.fixed_dictionaries(
+        {"due_on": st.sampled_from([{"eq": "2026-01-15"}, {"lt": "today"}, {"is_null": True}, {"gt": "2026-02-30"}])}
+    ),
+    st.fixed_dictionaries(
         {"parent": st.sampled_from([{"priority": {"gte": 2}}, {"title": {"ne": "a"}, "due_at": {"is_null": True}}])}
     ),
     st.fixed_dictionaries({"project": st.sampled_from([{"is_inbox": True}, {"name": {"ne": "x"}, "archived": False}])}),
@@ -210,7 +218,10 @@ _MEMBER = _PROJECT | {"user_id": USERS}
 _WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
 _ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
 _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
-_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full", "document"], ["thick"]), "filter": FILTERS}
+_TELLING["document"] = _mostly(
+    ["query($id: ID!) { node(id: $id) { id } }", "{ me { username } }"], ["{ nothing }", "{ __typename", None]
+)
 _REASONS = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
 _SNOOZES = _mostly([_NEAR], ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z", None])

@@ -4,7 +4,7 @@ Pools of our own, for libraries' pools wait for a server that is down where a re
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import psycopg
@@ -173,6 +173,10 @@ class PostgresqlReader(_Pool):
             raise self._translated(error, command.sql) from error
         self.give_back(connection, caller)
         return result.rows
+
+    def version(self) -> Hashable:
+        """Not known."""
+        return None
 
 
 class PostgresqlWriter(_Pool):

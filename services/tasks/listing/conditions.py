@@ -1,8 +1,9 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
-from collections.abc import Callable, Hashable, Sequence
-from datetime import datetime, tzinfo
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import date, datetime, tzinfo
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, and_, not_, or_, true, type_coerce
 
@@ -19,24 +20,31 @@ from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.text import fold_username
 from services.tags import fold
 from services.tasks import refs
-from services.tasks.filters import TaskFilter
+from services.tasks.dates import ALL_DAY, DAYS, first_instant, last_instant
+from services.tasks.filters import TaskConditions, TaskFilter
 from services.tasks.following import followed
+from services.tasks.listing.days import DAYS_ALONE, compared, in_zone
 from services.tasks.listing.reaching import FIELDS, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
 from services.tasks.listing.sets import OPEN, blocked, of_set
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
-from services.tasks.models import TaskConditions
 from services.tasks.visibility import trash_begins
 
+T = TypeVar("T")
 _LOGIC = ("and_", "or_", "not_")
 _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
 """Conditions that hold or do not, by what the caller may read or does."""
 
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
-_COLUMNS: dict[str, AnyColumn] = _CAST | {
+_DAYS: dict[str, AnyColumn] = {day: getattr(Task, ALL_DAY[instant]) for day, instant in DAYS.items()}
+_COLUMNS: dict[str, AnyColumn] = (_CAST | _DAYS) | {
     name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
-    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked", "followed"} - _CAST.keys()
+    for name in TaskConditions.model_fields.keys()
+    - SETS
+    - {"search", "overdue", "blocked", "followed"}
+    - _DAYS.keys()
+    - _CAST.keys()
 }
 
 
@@ -46,19 +54,24 @@ PARTS = frozenset({"contains", "starts_with"})
 """Operators that look into a task's folded text."""
 
 
-class Condition(NamedTuple):
-    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of."""
-
+class _Condition(NamedTuple):
     kind: tuple[Any, ...]
     values: tuple[Any, ...] = ()
     parts: tuple["Condition", ...] = ()
 
-    @property
+
+class Condition(_Condition):
+    """A condition as the compiler takes it: what it is, the values in it, and the conditions that it is made of.
+
+    A filter that comes again has the same one (``condition``), with what was worked out of it.
+    """
+
+    @cached_property
     def shape(self) -> Hashable:
         """What conditions have in common whose SQL differs in the values alone."""
         return self.kind, len(self.values), tuple([part.shape for part in self.parts])
 
-    @property
+    @cached_property
     def gist(self) -> Hashable:
         """The condition, its instants to the minute: by which what was found out about it is remembered for a while,
         also where it asks for the present."""
@@ -72,6 +85,15 @@ class Condition(NamedTuple):
         """The conditions all of which have to hold for this one to hold."""
         return self.parts if self.kind == ("and_",) else (self,)
 
+    def once(self, work_out: Callable[["Condition"], T]) -> T:
+        """What a function, by which it is known, works out of the condition alone."""
+        known = self.__dict__
+        name = work_out.__qualname__
+        if name not in known:
+            known[name] = work_out(self)
+        found: T = known[name]
+        return found
+
     def all_values(self) -> list[object]:
         """The values, in the order in which ``compile_condition`` binds them."""
         values = list(self.values)
@@ -84,13 +106,30 @@ Bind = Callable[[object], Any]
 """How a value stands in SQL: as itself, or as a parameter."""
 
 
-def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = None) -> Condition:
+def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = None, lasts: bool = False) -> Condition:
     """The filter, checked and put in order: for tasks, or for those in the trash, whose comments cannot be read and are
-    not searched. What is said twice is in it once. ``zone`` is the caller's, for instants relative to the present.
+    not searched. What is said twice is in it once. ``zone`` is the caller's, for days and instants relative to the
+    present; one that ``lasts`` is to mean the same later on.
 
-    Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none.
+    Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none, and
+    ``PresentWanted`` for one that lasts and asks for the present.
     """
-    return _condition(data, Budget(zone), "search_task" if trashed else "search", depth=0)
+    key = id(data), trashed, zone, lasts
+    known = _KNOWN.get(key)
+    if known is not None and known[0] is data:
+        return known[1]
+    budget = Budget(zone, lasts=lasts)
+    found = _condition(data, budget, "search_task" if trashed else "search", depth=0)
+    if budget.is_small and not budget.is_of_now:
+        if len(_KNOWN) >= MAX_KNOWN:
+            del _KNOWN[next(iter(_KNOWN))]
+        _KNOWN[key] = data, found
+    return found
+
+
+MAX_KNOWN = 200
+_KNOWN: dict[tuple[int, bool, tzinfo | None, bool], tuple[TaskFilter, Condition]] = {}
+"""The last filters, which nobody changes, and what was made of them: doors keep those that come again."""
 
 
 def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> Condition:
@@ -109,7 +148,8 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             ref = refs.parse(value.strip())
             parts.append(words if ref is None else Condition(REF, ref, (words,)))
         elif name == "overdue":
-            parts.append(Condition(("overdue", value), (budget.moment(),)))
+            kind, values = in_zone("lt", budget.moment(), budget.zone)
+            parts.append(Condition(("overdue", value, *kind), values))
         elif name in _BY_CALLER:
             parts.append(Condition((name, value)))
         else:
@@ -135,7 +175,9 @@ def _reaching(name: str, fields: Sequence[tuple[str, Any]], budget: Budget) -> C
         budget.spend_condition()
         for operator, operand in [("is", given)] if isinstance(given, bool) else sorted(given.sent().items()):
             part = _operation(field, operator, operand, budget)
-            asked.append((field, operator, operand if isinstance(operand, bool) else len(part.values)))
+            column, operator, *how = part.kind
+            told = operand if isinstance(operand, bool) else len(part.values)
+            asked.append((column, operator, told, "" if isinstance(operand, bool) else "".join(how)))
             spell = _SPELLED.get(field)
             values += part.values if spell is None else map(spell, map(str, part.values))
     return Condition((REACHING, name, tuple(asked)), tuple(values)) if asked else Condition(("and_",))
@@ -148,8 +190,18 @@ _SPELLED: dict[str, Callable[[str], str]] = {"username": fold_username, "key": s
 def _operation(name: str, operator: str, given: object, budget: Budget) -> Condition:
     if isinstance(given, bool):
         return Condition((name, operator, given))
+    if name in DAYS and (isinstance(given, date) or type(given) is RelativeMoment):
+        day = budget.day(given)
+        budget.spend([day])
+        # as the instants that days are kept as, which have an index
+        instant = first_instant(day) if name == "start_on" else last_instant(day)
+        return Condition((DAYS[name], operator, DAYS_ALONE), (instant,))
     if type(given) is RelativeMoment:
         given = budget.instant(given)
+    if name in ALL_DAY and isinstance(given, datetime):
+        budget.spend([given])
+        (operator, *kind), bounds = in_zone(operator, given, budget.zone)
+        return Condition((name, operator, *kind), bounds)
     values = given if isinstance(given, list) else [given]
     budget.spend(values)
     if name == "tags":
@@ -179,7 +231,7 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     values = [bind(value) for value in condition.values]
     if name == REACHING:
         thing, asked = rest
-        return reached(thing, asked, actor, values, of_column)
+        return reached(thing, asked, actor, values)
     parts = [compile_condition(part, actor, bind) for part in condition.parts]
     if name == "and_":
         return and_(*parts) if parts else true()
@@ -197,7 +249,8 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     if name == "held":
         return (one_of if rest else in_hashed_list)(Task.id, *values)
     if name == "overdue":
-        overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
+        late = compared(Task.due_at, Task.due_all_day, values, *rest[1:])
+        overdue = and_(late, Task.status.in_(OPEN))
         return overdue if rest[0] else negated(overdue)
     if name in _BY_CALLER:
         return _BY_CALLER[name](actor) if rest[0] else not_(_BY_CALLER[name](actor))
@@ -205,7 +258,17 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return of_set(name, actor, values, *rest)
     if rest[0] in PARTS:
         return has_part(Task.id, name, rest[0], *values)
+    if name in ALL_DAY and rest[0] != "is_null":
+        return compared(_COLUMNS[name], getattr(Task, ALL_DAY[name]), values, *rest)
     return of_column(_COLUMNS[name], values, *rest)
+
+
+def _is_never_met(condition: Condition) -> bool:
+    return Condition(HELD_ALL, ((),)) in condition.together
+
+
+def _values(condition: Condition) -> Mapping[str, object]:
+    return {f"v{number}": value for number, value in enumerate(condition.all_values())}
 
 
 class TaskPredicate(NamedTuple):
@@ -222,7 +285,7 @@ class TaskPredicate(NamedTuple):
     @property
     def is_never_met(self) -> bool:
         """Whether it asks for a word that is known to be nowhere."""
-        return self.where is not None and Condition(HELD_ALL, ((),)) in self.where.together
+        return self.where is not None and self.where.once(_is_never_met)
 
     @property
     def is_of_some(self) -> bool:
@@ -246,10 +309,8 @@ class TaskPredicate(NamedTuple):
 
     def values(self) -> dict[str, object]:
         """The values of the conditions, by the names of their parameters."""
-        values = {} if self.where is None else {f"v{n}": value for n, value in enumerate(self.where.all_values())}
-        if self.trashed:
-            values["trash_begins"] = trash_begins()
-        return values
+        values = {} if self.where is None else self.where.once(_values)
+        return {**values, "trash_begins": trash_begins()} if self.trashed else {**values}
 
     def conditions(self, actor: Actor = ACTOR_PARAMETER) -> list[ColumnElement[bool]]:
         """The conditions, with parameters for the values."""

@@ -84,7 +84,7 @@ class _Reader:
         self._session, self._actor, self._planner = session, actor, session.planner
         self._predicate, self._ordering, self._request = predicate, ordering, request
         self._lane = lane_of(predicate.where, ordering)
-        self._size = request.size + 1
+        self._size, self._backward = request.size + 1, request.backward
         self._values: dict[str, Any] = {"caller_id": actor.user_id, "skip": request.skip, **predicate.values()}
         # also a cursor of nothing has to hold
         self._position = keyset_position(ordering, request, self._values)
@@ -92,7 +92,7 @@ class _Reader:
         self._without = omitted_columns(wanted, predicate, ordering)
         # of two filters that differ in values alone, one may be met by open tasks only
         is_open = met_by_open_ones(predicate.where)
-        self._shape = (self._planner, predicate.shape, is_open, ordering.signature, request.backward)
+        self._shape = (self._planner, predicate.shape, is_open, ordering.signature, self._backward)
         self._projects: Sequence[int] = ()
         self._met = 0
         """How many rows met the predicate, of those walked."""
@@ -103,12 +103,10 @@ class _Reader:
             return []
         return await (self.in_order() if strategy.from_index else self.sorted())
 
-    @property
     def _within(self) -> Sequence[ColumnElement[bool]]:
         """What bounds the order itself."""
         return self._predicate.of_column(self._ordering.key.name)
 
-    @property
     def _mine(self) -> Sequence[ColumnElement[bool]]:
         return self._predicate.of_projects(Membership.project_id)
 
@@ -121,7 +119,7 @@ class _Reader:
         if among.are_few and among.are_of_set:
             return await self._sorted_among(among)
         build = partial(
-            sorted_statement, self._planner, self._predicate, self._ordering, self._request.backward, self._position
+            sorted_statement, self._planner, self._predicate, self._ordering, self._backward, self._position
         )
         return await self._session.all(self._statement(("sorted", self._position), build, rows=self._size))
 
@@ -140,12 +138,12 @@ class _Reader:
                 divides=False,
             )
             found |= {row.id: row for row in await reader.read(strategy)}
-        return in_whole_order([*found.values()], self._ordering, self._request.backward)[: self._size]
+        return in_whole_order([*found.values()], self._ordering, self._backward)[: self._size]
 
     async def _sorted_among(self, among: InQuestion) -> Sequence[TaskRecord]:
         """The page, of those of the tasks in question that meet the predicate."""
         rest = among.rest(self._predicate)
-        order = self._ordering, self._request.backward, self._position
+        order = self._ordering, self._backward, self._position
         key = ("among", among.shape, self._planner, rest.shape, self._ordering.signature, *order[1:])
         statement = prepared(key, lambda: sorted_among(self._planner, among.rows(), rest, *order), TaskRecord)
         position = {name: value for name, value in self._values.items() if name == "row_id" or name[:5] == "value"}
@@ -212,11 +210,11 @@ class _Reader:
     async def _ranges(self, read: Callable[[IndexRange, int], Any]) -> list[TaskRecord]:
         """The rows of the order's parts, one after the other, until there are enough."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._request.backward):
+        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
             if len(found) < self._size:
                 rows = await read(range_, self._size - len(found))
                 if self._planner.keeps_order_of_joins:
-                    rows = in_order(rows, self._ordering, self._request.backward, range_)
+                    rows = in_order(rows, self._ordering, self._backward, range_)
                 found += rows
         return found
 
@@ -227,7 +225,7 @@ class _Reader:
             self._planner,
             self._lane,
             self._ordering,
-            self._request.backward,
+            self._backward,
             range_,
             merged,
             staged,
@@ -249,7 +247,7 @@ class _Reader:
     async def _filtered(self, number: int, walk: int) -> list[TaskRecord] | None:
         """The page, of those of the first rows that meet the predicate; None where there may be others."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._request.backward):
+        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
             last: Any = None
             projects: Sequence[int] = self._projects
             if len(projects) > MAX_MERGED:
@@ -265,7 +263,7 @@ class _Reader:
             )
             rows = list(await self._session.all(statement))
             ended = bool(rows) and rows[-1].id is None
-            rows = in_order(rows[: len(rows) - ended], self._ordering, self._request.backward, range_)
+            rows = in_order(rows[: len(rows) - ended], self._ordering, self._backward, range_)
             if last is not None and (not rows or not self._precedes(rows[-1], last)):
                 return None
             found += rows
@@ -281,7 +279,7 @@ class _Reader:
         key, row_id = last
         here = (row.id,) if key is None else (getattr(row, self._ordering.key.name), row.id)
         there = (row_id,) if key is None else (key, row_id)
-        descends = self._ordering.descending != self._request.backward
+        descends = self._ordering.descending != self._backward
         return here > there if descends else here < there
 
     async def _page(self, of: Walk, rows: int, walk: int) -> Sequence[TaskRecord]:
@@ -299,9 +297,10 @@ class _Reader:
         return [row[0] for row in await self._session.all(self._leading(range_, rows))]
 
     def _leading(self, range_: IndexRange, number: int) -> Bound[Any]:
-        build = partial(
-            leading_projects, self._lane, self._ordering, self._request.backward, range_, self._within, self._mine
-        )
+        def build() -> AnySelect:
+            order = self._lane, self._ordering, self._backward, range_
+            return leading_projects(*order, self._within(), self._mine())
+
         statement: Prepared[Any] = prepared(("leading", *self._shape, range_), build)
         return statement(**self._values, number=number)
 
@@ -309,7 +308,7 @@ class _Reader:
         """The first rows of a range that meet the predicate, however far they are."""
         walk = rows + self._request.skip
         if self._planner.knows_lateral:
-            of = self._walk(number, range_, walk, 0)._replace(within=self._predicate.conditions())
+            of = self._walk(number, range_, walk, 0)._replace(within=self._predicate.conditions)
             build = partial(of.page, _EVERYTHING, self._without)
             return await self._session.all(
                 self._statement(("all", of.shape, self._without), build, rows=rows, walk=walk)
@@ -321,7 +320,7 @@ class _Reader:
             merged,
             self._predicate,
             self._ordering,
-            self._request.backward,
+            self._backward,
             range_,
             self._without,
             self._lane,

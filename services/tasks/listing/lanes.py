@@ -73,8 +73,10 @@ def is_open() -> ColumnElement[bool]:
 
 def met_by_open_ones(condition: Condition | None) -> bool:
     """Whether only open tasks can meet a condition."""
-    if condition is None:
-        return False
+    return condition is not None and condition.once(_met_by_open_ones)
+
+
+def _met_by_open_ones(condition: Condition) -> bool:
     name, *rest = condition.kind
     if name == "and_":
         return any(map(met_by_open_ones, condition.parts))

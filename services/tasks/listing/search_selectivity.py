@@ -80,7 +80,7 @@ async def choose_search_strategy(
     predicate = await refs_looked_up(session, actor, predicate)
     if predicate.where is None:
         return predicate
-    words = list(dict.fromkeys(_words(predicate.where)))
+    words = predicate.where.once(_words_in)
     if not words:
         return predicate
     index = text_search.index_of(session)
@@ -115,7 +115,7 @@ def _with_found(predicate: TaskPredicate, found: Mapping[Condition, Condition]) 
 
 async def refs_looked_up(session: Session, actor: Actor, predicate: TaskPredicate) -> TaskPredicate:
     """The predicate with the task that has it in place of each ref, and its words where none has."""
-    given = () if predicate.where is None else tuple(dict.fromkeys(_of_kind(predicate.where, {REF[0]})))
+    given = () if predicate.where is None else predicate.where.once(_refs_in)
     found: dict[Condition, Condition] = {}
     for ref in given:
         task_id = await refs.id_of(session, actor, *ref.values, trashed=predicate.trashed)
@@ -130,8 +130,16 @@ def _of_kind(condition: Condition, kinds: Container[object]) -> Iterator[Conditi
         yield from _of_kind(part, kinds)
 
 
+def _refs_in(condition: Condition) -> Sequence[Condition]:
+    return tuple(dict.fromkeys(_of_kind(condition, {REF[0]})))
+
+
 def _words(condition: Condition) -> Iterator[Condition]:
     return _of_kind(condition, SEARCHES)
+
+
+def _words_in(condition: Condition) -> Sequence[Condition]:
+    return tuple(dict.fromkeys(_words(condition)))
 
 
 def _replaced(condition: Condition, found: Mapping[Condition, Condition]) -> Condition:

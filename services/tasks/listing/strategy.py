@@ -78,8 +78,10 @@ def is_dense(predicate: TaskPredicate) -> bool:
 
 def _is_dense(condition: Condition | None) -> bool:
     """Whether the rows of a page are among the first ones of each project's index, as a rule, but for words."""
-    if condition is None:
-        return True
+    return condition is None or condition.once(_are_dense)
+
+
+def _are_dense(condition: Condition) -> bool:
     if condition.parts:
         return all(map(_is_dense, condition.parts))
     return condition.kind[0] in DENSE or condition.kind in {("and_",), ("search",)}
@@ -88,8 +90,10 @@ def _is_dense(condition: Condition | None) -> bool:
 def _is_walked(condition: Condition | None) -> bool:
     """Whether a condition can be looked at task by task: not where an index of texts is asked for all that have a word,
     nor where the few tasks in question are known."""
-    if condition is None:
-        return True
+    return condition is None or condition.once(_are_walked)
+
+
+def _are_walked(condition: Condition) -> bool:
     if condition.kind == HELD_ALL or (condition.kind[0] in SEARCHES and len(condition.kind) > 1):
         return False
     return all(map(_is_walked, condition.parts))
@@ -97,9 +101,7 @@ def _is_walked(condition: Condition | None) -> bool:
 
 async def _sets_looked_up(session: Session, actor: Actor, predicate: TaskPredicate) -> TaskPredicate:
     """The predicate with the ids of the tasks that have one of some tags or people, where these are few."""
-    together = () if predicate.where is None else predicate.where.together
-    if any(part.kind == HELD_ALL for part in together):
-        return predicate  # they are few already
+    together = () if predicate.where is None else predicate.where.once(_looked_up_together)
     for part in together:
         values = any_of_set(part, actor)
         key = (actor.user_id, "set", part.kind[0], values)
@@ -113,6 +115,15 @@ async def _sets_looked_up(session: Session, actor: Actor, predicate: TaskPredica
         rest = _besides(part, values, together)
         return predicate._replace(where=Condition(("and_",), (), (held, *rest)) if rest else held)
     return predicate
+
+
+def _looked_up_together(condition: Condition) -> Sequence[Condition]:
+    """The conditions that have to hold, if some of them may be looked up, and have not been: then they are few."""
+    together = condition.together
+    names = {part.kind[0] for part in together}
+    if names.isdisjoint(SETS_LOOKED_UP | COLUMNS_LOOKED_UP.keys()) or any(part.kind == HELD_ALL for part in together):
+        return ()
+    return together
 
 
 class Held(NamedTuple):

@@ -8,7 +8,7 @@ last key of these which projects may have more of the first rows, and reads on i
 for, and one of each project.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, cast, func, literal_column, null, select, true, tuple_, union_all
@@ -33,6 +33,8 @@ from services.tasks.listing.index_scan import (
 from services.tasks.listing.lanes import Lane
 from services.tasks.visibility import COLUMNS
 
+Conditions = Callable[[], Sequence[ColumnElement[bool]]]
+"""Conditions that are made where a statement is, which is once: making two takes as long as reading a page."""
 _MINE = Membership.user_id == ACTOR_PARAMETER.user_id
 
 
@@ -50,9 +52,9 @@ class Walk(NamedTuple):
     """A few rows of each project first, then more of those that have them; else as many of each as are asked for."""
     most: int
     """Not more than so many, for the planner to know: of a parameter it expects anything."""
-    within: Sequence[ColumnElement[bool]]
+    within: Conditions
     """Of those tasks alone that meet these conditions; what does not is not one of the rows."""
-    mine: Sequence[ColumnElement[bool]]
+    mine: Conditions
     """Of those memberships of the caller alone."""
 
     @property
@@ -64,7 +66,7 @@ class Walk(NamedTuple):
         return in_direction(key, row_id, self.ordering, self.backward)
 
     def _tasks(self, *conditions: Any) -> AnySelect:
-        return in_range(self.lane, self.ordering, self.backward, self.range_, (*self.within, *conditions))
+        return in_range(self.lane, self.ordering, self.backward, self.range_, (*self.within(), *conditions))
 
     def rows(self) -> Any:
         """Their ids and keys, but for those to ``skip`` (a parameter)."""
@@ -81,7 +83,7 @@ class Walk(NamedTuple):
                 self.backward,
                 self.range_,
                 parameter("walk", Integer()),
-                self.mine,
+                self.mine(),
             )
             rows = rows.order_by(*self._terms(key, row_id))
         rows = rows.limit(parameter("walk", Integer()) - parameter("skip", Integer())).offset(parameter("skip"))
@@ -95,7 +97,7 @@ class Walk(NamedTuple):
     def _staged(self) -> AnySelect:
         column: Any = self.ordering.key.column
         walk = parameter("walk", Integer())
-        number = select(func.count()).select_from(Membership).where(_MINE, *self.mine).scalar_subquery()
+        number = select(func.count()).select_from(Membership).where(_MINE, *self.mine()).scalar_subquery()
         share = select(func.least(walk, 1 + cast(3 * walk / (2 * func.greatest(number, 1)), Integer))).scalar_subquery()
         in_project = Task.project_id == Membership.project_id
         order = terms(self.lane, self.range_, column, Task.id, self.ordering, self.backward)
@@ -103,7 +105,7 @@ class Walk(NamedTuple):
         few = self._tasks(in_project).add_columns(place).correlate(Membership).order_by(*order).limit(share)
         part = few.lateral("part")
         some = select(Membership.project_id, part.c.id, part.c.key, part.c.place).select_from(Membership)
-        some = some.join(part, true()).where(_MINE, *self.mine)
+        some = some.join(part, true()).where(_MINE, *self.mine())
         each = some.subquery("each")
         rank = func.row_number().over(order_by=self._terms(each.c.key, each.c.id)).label("rank")
         ranked = select(each.c.project_id, each.c.id, each.c.key, each.c.place, rank)

@@ -1,0 +1,57 @@
+"""Inputs that come again: clients ask with the same filter, page after page."""
+
+from collections import OrderedDict
+from typing import Any
+
+from graphql import GraphQLInputType, Undefined
+from graphql.utilities import coerce_input_value
+
+from graphql_compiler.private import input_is_nested_too_deeply
+
+LONGEST = 500
+"""Characters of an input, as Python shows it, that is kept."""
+
+
+class KeptInput(dict[str, Any]):
+    """An input object as it was coerced, the same one for all that were sent alike: it is not to be changed."""
+
+    __slots__ = ("made",)
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        super().__init__(value)
+        self.made: Any = None
+        """What a resolver's caller made of it, if it is to be made once."""
+
+
+class Inputs:
+    """Coerces input objects, and keeps the last ``most`` of them that are short."""
+
+    def __init__(self, most: int = 200) -> None:
+        self._most = most
+        self._kept: OrderedDict[tuple[GraphQLInputType, str], KeptInput] = OrderedDict()
+
+    def coerced(self, value: Any, type_: GraphQLInputType) -> Any:
+        """The value, ``Undefined`` for one that does not hold."""
+        if type(value) is not dict:
+            return coerced(value, type_)
+        try:
+            shown = repr(value)
+        except RecursionError:
+            return Undefined
+        if len(shown) > LONGEST:
+            return coerced(value, type_)
+        key = type_, shown
+        kept = self._kept.get(key)
+        if kept is None:
+            found = coerced(value, type_)
+            if type(found) is not dict:
+                return found
+            kept = self._kept[key] = KeptInput(found)
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return kept
+
+
+def coerced(value: Any, type_: GraphQLInputType) -> Any:
+    """The value, as graphql-core coerces it; ``Undefined`` for one that does not hold."""
+    return Undefined if input_is_nested_too_deeply(value, type_) else coerce_input_value(value, type_)
