@@ -449,3 +449,20 @@ async def test_the_worker_tells_it_at_its_instant(backend: str, tmp_path: Path) 
         assert timedelta() <= late < timedelta(seconds=2)  # some milliseconds, but for a machine that is busy
         await state.notification_feed.stop()
         await state.database.dispose()
+
+
+async def test_what_is_due_on_a_day_goes_by_its_morning_where_the_person_is(ada: Person, database: Database) -> None:
+    await ada.patch("/users/me", {"timezone": "Pacific/Auckland"})  # 12 hours ahead
+    new = {"title": "x", "due_on": "2035-06-01", "reminders": [{"before_due": 0}]}
+    task = (await ada.post("/tasks", new)).json()
+    await remind(ada, task, before_due=60)
+
+    async def instants() -> list[str]:
+        await settle(database)
+        return [each["next_at"] for each in (await ada.get(f"/tasks/{task['id']}/reminders")).json()]
+
+    assert await instants() == ["2035-05-31T21:00:00Z", "2035-05-31T20:00:00Z"]
+    await ada.patch(f"/tasks/{task['id']}", {"due_on": "2035-06-02"})
+    assert await instants() == ["2035-06-01T21:00:00Z", "2035-06-01T20:00:00Z"]
+    await ada.patch("/users/me", {"timezone": "UTC"})
+    assert await instants() == ["2035-06-02T09:00:00Z", "2035-06-02T08:00:00Z"]

@@ -140,10 +140,8 @@ class Digests:
                 {"assignees": {"is_empty": True}, "created_by": {"eq": user_id}},
             ],
         }
-        overdue = await self._tasks(session, user_id, {**mine, "due_at": {"lte": moment.isoformat()}})
-        today = await self._tasks(
-            session, user_id, {**mine, "due_at": {"gt": moment.isoformat(), "lt": ends.isoformat()}}
-        )
+        overdue = await self._tasks(session, wish, {**mine, "due_at": {"lte": moment.isoformat()}})
+        today = await self._tasks(session, wish, {**mine, "due_at": {"gt": moment.isoformat(), "lt": ends.isoformat()}})
         since = wish.digested_at or moment - timedelta(days=1)
         rows = await session.all(_NEW(user_id=user_id, since=since))
         new = _Part(await session.scalar(_COUNT(user_id=user_id, since=since)) or 0, [])
@@ -159,9 +157,10 @@ class Digests:
             texts.bounded(subject), body + texts.ending(self.mailing.addresses, user_id, Unsubscribed.DIGEST)
         )
 
-    async def _tasks(self, session: Session, user_id: int, which: Mapping[str, object]) -> "_Part":
+    async def _tasks(self, session: Session, wish: _Wish, which: Mapping[str, object]) -> "_Part":
         query = TaskQuery(TaskFilter.model_validate(which), TaskSort.DUE_AT, Direction.ASC)
-        actor = texts.reader(user_id)
+        # what is due on a day is compared by the person's clock
+        actor = texts.reader(wish.user_id, wish.timezone)
         page = await tasks.list_(session, actor, query, PageRequest(first=SHOWN))
         number = len(page.items)
         if page.has_next:

@@ -59,9 +59,9 @@ class NoticeRow(NamedTuple):
     task_id: int | None
 
 
-def reader(user_id: int) -> Actor:
+def reader(user_id: int, time_zone: str | None = None) -> Actor:
     """Whoever gets a message, who reads by it as by a key that may read tasks."""
-    return Actor("api_key", user_id, scopes=frozenset({Scope.TASKS_READ}))
+    return Actor("api_key", user_id, scopes=frozenset({Scope.TASKS_READ}), time_zone=time_zone)
 
 
 async def of_notifications(
