@@ -113,6 +113,7 @@ class ProjectMutations:
         "Create a project that the caller owns, with its tasks and subtasks if wanted: all or nothing.",
         nested={TaskDraft: TaskDraftInput},
         price=Price(call=WRITE, arguments={"input": inside("tasks", price=of_tasks)}),
+        telling=True,
     )
     update_project = update_field(
         Project,
@@ -129,6 +130,7 @@ class ProjectMutations:
         "among them; if wanted, with its people.",
         verb="Duplicate",
         price=Price(call=WRITE + duplication.MAX_TASKS * CHANGE),
+        telling=True,
         id=(ProjectId, "The project."),
     )
     delete_project = delete_field(
@@ -136,6 +138,7 @@ class ProjectMutations:
         commands.delete,
         ProjectId,
         "Delete a project with all it holds, for good. Only its owners may.",
+        telling=True,
     )
 
 

@@ -9,6 +9,7 @@ from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, inside, items, listed, priced
 from graphql_schema.shared.recurrences import RECURRENCE
+from graphql_schema.task_changes import TaskReminderInput
 from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
 from services.shared.idempotency import KeyText
@@ -29,6 +30,7 @@ from services.tasks.bulk_models import (
     BulkUpdateMatching,
 )
 from services.tasks.models import TaskCreate, TaskUpdate
+from services.tasks.reminders import ReminderCreate
 
 enumeration(
     bulk_models.BulkMode,
@@ -49,7 +51,7 @@ enumeration(
 )
 
 
-@service_input(RECURRENCE)
+@service_input({ReminderCreate: TaskReminderInput, **RECURRENCE})
 class BulkCreateItemInput(TaskCreate): ...
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -317,7 +318,7 @@ class TestFollowing:
     ) -> None:
         project, theirs = await ada.project(), await bob.project()
         shared = Feed(database)
-        values = dict.fromkeys(Happening._fields) | {"kind": "task.updated", "fields": []}
+        values: dict[str, Any] = dict.fromkeys(Happening._fields) | {"kind": "task.updated", "fields": []}
         mine, other = (
             Happening(**values | {"position": place, "project_id": each["id"], "entity_id": place})
             for place, each in enumerate((project, theirs), 1)

@@ -178,6 +178,8 @@ class TestHeader:
             "pause_webhook",
             "resume_webhook",
             "preview_occurrences",
+            "snooze_reminder",
+            "unsubscribe",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

@@ -166,6 +166,7 @@ class TestExamples:
                         "saved_view_id",
                         "key_id",
                         "webhook_id",
+                        "reminder_id",
                     ):
                         ids.setdefault(part, 1)
                     if "notification" in name:

@@ -325,6 +325,15 @@ class TestCompletion:
             kinds_told = [each["kind"] for each in told if each["task_id"] == following["id"]]
             assert kinds_told == ([notices.NotificationKind.ASSIGNED] if notify else [])
 
+    async def test_reminders_before_it_is_due_go_along(self, ada: Person, door: Door, at: Clock) -> None:
+        task = await chore(ada, due_at="2099-03-22T08:00:00Z", reminders=[{"before_due": 30}])
+        await ada.post(f"/tasks/{task['id']}/reminders", {"remind_at": "2099-03-22T06:00:00Z"})
+        await finish(door, ada, task)
+        [following] = await after(ada, task)
+        listed = (await ada.get(f"/tasks/{following['id']}/reminders")).json()
+        assert [(each["before_due"], each["remind_at"]) for each in listed] == [(30, None)]
+        assert listed[0]["next_at"] == "2099-03-29T06:30:00Z"
+
     async def test_project_without_numbers_left_refuses_the_completion(
         self, ada: Person, door: Door, database: Database, at: Clock
     ) -> None:

@@ -12,11 +12,13 @@ from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
 from db.models.jobs import Job
 from db.models.login_failures import LoginFailure
+from db.models.mails import Mail, MailNotice
 from db.models.notification_preferences import NotificationPreferences
 from db.models.notifications import DueNotice, Notification
 from db.models.projects import Membership, Project
 from db.models.recurrences import Recurrence
 from db.models.relations import Relation
+from db.models.reminders import Reminder
 from db.models.saved_views import SavedView
 from db.models.sessions import LoginSession, RefreshToken
 from db.models.tags import Tag, TaskTag
@@ -40,6 +42,8 @@ __all__ = [
     "Job",
     "LoginFailure",
     "LoginSession",
+    "Mail",
+    "MailNotice",
     "Membership",
     "Notification",
     "NotificationPreferences",
@@ -48,6 +52,7 @@ __all__ = [
     "Recurrence",
     "RefreshToken",
     "Relation",
+    "Reminder",
     "SavedView",
     "Tag",
     "Task",

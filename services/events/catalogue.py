@@ -14,6 +14,7 @@ Subject = Literal[
     "milestone",
     "project",
     "relation",
+    "reminder",
     "saved_view",
     "server",
     "session",
@@ -142,6 +143,14 @@ FOLLOW_CREATED = _declare("follow.created", "follow", "task_id project_id", "Som
 FOLLOW_DELETED = _declare(
     "follow.deleted", "follow", "task_id project_id", "Somebody does not follow a task or a project (any more)."
 )
+
+REMINDER_CREATED = _declare(
+    "reminder.created", "reminder", "task_id remind_at before_due", "Somebody set a reminder of a task."
+)
+REMINDER_UPDATED = _declare(
+    "reminder.updated", "reminder", "remind_at before_due snoozed_until", "A reminder was changed, or snoozed."
+)
+REMINDER_DELETED = _declare("reminder.deleted", "reminder", "task_id", "A reminder was deleted.")
 
 WEBHOOK_CREATED = _declare("webhook.created", "webhook", f"project_id {_OF_WEBHOOK}", "A webhook was made.")
 WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", _OF_WEBHOOK, "A webhook was changed.")

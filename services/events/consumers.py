@@ -149,6 +149,13 @@ def _taken(rows: Sequence[Any]) -> Sequence[Taken]:
     return [Taken(Happening._make(row[:-1]), row[-1]) for row in rows]
 
 
+async def hold_in_turn(session: Session, consumer: Consumer) -> None:
+    """Let nobody read for a consumer until the transaction ends. Whoever does so now has his turn first."""
+    if await session.scalar(_HOLD_IN_TURN(name=consumer.name)) is None:
+        await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": now()})
+        await session.scalar(_HOLD_IN_TURN(name=consumer.name))
+
+
 async def catch_up(database: Database, consumer: Consumer) -> None:
     """Have a consumer take every event that has its position when this begins."""
     await register(database, consumer)

@@ -133,7 +133,7 @@ class NewEvent(NamedTuple):
     project_id: int | None = None
     task_id: int | None = None
     notify: bool = True
-    """Whether the people concerned are to be told."""
+    """Whether the people concerned are to be told, where whoever does it does not say otherwise (``Actor.tells``)."""
 
 
 async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
@@ -180,7 +180,7 @@ def _rows(actor: Actor, events: Sequence[NewEvent]) -> list[dict[str, object]]:
             "actor_id": actor.user_id,
             "actor_method": actor.method,
             "request_id": request,
-            "notify": event.notify,
+            "notify": event.notify and actor.tells,
             "changes": {field: [_plain(before), _plain(after)] for field, (before, after) in event.changes.items()},
         }
         for event in events

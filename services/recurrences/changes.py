@@ -136,11 +136,9 @@ class Changes:
         actor: Actor,
         projects: Mapping[int, ProjectRecord],
         after: Mapping[int, TaskRecord],
-        *,
-        notify: bool,
     ) -> None:
         """Make the next tasks of those that were completed."""
-        await succession.make(session, actor, projects, after, self._steps.values(), notify=notify)
+        await succession.make(session, actor, projects, after, self._steps.values())
 
 
 NO_NEEDS = Needs()

@@ -22,7 +22,7 @@ from db.driver.statements import Prepared
 from db.lists import in_list
 from db.models import Project, Task
 from services.projects.models import ProjectRecord
-from services.recurrences import rows, series
+from services.recurrences import reminders, rows, series
 from services.recurrences.models import CreateNext, RecurrenceRecord
 from services.recurrences.rules import Looked
 from services.recurrences.series import Dates, Place
@@ -102,8 +102,6 @@ async def make(
     projects: Mapping[int, ProjectRecord],
     tasks: Mapping[int, TaskRecord],
     steps: Collection[Step],
-    *,
-    notify: bool = True,
 ) -> None:
     """Make the next tasks of series whose former tasks are given, as they are now. Raises ``Conflict``, with which all
     is to be given up, where somebody else has made one."""
@@ -131,13 +129,15 @@ async def make(
         new_values = old | dates._asdict()
         level[old["project_id"]].append(_Copy(new_values, old["parent_id"], step, goes_on[old["id"]], by))
     taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
+    followed: dict[int, TaskRecord] = {}
     for project_id, copies in sorted(level.items()):
         project, number, is_first = projects[project_id], numbers[project_id], True
         while copies:
             new = [_again(copy.values, copy.parent_id, copy.record) for copy in copies]
-            made = await insert_tasks(session, actor, project, new, number=number, notify=notify)
+            made = await insert_tasks(session, actor, project, new, number=number)
             number += len(made)
             if is_first:
+                followed |= {copy.step.record.task_id: task for copy, task in zip(copies, made, strict=True)}
                 taken += (
                     (copy.step.record, copy.record._replace(task_id=task.id))
                     for copy, task in zip(copies, made, strict=True)
@@ -149,6 +149,7 @@ async def make(
                 for copy, task in zip(copies, made, strict=True)
                 for child in below[copy.values["id"], copy.step.record.id]
             ]
+    await reminders.carry_on(session, followed)
     await rows.take_on(session, taken)
     await rows.end(session, [task_id for task_id, after in goes_on.items() if after is None])
 

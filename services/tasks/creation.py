@@ -23,7 +23,7 @@ from services.shared.errors import BadUserInput, Conflict, NotFound, TandemError
 from services.shared.external_ids import NAMES, require_pair
 from services.shared.node_ids import MAX_DATABASE_ID
 from services.shared.statements import parameter
-from services.tasks import external_ids, insertion
+from services.tasks import external_ids, insertion, reminders
 from services.tasks.insertion import TaskRow
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
 from services.tasks.references import NOTHING, check, check_assignees, members_among, named_by, projects_of
@@ -79,6 +79,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             require_pair(item.external_source, item.external_id)
             external_ids.require_free(held, keys[index])
             begun[index] = begin(item)
+            reminders.check(item.reminders)
         except TandemError as error:
             outcomes[index] = error
         else:
@@ -102,7 +103,8 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
     """
     actor.require(Scope.TASKS_WRITE)
     told = (data.parent_id, data.recurrence, *named_by(data).values(), *_called(data).values())
-    if not session.planner.writes_in_with or data.assignee_ids or data.tags or any(each is not None for each in told):
+    lists = data.assignee_ids or data.tags or data.reminders
+    if not session.planner.writes_in_with or lists or any(each is not None for each in told):
         return None
     moment = now()
     row = TaskRow(
@@ -123,13 +125,14 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
     return task
 
 
-def _created(task: TaskRecord, item: NewTask, *, notify: bool = True) -> log.NewEvent:
+def _created(task: TaskRecord, item: NewTask) -> log.NewEvent:
     """The event of a task's making."""
     values = {name: getattr(item.data, name) for name in _RECORDED} | {**item.named}
     values |= {"number": task.number, "parent_id": item.parent_id, "recurrence": item.recurrence, **_called(item.data)}
     changes = log.created(values)
-    place = {"project_id": task.project_id, "task_id": task.id}
-    return log.NewEvent(catalogue.TASK_CREATED, task.id, changes, version=1, notify=notify, **place)
+    return log.NewEvent(
+        catalogue.TASK_CREATED, task.id, changes, version=1, project_id=task.project_id, task_id=task.id
+    )
 
 
 async def create_drafts(
@@ -170,10 +173,9 @@ async def insert_tasks(
     items: Sequence[NewTask],
     *,
     number: int | None = None,
-    notify: bool = True,
 ) -> Sequence[TaskRecord]:
     """Insert checked tasks and what hangs on them, from a ``number`` on that was taken for them, if any was. Returns
-    them in order. ``notify`` says whether the people concerned are to be told.
+    them in order.
 
     Raises ``Conflict``, before anything is written, where the project has no numbers or no tags left for them.
     """
@@ -212,8 +214,17 @@ async def insert_tasks(
         if pace.due():
             await turns.give()
         told = item._replace(recurrence=begun[task.id].told()) if task.id in begun else item
-        new.append(_created(task, told, notify=notify))
+        new.append(_created(task, told))
     await log.record(session, actor, *new)
+    await reminders.insert_for(
+        session,
+        actor,
+        (
+            (task, item.data.reminders)
+            for task, item in zip(tasks, items, strict=True)
+            if isinstance(item.data, TaskCreate)
+        ),
+    )
     return tasks
 
 

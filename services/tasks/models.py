@@ -29,6 +29,7 @@ from services.shared.inputs import (
 )
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version, only_if, unless
 from services.tasks import dates
+from services.tasks.reminders import MAX_REMINDERS, ReminderCreate
 from services.tasks.statuses import TaskStatus as TaskStatus
 
 MAX_SUBTASK_DEPTH = 10
@@ -124,6 +125,11 @@ class TaskCreate(TaskUpsert):
 
     external_source: ExternalSource | None = Field(default_factory=absent)
     external_id: ExternalId | None = Field(default_factory=absent)
+    reminders: list[ReminderCreate] = Field(
+        default_factory=list,
+        max_length=MAX_REMINDERS,
+        description=f"The caller's reminders of it, at most {MAX_REMINDERS}; an upsert sets them for a new task alone.",
+    )
 
 
 class TaskDuplicate(Input):

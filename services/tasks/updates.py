@@ -165,7 +165,7 @@ def check_writable(locked: Locked, wanted: Iterable[tuple[int, Expected]]) -> di
 
 
 async def apply_changes(
-    session: Session, actor: Actor, locked: Locked, changes: Sequence[TaskChange], *, notify: bool = True
+    session: Session, actor: Actor, locked: Locked, changes: Sequence[TaskChange]
 ) -> dict[int, Outcome]:
     """Write the changes to locked tasks, each task once. Nothing is written where no field differs.
 
@@ -236,12 +236,11 @@ async def apply_changes(
                     version=after[task_id].version,
                     project_id=after[task_id].project_id,
                     task_id=task_id,
-                    notify=notify,
                 )
                 for task_id, (_, changed) in planned.items()
             ),
         )
-        await series.make(session, actor, locked.projects, after, notify=notify)
+        await series.make(session, actor, locked.projects, after)
     return outcomes
 
 

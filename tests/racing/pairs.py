@@ -200,6 +200,7 @@ STEPS: dict[str, Make] = {
     "clear everything": lambda w: Step("server", "clear_tasks"),
     # what hangs on tasks
     "comment": _task("member", "create_comment", {"body": "said"}),
+    "set a reminder": _task("member", "create_reminder", {"before_due": 30}),
     "change a comment": _comment("member", "update_comment", {"body": "said better"}),
     "delete a comment": _comment("admin", "delete_comment"),
     "relate": _task("member", "create_relation", lambda w: {"kind": "blocks", "target_id": w.id["remote"]}, "second"),
@@ -347,6 +348,7 @@ RESTS_ON: dict[str, list[str]] = {
     "comment": [*OF_MEMBER, *CLEARED, "trash the task", "delete a comment"],
     "change a comment": [*OF_MEMBER, *CLEARED, "trash the task", "delete a comment", "change a comment"],
     "delete a comment": [*OF_ADMIN, *CLEARED, "trash the task", "delete a comment", "change a comment"],
+    "set a reminder": ["delete the project", "remove the member", *CLEARED, "trash the task", "set a reminder"],
     "relate": [*OF_MEMBER, *FAR, *CLEARED, "trash the task", "trash the other end", "relate", "relate the other way"],
     "end a relation": [*OF_MEMBER, *FAR, *CLEARED, "trash the task", "trash the other end", "end a relation"],
     "create a tag": [*OF_MEMBER, "create the tag", "rename another", "create a task with all", "change tags"],

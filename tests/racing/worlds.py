@@ -30,6 +30,7 @@ from db.models import (
     Recurrence,
     RefreshToken,
     Relation,
+    Reminder,
     SavedView,
     Tag,
     Task,
@@ -245,6 +246,9 @@ def _statements() -> dict[str, Prepared[Any]]:
         ),
         "comments": select(Task.title, Comment.body, Comment.version, CommentText.folded).where(
             Comment.task_id == Task.id, CommentText.comment_id == Comment.id, *within
+        ),
+        "reminders": select(Task.number, Reminder.before_due, Reminder.version).where(
+            Reminder.task_id == Task.id, *within
         ),
         "relations": select(Relation.kind, Task.title, other.title.label("other")).where(
             Relation.source_id == Task.id, Relation.target_id == other.id, *within

@@ -3,7 +3,7 @@
 The column of tasks is added in place on both databases; its index has the few tasks that recur.
 
 Revision ID: 0022
-Revises: 0025
+Revises: 0021
 """
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from alembic import op
 from db.driver.types import UtcDateTime
 
 revision = "0022"
-down_revision = "0025"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
