@@ -67,7 +67,13 @@ async def make_world(people: People, database: Database) -> World:
     await ada.invite(shared, carl)
     parent = world.keep("parent", await ada.task(project_id=shared["id"]))
     task = await carl.task(
-        project_id=shared["id"], title="zebra", tags=["bug"], assignee_ids=[carl.id], parent_id=parent["id"]
+        project_id=shared["id"],
+        title="zebra",
+        tags=["bug"],
+        assignee_ids=[carl.id],
+        parent_id=parent["id"],
+        due_at="2099-01-31T17:00:00Z",
+        recurrence={"rule": "FREQ=DAILY", "timezone": "UTC"},
     )
     world.keep("task", task)
     world.ids["ref"] = Id(task["ref"], task["ref"])
