@@ -150,6 +150,7 @@ def _left_out(summary: Summary) -> list[tuple[str, str]]:
         ("Links of projects that are archived here", summary.links_archived),
         ("Links that would close a circle", summary.links_refused),
         ("Links between tasks that were here before and are not related", counts.links_unmade),
+        ("Recurrences without a due date, or by a rule that does not come again", counts.recurrences_left_out),
         ("Comments that Jira counted and the archive lacks", notes.comments_not_in_archive),
         ("Times that could not be read", notes.bad_times),
         ("Issues that are none, or whose number is too high", notes.not_issues),

@@ -22,6 +22,7 @@ from graphql_schema.shared.external_ids import ExternalIdArgument, ExternalSourc
 from graphql_schema.shared.loading import PAGED, connection_field, filtered_list_field
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, inside, priced
+from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.shared.root_fields import create_field, delete_field, listed, node_field, update_field
 from graphql_schema.tags import Tag
 from graphql_schema.task_lists import nested_tasks
@@ -65,7 +66,7 @@ class Project(Node):
     )
 
 
-@service_input()
+@service_input(RECURRENCE)
 class TaskDraftInput(TaskDraft): ...
 
 

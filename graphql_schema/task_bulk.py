@@ -8,6 +8,7 @@ from graphql_schema.shared.base import as_output, attribute, enumeration, output
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, inside, items, listed, priced
+from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.task_changes import TaskReminderInput
 from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
@@ -50,11 +51,11 @@ enumeration(
 )
 
 
-@service_input({ReminderCreate: TaskReminderInput})
+@service_input({**RECURRENCE, ReminderCreate: TaskReminderInput})
 class BulkCreateItemInput(TaskCreate): ...
 
 
-@service_input()
+@service_input(RECURRENCE)
 class BulkUpdateItemInput(BulkUpdateItem): ...
 
 
@@ -62,7 +63,7 @@ class BulkUpdateItemInput(BulkUpdateItem): ...
 class BulkDeleteItemInput(BulkDeleteItem): ...
 
 
-@service_input()
+@service_input(RECURRENCE)
 class TaskChangesInput(TaskUpdate): ...
 
 

@@ -5,6 +5,7 @@ from graphql_schema.shared.base import as_output, output_type, service_input, to
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
+from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.shared.root_fields import Telling, command_field, create_field, delete_field
 from graphql_schema.tasks import Task
 from services.shared.external_ids import ExternalId, ExternalSource
@@ -21,7 +22,7 @@ from services.tasks.reminders import ReminderCreate
 class TaskReminderInput(ReminderCreate): ...
 
 
-@service_input()
+@service_input(RECURRENCE)
 class UpdateTaskInput(TaskUpdate):
     """Changes a task. Fields that are left out stay as they are."""
 
@@ -30,7 +31,7 @@ class UpdateTaskInput(TaskUpdate):
     notify: Telling = True
 
 
-@service_input()
+@service_input(RECURRENCE)
 class UpsertTaskInput(TaskUpsert):
     """Creates the task that another system calls so, or changes it. Fields that are left out stay as they are."""
 
@@ -107,7 +108,7 @@ class TaskMutations:
         commands.create,
         TaskCreate,
         "Create a task, in the caller's Inbox unless a project is named.",
-        nested={ReminderCreate: TaskReminderInput},
+        nested={**RECURRENCE, ReminderCreate: TaskReminderInput},
         telling=True,
     )
     update_task = command_field(

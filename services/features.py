@@ -25,6 +25,7 @@ from services import (
 )
 from services.live_lists import feature as live_lists
 from services.projects import feature as projects
+from services.recurrences import feature as recurrences
 from services.shared.features import NodeType, registered
 from services.tasks import feature as tasks
 from services.users import feature as users
@@ -44,6 +45,7 @@ FEATURES = registered(
     # before tasks: their routes take any word behind /tasks for an id
     live_lists.FEATURE,
     tasks.FEATURE,
+    recurrences.FEATURE,
     comments.FEATURE,
     relations.FEATURE,
     history.FEATURE,

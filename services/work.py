@@ -20,6 +20,8 @@ from services.mailing.digests import Digests
 from services.mailing.sending import Mailing
 from services.mailing.texts import Addresses
 from services.mailing.tokens import MailTokens
+from services.recurrences import rows as recurrences
+from services.recurrences.schedule import Schedule
 from services.upkeep import KINDS, Figures, Upkeep
 from services.webhooks.addresses import Rules
 from services.webhooks.commands import Outlet
@@ -74,8 +76,9 @@ def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:
         **reminding.handlers,
         **mailing.handlers,
         **Digests(database, mailing).handlers,
+        **Schedule(database).handlers,
     }
-    always = (*KINDS, due_dates.JOB, digests.JOB, sending.PURGE)
+    always = (*KINDS, due_dates.JOB, digests.JOB, sending.PURGE, recurrences.JOB)
     return Work(
         Worker(database, handlers, consumers, always=always, lease_seconds=settings.worker_lease_seconds),
         deliverer,

@@ -63,6 +63,8 @@ async def example(person: Person, name: str, **known: Any) -> tuple[Any, dict[st
         return {}, ids
     if name == "redeliver_webhook":
         return {}, ids  # all that failed
+    if name == "preview_occurrences":
+        return {"rule": "FREQ=DAILY", "due_at": "2027-01-31T17:00:00Z"}, ids
     fields = {each: field for each, field in model.model_fields.items() if field.is_required()}
     values = {each: _value(field) for each, field in (fields or dict([*model.model_fields.items()][:1])).items()}
     return values | {each: value for each, value in known.items() if each in model.model_fields}, ids

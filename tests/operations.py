@@ -18,6 +18,7 @@ from services.comments import CommentOut
 from services.events.happenings import HappeningOut
 from services.members import MemberOut
 from services.projects.models import ProjectOut
+from services.recurrences.models import OccurrenceOut, RecurrenceOut
 from services.relations import RelationOut
 from services.saved_views import SavedViewOut
 from services.shared.features import Operation as Registered
@@ -170,10 +171,15 @@ def _object(name: str) -> GraphQLObjectType:
 
 
 RELATIONS = "assignees { id: databaseId } tags { name }"
+OCCURRENCE = selection(OccurrenceOut, "Occurrence")
 _IRREGULAR: dict[str, Operation] = {
     "get_task": Operation("GET /tasks/{task_id}", _lookup("task", TASK), id="task_id"),
     "get_task_with_relations": Operation(
         "GET /tasks/{task_id}?expand=assignees&expand=tags", _lookup("task", f"{TASK} {RELATIONS}"), id="task_id"
+    ),
+    "preview_occurrences": Operation(
+        "POST /occurrences",
+        f"query($input: OccurrencesInput!) {{ result: occurrences(input: $input) {{ {OCCURRENCE} }} }}",
     ),
     "list_tasks": Operation(
         "GET /tasks",
@@ -218,6 +224,12 @@ _IRREGULAR: dict[str, Operation] = {
     ),
     "update_matching_tasks": Operation("POST /tasks/bulk/update-matching", _change("updateMatchingTasks", BULK)),
 }
+WITH_RECURRENCE = Operation(
+    "GET /tasks/{task_id}?expand=recurrence",
+    _lookup("task", f"{TASK} recurrence {{ {selection(RecurrenceOut, 'Recurrence')} }}"),
+    id="task_id",
+)
+"""A task with how it recurs; another form of ``get_task``."""
 _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
     *("request_password_reset", "reset_password", "request_email_verification", "verify_email", "unsubscribe"),

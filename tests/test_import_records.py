@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from db.driver.database import Database
+from services.recurrences.models import Recurrence
 from services.relations import RelationKind
 from services.tasks.models import TaskStatus
 from services.transfers import links
@@ -98,6 +99,26 @@ class TestService:
         assert [each["author"]["fullName"] for each in await comments(ada, tracker, 2)] == ["Mia"]
         assert summary.links == 1
         assert await relations(database, tracker) == [(2, "blocks", 1)]
+
+    async def test_records_go_on_to_recur_and_what_is_done_makes_nothing(
+        self, database: Database, ada: Person, tracker: Tracker
+    ) -> None:
+        daily = {"recurrence": Recurrence(rule="FREQ=DAILY", timezone="Asia/Tokyo"), "due_at": WRITTEN}
+        done = {"status": TaskStatus.COMPLETED, "completed_at": WRITTEN}
+        tasks = [
+            record(tracker, 1, **daily),
+            record(tracker, 2, **daily, **done),
+            record(tracker, 3, recurrence=daily["recurrence"]),
+            record(tracker, 4, **daily | {"recurrence": Recurrence(rule="FREQ=DAILY;COUNT=1")}),
+            record(tracker, 5),
+        ]
+        written = await Writer(database, WriterOptions(tracker.source, ada.id)).write(tasks)
+
+        assert written.counts.recurrences_left_out == 2
+        found = [await task(ada, tracker, number) for number in range(1, 6)]
+        shown = [(await ada.get(f"/tasks/{each['id']}?expand=recurrence")).json()["recurrence"] for each in found]
+        assert [each and each["occurrence"] for each in shown] == ["2020-02-03T13:05:00"] * 2 + [None] * 3
+        assert len((await ada.get("/tasks", params={"project_id": found[0]["project_id"]})).json()) == 5
 
     async def test_a_record_with_the_least_has_what_a_new_task_has(
         self, database: Database, ada: Person, tracker: Tracker

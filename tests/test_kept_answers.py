@@ -179,6 +179,7 @@ class TestHeader:
             "resume_webhook",
             "snooze_reminder",
             "unsubscribe",
+            "preview_occurrences",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

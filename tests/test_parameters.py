@@ -24,6 +24,7 @@ VALUES = {
     "due_after": "2026-01-01T00:00:00Z",
     "due_before": "2026-02-01T00:00:00Z",
     "overdue": "true",
+    "recurring": "true",
     "search": "alpha",
     "filter": "{}",
     "trashed": "true",

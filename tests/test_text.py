@@ -47,6 +47,7 @@ KINDS = {
         *("gt", "gte", "lt", "lte"),
         "key",
         "color",
+        "rule",
         "timezone",
         "refresh_token",
         "token",
@@ -176,7 +177,7 @@ class TestFields:
 
     @pytest.mark.parametrize("field", of_kind("closed"), ids=lambda field: f"{field.model}.{field.name}")
     def test_line_break_behind_a_word_is_no_part_of_it(self, field: Field) -> None:
-        word = {"key": "WEB", "color": "#ffffff", "timezone": "UTC"}.get(field.name)
+        word = {"key": "WEB", "color": "#ffffff", "rule": "FREQ=DAILY", "timezone": "UTC"}.get(field.name)
         for value in (f"{word}\n", f" {word}", "\uff37\uff25\uff22"):
             if word is not None:
                 with pytest.raises(ValidationError):

@@ -33,6 +33,12 @@ BODIES: dict[str, dict[str, object]] = {
     "update_milestone": {"state": "closed"},
     "update_tag": {"color": "#d73a4a"},
     "create_task": {"title": "Write the docs", "priority": 3, "due_at": "2099-01-31T17:00:00Z"},
+    "preview_occurrences": {
+        "rule": "FREQ=MONTHLY;BYDAY=-1FR",
+        "timezone": "Europe/Vienna",
+        "due_at": "2099-01-30T16:00:00Z",
+        "limit": 3,
+    },
     "update_task": {"status": "in_progress"},
     "put_task": {"status": "in_progress"},
     "update_project_task": {"status": "in_progress"},

@@ -75,6 +75,7 @@ class TaskConditionQuery(BaseModel):
     due_after: Moment | None = Field(None, description="Due at or after this instant, or one such as today.")
     due_before: Moment | None = Field(None, description="Due before this instant, or one such as today+7d.")
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
+    recurring: bool | None = Field(None, description="It recurs (true), or does not (false).")
     search: SearchText | None = Field(None, description=SEARCH)
     filter: str | None = Field(
         None,
@@ -160,8 +161,9 @@ class TaskConditionQuery(BaseModel):
         due = {"gte": self.due_after, "lt": self.due_before}
         if self.due_after or self.due_before:
             conditions.append({"due_at": {name: value for name, value in due.items() if value is not None}})
-        if self.overdue is not None:
-            conditions.append({"overdue": self.overdue})
+        for name, flag in (("overdue", self.overdue), ("recurring", self.recurring)):
+            if flag is not None:
+                conditions.append({name: flag})
         if self.search is not None:
             conditions.append({"search": self.search})
         if self.filter is not None:

@@ -16,6 +16,7 @@ from db.models.mails import Mail, MailNotice
 from db.models.notification_preferences import NotificationPreferences
 from db.models.notifications import DueNotice, Notification
 from db.models.projects import Membership, Project
+from db.models.recurrences import Recurrence
 from db.models.relations import Relation
 from db.models.reminders import Reminder
 from db.models.saved_views import SavedView
@@ -48,6 +49,7 @@ __all__ = [
     "NotificationPreferences",
     "Project",
     "ProjectFollow",
+    "Recurrence",
     "RefreshToken",
     "Relation",
     "Reminder",

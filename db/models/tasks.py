@@ -12,9 +12,9 @@ OPEN_STATUSES = ("pending", "in_progress")
 _LIVE = "deleted_at IS NULL"
 
 
-def _live(name: str, *, where: str = _LIVE) -> Index:
+def _live(name: str, *, columns: tuple[str, ...] = (), where: str = _LIVE) -> Index:
     """Each project's tasks that are not in the trash, in an order: what lists read."""
-    order = ("id",) if name == "id" else (name, "id")
+    order = columns or (("id",) if name == "id" else (name, "id"))
     return Index(f"ix_tasks_live_{name}", "project_id", *order, sqlite_where=text(where), postgresql_where=text(where))
 
 
@@ -56,6 +56,8 @@ class Task(Created, Base):
     # which are in the head of SQLite's row alone
     start_all_day: Mapped[bool | None]
     due_all_day: Mapped[bool | None]
+    recurs: Mapped[bool | None]
+    """Whether there is a row of ``recurrences`` for it; null where not, as for most."""
 
     __table_args__ = (
         CheckConstraint("status in ('pending', 'in_progress', 'completed', 'cancelled')", name="status"),
@@ -82,6 +84,7 @@ class Task(Created, Base):
             sqlite_where=external_id.is_not(None),
             postgresql_where=external_id.is_not(None),
         ),
+        _live("recurring", columns=("id",), where=f"{_LIVE} AND recurs IS NOT NULL"),
         Index(
             "ix_tasks_trash",
             "project_id",

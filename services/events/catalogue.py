@@ -49,7 +49,7 @@ def _declare(name: str, subject: Subject, holds: str, sentence: str, *, since: s
 
 _EXTERNAL = "external_source external_id"
 _DATES = "start_at start_on due_at due_on"
-_OF_TASK = f"title description status priority {_DATES} parent_id milestone_id assignee_ids tags {_EXTERNAL}"
+_OF_TASK = f"title description status priority {_DATES} recurrence parent_id milestone_id assignee_ids tags {_EXTERNAL}"
 _OF_RELATION = "kind source_id target_id"
 _OF_MILESTONE = "name description due_at state"
 _OF_VIEW = "name filter sort_by order then_by"

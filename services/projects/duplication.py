@@ -18,6 +18,8 @@ from services.projects.locks import Hold, require
 from services.projects.memberships import insert_members
 from services.projects.models import ProjectCreate, ProjectKey, ProjectName, ProjectRecord, Role
 from services.projects.queries import get
+from services.recurrences import rows as recurrences
+from services.recurrences.models import RecurrenceRecord
 from services.shared.actors import Actor, Scope
 from services.shared.errors import Conflict
 from services.shared.idempotency import repeatable, while_readable
@@ -183,6 +185,7 @@ async def _copy_tasks(
     """The new tasks, by the ids of the old ones."""
     values: dict[int, dict[str, Any]] = {row.id: row.fields() for row in rows}
     await attachments.read_into(session, values, assigned=values, tagged=values)
+    series = await recurrences.of(session, values)
     below: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
     for each in values.values():
         each["assignee_ids"] = [user_id for user_id in each["assignee_ids"] if user_id in people]
@@ -193,13 +196,16 @@ async def _copy_tasks(
     level: list[tuple[int | None, dict[str, Any]]] = [(None, each) for each in below[None]]
     while level:
         await turns.pause()
-        tasks = await insert_tasks(session, actor, made, [_again(each, made, parent_id) for parent_id, each in level])
+        new = [_again(each, made, parent_id, series) for parent_id, each in level]
+        tasks = await insert_tasks(session, actor, made, new)
         copies |= {each["id"]: copy for copy, (_, each) in zip(tasks, level, strict=True)}
         level = [(copies[each["id"]].id, child) for _, each in level for child in below[each["id"]]]
     return copies
 
 
-def _again(values: Mapping[str, Any], made: ProjectRecord, parent_id: int | None) -> NewTask:
+def _again(
+    values: Mapping[str, Any], made: ProjectRecord, parent_id: int | None, series: Mapping[int, RecurrenceRecord]
+) -> NewTask:
     data = TaskCreate.model_construct(
         **{name: values[name] for name in _COPIED},
         project_id=made.id,
@@ -208,7 +214,8 @@ def _again(values: Mapping[str, Any], made: ProjectRecord, parent_id: int | None
         external_source=None,
         external_id=None,
     )
-    return NewTask(data, parent_id, named={"milestone_id": values["milestone_id"]})
+    named = {"milestone_id": values["milestone_id"]}
+    return NewTask(data, parent_id, named=named, series=series.get(values["id"]))
 
 
 _COPIED = (

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, cast, func, select
+from sqlalchemy import ColumnElement, Integer, cast, exists, func, literal, select
 
 from db.advisory_locks import alone, shared
 from db.driver.sessions import AnySelect, Session
@@ -72,6 +72,18 @@ _MINE_OF_TASKS = _OF_TASKS.where(among_visible(Task.project_id, ACTOR_PARAMETER)
 _HELD_OF_TASKS = _prepared(Project.id.in_(_OF_TASKS), _OF_TASKS, _MINE_OF_TASKS)
 
 
+_ANY_RECUR = select(literal(1)).where(Task.recurs.is_not(None))
+_HELD_OF_RECURRING = Prepared(
+    _locking(
+        visible(ACTOR_PARAMETER)
+        .where(Project.id.in_(_OF_TASKS))
+        .add_columns(exists(_ANY_RECUR.where(in_list(Task.id, "ids"))).label("any_recur")),
+        _OF_TASKS,
+        Hold.BESIDE,
+    )
+)
+
+
 IN_TURN: Any = _HELD[Hold.IN_TURN].statement
 """What ``hold`` reads, and locks, of the projects ``ids`` that are held ``IN_TURN``: for a statement that goes on to
 write there."""
@@ -97,6 +109,22 @@ async def hold_of(
     of_tasks = select(Task.project_id).where(tasks, among_visible(Task.project_id, actor))
     rows = await session.all(_locking(visible(actor).where(Project.id.in_(of_tasks)), of_tasks, how))
     return {row.id: ProjectRecord._make(row) for row in rows}
+
+
+async def hold_of_recurring(
+    session: Session, actor: Actor, tasks: Collection[int] | ColumnElement[bool]
+) -> tuple[Mapping[int, ProjectRecord], bool]:
+    """As ``hold_of``, ``BESIDE``, and whether any of the tasks recurs: then what is done may make others, for which the
+    projects are to be held ``IN_TURN`` before the tasks are locked."""
+    if isinstance(tasks, ColumnElement):
+        of_tasks = select(Task.project_id).where(tasks, among_visible(Task.project_id, actor))
+        any_recur = exists(_ANY_RECUR.where(tasks, among_visible(Task.project_id, actor))).label("any_recur")
+        found = visible(actor).where(Project.id.in_(of_tasks)).add_columns(any_recur)
+        rows = await session.all(_locking(found, of_tasks, Hold.BESIDE))
+    else:
+        rows = await session.all(_HELD_OF_RECURRING(caller_id=actor.user_id, ids=tasks))
+    held = [ProjectRecord._make(row[: len(ProjectRecord._fields)]) for row in rows]
+    return {project.id: project for project in held}, any(row.any_recur for row in rows)
 
 
 async def require(

@@ -62,6 +62,8 @@ CHANGE = 350
 ATTACHED = 25
 """A tag or an assignee of such a task: SQLite takes 15 µs for it. PostgreSQL, which looks both ends up, takes 60 to
 100; at that price a thousand tasks with twenty each, which people import, would be refused."""
+RECURRING = 10_000
+"""Looking through a rule of recurrence, as far as it may be looked through."""
 MATCHING = 500_000
 """Changing as many tasks as one filter may find; the filter is asked three times."""
 
@@ -127,7 +129,7 @@ def _more(operand: object) -> int:
     return len(operand) - 1 if isinstance(operand, list) else 0
 
 
-_LOOKED_UP: Mapping[object, int] = {"blocked": BLOCKED, "followed": FOLLOWED}
+_LOOKED_UP: Mapping[object, int] = {"blocked": BLOCKED, "followed": FOLLOWED, "recurring": CONDITION}
 _LOGIC = frozenset({"and", "or", "not", "and_", "or_", "not_"})
 _PARTS = frozenset({"contains", "starts_with", "startsWith"})
 _SETS: Mapping[object, int] = {"assignees": SET, "tags": SET, "relations": RELATION}
@@ -158,6 +160,8 @@ def of_tasks(given: object, depth: int = 0) -> int:
         for name, value in _sent(item):
             if isinstance(value, list):
                 points += of_tasks(value, depth + 1) if name == "subtasks" else ATTACHED * len(value)
+            elif name == "recurrence" and value is not None:
+                points += STATEMENT
         if points > BEYOND:
             break
     return points

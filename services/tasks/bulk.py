@@ -15,6 +15,7 @@ from db.driver.sessions import Session
 from db.lists import one_of
 from db.models import Task
 from services.projects import queries as projects
+from services.recurrences.changes import needs_of
 from services.shared import prices
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, BulkRefused, NotFound, TandemError, VersionConflict
@@ -161,7 +162,8 @@ async def update(session: Session, actor: Actor, data: BulkUpdate) -> BulkRecord
     async with _dry_run(session, dry=data.dry_run):
         ids = [change.task_id for change in changes]
         assigning = {user_id for change in changes for user_id in assigned_by(change.sent)}
-        locked = await lock_tasks(session, actor, ids, trees=moving, assigning=assigning)
+        needs = needs_of(change.sent for change in changes)
+        locked = await lock_tasks(session, actor, ids, trees=moving, assigning=assigning, needs=needs)
         return await _apply(session, actor, data, locked, changes, show=True)
 
 
@@ -174,7 +176,8 @@ async def update_matching(session: Session, actor: Actor, data: BulkUpdateMatchi
     sent = data.changes.sent()
     async with _dry_run(session, dry=data.dry_run):
         assigning = assigned_by(sent)
-        locked = await lock_tasks(session, actor, condition, trees=moves(sent), assigning=assigning)
+        needs = needs_of([sent])
+        locked = await lock_tasks(session, actor, condition, trees=moves(sent), assigning=assigning, needs=needs)
         _refuse_too_many(len(locked.tasks))
         # asked again: what hangs on one, such as its tags or words, may have been changed before it was locked
         condition = await queries.met(session, actor, query)

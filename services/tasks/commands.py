@@ -9,6 +9,7 @@ from db.driver.sessions import Session
 from db.models import Comment, ExternalId, Project, Task
 from services.events import catalogue, log
 from services.projects.models import ProjectRecord
+from services.recurrences.changes import needs_of
 from services.shared.actors import Actor, Scope
 from services.shared.errors import Expected, NotFound, TandemError
 from services.shared.idempotency import repeatable, while_readable
@@ -51,7 +52,8 @@ async def update(
     """
     sent = data.sent()
     assigning = attachments.assigned_by(sent)
-    locked = await lock_tasks(session, actor, [task_id], trees=moves(sent), assigning=assigning)
+    needs = needs_of([sent])
+    locked = await lock_tasks(session, actor, [task_id], trees=moves(sent), assigning=assigning, needs=needs)
     if task_id in locked.tasks and project_id not in (None, locked.tasks[task_id].project_id):
         raise NotFound("Task")
     change = TaskChange(task_id, sent, expected_version)

@@ -1,8 +1,8 @@
 """Creating tasks: any number of them in the same statements."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from sqlalchemy import update as sql_update
 
@@ -16,6 +16,8 @@ from services.events import catalogue, log
 from services.projects import queries as projects
 from services.projects.locks import Hold, hold
 from services.projects.models import ProjectRecord, Role
+from services.recurrences import beginning
+from services.recurrences.models import RecurrenceRecord
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Conflict, NotFound, TandemError
 from services.shared.external_ids import NAMES, require_pair
@@ -36,6 +38,11 @@ class NewTask(NamedTuple):
     pointer: str = ""
     named: Mapping[str, int | None] = NOTHING
     """What of the project it names, by column."""
+    series: RecurrenceRecord | None = None
+    """The series that begins with it."""
+    recurrence: Mapping[str, object] | None = None
+    """What its event tells of the series that comes to it."""
+    created_by_id: int | Literal["caller"] | None = "caller"
 
 
 async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate]) -> list[TaskRecord | TandemError]:
@@ -55,9 +62,11 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
     accepted: dict[int, list[int]] = defaultdict(list)
     below = {(place, item.parent_id) for item, place in zip(items, places, strict=True) if item.parent_id is not None}
     refused = await check_new_parents(session, actor, below) if below else {}
+    begin = await beginning.read(session, actor, items)
+    begun: dict[int, RecurrenceRecord | None] = {}
     pace = turns.Pace()
     for index, (item, place) in enumerate(zip(items, places, strict=True)):
-        if pace.due():
+        if pace.due() or (item.recurrence is not None and turns.due()):
             await turns.give()
         try:
             if place not in found:
@@ -70,13 +79,16 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             require_pair(item.external_source, item.external_id)
             external_ids.require_free(held, keys[index])
             reminders.check(item.reminders)
+            begun[index] = begin(item)
         except TandemError as error:
             outcomes[index] = error
         else:
             external_ids.claim(held, keys[index])
             accepted[place].append(index)
     for place, indexes in sorted(accepted.items()):
-        new = [NewTask(items[index], items[index].parent_id, named=named[index]) for index in indexes]
+        new = [
+            NewTask(items[index], items[index].parent_id, named=named[index], series=begun[index]) for index in indexes
+        ]
         try:
             outcomes |= zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True)
         except Conflict as error:  # before anything is written
@@ -90,7 +102,7 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
     None where that is not for this task or this database, or where it is refused: nothing is written then.
     """
     actor.require(Scope.TASKS_WRITE)
-    told = (data.parent_id, *named_by(data).values(), *_called(data).values())
+    told = (data.parent_id, data.recurrence, *named_by(data).values(), *_called(data).values())
     lists = data.assignee_ids or data.tags or data.reminders
     if not session.planner.writes_in_with or lists or any(each is not None for each in told):
         return None
@@ -109,20 +121,17 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
     )
     task = await insertion.insert_plain_task(session, actor, row)
     if task is not None:
-        await log.record(session, actor, _created(task, data, None, NOTHING))
+        await log.record(session, actor, _created(task, NewTask(data, None)))
     return task
 
 
-def _created(
-    task: TaskRecord, data: TaskCreate | TaskDraft, parent_id: int | None, named: Mapping[str, int | None]
-) -> log.NewEvent:
+def _created(task: TaskRecord, item: NewTask) -> log.NewEvent:
     """The event of a task's making."""
-    values = {name: getattr(data, name) for name in _RECORDED} | {**named}
-    values |= {"number": task.number, "parent_id": parent_id, **_called(data)}
+    values = {name: getattr(item.data, name) for name in _RECORDED} | {**item.named}
+    values |= {"number": task.number, "parent_id": item.parent_id, "recurrence": item.recurrence, **_called(item.data)}
     changes = log.created(values)
-    return log.NewEvent(
-        catalogue.TASK_CREATED, task.id, changes, version=1, project_id=task.project_id, task_id=task.id
-    )
+    place = {"project_id": task.project_id, "task_id": task.id}
+    return log.NewEvent(catalogue.TASK_CREATED, task.id, changes, version=1, **place)
 
 
 async def create_drafts(
@@ -132,7 +141,7 @@ async def create_drafts(
     level = [NewTask(draft, None, f"{pointer}/{index}") for index, draft in enumerate(drafts)]
     if drafts:
         actor.require(Scope.TASKS_WRITE)
-    total = 0
+    begin, total = await beginning.read(session, actor, _with_subtasks(drafts)), 0
     for _ in range(MAX_SUBTASK_DEPTH + 1):
         if not level:
             return total
@@ -143,6 +152,7 @@ async def create_drafts(
         members = (await members_among(session, [project.id], wanted))[project.id] if wanted else set()
         for item in level:
             check_assignees(members, item.data.assignee_ids, pointer=f"{item.pointer}/assignee_ids")
+        level = [item._replace(series=begin(item.data, item.pointer)) async for item in turns.each(level)]
         tasks = await insert_tasks(session, actor, project, level)
         level = [
             NewTask(subtask, task.id, f"{item.pointer}/subtasks/{index}")
@@ -156,30 +166,37 @@ async def create_drafts(
 
 
 async def insert_tasks(
-    session: Session, actor: Actor, project: ProjectRecord, items: Sequence[NewTask]
+    session: Session,
+    actor: Actor,
+    project: ProjectRecord,
+    items: Sequence[NewTask],
+    *,
+    number: int | None = None,
 ) -> Sequence[TaskRecord]:
-    """Insert checked tasks and what hangs on them. Returns them in order.
+    """Insert checked tasks and what hangs on them, from a ``number`` on that was taken for them, if any was. Returns
+    them in order.
 
     Raises ``Conflict``, before anything is written, where the project has no numbers or no tags left for them.
     """
     names = [name for item in items for name in item.data.tags]
     known = await tags.find(session, project, names)
-    first = await take_numbers(session, project, len(items))
+    first = await take_numbers(session, project, len(items)) if number is None else number
     tag_ids = await tags.ensure(session, actor, project, names, known)
     moment = now()
     rows = []
     pace = turns.Pace()
-    for number, (data, parent_id, _, named) in enumerate(items, first):
+    for place, item in enumerate(items, first):
         if pace.due():
             await turns.give()
+        data = item.data
         rows.append(
             TaskRow(
                 data,
-                named=named,
+                named=item.named,
                 project_id=project.id,
-                number=number,
-                parent_id=parent_id,
-                created_by_id=actor.user_id,
+                number=place,
+                parent_id=item.parent_id,
+                created_by_id=actor.user_id if item.created_by_id == "caller" else item.created_by_id,
                 created_at=moment,
                 updated_at=moment,
                 completed_at=moment if data.status is TaskStatus.COMPLETED else None,
@@ -189,12 +206,14 @@ async def insert_tasks(
             )
         )
     tasks = await insertion.insert_tasks(session, project.key, rows)
+    begun = await beginning.write(session, {task.id: item.series for task, item in zip(tasks, items, strict=True)})
     new = []
     pace = turns.Pace()
-    for task, (data, parent_id, _, named) in zip(tasks, items, strict=True):
+    for task, item in zip(tasks, items, strict=True):
         if pace.due():
             await turns.give()
-        new.append(_created(task, data, parent_id, named))
+        told = item._replace(recurrence=begun[task.id].told()) if task.id in begun else item
+        new.append(_created(task, told))
     await log.record(session, actor, *new)
     await reminders.insert_for(
         session,
@@ -216,6 +235,12 @@ async def take_numbers(session: Session, project: ProjectRecord, new: int) -> in
     return int(last) - new + 1
 
 
+def _with_subtasks(drafts: Sequence[TaskDraft]) -> Iterator[TaskDraft]:
+    for draft in drafts:
+        yield draft
+        yield from _with_subtasks(draft.subtasks)
+
+
 def _called(data: TaskCreate | TaskDraft) -> dict[str, str | None]:
     """What a new task is called elsewhere; drafts are called nothing."""
     return {name: getattr(data, name, None) for name in sorted(NAMES)}
@@ -227,5 +252,5 @@ _NUMBERS = Prepared(
     .values(last_number=Project.last_number + parameter("new"))
     .returning(Project.last_number)
 )
-_RECORDED = tuple(name for name in TaskDraft.model_fields if name != "subtasks")
+_RECORDED = tuple(name for name in TaskDraft.model_fields if name not in {"subtasks", "recurrence"})
 """What the event of a task's making tells of it, beside its number and its parent."""

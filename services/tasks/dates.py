@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, LiteralString, NamedTuple
 
+from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
+
+from services.shared import inputs
 
 ALL_DAY = {"start_at": "start_all_day", "due_at": "due_all_day"}
 """The columns that say of an instant that it stands for a day."""
@@ -108,3 +111,19 @@ def out_of_order(
     if start_on is not None and due_at is not None:
         return ("due_at", "start_on") if first_instant(start_on) - due_at > EASTERNMOST else None
     return None
+
+
+def instead(day: date | None, info: ValidationInfo) -> date | None:
+    """The day of a model's field. Raises where there is an instant as well."""
+    instant = DAYS[str(info.field_name)]
+    require_one(info.data.get(instant), day, instant)
+    return day
+
+
+def in_order(due: date | None, info: ValidationInfo) -> date | None:
+    """The due date of a model's field. Raises where the start is later."""
+    values = {**dict.fromkeys(DATES), **info.data, str(info.field_name): due}
+    wrong = out_of_order(values["start_at"], values["start_on"], values["due_at"], values["due_on"])
+    if wrong is not None and wrong[0] == info.field_name:
+        raise inputs.out_of_order(OUT_OF_ORDER[wrong])
+    return due

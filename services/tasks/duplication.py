@@ -11,6 +11,8 @@ from db.models import Task
 from services.projects.locks import Hold, hold_of
 from services.projects.models import Role
 from services.projects.queries import require_writable
+from services.recurrences import rows as recurrences
+from services.recurrences.models import RecurrenceRecord
 from services.shared.actors import Actor, Scope
 from services.shared.errors import Conflict, NotFound
 from services.shared.idempotency import repeatable, while_readable
@@ -26,9 +28,9 @@ from services.tasks.visibility import live, visible
 async def duplicate(session: Session, actor: Actor, task_id: int, data: TaskDuplicate) -> TaskRecord:
     """Make a task again beside itself, with the subtasks that are not in the trash unless told otherwise.
 
-    Title, description, priority, dates, milestone, tags and assignees go along; all are pending. What is said of a
-    task does not: comments, history, relations, external ids. Raises ``NotFound``, ``Forbidden``, and ``Conflict``
-    where there are more than ``MAX_DRAFTS`` tasks.
+    Title, description, priority, dates, milestone, tags and assignees go along; all are pending. What recurs goes on
+    as a series of its own, from where it is. What is said of a task stays behind: comments, history, relations,
+    external ids. Raises ``NotFound``, ``Forbidden``, and ``Conflict`` where there are more than ``MAX_DRAFTS`` tasks.
     """
     actor.require(Scope.TASKS_WRITE)
     session.takes_long()
@@ -51,6 +53,7 @@ async def duplicate(session: Session, actor: Actor, task_id: int, data: TaskDupl
         raise Conflict(f"The task has more than {MAX_DRAFTS - 1} subtasks, which is as many as are made again at once")
     values: dict[int, dict[str, Any]] = {row.id: TaskRecord._make(row).fields() for row in rows}
     await attachments.read_into(session, values, assigned=values, tagged=values)
+    series = await recurrences.of(session, values)
     assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
     members = (await members_among(session, [project.id], assigned))[project.id] if assigned else set()
     below: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -59,20 +62,20 @@ async def duplicate(session: Session, actor: Actor, task_id: int, data: TaskDupl
         if each["id"] != task_id:
             below[each["parent_id"]].append(each)
     first = values[task_id] | data.sent()
-    [made] = await insert_tasks(session, actor, project, [_again(first, task.parent_id)])
+    [made] = await insert_tasks(session, actor, project, [_again(first, task.parent_id, series)])
     level = [(made.id, each) for each in below[task_id]]
     while level:
-        new = [_again(each, parent_id) for parent_id, each in level]
+        new = [_again(each, parent_id, series) for parent_id, each in level]
         tasks = await insert_tasks(session, actor, project, new)
         level = [(copy.id, each) for copy, (_, one) in zip(tasks, level, strict=True) for each in below[one["id"]]]
     return made
 
 
-def _again(values: Mapping[str, Any], parent_id: int | None) -> NewTask:
+def _again(values: Mapping[str, Any], parent_id: int | None, series: Mapping[int, RecurrenceRecord]) -> NewTask:
     data = TaskCreate.model_construct(
         **{name: values[name] for name in _COPIED}, status=TaskStatus.PENDING, external_source=None, external_id=None
     )
-    return NewTask(data, parent_id, named=named_by(data))
+    return NewTask(data, parent_id, named=named_by(data), series=series.get(values["id"]))
 
 
 _COPIED = (

@@ -11,6 +11,8 @@ from services import comments, relations, tags
 from services.comments import CommentWithAuthor
 from services.features import NODES
 from services.projects.models import ProjectOut
+from services.recurrences import queries as recurrences
+from services.recurrences.models import RecurrenceOut
 from services.relations import RelationOut
 from services.shared.actors import Actor
 from services.shared.expansions import Expanded
@@ -39,6 +41,7 @@ PRICES = {
     Expansion.COMMENT_COUNT: ROW,
     Expansion.COMMENTS: FIRST_COMMENTS * 2 * ROW,
     Expansion.RELATIONS: FIRST_RELATIONS * ROW,
+    Expansion.RECURRENCE: ROW,
 }
 """What reading each along comes to for a task, in points (``services.shared.prices``): the rows that it may have."""
 
@@ -57,6 +60,9 @@ class _TaskWithRelations(TaskOut):
     )
     relations: list[RelationOut] = Field(
         default=[], description=f"With expand=relations: its first {FIRST_RELATIONS} relations to other tasks."
+    )
+    recurrence: RecurrenceOut | None = Field(
+        default=None, description="With expand=recurrence: how it recurs; null where it does not."
     )
 
 
@@ -104,6 +110,9 @@ async def _load(
     if name is Expansion.COMMENT_COUNT:
         counts = await comments.counts(session, actor, ids)
         return [counts.get(task_id, 0) for task_id in ids]
+    if name is Expansion.RECURRENCE:
+        series = await recurrences.of_tasks(session, actor, ids)
+        return [series.get(task_id) for task_id in ids]
     if name is Expansion.RELATIONS:
         related = await relations.pages(session, actor, ids, PageRequest(first=FIRST_RELATIONS))
         return [related[task_id].items for task_id in ids]

@@ -64,6 +64,7 @@ class TaskConditions(Input):
         default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
     )
     followed: Bool = Field(default_factory=absent, description="The caller follows it (true), or does not (false).")
+    recurring: Bool = Field(default_factory=absent, description="It recurs (true), or does not (false).")
     start_at: TimestampFilter = Field(
         default_factory=absent, description="When work on it may begin; a day from its beginning where the caller is."
     )

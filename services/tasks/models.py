@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from services.recurrences.models import Recurrence
 from services.shared import node_ids
 from services.shared.external_ids import ExternalId, ExternalSource
 from services.shared.inputs import (
@@ -25,7 +26,6 @@ from services.shared.inputs import (
     Usual,
     Whole,
     absent,
-    out_of_order,
 )
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version, only_if, unless
 from services.tasks import dates
@@ -70,22 +70,13 @@ Tags = Annotated[
 ]
 Status = Annotated[TaskStatus, Field(description="Where it stands.")]
 MilestoneId = Annotated[int, NodeRef("Milestone")]
-
-
-def _instead(day: date | None, info: ValidationInfo) -> date | None:
-    """The day. Raises where there is an instant as well."""
-    instant = dates.DAYS[str(info.field_name)]
-    dates.require_one(info.data.get(instant), day, instant)
-    return day
-
-
-def _in_order(due: date | None, info: ValidationInfo) -> date | None:
-    """The date. Raises where the task starts later."""
-    values = {**dict.fromkeys(dates.DATES), **info.data, str(info.field_name): due}
-    wrong = dates.out_of_order(values["start_at"], values["start_on"], values["due_at"], values["due_on"])
-    if wrong is not None and wrong[0] == info.field_name:
-        raise out_of_order(dates.OUT_OF_ORDER[wrong])
-    return due
+Recurs = Annotated[
+    Recurrence,
+    Field(
+        description="How it recurs; needs due_at or due_on. The next task is made once, and recurs in its place.",
+        examples=[{"rule": "FREQ=WEEKLY;BYDAY=MO", "timezone": "Europe/Vienna"}],
+    ),
+]
 
 
 class _TaskFields(Input):
@@ -103,9 +94,10 @@ class _TaskFields(Input):
     due_on: DueOn | None = Field(default_factory=absent)
     assignee_ids: Assignees = Field(default_factory=list)
     tags: Tags = Field(default_factory=list)
+    recurrence: Recurs | None = Field(default_factory=absent)
 
-    _check_days = field_validator("start_on", "due_on")(_instead)
-    _check_range = field_validator("due_at", "due_on")(_in_order)
+    _check_days = field_validator("start_on", "due_on")(dates.instead)
+    _check_range = field_validator("due_at", "due_on")(dates.in_order)
 
 
 class TaskDraft(_TaskFields):
@@ -183,8 +175,9 @@ class TaskUpdate(Input):
     )
     external_source: ExternalSource | None = Field(default_factory=absent)
     external_id: ExternalId | None = Field(default_factory=absent)
+    recurrence: Recurs | None = Field(default_factory=absent)
 
-    _check_days = field_validator("start_on", "due_on")(_instead)
+    _check_days = field_validator("start_on", "due_on")(dates.instead)
 
     @field_validator("add_assignees", "remove_assignees", "add_tags", "remove_tags")
     @classmethod
@@ -339,3 +332,4 @@ class Expansion(StrEnum):
     COMMENT_COUNT = "comment_count"
     COMMENTS = "comments"
     RELATIONS = "relations"
+    RECURRENCE = "recurrence"

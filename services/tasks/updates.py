@@ -18,9 +18,11 @@ from db.driver.statements import Prepared
 from db.lists import in_list, one_of
 from db.models import Task, TaskText
 from services.events import catalogue, log
-from services.projects.locks import Hold, hold_of
+from services.projects.locks import Hold, hold, hold_of, hold_of_recurring
 from services.projects.models import ProjectRecord, Role
 from services.projects.queries import require_writable
+from services.recurrences import changes as recurrences
+from services.recurrences.changes import NO_NEEDS, Needs
 from services.shared.actors import Actor, Scope
 from services.shared.bulk_writing import write_all
 from services.shared.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version
@@ -100,6 +102,8 @@ class Locked(NamedTuple):
     projects: Mapping[int, ProjectRecord]
     members: Mapping[int, Collection[int]]
     """Of those who are to be assigned, the ones that belong to each project."""
+    recurring: Collection[int] = ()
+    """The tasks that recur, where that is needed."""
 
 
 async def lock_tasks(
@@ -109,28 +113,35 @@ async def lock_tasks(
     *,
     trees: bool,
     assigning: Collection[int] = (),
+    needs: Needs = NO_NEEDS,
 ) -> Locked:
     """Those of the tasks that may be read, by their ids or a condition, locked, and their projects.
 
-    With ``trees``, what hangs below what in their projects stays as it is, too. Raises ``Forbidden`` for a key that
-    must not write.
+    With ``trees``, what hangs below what in their projects stays as it is, too; ``needs`` say what else is to be known
+    of tasks, and held. Raises ``Forbidden`` for a key that must not write.
     """
     actor.require(Scope.TASKS_WRITE)
+    in_turn = trees
+    projects: Mapping[int, ProjectRecord] = {}
     while True:
-        projects = await hold_of(session, actor, wanted, Hold.IN_TURN if trees else Hold.BESIDE)
+        if needs.makes and not in_turn:
+            projects, in_turn = await hold_of_recurring(session, actor, wanted)
+        if in_turn or not needs.makes:
+            projects = await hold_of(session, actor, wanted, Hold.IN_TURN if in_turn else Hold.BESIDE)
         members = await members_among(session, projects.keys(), assigning)
+        found = visible(actor).where(chosen(wanted), one_of(Task.project_id, projects.keys())).order_by(Task.id)
         # as an UPDATE locks them, so that rows that refer to a task (FOR KEY SHARE) need not wait; in one order
-        rows = await session.all(
-            visible(actor)
-            .where(chosen(wanted), one_of(Task.project_id, projects.keys()))
-            .order_by(Task.id)
-            .with_for_update(of=Task, key_share=True)
-        )
+        found = found.with_for_update(of=Task, key_share=True)
+        rows = await session.all(found.add_columns(Task.recurs) if needs.marks else found)
         if isinstance(wanted, ColumnElement):
             break
         if not await any_moved(session, actor, wanted, {row.id for row in rows}):
             break
-    return Locked({row.id: TaskRecord._make(row) for row in rows}, projects, members)
+    recurring = {row.id: row.project_id for row in rows if row.recurs} if needs.marks else {}
+    if recurring and needs.makes and not in_turn:  # it has come to recur while it was waited for
+        await hold(session, actor, {*recurring.values()}, Hold.IN_TURN)
+    tasks = (TaskRecord._make(row[: len(TaskRecord._fields)]) for row in rows)
+    return Locked({task.id: task for task in tasks}, projects, members, recurring.keys())
 
 
 def chosen(wanted: Collection[int] | ColumnElement[bool]) -> ColumnElement[bool]:
@@ -168,15 +179,19 @@ async def apply_changes(
     things = await references.projects_of(session, (item.sent for item in open_))
     keys = {item.task_id: key for item in open_ if (key := _new_key(tasks[item.task_id], item.sent)) is not None}
     held = await external_ids.holders(session, keys.values())
-    planned: dict[int, tuple[dict[str, Any], log.Changes]] = {}
+    series = await recurrences.Changes.read(
+        session, actor, locked.recurring, [(item.task_id, item.sent) for item in open_]
+    )
+    planned: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
     pace = turns.Pace()
     for item in open_:
-        if pace.due():
+        if pace.due() or (item.task_id in series and turns.due()):
             await turns.give()
         task, old = tasks[item.task_id], before[item.task_id]
         sent = dates.settled(attachments.settled(item.sent, old))
-        changed = log.differences(old, sent)
         try:
+            sent = series.settled(task.id, sent, old)
+            changed = {**log.differences(old, sent)}
             attachments.check_edits(item.sent, changed)
             if changed:
                 _check_dates(old | sent)
@@ -201,8 +216,13 @@ async def apply_changes(
             await session.execute(_MOVE(the_id=task.id, new_parent_id=sent["parent_id"]))
         external_ids.claim(held, keys.get(task.id), task.id)
         planned[task.id] = (old | sent, changed)
+    for task_id, refusal in (await series.reserve(session, locked.projects, tasks, planned)).items():
+        if "parent_id" in planned.pop(task_id)[1]:
+            await session.execute(_MOVE(the_id=task_id, new_parent_id=tasks[task_id].parent_id))
+        outcomes[task_id] = refusal
     if planned:
         await _write(session, actor, locked, planned)
+        await series.write(session, planned)
         after = await by_ids(session, actor, planned)
         outcomes |= after
         await log.record(
@@ -220,6 +240,7 @@ async def apply_changes(
                 for task_id, (_, changed) in planned.items()
             ),
         )
+        await series.make(session, actor, locked.projects, after)
     return outcomes
 
 
@@ -288,7 +309,7 @@ _MOVE = Prepared(sql_update(Task).where(Task.id == parameter("the_id")).values(p
 _RETELL = Prepared(sql_update(TaskText).where(TaskText.task_id == parameter("the_id")).values(folded=parameter("text")))
 
 
-_ELSEWHERE = dates.DATES | {"assignee_ids", "tags"}
+_ELSEWHERE = dates.DATES | {"assignee_ids", "tags", "recurrence"}
 """What is no column of its own."""
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from db.driver.sessions import Session
 from services.projects import queries as projects
 from services.projects.locks import Hold, hold
+from services.recurrences.changes import needs_of
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Expected, NotFound, TandemError
 from services.shared.external_ids import NAMES
@@ -87,7 +88,8 @@ async def upsert_each(
         if key is not None:
             met.add(key)
     assigning = {user_id for item in items for user_id in item.assignee_ids}
-    locked = await lock_tasks(session, actor, old, trees=True, assigning=assigning)
+    needs = needs_of(items[index].sent() for index in old.values())
+    locked = await lock_tasks(session, actor, old, trees=True, assigning=assigning, needs=needs)
     changes = []
     for task_id, index in old.items():
         sent = {name: value for name, value in items[index].sent().items() if name not in _PLACE}

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from services.recurrences.models import Recurrence
 from services.relations import RelationKind
 from services.tasks.models import TaskStatus
 
@@ -87,6 +88,8 @@ class ImportedTask:
     comments: tuple[ImportedComment, ...] = ()
     relations: tuple[ImportedRelation, ...] = ()
     restricted: bool = False
+    recurrence: Recurrence | None = None
+    """How it goes on to recur; nothing that is completed makes a next task by being brought in."""
 
     @property
     def has_due_date(self) -> bool:

@@ -32,6 +32,8 @@ class Counts:
     links_unmade: int = 0
     """Links between tasks that were there both, which nobody related: what is there is not touched."""
     renumbered: int = 0
+    recurrences_left_out: int = 0
+    """Of tasks without a due date, or by rules that do not come again."""
     restricted_tasks: int = 0
     restricted_comments: int = 0
     restricted_tasks_known: int = 0

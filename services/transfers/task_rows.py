@@ -9,6 +9,11 @@ from db.bulk import reserve_ids
 from db.driver.sessions import Session
 from db.models import Comment, Task
 from services.events import log
+from services.recurrences import beginning, series
+from services.recurrences.models import RecurrenceRecord
+from services.recurrences.rules import Looked
+from services.recurrences.series import Dates
+from services.shared.errors import BadUserInput
 from services.tasks import external_ids
 from services.tasks.comment_rows import CommentRow, insert_comments_with_ids
 from services.tasks.external_ids import Key
@@ -110,6 +115,7 @@ async def create(
             )
         )
     await insert_tasks_with_ids(session, ids, rows)
+    await beginning.write(session, {task_id: _series(item.task) for item, task_id in zip(items, ids, strict=True)})
     await sources.remember(session, source, "task", {external_id: task.id for external_id, task in created.items()})
     await sources.forget(session, source, "awaited_parent", awaited)
     await sources.remember(session, source, "awaited_parent", awaited)
@@ -117,6 +123,21 @@ async def create(
         sources.imported(source, "task", id_, item.task.ref, version=1, project_id=item.project_id, task_id=id_)
         for item, id_ in zip(items, ids, strict=True)
     ]
+
+
+def recurs(task: ImportedTask) -> bool:
+    """Whether a task is one that recurs, here: not without a due date, nor by a rule that does not come again."""
+    return _series(task) is not None
+
+
+def _series(task: ImportedTask) -> RecurrenceRecord | None:
+    if task.recurrence is None or not task.has_due_date:
+        return None
+    dates = Dates(task.start_at, task.due_at, task.start_on, task.due_on)
+    try:
+        return series.begun(task.recurrence, dates, "UTC", Looked())
+    except BadUserInput:
+        return None
 
 
 async def create_comments(session: Session, source: str, items: Sequence[NewComment]) -> list[log.NewEvent]:

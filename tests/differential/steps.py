@@ -77,14 +77,35 @@ def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStr
         return IDS
     if schema["type"] == "boolean":
         return st.booleans()
+    if schema["type"] == "object":
+        return _object(schema, definitions)
     if schema["type"] == "array":
         return st.lists(_values(schema["items"], definitions), max_size=3)
     raise TypeError(f"no values for {schema}")
 
 
+RULES = _mostly(
+    ["FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO,FR", "freq=monthly;bymonthday=-1;count=3", "FREQ=YEARLY;UNTIL=20990101"],
+    ["FREQ=HOURLY", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "", None],
+)
+_BY_NAME = {"rule": RULES, "timezone": _mostly(["Europe/Berlin", "UTC"], ["Mars", None])}
+
+
+def _object(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
+    fields = {
+        name: _BY_NAME[name] if name in _BY_NAME else _values(each, definitions)
+        for name, each in schema["properties"].items()
+    }
+    required = {name: fields.pop(name) for name in schema.get("required", ())}
+    return st.fixed_dictionaries(required, optional=fields)
+
+
 def _fields(model: type[BaseModel]) -> dict[str, st.SearchStrategy[Any]]:
     schema = model.model_json_schema()
-    return {name: _values(each, schema.get("$defs", {})) for name, each in schema["properties"].items()}
+    return {
+        name: _BY_NAME[name] if name in _BY_NAME else _values(each, schema.get("$defs", {}))
+        for name, each in schema["properties"].items()
+    }
 
 
 def _body(model: type[BaseModel] | None) -> st.SearchStrategy[Any] | None:
@@ -154,6 +175,7 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"relations": st.sampled_from([{"is_empty": True}, {"is_empty": False}])}),
     st.fixed_dictionaries({"blocked": st.booleans()}),
     st.fixed_dictionaries({"followed": st.booleans()}),
+    st.fixed_dictionaries({"recurring": st.booleans()}),
     st.fixed_dictionaries({"title": st.sampled_from([{"contains": "É"}, {"starts_with": "PAD"}, {"ne": "a"}])}),
     st.fixed_dictionaries({"description": st.sampled_from([{"contains": "SS"}, {"is_null": True}])}),
     st.fixed_dictionaries({"priority": st.sampled_from([{"ne": 1}, {"not_in": [1, 3]}])}),

@@ -140,6 +140,22 @@ STEPS: dict[str, Make] = {
     "call it so": _task("member", "update_task", CALLED, "second"),
     "add to a task": _task("member", "update_task", lambda w: {"add_tags": ["new"], "add_assignees": [w.id["other"]]}),
     "take from a task": _task("other", "update_task", lambda w: {"remove_tags": ["bug"]}),
+    "finish the chore": _task("member", "update_task", {"status": "completed"}, "chore"),
+    "finish it, too": _task("other", "update_task", {"status": "completed"}, "chore"),
+    "finish chores": _bulk(
+        "update_tasks",
+        lambda w: {"id": w.id["chore"], "status": "completed"},
+        lambda w: {"id": w.id["second"], "status": "completed"},
+    ),
+    "end its series": _task("owner", "update_task", {"recurrence": None}, "chore"),
+    "trash the chore": _task("owner", "delete_task", None, "chore"),
+    "finish the second": _task("member", "update_task", {"status": "completed"}, "second"),
+    "let the second recur": _task(
+        "owner",
+        "update_task",
+        {"due_at": "2099-01-31T00:00:00Z", "recurrence": {"rule": "FREQ=DAILY", "timezone": "UTC"}},
+        "second",
+    ),
     "make a task again": _task("member", "duplicate_task", {}),
     "move to far": _task("member", "move_task", lambda w: {"project_id": w.id["far"]}),
     "move the parent to far": _task("owner", "move_task", lambda w: {"project_id": w.id["far"]}, "parent"),
@@ -315,6 +331,11 @@ RESTS_ON: dict[str, list[str]] = {
     "move the parent to far": [
         "move a task", "create a task with all", "trash tasks", "move the parent", "trash the parent", "change tasks",
     ],
+    "finish the chore": [
+        *OF_MEMBER, *CLEARED, "finish it, too", "finish chores", "end its series", "trash the chore",
+        "remove the other", "create a task", "move the parent", "delete a tag",
+    ],
+    "finish the second": ["let the second recur"],
     "trash a task": [*OF_MEMBER, *CLEARED, "trash the task", "change a priority", "move the parent", "comment"],
     "restore a task": [*OF_MEMBER, *CLEARED, "restore it", "trash the parent"],
     "change tasks": [
@@ -369,6 +390,8 @@ ALWAYS = frozenset(
     [
         *CHANGES.values(),
         # these nothing but the lock of one row keeps apart
+        ("finish the chore", "finish it, too"),
+        ("finish the second", "let the second recur"),
         ("comment", "trash the task"),
         ("change a comment", "trash the task"),
         ("relate", "trash the other end"),

@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -27,6 +27,7 @@ from db.models import (
     LoginSession,
     Membership,
     Project,
+    Recurrence,
     RefreshToken,
     Relation,
     Reminder,
@@ -47,6 +48,7 @@ ROLES = {
     "far": {"owner": "owner", "other": "owner", "admin": "admin", "member": "member"},
 }
 PEOPLE = ("owner", "admin", "member", "other", "guest", "boss")
+DUE = datetime(2099, 1, 31, tzinfo=UTC)
 TASKS: dict[str, dict[str, Any]] = {
     "parent": {},
     "child": {},
@@ -54,8 +56,10 @@ TASKS: dict[str, dict[str, Any]] = {
     "second": {},
     "trashed": {"trashed": True},
     "remote": {"project": "far"},
+    "chore": {"due_at": DUE, "recurs": True},
 }
-"""The child is below the parent; the target is assigned to the other, has a comment, and blocks the remote one."""
+"""The child is below the parent; the target is assigned to the other, has a comment, and blocks the remote one. The
+chore, which is the other's as well, recurs every day."""
 _numbers = itertools.count(1)
 
 
@@ -143,6 +147,8 @@ async def _make_tasks(session: Session, world: World) -> None:
             "project_id": world.id[given.get("project", "home")],
             "number": number,
             "title": name,
+            "due_at": given.get("due_at"),
+            "recurs": given.get("recurs"),
             "deleted_at": moment if given.get("trashed") else None,
             "created_by_id": world.id["member"],
             "updated_at": moment,
@@ -158,7 +164,11 @@ async def _make_tasks(session: Session, world: World) -> None:
     bug = [{"task_id": world.id[name], "tag_id": world.id["bug"]} for name in ("target", "second")]
     await _insert(session, TaskTag, bug)
     target = {"task_id": world.id["target"]}
-    await _insert(session, TaskAssignee, [target | {"user_id": world.id["other"]}])
+    assigned = [{"task_id": world.id[name], "user_id": world.id["other"]} for name in ("target", "chore")]
+    await _insert(session, TaskAssignee, assigned)
+    series = {"rule": "FREQ=DAILY", "timezone": "UTC", "repeat_from": "due_date", "create_next": "on_completion"}
+    place = {"task_id": world.id["chore"], "number": 1, "occurrence": "2099-01-31T00:00:00"}
+    await _insert(session, Recurrence, [series | place])
     comment = target | {"author_id": world.id["member"], "body": "said"}
     [(world.id["comment"],)] = await _insert(session, Comment, [comment], "id")
     await _insert(session, CommentText, [{"comment_id": world.id["comment"], "folded": "said"}])
@@ -226,6 +236,9 @@ def _statements() -> dict[str, Prepared[Any]]:
         .join(TaskText, TaskText.task_id == Task.id)
         .outerjoin(other, other.id == Task.parent_id)
         .where(places),
+        "series": select(project, Task.number, Recurrence.rule, Recurrence.number, Task.recurs).where(
+            Recurrence.task_id == Task.id, *within
+        ),
         "tags": select(project, Tag.name, Tag.color).where(Tag.project_id == Project.id, places),
         "tagged": select(Task.number, Tag.name).where(TaskTag.task_id == Task.id, TaskTag.tag_id == Tag.id, *within),
         "assigned": select(Task.number, User.username).where(

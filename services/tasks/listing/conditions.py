@@ -35,16 +35,14 @@ _LOGIC = ("and_", "or_", "not_")
 _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": blocked, "followed": followed}
 """Conditions that hold or do not, by what the caller may read or does."""
 
+_NO_COLUMNS = {"search", "overdue", "blocked", "followed"}
+_NAMED = {"recurring": "recurs"}
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
 _DAYS: dict[str, AnyColumn] = {day: getattr(Task, ALL_DAY[instant]) for day, instant in DAYS.items()}
 _COLUMNS: dict[str, AnyColumn] = (_CAST | _DAYS) | {
-    name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
-    for name in TaskConditions.model_fields.keys()
-    - SETS
-    - {"search", "overdue", "blocked", "followed"}
-    - _DAYS.keys()
-    - _CAST.keys()
+    name: getattr(Task, _NAMED.get(name, name) if hasattr(Task, _NAMED.get(name, name)) else f"{name}_id")
+    for name in TaskConditions.model_fields.keys() - SETS - _NO_COLUMNS - _DAYS.keys() - _CAST.keys()
 }
 
 
@@ -152,6 +150,8 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             parts.append(Condition(("overdue", value, *kind), values))
         elif name in _BY_CALLER:
             parts.append(Condition((name, value)))
+        elif name == "recurring":  # a mark, which others lack
+            parts.append(Condition((name, "is_null", not value)))
         else:
             reaching = FIELDS.get(name, frozenset())
             sent = sorted(value.sent().items())

@@ -38,6 +38,7 @@ _INDEXED = {
     "parent": "ix_tasks_parent_id",
     "milestone": "ix_tasks_milestone_id",
     "project": "ix_tasks_live_id",
+    "recurring": "ix_tasks_live_recurring",
 }
 
 

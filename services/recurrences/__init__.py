@@ -1,0 +1,1 @@
+"""Tasks that come again: rules, series, the tasks that follow."""
