@@ -34,7 +34,7 @@ export PYTHONDONTWRITEBYTECODE =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults events bench bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets test-assets guides clients python-clients
 
 help:  ## This list
@@ -106,6 +106,9 @@ attack: $(VENV)/.dev assets  ## One caller does the worst it can, another one is
 
 faults: $(VENV)/.dev assets  ## Let hosts, processes, disks and Redis fail under load: ARGS="--list", ARGS="--only frozen" (25 minutes)
 	@$(PY) -m tests.faults $(ARGS)
+
+events: $(VENV)/.dev assets  ## Hold the feed to its promises under load, kills and restores: ARGS="--list", ARGS="--only order" (20 minutes)
+	@$(PY) -m tests.events $(ARGS)
 
 bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--help" says how (20 minutes)
 	@$(PY) -m benchmarks $(ARGS)

@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
     """
     settings = settings or get_settings()
     logs.configure("DEBUG" if settings.debug else settings.log_level, settings.log_format)
-    state = State.from_settings(settings, make_executor(settings, compile_after=compile_after))
+    state = State.from_settings(settings, *make_executor(settings, compile_after=compile_after))
     door = Door(Bounds.from_settings(settings))
     metrics = Metrics(
         version=VERSION,

@@ -45,7 +45,10 @@ SCHEMES = {
     },
 }
 SECURITY: list[dict[str, list[str]]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}, {"PasswordAuth": []}]
-PUBLIC = {"create_token", "refresh_token", "revoke_token", "register_user", "get_root", "get_health", "get_readiness"}
+PUBLIC = {
+    *("create_token", "refresh_token", "revoke_token", "register_user", "unsubscribe"),
+    *("get_root", "get_health", "get_readiness"),
+}
 OPEN_TO_ALL = {"get_root", "get_health", "get_readiness", "get_jwks"}
 MEANINGS = {
     400: "The request is malformed, e.g. not JSON.",

@@ -6,14 +6,15 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from api.state import State
 from core import refused_settings
 from core.settings import Settings, get_settings
-from db import diagnosis
-from services import doctor
+
+if TYPE_CHECKING:  # a command that hands over to gunicorn imports no application, which takes a second
+    from api.state import State
 
 logger = logging.getLogger("tandem.server")
 
@@ -74,8 +75,10 @@ def _not_bound(error: OSError, host: str, port: int) -> str:
     return f"HOST names no address of this machine: {host}"
 
 
-async def report(state: State) -> None:
+async def report(state: "State") -> None:
     """Say in the log what is wrong with the database, once: the server serves, and answers 503 until it is mended."""
+    from services import doctor
+
     problem = await doctor.database_problem(state.database)
     if problem is not None:
         logger.error("%s. Until then, requests are answered with 503", problem)
@@ -90,6 +93,8 @@ def address(host: str, port: int) -> str:
 
 def places(settings: Settings, address: str) -> Iterator[str]:
     """What is where, a line each, for the log."""
+    from db import diagnosis
+
     if settings.graphiql_on:
         yield f"playground: {address}/graphql"
     if settings.api_docs_on:

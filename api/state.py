@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from api.http.list_tags import KnownLists
-from core.mail import ConsoleMailer, FileMailer, Mailer, Outbox, SmtpMailer
+from core.mail import Outbox, make_mailer
 from core.passwords import PasswordHasher
 from core.settings import Settings
 from core.tokens import AccessTokens
@@ -19,9 +19,11 @@ from services.events.notification_feed import NotificationFeed
 from services.events.numbering import Numberer
 from services.jobs.worker import Leader
 from services.live_lists.hub import LiveLists
+from services.mailing.tokens import MailTokens
 from services.readiness import Readiness
 from services.shared.security import AccountRules, Security
 from services.webhooks.commands import Outlet
+from services.webhooks.documents import Documents
 from services.work import Work, make_outlet, make_work
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class State:
     """The lists that were asked for by ``If-None-Match``."""
 
     @classmethod
-    def from_settings(cls, settings: Settings, executor: "Executor") -> "State":
+    def from_settings(cls, settings: Settings, executor: "Executor", documents: Documents) -> "State":
         database = Database(
             settings.database_url,
             pool_size=settings.database_pool_size,
@@ -87,13 +89,14 @@ class State:
                 account=settings.login_account_failure_limit,
                 secret=settings.secret_key.get_secret_value(),
             ),
-            outbox=Outbox(_mailer(settings), sender=settings.mail_from),
+            outbox=Outbox(make_mailer(settings), sender=settings.mail_from),
             accounts=AccountRules(
                 settings.registration,
                 timedelta(minutes=settings.password_reset_minutes),
                 settings.password_reset_url,
                 settings.email_verification,
             ),
+            mail_tokens=MailTokens(settings.secret_key.get_secret_value()),
         )
         key = settings.api_key.get_secret_value() if settings.api_key else None
         authenticator = Authenticator(database, tokens, server_key=key)
@@ -103,7 +106,7 @@ class State:
             strangers=settings.sockets_per_address,
         )
         feed = Feed(database)
-        outlet = make_outlet(settings)
+        outlet = make_outlet(settings, documents)
         work = make_work(database, settings, outlet)
         return cls(
             settings,
@@ -122,20 +125,3 @@ class State:
             work,
             Leader(database, work.worker) if settings.embedded_worker else None,
         )
-
-
-def _mailer(settings: Settings) -> Mailer | None:
-    """What delivers messages; None where nothing does."""
-    if settings.mail_by == "console":
-        return ConsoleMailer()
-    if settings.mail_by == "file":
-        return FileMailer(settings.mail_folder)
-    if settings.mail_by == "smtp":
-        return SmtpMailer(
-            settings.smtp_host or "",
-            settings.smtp_port,
-            user=settings.smtp_user,
-            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
-            encryption=settings.smtp_tls,
-        )
-    return None

@@ -13,6 +13,7 @@ from core import logs
 from core.settings import Settings, get_settings
 from db.driver.database import Database
 from services.events.numbering import Numberer
+from services.webhooks.documents import Documents, LaterDocuments
 from services.work import make_outlet, make_work
 from services.work_figures import WorkFigures
 
@@ -30,7 +31,7 @@ def worker(
 
 
 async def _work(database: Database, settings: Settings, metrics_port: int | None) -> None:
-    work = make_work(database, settings, make_outlet(settings))
+    work = make_work(database, settings, make_outlet(settings, LaterDocuments(lambda: _documents(settings))))
     if metrics_port is not None:
         registry = CollectorRegistry()
         registry.register(WorkFigures(work))
@@ -44,3 +45,10 @@ async def _work(database: Database, settings: Settings, metrics_port: int | None
     with suppress(asyncio.CancelledError):
         await working
     await numberer.stop()
+
+
+def _documents(settings: Settings) -> Documents:
+    """What resolves the documents of webhooks: with it comes the schema, which takes a second and some 60 MB."""
+    from graphql_schema.execution.webhook_documents import make_documents
+
+    return make_documents(settings)

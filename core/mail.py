@@ -4,14 +4,17 @@ import asyncio
 import logging
 import smtplib
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
+
+from core.settings import Settings
 
 logger = logging.getLogger("tandem.mail")
 
@@ -80,6 +83,42 @@ class SmtpMailer:
         return smtplib.SMTP(self._host, self._port, timeout=SMTP_SECONDS)
 
 
+def written(
+    message: Message,
+    *,
+    sender: str,
+    message_id: str,
+    moment: datetime,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> EmailMessage:
+    """A message as it is sent. Raises ``ValueError`` for a header with a line break in it."""
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = sender, message.to, message.subject
+    made["Date"], made["Message-ID"] = format_datetime(moment), message_id
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    for name, value in headers.items():
+        made[name] = value
+    made.set_content(message.text)
+    return made
+
+
+def make_mailer(settings: Settings) -> Mailer | None:
+    """What delivers messages; None where nothing does."""
+    if settings.mail_by == "console":
+        return ConsoleMailer()
+    if settings.mail_by == "file":
+        return FileMailer(settings.mail_folder)
+    if settings.mail_by == "smtp":
+        return SmtpMailer(
+            settings.smtp_host or "",
+            settings.smtp_port,
+            user=settings.smtp_user,
+            password=settings.smtp_password.get_secret_value() if settings.smtp_password else None,
+            encryption=settings.smtp_tls,
+        )
+    return None
+
+
 class Outbox:
     """What ends in a message is done after the answer, which therefore takes as long whether there is one or not."""
 
@@ -127,9 +166,4 @@ class Outbox:
                 logger.exception("a message was not sent")
 
     def _written(self, message: Message) -> EmailMessage:
-        written = EmailMessage()
-        written["From"], written["To"], written["Subject"] = self._sender, message.to, message.subject
-        written["Date"], written["Message-ID"] = format_datetime(datetime.now(UTC)), make_msgid(domain="tandem")
-        written["Auto-Submitted"] = "auto-generated"  # RFC 3834
-        written.set_content(message.text)
-        return written
+        return written(message, sender=self._sender, message_id=make_msgid(domain="tandem"), moment=datetime.now(UTC))

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     mailer: Literal["off", "console", "file", "smtp"] | None = None
     mail_folder: Path = Path("mail")
     mail_from: str = "tandem@localhost"
+    public_url: str | None = None
+    task_url: str | None = None
     smtp_host: str | None = None
     smtp_port: int = Field(default=587, ge=1, le=65_535)
     smtp_user: str | None = None
@@ -217,6 +219,31 @@ class Settings(BaseSettings):
     def _refuse_url_without_token(cls, value: str | None) -> str | None:
         if value is not None and not (value.startswith(("https://", "http://")) and "{token}" in value):
             raise ValueError("must be an address with {token} in it, e.g. https://app.example.com/reset?token={token}")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _refuse_other_public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            url = urlsplit(value)
+            holds = url.scheme in ("https", "http") and url.hostname and not url.query and not url.fragment
+        except ValueError:
+            holds = None
+        if not holds or not value.isascii() or not value.isprintable() or " " in value:
+            raise ValueError("PUBLIC_URL: must be where this server is reached, e.g. https://tasks.example.com")
+        return value.rstrip("/")
+
+    @field_validator("task_url")
+    @classmethod
+    def _refuse_url_without_task(cls, value: str | None) -> str | None:
+        if value is not None and not (
+            value.startswith(("https://", "http://")) and ("{ref}" in value or "{id}" in value)
+        ):
+            raise ValueError(
+                "TASK_URL: must be an address with {ref} or {id} in it, e.g. https://app.example.com/{ref}"
+            )
         return value
 
     @field_validator("mail_from")

@@ -4,6 +4,7 @@ in the way that costs it least."""
 from collections.abc import Collection
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -54,6 +55,37 @@ class _IdList(TypeDecorator[Collection[int]]):
         if value is None:
             return None
         return f"[{','.join(map(str, value))}]" if dialect.name == "sqlite" else list(value)
+
+
+def text_list(name: str) -> BindParameter[Any]:
+    """A parameter of a prepared statement that is a list of texts."""
+    return bindparam(name, type_=_TextList(), required=True)
+
+
+class _TextList(TypeDecorator[Collection[str]]):
+    """A list of texts, as one value."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(String() if dialect.name == "sqlite" else ARRAY(String()))
+
+    def process_bind_param(self, value: Collection[str] | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        return orjson.dumps(list(value)).decode() if dialect.name == "sqlite" else list(value)
+
+
+@written(
+    postgresql="(jsonb_array_length({0}) = 0 OR jsonb_exists_any({0}, {1}))",
+    sqlite="(json_array_length({0}) = 0 OR EXISTS "
+    "(SELECT 1 FROM json_each({0}) WHERE value IN (SELECT value FROM json_each({1}))))",
+)
+class empty_or_has_one_of(FunctionElement[bool]):
+    """Whether a column's JSON array of texts is empty, or has one of a ``text_list``."""
+
+    inherit_cache = True
 
 
 @written("{} = ANY({})", sqlite="{} IN (SELECT value FROM json_each({}))")

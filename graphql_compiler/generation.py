@@ -51,7 +51,7 @@ PLACE_SIZE, SOURCE_SIZE = 3_000, 12
 """Bytes of memory: of a place, and of a character of what is written for it."""
 SHORT_TEXT, NUMBER = 500, 40
 """How many characters a text comes to at most that is not ``long`` (``Attribute``); and a number, an instant, an id."""
-_NUMBERS = frozenset({"Int", "Float", "Boolean", "ID", "DateTime"})
+_NUMBERS = frozenset({"Int", "Float", "Boolean", "ID", "DateTime", "Date"})
 
 
 class CodeGenerator:

@@ -104,13 +104,22 @@ class CommentQueries:
 @strawberry.type
 class CommentMutations:
     create_comment = create_field(
-        Comment, comments.create, CommentCreate, "Comment on a task.", task_id=(TaskId, "The task that it is on.")
+        Comment,
+        comments.create,
+        CommentCreate,
+        "Comment on a task.",
+        telling=True,
+        task_id=(TaskId, "The task that it is on."),
     )
     update_comment = update_field(
-        Comment, comments.update, CommentUpdate, "Change a comment. Only its author may.", id=CommentId
+        Comment, comments.update, CommentUpdate, "Change a comment. Only its author may.", telling=True, id=CommentId
     )
     delete_comment = delete_field(
-        Comment, comments.delete, CommentId, "Delete a comment. Its author may, and admins of the project."
+        Comment,
+        comments.delete,
+        CommentId,
+        "Delete a comment. Its author may, and admins of the project.",
+        telling=True,
     )
 
 

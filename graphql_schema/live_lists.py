@@ -62,7 +62,8 @@ class LiveListSubscriptions:
         after: LiveCursor = UNSET,
     ) -> AsyncGenerator[LiveChange, None]:
         context = info.context
-        query = await seen_by_view(info, saved_view_id, query_of(filter, order_by, search, then_by=then_by))
+        asked = query_of(filter, order_by, search, then_by=then_by)
+        query = await seen_by_view(info, saved_view_id, asked, pages=following.PAGES)
         told = following.follow(context.database, context.live_lists, context.actor, query, none_if_unset(after))
         async with aclosing(told):
             async for news in told:

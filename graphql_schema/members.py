@@ -7,7 +7,7 @@ from pydantic import Field
 from graphql_schema.shared.base import Node, attribute, enumeration, output_type, service_input
 from graphql_schema.shared.loading import relation_field
 from graphql_schema.shared.parts import Part
-from graphql_schema.shared.root_fields import create_field, removal_field, update_field
+from graphql_schema.shared.root_fields import Telling, create_field, removal_field, update_field
 from graphql_schema.users import User
 from services import members
 from services.members import MemberAdd, MemberOut, MemberRecord, MemberUpdate
@@ -47,6 +47,7 @@ class RemoveMemberInput(Input):
 
     project_id: ProjectId = Field(description="The project.")
     user_id: UserId = Field(description="The member.")
+    notify: Telling = True
 
 
 @strawberry.type
@@ -57,6 +58,7 @@ class MemberMutations:
         MemberAdd,
         "Add a person to a project. Admins and owners may.",
         verb="Add",
+        telling=True,
         project_id=ProjectId,
     )
     update_member = update_field(
@@ -64,6 +66,7 @@ class MemberMutations:
         members.update,
         MemberUpdate,
         "Change a person's role. Nobody gives a role above their own.",
+        telling=True,
         project_id=ProjectId,
         user_id=(UserId, "The member."),
     )

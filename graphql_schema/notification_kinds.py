@@ -6,6 +6,7 @@ __all__ = ["NotificationKind"]
 enumeration(
     NotificationKind,
     "Why something concerns a person.",
+    REMINDER="The person wanted to be reminded of the task.",
     MENTIONED="A text mentions the person: @username.",
     ASSIGNED="The person is to do the task.",
     OVERDUE="The person is to do the task, and it was not done in time.",

@@ -2,18 +2,38 @@ import strawberry
 from pydantic import Field
 
 from graphql_schema.notification_kinds import NotificationKind
-from graphql_schema.shared.base import as_output, attribute, output_type, service_input
+from graphql_schema.shared.base import (
+    as_output,
+    attribute,
+    enumeration,
+    output_type,
+    service_input,
+    to_service_input,
+)
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
 from graphql_schema.shared.root_fields import command_field
 from services import notification_preferences
+from services.mailing.tokens import Unsubscribed
 from services.notification_preferences import (
     MAX_PROJECTS,
+    Digest,
     NotificationPreferencesOut,
     NotificationPreferencesUpdate,
+    Unsubscribe,
+    UnsubscribeOut,
 )
 from services.shared.inputs import ExpectedVersion, absent
+
+enumeration(Digest, "How often somebody is sent a digest.", OFF="Not at all.", DAILY="Once a day.")
+enumeration(
+    Unsubscribed,
+    "What a message was sent for.",
+    name="UnsubscribedFrom",
+    NOTIFICATIONS="Notifications, as they are made.",
+    DIGEST="The digest of the day.",
+)
 
 
 @output_type(NotificationPreferencesOut)
@@ -22,6 +42,9 @@ class NotificationPreferences:
     muted_project_ids: list[strawberry.ID] = attribute(
         "muted_project_node_ids", metadata=priced(Price(rows=MAX_PROJECTS))
     )
+    mailed_kinds: list[NotificationKind] = listed(len(NotificationKind))
+    digest: Digest
+    digest_hour: int
     version: int
 
 
@@ -30,6 +53,15 @@ class UpdateNotificationPreferencesInput(NotificationPreferencesUpdate):
     """Changes what the caller is told of. Fields that are left out stay as they are."""
 
     expected_version: ExpectedVersion | None = Field(default_factory=absent)
+
+
+@service_input()
+class UnsubscribeInput(Unsubscribe): ...
+
+
+@output_type(UnsubscribeOut)
+class UnsubscribePayload:
+    ended: Unsubscribed
 
 
 @strawberry.type
@@ -46,10 +78,18 @@ class NotificationPreferencesMutations:
         NotificationPreferences,
         notification_preferences.update,
         UpdateNotificationPreferencesInput,
-        "Mute kinds of notifications, or projects; fields that are left out stay as they are.",
+        "Mute kinds of notifications, or projects, and say what goes by mail; what is left out stays as it is.",
         payload="What the caller is told of now.",
         thing="preferences",
     )
+
+    @strawberry.mutation(description="End what a message was sent for, by its token. It takes no login.")
+    async def unsubscribe(self, info: Info, input: UnsubscribeInput) -> UnsubscribePayload | None:
+        context = info.context
+        async with context.writing() as session:
+            data, tokens = to_service_input(Unsubscribe, input), context.security.mail_tokens
+            done = await notification_preferences.unsubscribe(session, context.actor, data, tokens=tokens)
+        return as_output(done)
 
 
 PART = Part(queries=NotificationPreferencesQueries, mutations=NotificationPreferencesMutations)

@@ -56,6 +56,7 @@ class Notification(Node):
     kind: NotificationKind
     event_id: str
     read_at: datetime | None
+    snoozed_until: datetime | None
     created_at: datetime
 
     actor: User | None = relation_field(
@@ -146,12 +147,13 @@ class NotificationMutations:
         Notification,
         notifications.update,
         NotificationUpdate,
-        "Say that a notification has been read, or not.",
+        "Say that a notification has been read, or not, or put it off.",
         id=NotificationId,
     )
 
     @strawberry.mutation(
-        description="Say that all of the caller's notifications have been read, or not, or those up to one."
+        description="Say that all of the caller's notifications, those up to one, or some have been read, or not, or "
+        "put them off."
     )
     async def update_notifications(
         self, info: Info, input: UpdateNotificationsInput

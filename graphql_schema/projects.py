@@ -112,6 +112,7 @@ class ProjectMutations:
         "Create a project that the caller owns, with its tasks and subtasks if wanted: all or nothing.",
         nested={TaskDraft: TaskDraftInput},
         price=Price(call=WRITE, arguments={"input": inside("tasks", price=of_tasks)}),
+        telling=True,
     )
     update_project = update_field(
         Project,
@@ -128,6 +129,7 @@ class ProjectMutations:
         "among them; if wanted, with its people.",
         verb="Duplicate",
         price=Price(call=WRITE + duplication.MAX_TASKS * CHANGE),
+        telling=True,
         id=(ProjectId, "The project."),
     )
     delete_project = delete_field(
@@ -135,6 +137,7 @@ class ProjectMutations:
         commands.delete,
         ProjectId,
         "Delete a project with all it holds, for good. Only its owners may.",
+        telling=True,
     )
 
 

@@ -7,7 +7,7 @@ from strawberry.schema.config import StrawberryConfig
 from graphql_schema.shared.context import ResolverInfo
 from graphql_schema.shared.nodes import NodeQueries
 from graphql_schema.shared.parts import extend, parts_of, root_type
-from graphql_schema.shared.scalars import DATE_TIME
+from graphql_schema.shared.scalars import DATE, DATE_TIME
 from services.features import FEATURES
 
 _PARTS = parts_of(FEATURES)
@@ -26,7 +26,7 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    config=StrawberryConfig(info_class=ResolverInfo, scalar_map={DATE_TIME.origin: DATE_TIME}),
+    config=StrawberryConfig(info_class=ResolverInfo, scalar_map={each.origin: each for each in (DATE, DATE_TIME)}),
 )
 
 

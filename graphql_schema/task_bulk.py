@@ -8,6 +8,7 @@ from graphql_schema.shared.base import as_output, attribute, enumeration, output
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, inside, items, listed, priced
+from graphql_schema.task_changes import TaskReminderInput
 from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
 from services.shared.idempotency import KeyText
@@ -28,6 +29,7 @@ from services.tasks.bulk_models import (
     BulkUpdateMatching,
 )
 from services.tasks.models import TaskCreate, TaskUpdate
+from services.tasks.reminders import ReminderCreate
 
 enumeration(
     bulk_models.BulkMode,
@@ -48,7 +50,7 @@ enumeration(
 )
 
 
-@service_input()
+@service_input({ReminderCreate: TaskReminderInput})
 class BulkCreateItemInput(TaskCreate): ...
 
 

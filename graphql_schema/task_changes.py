@@ -5,7 +5,7 @@ from graphql_schema.shared.base import as_output, output_type, service_input, to
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
-from graphql_schema.shared.root_fields import command_field, create_field, delete_field
+from graphql_schema.shared.root_fields import Telling, command_field, create_field, delete_field
 from graphql_schema.tasks import Task
 from services.shared.external_ids import ExternalId, ExternalSource
 from services.shared.idempotency import KeyText
@@ -14,6 +14,11 @@ from services.shared.prices import CHANGE, WRITE
 from services.tasks import commands, duplication, moving, trash, upserts
 from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskDuplicate, TaskUpdate, TaskUpsert
 from services.tasks.moving import LeftBehindOut, MoveOut, TaskMove
+from services.tasks.reminders import ReminderCreate
+
+
+@service_input()
+class TaskReminderInput(ReminderCreate): ...
 
 
 @service_input()
@@ -22,7 +27,7 @@ class UpdateTaskInput(TaskUpdate):
 
     id: TaskId = Field(description="The task.")
     expected_version: ExpectedVersion | None = Field(default_factory=absent)
-    notify: Bool = Field(default=True, description="Whether the people concerned are told of the change.")
+    notify: Telling = True
 
 
 @service_input()
@@ -32,7 +37,7 @@ class UpsertTaskInput(TaskUpsert):
     external_source: ExternalSource
     external_id: ExternalId
     expected_version: ExpectedVersion | None = Field(default_factory=absent)
-    notify: Bool = Field(default=True, description="Whether the people concerned are told of a change.")
+    notify: Telling = True
 
 
 @strawberry.type(description="The task as it is now.")
@@ -46,6 +51,7 @@ class DuplicateTaskInput(TaskDuplicate):
     """Makes a task again."""
 
     id: TaskId = Field(description="The task.")
+    notify: Telling = True
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
@@ -54,6 +60,7 @@ class MoveTaskInput(TaskMove):
     """Moves a task to another project."""
 
     id: TaskId = Field(description="The task.")
+    notify: Telling = True
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
@@ -77,6 +84,7 @@ class RestoreTaskInput(Input):
 
     id: TaskId = Field(description="The id.")
     with_parents: Bool = Field(default=False, description=trash.WITH_PARENTS)
+    notify: Telling = True
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
@@ -95,7 +103,12 @@ class ClearTasksPayload:
 @strawberry.type
 class TaskMutations:
     create_task = create_field(
-        Task, commands.create, TaskCreate, "Create a task, in the caller's Inbox unless a project is named."
+        Task,
+        commands.create,
+        TaskCreate,
+        "Create a task, in the caller's Inbox unless a project is named.",
+        nested={ReminderCreate: TaskReminderInput},
+        telling=True,
     )
     update_task = command_field(
         Task,
@@ -112,12 +125,11 @@ class TaskMutations:
         async with info.context.writing() as session:
             done = await upserts.upsert(
                 session,
-                info.context.actor,
+                info.context.actor.telling(input.notify),
                 input.external_source,
                 input.external_id,
                 to_service_input(TaskUpsert, input),
                 expected_version=input.expected_version,
-                notify=input.notify,
             )
         return UpsertTaskPayload(task=as_output(done.task), created=done.created)
 
@@ -128,6 +140,7 @@ class TaskMutations:
         "Move a task and its subtasks to the trash; they can be restored for 30 days.",
         about="Moves a task to the trash.",
         payload="The task that went to the trash.",
+        telling=True,
     )
     duplicate_task = command_field(
         Task,
@@ -146,8 +159,11 @@ class TaskMutations:
     async def move_task(self, info: Info, input: MoveTaskInput) -> MoveTaskPayload | None:
         context = info.context
         async with context.writing() as session:
-            data = to_service_input(TaskMove, input)
-            done = await context.once(session, input.idempotency_key, moving.move, input.id, data)
+            data, actor = to_service_input(TaskMove, input), context.actor.telling(input.notify)
+            done = await context.run_once(
+                input.idempotency_key,
+                lambda call: moving.move.once(session, actor, call, context.security.limits, input.id, data),
+            )
         return as_output(done)
 
     restore_task = command_field(

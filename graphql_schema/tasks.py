@@ -1,6 +1,6 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated
 
 import strawberry
@@ -42,18 +42,16 @@ from graphql_schema.task_lists import (
     task_query,
 )
 from graphql_schema.users import User
-from services import comments, history, relations, saved_views, tags
+from services import changes, comments, history, relations, saved_views, tags
 from services.events.catalogue import TASK_CREATED
-from services.events.feed import Told
 from services.events.happenings import Happening
 from services.events.interests import Interest
 from services.events.log import EventFilter
 from services.projects import queries as projects
 from services.relations import RelationFilter
-from services.shared.actors import Scope
 from services.shared.errors import from_error_list
 from services.shared.pagination import PageRequest
-from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter
+from services.shared.prices import COUNTS, EXACT_COUNTS, of_filter, of_then_by
 from services.shared.totals import Total
 from services.tasks import aggregates, queries, refs
 from services.tasks.aggregates import MAX_GROUPS
@@ -95,8 +93,10 @@ class Task(Node):
     description: str | None
     status: TaskStatus
     priority: int
-    start_at: datetime | None
-    due_at: datetime | None
+    start_at: datetime | None = attribute("start_moment")
+    start_on: date | None
+    due_at: datetime | None = attribute("due_moment")
+    due_on: date | None
     completed_at: datetime | None
     parent_id: strawberry.ID | None = attribute("parent_node_id")
     external_source: str | None
@@ -207,7 +207,7 @@ class TaskQueries:
         saved_view_id: SavedViewArgument = UNSET,
         exact: Annotated[bool, strawberry.argument(description="Count all tasks, however many match.")] = False,
     ) -> list[TaskCount]:
-        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed))
+        query = await seen_by_view(info, saved_view_id, query_of(filter, None, search, trashed=trashed), pages=0)
         async with info.context.reading() as session:
             return as_output(await aggregates.count_by(session, info.context.actor, group_by, query, exact=exact))
 
@@ -245,8 +245,9 @@ def query_of(
         raise from_error_list({**detail, "loc": [argument]} for detail in error.errors(include_url=False)) from None
 
 
-async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQuery:
-    """The query, with the saved view that it names. Raises ``TooExpensive`` where views ask for too much together."""
+async def seen_by_view(info: Info, view: str | None, query: TaskQuery, *, pages: int = 1) -> TaskQuery:
+    """The query, with the saved view that it names; so many pages are read in its order. Raises ``TooExpensive`` where
+    views ask for too much together."""
     if (view := none_if_unset(view)) is None:
         return query
     view_id = parse_id("SavedView", view, pointer="/savedViewId")
@@ -254,6 +255,8 @@ async def seen_by_view(info: Info, view: str | None, query: TaskQuery) -> TaskQu
         seen = await saved_views.apply(session, info.context.actor, view_id, query)
     if seen.filter is not query.filter:
         info.context.spend(of_filter(seen.filter))
+    if seen.then_by != query.then_by:
+        info.context.spend(pages * of_then_by([*seen.then_by]))
     return seen
 
 
@@ -274,18 +277,13 @@ class TaskSubscriptions:
     @strawberry.subscription(description="Tasks as they are created, in projects that the caller may read.")
     async def task_created(self, info: Info) -> AsyncGenerator[Task, None]:
         context = info.context
-        reader = context.actor.require(Scope.TASKS_READ)
 
         async def read(items: Sequence[Happening]) -> Sequence[TaskRecord | None]:
             found = await queries.by_ids(context.database.reads, context.actor, {item.entity_id for item in items})
             return [found.get(item.entity_id) for item in items]
 
-        async def created() -> AsyncGenerator[Told, None]:
-            async with context.feed.joined(_CREATED, reader=reader) as follower:
-                while True:
-                    yield await follower.take()
-
-        async for told in as_told(created(), read):
+        created = changes.follow(context.database, context.feed, context.actor, None, _CREATED)
+        async for told in as_told(created, read):
             yield told
 
 

@@ -2,9 +2,11 @@ from datetime import datetime
 
 import strawberry
 from pydantic import Field
+from strawberry.scalars import JSON
 
 from graphql_schema.projects import Project
 from graphql_schema.shared.base import (
+    Nested,
     Node,
     as_output,
     attribute,
@@ -19,9 +21,11 @@ from graphql_schema.shared.loading import connection_field, relation_field
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import listed
 from graphql_schema.shared.root_fields import command_field, delete_field, list_field, node_field
+from graphql_schema.task_lists import TaskFilter
 from services.projects import queries as projects
 from services.shared.idempotency import KeyText
 from services.shared.inputs import ExpectedVersion, Input, absent
+from services.tasks import filters
 from services.webhooks import commands, deliveries, models, queries
 from services.webhooks.models import (
     AttemptOut,
@@ -30,16 +34,17 @@ from services.webhooks.models import (
     WebhookCreate,
     WebhookDeliveryFilter,
     WebhookDeliveryOut,
-    WebhookDeliveryRecord,
     WebhookFilter,
     WebhookId,
     WebhookOut,
-    WebhookRecord,
     WebhookRedeliver,
     WebhookSecretRotate,
     WebhookState,
     WebhookUpdate,
 )
+from services.webhooks.records import WebhookDeliveryRecord, WebhookRecord
+
+_NESTED: Nested = {filters.TaskFilter: TaskFilter}
 
 enumeration(WebhookContent, "What a webhook is sent of a change.")
 enumeration(WebhookState, "Whether a webhook is told of what happens.")
@@ -77,7 +82,9 @@ class Webhook(Node):
     name: str
     url: str
     kinds: list[str] | None = listed(len(models.TOLD))
+    filter: JSON | None
     content: WebhookContent
+    document: str | None
     state: WebhookState
     disabled_reason: str | None
     former_until: datetime | None
@@ -107,12 +114,12 @@ class Webhook(Node):
 SECRET = "What its messages are signed with (whsec_…). It is shown this once."  # noqa: S105 - a description
 
 
-@service_input()
+@service_input(_NESTED)
 class CreateWebhookInput(WebhookCreate):
     idempotency_key: KeyText | None = Field(default_factory=absent)
 
 
-@service_input()
+@service_input(_NESTED)
 class UpdateWebhookInput(WebhookUpdate):
     """Changes a webhook. Fields that are left out stay as they are."""
 

@@ -24,6 +24,12 @@ class TokenRow(NamedTuple):
     email: str | None
 
 
+class Accepted(NamedTuple):
+    """What whoever asks for a token is answered, whether there is such an account or not."""
+
+    accepted: bool = True
+
+
 AN_HOUR = 3
 """How many messages of a kind an account is sent in an hour."""
 KEPT = timedelta(hours=1)
@@ -68,13 +74,11 @@ async def spend(session: Session, purpose: Purpose, secret: str) -> TokenRow | N
     return None if row is None else TokenRow._make(row)
 
 
-async def made_since(session: Session, user_id: int, moment: datetime, purpose: Purpose) -> int:
-    """How many an account was given since then."""
-    return await session.count(
-        select(AccountToken.id).where(
-            AccountToken.user_id == user_id, AccountToken.purpose == purpose.value, AccountToken.created_at >= moment
-        )
-    )
+async def are_enough(session: Session, user_id: int, purpose: Purpose) -> bool:
+    """Whether an account was given ``AN_HOUR`` within the last one."""
+    theirs = AccountToken.user_id == user_id, AccountToken.purpose == purpose.value
+    since = AccountToken.created_at >= now() - timedelta(hours=1)
+    return await session.count(select(AccountToken.id).where(*theirs, since)) >= AN_HOUR
 
 
 async def spend_all(session: Session, user_id: int) -> None:

@@ -34,7 +34,7 @@ MAX_KEY_LENGTH = 200
 Slot = tuple[str, str | int]
 
 _SESSION = Prepared(
-    select(User.is_admin)
+    select(User.is_admin, User.timezone)
     .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.id == parameter("session_id"),
@@ -55,7 +55,7 @@ class Credentials(NamedTuple):
 
 def announce_change(session: Session) -> None:
     """Say that somebody may do less, or more, once the transaction is committed: a session that has ended, a key that
-    is deleted, an account that is disabled."""
+    is deleted, an account that is disabled; or that his days are those of another time zone."""
     session.announce(CALLERS_CHANGED)
 
 
@@ -128,7 +128,14 @@ class Authenticator:
         if row is None:
             return None
         scopes = ALL_SCOPES if row.is_admin else ALL_SCOPES - {Scope.ADMIN}
-        return Actor("token", user_id=user_id, is_admin=row.is_admin, scopes=scopes, session_id=session_id)
+        return Actor(
+            "token",
+            user_id=user_id,
+            is_admin=row.is_admin,
+            scopes=scopes,
+            session_id=session_id,
+            time_zone=row.timezone,
+        )
 
     async def _by_key(self, secret: str) -> Actor:
         if self._server_key and hmac.compare_digest(secret.encode("utf-8", "surrogatepass"), self._server_key):
@@ -157,6 +164,7 @@ class Authenticator:
                     ApiKey.last_used_at,
                     ApiKey.limited,
                     User.is_admin,
+                    User.timezone,
                 )
                 .join(User, User.id == ApiKey.user_id)
                 .where(
@@ -180,6 +188,7 @@ class Authenticator:
             scopes=scopes,
             api_key_id=row.id,
             api_key_hash=key_hash,
+            time_zone=row.timezone,
         )
 
     def _recall(self, slot: Slot) -> tuple[bool, Actor | None]:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
@@ -27,9 +28,10 @@ from services.connections import Connections
 from services.events import consumers
 from services.events.audience import MAY_BE_TOLD, is_within, look_up
 from services.events.consumers import FLOOR
-from services.events.feed import Feed, Follower, Told
+from services.events.feed import ConsumerLagged, Feed, Follower, Told
 from services.events.happenings import COLUMNS, Happening, cursor_at, is_of
 from services.events.interests import EVERYTHING, Interest, Shape, conditions
+from services.events.numbering import number_all
 from services.events.rows import HappeningWithRows
 from services.projects import queries as projects
 from services.shared.actors import Actor, Scope
@@ -228,30 +230,35 @@ async def follow(
 ) -> AsyncGenerator[Told]:
     """What happens after a cursor, or from now on, for as long as somebody listens.
 
-    Raises as ``read`` does, also when the caller leaves the project that is followed, and ``ConsumerLagged`` when what
-    is told is taken too slowly.
+    Who takes what is told more slowly than it happens is told in pages until he has caught up. Raises as ``read`` does,
+    also when the caller leaves the project that is followed.
     """
     user_id = actor.require(Scope.TASKS_READ)
     session = database.reads
+    if after is None:
+        await number_all(database)  # what has no position yet has happened before, and is not to be told
     cursor = await end(session) if after is None or after == NOW else after
     # what is long past is read in pages; then, once it is heard what comes, what has happened in between
     async for page in _pages(session, actor, cursor, interest):
         cursor = page.cursor
         yield await feed.judged(page.changes, user_id, actor.api_key_id)
     interest = replace(interest, within=await _within(session, actor, interest))
-    async with feed.joined(interest, reader=user_id, key=actor.api_key_id) as follower:
-        async for page in _pages(session, actor, cursor, interest):
-            cursor = page.cursor
-            yield await feed.judged(page.changes, user_id, actor.api_key_id)
-        position = int(cursor.partition("-")[0])
-        while True:
-            told = await follower.take()
-            items = [item for item in told.items if item.position > position]
-            wanted = await _filtered(session, actor, [*filter(interest.concerns, items)], interest)
-            if wanted:
-                yield told.only(wanted)
-            if any(map(follower.ends_with, items)):
-                raise NotFound("Project" if interest.task_id is None else "Task")
+    while True:
+        async with feed.joined(interest, reader=user_id, key=actor.api_key_id) as follower:
+            async for page in _pages(session, actor, cursor, interest):
+                cursor = page.cursor
+                yield await feed.judged(page.changes, user_id, actor.api_key_id)
+            position = int(cursor.partition("-")[0])
+            with suppress(ConsumerLagged):
+                while True:
+                    told = await follower.take()
+                    items = [item for item in told.items if item.position > position]
+                    wanted = await _filtered(session, actor, [*filter(interest.concerns, items)], interest)
+                    if wanted:
+                        yield told.only(wanted)
+                    if any(map(follower.ends_with, items)):
+                        raise NotFound("Project" if interest.task_id is None else "Task")
+                    cursor = told.items[-1].cursor
 
 
 async def _pages(session: Session, actor: Actor, cursor: str, interest: Interest) -> AsyncGenerator[Changes]:

@@ -5,7 +5,7 @@
 
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import ColumnElement, select, update
@@ -16,7 +16,7 @@ from db.driver.database import Database
 from db.driver.sessions import Session
 from db.models import User
 from services import account_tokens
-from services.account_tokens import AN_HOUR, Purpose
+from services.account_tokens import Accepted, Purpose
 from services.events import catalogue, log
 from services.shared.actors import ANONYMOUS, Actor
 from services.shared.errors import BadUserInput, Forbidden
@@ -49,17 +49,11 @@ class EmailVerificationRequestOut(Output):
     accepted: bool = Field(description="Always true.")
 
 
-class Accepted(NamedTuple):
-    """What a request is answered."""
-
-    accepted: bool = True
-
-
 async def request(
     database: Database, actor: Actor, data: EmailVerificationRequest, *, security: Security, client: str = ""
 ) -> Accepted:
     """Send a token to the address of an account, if there is one whose address is not verified, and not ``AN_HOUR``
-    were sent.
+    were sent (``account_tokens``).
 
     Raises ``RateLimited`` for the ``client``, an address; ``Forbidden`` where the server verifies none. Takes the
     database, for it is looked up after the answer.
@@ -106,8 +100,7 @@ async def _message(database: Database, whose: ColumnElement[bool]) -> Message | 
         row = await session.first(select(*columns).where(whose, *unverified).with_for_update())
         if row is None:
             return None
-        an_hour_ago = now() - timedelta(hours=1)
-        if await account_tokens.made_since(session, row.id, an_hour_ago, Purpose.EMAIL) >= AN_HOUR:
+        if await account_tokens.are_enough(session, row.id, Purpose.EMAIL):
             return None
         token = await account_tokens.make(session, Purpose.EMAIL, LIFETIME, user_id=row.id, email=row.email)
     return Message(

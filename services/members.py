@@ -131,6 +131,14 @@ by_ids, list_, pages = _READER.by_ids, _READER.list_, _READER.pages
 count, counts = _READER.count, _READER.counts
 
 
+async def of_people(
+    session: Session, actor: Actor, project_ids: set[int], user_ids: set[int]
+) -> Sequence[MemberRecord]:
+    """The members that some people are of some projects; those that the actor may read."""
+    some = visible(actor).where(Membership.project_id.in_(project_ids), Membership.user_id.in_(user_ids))
+    return [_shown(_made(row), actor) for row in await session.all(some)]
+
+
 async def get(session: Session, actor: Actor, project_id: int, user_id: int) -> MemberRecord:
     """A member of a project that the actor may read. Raises ``NotFound``."""
     await projects.get(session, actor, project_id)

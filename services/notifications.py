@@ -2,7 +2,7 @@
 (``services.events.notifier``), never in the transaction of what they tell of."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from sqlalchemy import update as sql_update
 from core.clock import now
 from db.driver.database import Database
 from db.driver.sessions import AnySelect, Session
+from db.lists import one_of as among
 from db.models import Notification
 from db.sequences import last_given
 from services.comments import CommentOut
@@ -20,11 +21,13 @@ from services.events.feed import FRESH_SECONDS, Batch
 from services.events.notices import NotificationKind
 from services.events.notification_feed import NotificationFeed
 from services.events.notifier import KEPT
+from services.events.waking import wake
 from services.projects.models import ProjectOut
 from services.projects.queries import among_visible
+from services.reminders import SnoozeUntil, within_snooze
 from services.shared import node_ids
 from services.shared.actors import Actor, Scope
-from services.shared.errors import ResyncRequired
+from services.shared.errors import BadUserInput, NotFound, ResyncRequired
 from services.shared.features import Feature, NodeType, Operation, Who
 from services.shared.filters import Column, Filter, Filtering, Flag
 from services.shared.inputs import Bool, Input, NotificationId, absent
@@ -35,22 +38,29 @@ from services.shared.reading import ListReader
 from services.tasks.models import TaskOut
 from services.users.models import UserSummary
 
+SNOOZED = "Until when it is put off, at most 30 days: it is told again then. Null brings it back."
 TAKEN = 100
 """How many notifications are told together."""
 
 
 class NotificationUpdate(Input):
-    """Changes a notification."""
+    """Changes a notification: whether it has been read, or until when it is put off."""
 
-    read: Bool = Field(description="Whether it has been read.", examples=[True])
+    read: Bool = Field(default_factory=absent, description="Whether it has been read.", examples=[True])
+    snoozed_until: SnoozeUntil | None = Field(default_factory=absent, description=SNOOZED)
 
 
 class NotificationsUpdate(Input):
-    """Changes all of the caller's notifications, or those up to one."""
+    """Changes all of the caller's notifications, those up to one, or some: whether they have been read, or until when
+    they are put off."""
 
-    read: Bool = Field(description="Whether they have been read.", examples=[True])
+    read: Bool = Field(default_factory=absent, description="Whether they have been read.", examples=[True])
+    snoozed_until: SnoozeUntil | None = Field(default_factory=absent, description=SNOOZED)
     through_id: NotificationId = Field(
         default_factory=absent, description="Only this one and older ones: what came since was not seen."
+    )
+    ids: list[NotificationId] = Field(
+        default_factory=absent, min_length=1, max_length=KEPT, description="Only these; not together with through_id."
     )
 
 
@@ -66,6 +76,7 @@ class NotificationOut(Output):
     task_id: int | None = Field(description="The task that it is about; of one that may begin now, that one.")
     comment_id: int | None = Field(description="The comment that it is about.")
     read_at: datetime | None = Field(description="When it was read, in UTC; null where it is unread.")
+    snoozed_until: datetime | None = Field(description="Until when it is put off, in UTC.")
     created_at: CreatedAt
 
 
@@ -93,6 +104,9 @@ class NotificationFilter(Filter):
     """Which notifications. Every condition given must hold."""
 
     unread: Bool = Field(default_factory=absent, description="It is unread (true), or was read (false).")
+    snoozed: Bool = Field(
+        default_factory=absent, description="It is put off (true), or not (false): what is not asked for is not."
+    )
     kind: NotificationKindFilter = Field(default_factory=absent, description="Why it concerns the caller.")
     actor: UserRefFilter = Field(default_factory=absent, description="The user who did it.")
     project: ProjectRefFilter = Field(default_factory=absent, description="The project that it happened in.")
@@ -117,6 +131,7 @@ class NotificationRecord(NamedTuple):
     task_id: int | None
     comment_id: int | None
     read_at: datetime | None
+    snoozed_until: datetime | None
     created_at: datetime
 
     @property
@@ -147,7 +162,23 @@ def visible(actor: Actor) -> AnySelect:
     return select(*COLUMNS).where(_mine(actor))
 
 
-_READER = ListReader(
+class _NotificationReader(ListReader[NotificationRecord]):
+    """Leaves out what is put off, unless a filter asks for it."""
+
+    async def _narrowed(self, session: Session, actor: Actor, statement: AnySelect, filter: Filter | None) -> AnySelect:
+        narrowed = await super()._narrowed(session, actor, statement, filter)
+        return narrowed if _asks_for_snoozed(filter) else narrowed.where(Notification.snoozed_until.is_(None))
+
+
+def _asks_for_snoozed(filter_: Filter | None) -> bool:
+    if filter_ is None:
+        return False
+    sent = filter_.sent()
+    inner = [*sent.get("and_", ()), *sent.get("or_", ()), *([sent["not_"]] if "not_" in sent else [])]
+    return "snoozed" in sent or any(map(_asks_for_snoozed, inner))
+
+
+_READER = _NotificationReader(
     "Notification",
     visible,
     NotificationRecord._make,
@@ -156,6 +187,7 @@ _READER = ListReader(
         NotificationFilter,
         {
             "unread": Flag(Notification.read_at.is_(None)),
+            "snoozed": Flag(Notification.snoozed_until.is_not(None)),
             "kind": Column(Notification.kind),
             "actor": Column(Notification.actor_id),
             "project": Column(Notification.project_id),
@@ -211,7 +243,8 @@ async def follow(
         reached = await place(database.reads, actor, after)
         while True:
             woken.clear()
-            following = visible(actor).where(Notification.id > reached).order_by(Notification.id).limit(TAKEN)
+            unseen = Notification.id > reached, Notification.snoozed_until.is_(None)
+            following = visible(actor).where(*unseen).order_by(Notification.id).limit(TAKEN)
             items = [NotificationRecord._make(row) for row in await database.reads.all(following)]
             if items:
                 reached = items[-1].id
@@ -221,35 +254,53 @@ async def follow(
 
 
 async def update(session: Session, actor: Actor, notification_id: int, data: NotificationUpdate) -> NotificationRecord:
-    """Say whether a notification has been read. Raises ``NotFound``."""
+    """Say whether a notification has been read, or put it off. Raises ``NotFound``, ``BadUserInput``."""
     actor.require(Scope.TASKS_WRITE)
-    found = await get(session, actor, notification_id)
-    if (found.read_at is not None) is data.read:
-        return found
-    await _set(session, actor, {"id": notification_id}, data.read)
+    await get(session, actor, notification_id)
+    await _set(session, actor, data, Notification.id == notification_id)
     return await get(session, actor, notification_id)
 
 
 async def update_all(session: Session, actor: Actor, data: NotificationsUpdate) -> Changed:
-    """Say whether all of the caller's notifications have been read, or those up to one. Raises ``NotFound``."""
+    """Say whether all of the caller's notifications have been read, those up to one, or some; or put them off. Those
+    that are put off are meant where they are named, or brought back. Raises ``NotFound``, ``BadUserInput``."""
     actor.require(Scope.TASKS_WRITE)
-    through = data.through_id if "through_id" in data.model_fields_set else None
-    if through is not None:
-        await get(session, actor, through)
-    return Changed(await _set(session, actor, {} if through is None else {"through": through}, data.read))
+    sent = data.sent()
+    if {"through_id", "ids"} <= sent.keys():
+        raise BadUserInput.at("/ids", "not together with through_id", "exclusive")
+    if "ids" in sent:
+        ids = {*data.ids}
+        if (await by_ids(session, actor, ids)).keys() != ids:
+            raise NotFound("Notification", pointer="/ids")
+        return Changed(await _set(session, actor, data, among(Notification.id, ids)))
+    which: list[ColumnElement[bool]] = []
+    if "through_id" in sent:
+        await get(session, actor, data.through_id)
+        which.append(Notification.id <= data.through_id)
+    if sent.get("snoozed_until", data) is not None:
+        which.append(Notification.snoozed_until.is_(None))
+    return Changed(await _set(session, actor, data, *which))
 
 
-async def _set(session: Session, actor: Actor, which: Mapping[str, int], read: bool) -> int:
-    """Returns how many were not so before: of those, when they were read stays as it is."""
-    statement = sql_update(Notification).where(
-        _mine(actor),
-        Notification.read_at.is_(None) if read else Notification.read_at.is_not(None),
-    )
-    if "id" in which:
-        statement = statement.where(Notification.id == which["id"])
-    if "through" in which:
-        statement = statement.where(Notification.id <= which["through"])
-    return await session.execute(statement.values(read_at=now() if read else None))
+async def _set(
+    session: Session, actor: Actor, data: NotificationUpdate | NotificationsUpdate, *which: ColumnElement[bool]
+) -> int:
+    """Returns how many were not so before: of those that were, when they were read stays as it is."""
+    sent = data.sent()
+    if ("read" in sent) is ("snoozed_until" in sent):
+        raise BadUserInput.at("/read", "give read or snoozed_until, and not both")
+    if "read" in sent:
+        unread: ColumnElement[bool] = Notification.read_at.is_(None)
+        differs = unread if data.read else ~unread
+        values = {"read_at": now() if data.read else None}
+    else:
+        until = data.snoozed_until
+        if until is not None:
+            until = within_snooze(until, now(), pointer="/snoozed_until")
+            await wake(session, {actor.require(Scope.TASKS_WRITE): until})
+        differs = Notification.snoozed_until.is_distinct_from(until)
+        values = {"snoozed_until": until} if until is not None else {"snoozed_until": None, "read_at": None}
+    return await session.execute(sql_update(Notification).where(_mine(actor), differs, *which).values(**values))
 
 
 FEATURE = Feature(

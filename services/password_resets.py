@@ -6,7 +6,7 @@ whether there is such an account or not: what is done for it is done after the a
 
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import select, update
@@ -17,7 +17,7 @@ from db.driver.database import Database
 from db.driver.sessions import Session
 from db.models import User
 from services import account_tokens, sessions
-from services.account_tokens import AN_HOUR, Purpose
+from services.account_tokens import Accepted, Purpose
 from services.authentication import announce_change
 from services.events import catalogue, log
 from services.shared.actors import ANONYMOUS, Actor
@@ -50,16 +50,11 @@ class PasswordResetRequestOut(Output):
     accepted: bool = Field(description="Always true.")
 
 
-class Accepted(NamedTuple):
-    """What a request is answered."""
-
-    accepted: bool = True
-
-
 async def request(
     database: Database, actor: Actor, data: PasswordResetRequest, *, security: Security, client: str = ""
 ) -> Accepted:
-    """Send a token to the address of an account, if there is one that can log in, and not ``AN_HOUR`` were sent.
+    """Send a token to the address of an account, if there is one that can log in, and not ``AN_HOUR`` were sent
+    (``account_tokens``).
 
     Raises ``RateLimited`` for the ``client``, an address; ``Forbidden`` where the server sends nothing. Takes the
     database, for it is looked up after the answer.
@@ -79,7 +74,7 @@ async def _message(database: Database, security: Security, name: str) -> Message
         row = await session.first(found.with_for_update())
         if row is None or row.email is None:
             return None
-        if await account_tokens.made_since(session, row.id, now() - timedelta(hours=1), Purpose.PASSWORD) >= AN_HOUR:
+        if await account_tokens.are_enough(session, row.id, Purpose.PASSWORD):
             return None
         token = await make(session, ANONYMOUS, row.id, security.accounts.reset_lifetime)
     minutes = round(security.accounts.reset_lifetime.total_seconds() / 60)

@@ -25,7 +25,7 @@ from services.shared.inputs import Input, Line, absent
 from services.shared.operators import NameFilter, TimestampFilter
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
 from services.shared.pagination import Ordering, SortKey
-from services.shared.prices import LIST, MAX_THEN_BY, demand, of_filter
+from services.shared.prices import LIST, MAX_THEN_BY, demand, of_filter, of_then_by
 from services.shared.reading import ListReader
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import condition
@@ -179,6 +179,7 @@ async def create(session: Session, actor: Actor, data: SavedViewCreate) -> Saved
         "order": data.order.value,
         "then_by": _keys(data.sort_by, data.then_by),
     }
+    _demand(data.filter, data.then_by)
     moment = now()
     row = await session.one(
         insert(SavedView).values(**values, owner_id=user_id, created_at=moment, updated_at=moment).returning(*COLUMNS)
@@ -199,6 +200,7 @@ async def update(
     }
     then_by = data.then_by if "then_by" in sent else [TaskOrder(**key._asdict()) for key in view.then_by]
     sent |= {"then_by": _keys(TaskSort(str(sent.get("sort_by", view.sort_by))), then_by)}
+    _demand(sent.get("filter", view.filter), then_by)
     changes = log.differences(view._asdict() | {"then_by": [*view.further_keys]}, sent)
     if not changes:
         return view
@@ -239,8 +241,12 @@ def _keys(sort_by: TaskSort, then_by: Sequence[TaskOrder]) -> list[str]:
 def _stored(data: TaskFilter) -> dict[str, object]:
     """The filter in REST's spelling, once it is known to hold."""
     condition(data, zone=UTC)
-    demand(LIST + of_filter(data))
     return data.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _demand(filter_: object, then_by: Sequence[TaskOrder]) -> None:
+    """Raises ``TooExpensive`` for a filter and an order that no list could show."""
+    demand(LIST + of_filter(filter_) + of_then_by([*then_by]))
 
 
 async def _record(session: Session, actor: Actor, kind: EventKind, view: SavedViewRecord, changes: log.Changes) -> None:

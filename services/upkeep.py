@@ -3,17 +3,17 @@ far everything is behind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete as sql_delete
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 
 from core import turns
 from core.clock import now
 from db.driver.database import Database
 from db.driver.statements import Prepared
 from db.lists import in_list
-from db.models import Event, Webhook, WebhookDelivery
+from db.models import Event, Mail, Reminder, Webhook, WebhookDelivery
 from services.events import retention
 from services.events.consumers import Consumer
 from services.jobs.worker import Handler, Outcome
@@ -49,6 +49,8 @@ _waiting = (
 )
 _WAITING = Prepared(select(func.count(), func.min(_waiting.c.created_at)).select_from(_waiting))
 _UNNUMBERED = Prepared(select(func.min(Event.occurred_at)).where(Event.position.is_(None)))
+_MAIL = Prepared(select(func.min(Mail.created_at)).where(Mail.state == literal_column("'waiting'")))
+_REMINDER = Prepared(select(func.min(Reminder.next_at)).where(Reminder.next_at.is_not(None)))
 
 
 @dataclass(slots=True)
@@ -59,6 +61,10 @@ class Figures:
     """Deliveries to webhooks that are active."""
     oldest_seconds: float = 0.0
     """How long the oldest of them has waited."""
+    mail_seconds: float = 0.0
+    """How long the oldest message that was written has waited to be sent."""
+    reminder_seconds: float = 0.0
+    """By how long the reminder that is told next is late."""
     unnumbered_seconds: float = 0.0
     """How long the oldest event has been without its place in the feed."""
 
@@ -108,6 +114,12 @@ class Upkeep:
         row = await self.database.reads.one(_WAITING())
         self.figures.waiting = row[0]
         self.figures.oldest_seconds = 0.0 if row[1] is None else max(0.0, (moment - row[1]).total_seconds())
-        first = await self.database.reads.scalar(_UNNUMBERED())
-        self.figures.unnumbered_seconds = 0.0 if first is None else max(0.0, (moment - first).total_seconds())
+        first, mail, reminder = [await self.database.reads.scalar(each()) for each in (_UNNUMBERED, _MAIL, _REMINDER)]
+        self.figures.unnumbered_seconds = _seconds(first, moment)
+        self.figures.mail_seconds = _seconds(mail, moment)
+        self.figures.reminder_seconds = _seconds(reminder, moment)
         return Outcome(moment + LOOK_AGAIN)
+
+
+def _seconds(since: datetime | None, moment: datetime) -> float:
+    return 0.0 if since is None else max(0.0, (moment - since).total_seconds())

@@ -9,6 +9,8 @@ from services.work import Work
 
 ATTEMPTS = ("accepted", "refused", "unanswered")
 ENDED = ("delivered", "failed", "withheld")
+REMINDED = ("told", "dropped", "again")
+MAILED = ("sent", "deferred", "failed")
 
 
 class WorkFigures(Collector):
@@ -26,6 +28,30 @@ class WorkFigures(Collector):
         for outcome in ATTEMPTS:
             attempts.add_metric([outcome], deliverer.attempts[outcome])
         yield attempts
+        reminders = CounterMetricFamily(
+            "tandem_reminders",
+            "Reminders that were told or dropped, and snoozed notifications that were told again.",
+            labels=["outcome"],
+        )
+        for outcome in REMINDED:
+            reminders.add_metric([outcome], self._work.reminding.counts[outcome])
+        yield reminders
+        mails = CounterMetricFamily(
+            "tandem_mails", "Messages to people, by what came of an attempt to send one.", labels=["outcome"]
+        )
+        for outcome in MAILED:
+            mails.add_metric([outcome], self._work.mailing.counts[outcome])
+        yield mails
+        yield GaugeMetricFamily(
+            "tandem_mail_oldest_waiting_seconds",
+            "How long the oldest message that was written has waited to be sent.",
+            figures.mail_seconds,
+        )
+        yield GaugeMetricFamily(
+            "tandem_reminder_oldest_waiting_seconds",
+            "By how long the reminder that is told next is late.",
+            figures.reminder_seconds,
+        )
         deliveries = CounterMetricFamily(
             "tandem_webhook_deliveries", "Deliveries that came to an end, by their state.", labels=["state"]
         )

@@ -21,12 +21,12 @@ from alembic.config import Config
 from fastapi import FastAPI
 from sqlalchemy import make_url
 
-from api.main import create_app
+from api.main import create_app, openapi_document
 from api.server import collector
 from api.state import State
 from core.settings import LIMITS, Settings
 from db.driver.database import Database
-from tests.actors import Anonymous, Person, make_person
+from tests.actors import Anonymous, Crowd, Person, make_person
 from tests.infrastructure import (
     WHOLE,
     available,
@@ -97,29 +97,45 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 httpx._transports.default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]  # private
 # before every request it looks for sniffio, which is not installed, in all places where modules may be: 0.2 ms
 httpx._transports.asgi.create_event = asyncio.Event
-# a quarter of what its clients take is looking for cookies, which are hardly ever set
-_extract_cookies = httpx.Cookies.extract_cookies
 
 
-def _extract_cookies_that_are_there(cookies: httpx.Cookies, response: httpx.Response) -> None:
-    if "set-cookie" in response.headers:
-        _extract_cookies(cookies, response)
+class Caller(httpx.AsyncClient):
+    """A client of an application in this process. It has nothing to close, keeps no cookies and follows nobody else's
+    address, which is half of what httpx's own does for a request."""
 
+    def __init__(self, app: Any, *, address: str = "127.0.0.1") -> None:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 50_000))
+        super().__init__(transport=transport, base_url="http://test")
 
-httpx.Cookies.extract_cookies = _extract_cookies_that_are_there  # type: ignore[method-assign, assignment]
+    async def send(self, request: httpx.Request, *, stream: bool = False, **_options: Any) -> httpx.Response:
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        if not stream:
+            await response.aread()
+        return response
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """uvloop, as servers have it."""
+    return "asyncio", {"use_uvloop": True}
 
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring a database to a revision, as the operator's command does."""
+    command.upgrade(_migrations_of(url), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Bring a database back to a revision."""
+    command.downgrade(_migrations_of(url), revision)
+
+
+def _migrations_of(url: str) -> Config:
     config = Config(str(ROOT / "alembic.ini"))
     config.set_main_option("script_location", str(ROOT / "db" / "migrations"))
     config.attributes["database_url"] = url
-    command.upgrade(config, revision)
+    return config
 
 
 def migrate(url: str) -> None:
@@ -248,12 +264,18 @@ def database(state: State) -> Database:
     return state.database
 
 
+def caller_of(app: FastAPI) -> Caller:
+    """The client of an application, without credentials."""
+    if not hasattr(app.state, "caller"):
+        app.state.caller = Caller(app)
+    made: Caller = app.state.caller
+    return made
+
+
 @pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+def client(app: FastAPI) -> httpx.AsyncClient:
     """A client without credentials."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-        yield http
+    return caller_of(app)
 
 
 @pytest.fixture
@@ -264,28 +286,35 @@ def anonymous(client: httpx.AsyncClient) -> Anonymous:
 class People:
     """Makes accounts that are logged in."""
 
-    def __init__(self, client: httpx.AsyncClient, state: State) -> None:
-        self._client, self._state = client, state
+    def __init__(self, client: httpx.AsyncClient, state: State, crowd: Crowd | None = None) -> None:
+        self._client, self._state, self._crowd = client, state, crowd
 
     async def __call__(self, **fields: Any) -> Person:
+        if self._crowd is not None:
+            if not fields and (person := self._crowd.take()) is not None:
+                return person
+            self._crowd.leave()
         return await make_person(self._client, self._state, **fields)
 
 
+@pytest.fixture(scope="session")
+def crowds(apps: dict[str, FastAPI]) -> list[Crowd]:
+    """On each database one."""
+    return [Crowd(caller_of(app), app.state.tandem) for app in apps.values()]
+
+
 @pytest.fixture
-def people(client: httpx.AsyncClient, state: State) -> People:
-    return People(client, state)
+async def people(client: httpx.AsyncClient, state: State, crowds: list[Crowd]) -> People:
+    crowd = next((each for each in crowds if each.state is state), None)
+    if crowd is not None:
+        await crowd.gather()
+    return People(client, state, crowd)
 
 
 @pytest.fixture(scope="session")
-async def lasting(apps: dict[str, FastAPI]) -> AsyncIterator[dict[str, People]]:
+def lasting(apps: dict[str, FastAPI]) -> dict[str, People]:
     """As ``people``, by database, of those that a whole module acts as: where it makes something once, and reads it."""
-    async with AsyncExitStack() as stack:
-        made = {}
-        for name, app in apps.items():
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
-            made[name] = People(client, app.state.tandem)
-        yield made
+    return {name: People(caller_of(app), app.state.tandem) for name, app in apps.items()}
 
 
 @pytest.fixture
@@ -306,6 +335,12 @@ def statements(database: Database) -> Iterator[StatementCounter]:
     counter = StatementCounter(database)
     with counter:
         yield counter
+
+
+@pytest.fixture(scope="session")
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document, which takes half a second and is only read."""
+    return openapi_document()
 
 
 @pytest.fixture(scope="session")

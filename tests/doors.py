@@ -21,7 +21,7 @@ from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.shared.node_ids import encode
 from tests.actors import Anonymous, Answer
-from tests.conftest import settings_for
+from tests.conftest import Caller, settings_for
 
 Door = Literal["rest", "graphql"]
 DOORS: tuple[Door, ...] = ("rest", "graphql")
@@ -184,6 +184,4 @@ async def another_instance(database: Database, **settings: Any) -> AsyncIterator
 @asynccontextmanager
 async def calling(app: FastAPI, *, address: str = "127.0.0.1") -> AsyncIterator[Anonymous]:
     """A caller without credentials, from some address."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 50_000))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        yield Anonymous(client)
+    yield Anonymous(Caller(app, address=address))

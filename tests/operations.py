@@ -36,6 +36,7 @@ REFERENCES = {
     **dict.fromkeys(("parent_id", "target_id"), "Task"),
     **dict.fromkeys(("assignee_ids", "add_assignees", "remove_assignees"), "User"),
     "through_id": "Notification",
+    "ids": "Notification",
     "delivery_ids": "WebhookDelivery",
 }
 _TYPES = schema._schema.type_map.values()
@@ -219,7 +220,7 @@ _IRREGULAR: dict[str, Operation] = {
 }
 _APART = {
     *("create_token", "refresh_token", "revoke_token", "register_user"),
-    *("request_password_reset", "reset_password", "request_email_verification", "verify_email"),
+    *("request_password_reset", "reset_password", "request_email_verification", "verify_email", "unsubscribe"),
     *("get_task_by_ref", "get_member", "update_project_task", "put_comment"),
     *("follow_changes", "follow_live_list", "follow_notifications"),
 }

@@ -62,7 +62,7 @@ class Vocabulary:
 
 _FIELDS = (
     *("status", "priority", "number", "title", "search", "project", "parent", "created_by", "assignees", "tags"),
-    *("due_at", "completed_at", "created_at", "updated_at", "start_at", "overdue"),
+    *("due_at", "due_on", "start_on", "completed_at", "created_at", "updated_at", "start_at", "overdue"),
     *("relations", "blocked", "followed", "reaching_project", "reaching_parent", "reaching_people"),
 )
 REFERENCES = {"user": "users", "project": "projects", "parent": "parents", "related": "related"}
@@ -83,6 +83,8 @@ _CAMEL = {
     "created_by": "createdBy",
     "start_at": "startAt",
     "due_at": "dueAt",
+    "due_on": "dueOn",
+    "start_on": "startOn",
     "completed_at": "completedAt",
     "created_at": "createdAt",
     "updated_at": "updatedAt",
@@ -225,6 +227,17 @@ class Generator:
 
     def _overdue(self) -> bool:
         return self._random.random() < 0.5
+
+    def _due_on(self) -> dict[str, Any]:
+        random = self._random
+        if random.random() < 0.25:
+            return {"is_null": random.random() < 0.5}
+        start = random.choice(self._known.moments).date()
+        if random.random() < 0.5:
+            return {random.choice(["eq", "ne", "gt", "gte", "lt", "lte"]): start.isoformat()}
+        return {"gte": start.isoformat(), "lt": (start + timedelta(days=random.randint(0, 400))).isoformat()}
+
+    _start_on = _due_on
 
     def _moments(self) -> dict[str, Any]:
         random = self._random

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from api.descriptions.streams import below
 from api.graphql.asyncapi import document as asyncapi_document
-from api.main import openapi_document
+from api.state import State
 from db.driver.database import Database
 from db.models import Event
 from graphql_schema.schema import schema
@@ -29,8 +29,8 @@ Document = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def document() -> Document:
-    return asyncapi_document(openapi_document())
+def document(openapi: Document) -> Document:
+    return asyncapi_document(openapi)
 
 
 def valid(document: Document, message: str, payload: Any) -> None:
@@ -80,8 +80,10 @@ class TestDocument:
 
 class TestMessages:
     async def test_what_is_told_is_as_the_document_says(
-        self, ada: Person, bob: Person, database: Database, document: Document
+        self, ada: Person, bob: Person, database: Database, state: State, document: Document
     ) -> None:
+        await number_all(database)
+        start = (await ada.get("/changes?after=now")).json()["cursor"]
         project = await ada.project()
         await ada.invite(project, bob)
         task = await ada.task(project_id=project["id"], tags=["bug"], assignee_ids=[bob.id])
@@ -89,11 +91,17 @@ class TestMessages:
         await ada.patch(f"/tasks/{task['id']}", {"status": "completed", "due_at": "2027-01-31T17:00:00Z"})
         await ada.delete(f"/tasks/{task['id']}")
         await number_all(database)
-        include = "&".join(f"include={name}" for name in ("task", "project", "comment", "tag"))
+        include = f"after={start}&" + "&".join(f"include={name}" for name in ("task", "project", "comment", "tag"))
         changes = (await ada.get(f"/changes?limit=100&{include}")).json()["changes"]
         async with database.reading() as session:
             ids = await session.scalars(select(Event.id).where(Event.project_id == project["id"]))
-            bodies = [await payloads.made(session, ada.id, ids, content, NODES) for content in ("thin", "full")]
+        wanted = [
+            payloads.Wanted("thin"),
+            payloads.Wanted("full", dict.fromkeys(ids, True)),
+            payloads.Wanted("document", dict.fromkeys(ids, None), "query($id: ID!) { node(id: $id) { id } }"),
+        ]
+        documents = state.outlet.documents
+        bodies = [await payloads.made(database, ada.id, ids, each, NODES, documents) for each in wanted]
 
         assert len(changes) > 6
         for change in changes:

@@ -41,6 +41,7 @@ OPEN = {
     "guide_page": ("no-cache", {"accept", "origin"}),  # there is none of the name that is asked for
     "schema_text": ("no-cache", {"origin"}),
     "asyncapi_json": ("no-cache", {"origin"}),
+    "unsubscribe_page": ("no-store", {"origin"}),  # its address is a secret
     "favicon": ("public, max-age=86400", {"origin"}),
 }
 

@@ -17,7 +17,8 @@ from core.clock import now
 from core.tokens import AccessTokens
 from db.driver.database import Database
 from db.models import ApiKey, LoginSession
-from services.connections import WATCH_SECONDS, Bounds, Connections
+from services.connections import LOOK_SECONDS, Bounds, Connections
+from services.events.numbering import number_all
 from services.shared.actors import Actor
 from services.shared.errors import TandemError, TooManyAtOnce
 from tests.actors import PASSWORD, Anonymous, Person
@@ -146,13 +147,13 @@ class TestSession:
         assert '"UNAUTHENTICATED"' in told
 
     async def test_it_ends_when_nobody_renews_it(self, server: LiveServer, ada: Person, database: Database) -> None:
+        ends_at = now() + timedelta(seconds=1.5)
+        async with database.writing() as session:
+            mine = LoginSession.id == ada.actor.session_id
+            await session.execute(update(LoginSession).where(mine).values(expires_at=ends_at))
         async with initialised(server, ada) as socket, followed_by_stream(server, ada) as stream:
-            assert await socket.quiet(0.3)
-            async with database.writing() as session:
-                soon = now() + timedelta(seconds=0.1)
-                mine = LoginSession.id == ada.actor.session_id
-                await session.execute(update(LoginSession).where(mine).values(expires_at=soon))
             assert await socket.close_code() == (4403, "The session has ended")
+            assert timedelta() <= now() - ends_at < timedelta(seconds=WITHIN)
             assert '"UNAUTHENTICATED"' in await end_of(stream)
 
     async def test_nothing_more_is_carried_out(self, server: LiveServer, ada: Person) -> None:
@@ -194,12 +195,12 @@ class TestKey:
 
     async def test_it_ends_when_it_expires(self, server: LiveServer, ada: Person, database: Database) -> None:
         key = await ada.api_key("tasks:read")
+        ends_at = now() + timedelta(seconds=1.5)
+        async with database.writing() as session:
+            await session.execute(update(ApiKey).where(ApiKey.user_id == ada.id).values(expires_at=ends_at))
         async with initialised(server, key) as socket:
-            assert await socket.quiet(0.3)
-            async with database.writing() as session:
-                soon = now() + timedelta(seconds=0.1)
-                await session.execute(update(ApiKey).where(ApiKey.user_id == ada.id).values(expires_at=soon))
             assert await socket.close_code() == (4403, "Invalid API key")
+            assert timedelta() <= now() - ends_at < timedelta(seconds=WITHIN)
 
 
 class TestLooks:
@@ -211,6 +212,7 @@ class TestLooks:
     async def test_statements_do_not_depend_on_how_many_are_connected(
         self, database: Database, ada: Person, bob: Person
     ) -> None:
+        await number_all(database)  # that they logged in
         connections = Connections(database, Bounds(connections=1_000, operations=1, strangers=1))
         heard: list[TandemError] = []
         seen: list[str] = []
@@ -226,7 +228,23 @@ class TestLooks:
         await connections.stop()
         assert not heard
         looks = [sql for sql in seen if "sessions.ended_at" in sql]  # events are numbered beside them
-        assert 1 <= len(looks) <= 1 + (time.monotonic() - began) / WATCH_SECONDS, looks
+        assert 1 <= len(looks) <= 1 + (time.monotonic() - began) / LOOK_SECONDS, looks
+
+    async def test_who_comes_later_is_looked_up_alone_and_ends_by_itself(
+        self, database: Database, ada: Person, bob: Person
+    ) -> None:
+        connections = Connections(database, BOUNDS)
+        heard: dict[str, list[TandemError]] = {"ada": [], "bob": []}
+        with self.connected(connections, ada.actor, heard["ada"]):
+            await asyncio.sleep(1.2)
+            async with database.writing() as session:
+                ends = update(LoginSession).where(LoginSession.id == bob.actor.session_id)
+                await session.execute(ends.values(expires_at=now() + timedelta(seconds=1)))
+            with self.connected(connections, bob.actor, heard["bob"]):
+                await asyncio.sleep(1 + WITHIN)
+        await connections.stop()
+        assert not heard["ada"]
+        assert [error.code for error in heard["bob"]] == ["UNAUTHENTICATED"]
 
     async def test_nobody_is_looked_up_while_nobody_is_connected(self, database: Database, ada: Person) -> None:
         connections = Connections(database, BOUNDS)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
@@ -23,6 +24,7 @@ from services.events.interests import EVERYTHING, Interest
 from services.events.numbering import END, Numberer, number_all, number_events
 from tests.actors import Person
 from tests.databases import on_postgresql
+from tests.statements import StatementCounter
 
 WRITERS, TRANSACTIONS = 16, 8
 PATIENCE = 30
@@ -310,6 +312,22 @@ class TestFollowing:
         await shared.stop()
 
         assert shared.followers == 0
+
+    async def test_what_waited_for_many_is_judged_together(
+        self, database: Database, statements: StatementCounter, ada: Person, bob: Person
+    ) -> None:
+        project, theirs = await ada.project(), await bob.project()
+        shared = Feed(database)
+        values: dict[str, Any] = dict.fromkeys(Happening._fields) | {"kind": "task.updated", "fields": []}
+        mine, other = (
+            Happening(**values | {"position": place, "project_id": each["id"], "entity_id": place})
+            for place, each in enumerate((project, theirs), 1)
+        )
+        statements.reset()
+        told = await asyncio.gather(*(shared.judged([mine, other], person.id) for person in (ada, bob) * 50))
+
+        assert [[item.position for item in each.items] for each in told] == [[1], [2]] * 50
+        assert statements.count <= 2
 
     async def test_kinds_and_projects_are_chosen(self, database: Database, kind: str, ada: Person, bob: Person) -> None:
         """Whoever cannot read a project is told nothing of it, and one statement says so for all followers."""

@@ -184,17 +184,13 @@ async def test_same_problems_in_the_same_words(ada: Person, ids: dict[str, int],
 
 
 def _of_body(refused: tuple[str | None, Problems], query: str) -> tuple[str | None, Problems]:
-    """The problems, with pointers into the body: GraphQL's begin with the argument, unless that is ``input``.
-
-    What is no object is told of such an argument, a filter, as of REST's parameter ``filter``, not as of a body.
-    """
+    """The problems, with pointers into the body: GraphQL's begin with the argument, unless that is ``input``."""
     [argument] = re.findall(r"(\w+): \$input", query)
     if argument == "input":
         return refused
     code, problems = refused
     assert all(at == f"/{argument}" or at.startswith(f"/{argument}/") for at, _, _ in problems)
-    of_body = {"model_type": "model_attributes_type"}
-    return code, [(at.removeprefix(f"/{argument}"), words, of_body.get(kind, kind)) for at, words, kind in problems]
+    return code, [(at.removeprefix(f"/{argument}"), words, kind) for at, words, kind in problems]
 
 
 def _camel(name: str) -> str:
@@ -206,6 +202,7 @@ def _without(type_: GraphQLInputObjectType, known: dict[str, Any]) -> Any:
     return SimpleNamespace(fields={name: field for name, field in type_.fields.items() if name not in known})
 
 
+OBJECT = "model_attributes_type"
 CREATE = "mutation($input: CreateTaskInput!) { result: createTask(input: $input) { task { id } } }"
 
 
@@ -337,10 +334,10 @@ ARGUMENTS: list[tuple[str, dict[str, Any], list[tuple[str, str]]]] = [
     ("query($id: ID!, $t: ID!) { nodes(ids: [$id, $t]) { id } }", {"id": "x", "t": {}}, [("/ids/1", "string_type")]),
     ("query($o: TaskOrder) { tasks(orderBy: $o) { totalCount } }", {"o": {"field": "nope", "x": 1, "direction": "UP"}},
      [("/orderBy/field", "enum"), ("/orderBy/direction", "enum"), ("/orderBy/x", "extra_forbidden")]),
-    ("query($o: TaskOrder) { tasks(orderBy: $o) { totalCount } }", {"o": 5}, [("/orderBy", "model_type")]),
+    ("query($o: TaskOrder) { tasks(orderBy: $o) { totalCount } }", {"o": 5}, [("/orderBy", OBJECT)]),
     ("query($g: TaskGrouping!) { taskCounts(groupBy: $g) { key } }", {"g": "TEAM"}, [("/groupBy", "enum")]),
     ("query($f: TaskFilter) { tasks(filter: $f) { totalCount } }", {"f": {"status": 5, "and": {"dueAt": 5}, "in": 1}},
-     [("/filter/status", "model_type"), ("/filter/and/0/dueAt", "model_type"), ("/filter/in", "extra_forbidden")]),
+     [("/filter/status", OBJECT), ("/filter/and/0/dueAt", OBJECT), ("/filter/in", "extra_forbidden")]),
     ("query($b: Boolean!) { me @include(if: $b) { id } }", {"b": "yes"}, [("/if", "bool_type")]),
     ("query($b: Boolean = true) { me @skip(if: $b) { id } }", {"b": None}, [("/if", "bool_type")]),
     ("query($n: Int!) { projects { edges { node { tasks(first: $n) { totalCount } } } } }", {"n": []},

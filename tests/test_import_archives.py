@@ -303,28 +303,26 @@ class TestJiraReader:
     @pytest.mark.parametrize(
         ("duedate", "expected"),
         [
-            ("2019-05-11", "2019-05-11 23:59:59+00:00"),
-            (" 2019-05-11 ", "2019-05-11 23:59:59+00:00"),
-            ("2019-05-11T00:00:00.000-0700", "2019-05-11 23:59:59+00:00"),
+            ("2019-05-11", "2019-05-11"),
+            (" 2019-05-11 ", "2019-05-11"),
+            ("2019-05-11T00:00:00.000-0700", "2019-05-11"),
             ("2019-05-11T17:30:00.000+0200", "2019-05-11 15:30:00+00:00"),
-            ("9999-12-31", "9999-12-31 23:59:59+00:00"),
+            ("9999-12-31", "9999-12-31"),
             (None, "None"),
             ("", "None"),
         ],
     )
-    def test_due_date_is_the_end_of_the_day(
-        self, tracker: Tracker, tmp_path: Path, duedate: str | None, expected: str
-    ) -> None:
+    def test_due_date_is_a_day(self, tracker: Tracker, tmp_path: Path, duedate: str | None, expected: str) -> None:
         issue, reader = only(tracker, tmp_path, duedate=duedate)
 
-        assert str(issue.due_at) == expected
+        assert str(issue.due_on or issue.due_at) == expected
         assert reader.notes.bad_times.count == 0
 
     @pytest.mark.parametrize("duedate", ["11/May/19", "2019-02-30", "0000-00-00", ["2019-05-11"], {"day": 1}, "soon"])
     def test_due_date_that_cannot_be_read_is_named(self, tracker: Tracker, tmp_path: Path, duedate: object) -> None:
         issue, reader = only(tracker, tmp_path, duedate=duedate)
 
-        assert issue.due_at is None
+        assert not issue.has_due_date
         assert reader.notes.bad_times.names == [f"{tracker.key}-1 duedate"]
 
     def test_time_outside_the_calendar_is_one_that_cannot_be_read(self, tracker: Tracker, tmp_path: Path) -> None:

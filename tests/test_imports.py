@@ -89,20 +89,18 @@ class TestService:
         assert (made["title"], made["description"]) == (title, long)
         assert [r["body"] for r in await comments(ada, tracker, 1)] == [long]
 
-    async def test_due_date_is_kept_as_the_end_of_its_day(
-        self, run: Importer, tracker: Tracker, ada: Person, database: Database
-    ) -> None:
+    async def test_due_date_is_a_day(self, run: Importer, tracker: Tracker, ada: Person, database: Database) -> None:
         tracker.issue(1, duedate="2019-05-11")
         tracker.issue(2, duedate="soon")
 
         first, second = await run(), await run()
 
         made = await task(ada, tracker, 1)
-        assert (made["due_at"], made["start_at"]) == ("2019-05-11T23:59:59Z", None)
+        assert (made["due_on"], made["due_at"], made["start_at"]) == ("2019-05-11", None, None)
         answer = await ada.gql(
-            "query ($ref: String!) { taskByRef(ref: $ref) { dueAt startAt } }", {"ref": f"{tracker.key}-1"}
+            "query ($ref: String!) { taskByRef(ref: $ref) { dueOn dueAt } }", {"ref": f"{tracker.key}-1"}
         )
-        assert answer.data["taskByRef"] == {"dueAt": "2019-05-11T23:59:59Z", "startAt": None}
+        assert answer.data["taskByRef"] == {"dueOn": "2019-05-11", "dueAt": None}
         assert (await task(ada, tracker, 2))["due_at"] is None
         assert (first.counts.due_dates, second.counts.due_dates, second.counts.due_dates_known) == (1, 0, 1)
         assert first.notes.bad_times.names == [f"{tracker.key}-2 duedate"]

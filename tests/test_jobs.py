@@ -158,6 +158,33 @@ class TestWorker:
         assert row.claimed_until is None
         assert row.due_at > now()
 
+    async def test_one_whose_claim_ran_out_is_gone_on_with_and_not_begun_beside_itself(
+        self, own: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_once = most = runs = 0
+
+        async def do(_: int) -> Outcome:
+            nonlocal at_once, most, runs
+            at_once, runs = at_once + 1, runs + 1
+            most = max(most, at_once)
+            await asyncio.sleep(1.5 if runs == 1 else 0)
+            at_once -= 1
+            return Outcome()
+
+        async def not_renewed(*_: object) -> None:
+            """The database is busy."""
+
+        monkeypatch.setattr(queue, "renew", not_renewed)
+        await schedule(own, 1)
+        async with running(Worker(own, {"test": do}, lease_seconds=0.5)):
+            await until(lambda: runs == 2)
+        async with own.reading() as session:
+            row = await session.one(select(Job.due_at, Job.claimed_until, Job.claim).where(Job.subject_id == 1))
+
+        assert most == 1
+        assert row[:2] == (None, None), "it is given back"
+        assert row.claim > 2, "its claim had run out"
+
     async def test_a_leader_that_stops_lets_another_work_at_once(self, own: Database) -> None:
         done, other = Done(), Done()
         first, second = Leader(own, Worker(own, {"test": done})), Leader(own, Worker(own, {"test": other}))

@@ -177,6 +177,8 @@ class TestHeader:
             "rotate_api_key",
             "pause_webhook",
             "resume_webhook",
+            "snooze_reminder",
+            "unsubscribe",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

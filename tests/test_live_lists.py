@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -320,6 +321,26 @@ class TestMessages:
         assert [*urgent.list] == [first["id"]]
 
     @on_both_doors
+    async def test_a_day_is_over_by_the_clock_of_whoever_follows(
+        self, ada: Person, bob: Person, lists: Lists, door: Door
+    ) -> None:
+        project = await ada.project()
+        await ada.invite(project, bob)
+        for person, zone in ((ada, "Pacific/Auckland"), (bob, "Pacific/Honolulu")):
+            await person.patch("/users/me", {"timezone": zone})
+        # it is the 25th in Auckland, and the 24th in Honolulu
+        before = {"due_at": {"lt": "2026-12-24T12:00:00Z"}}
+        east, west = [await lists(person, door, before) for person in (ada, bob)]
+        await told(east, 1)
+        await told(west, 1)
+        task = await ada.task(project_id=project["id"], due_on="2026-12-24")
+        assert await told(east, 2) == ["snapshot", "enter"]
+        await ada.patch(f"/tasks/{task['id']}", {"due_on": "2026-12-23"})
+        assert await told(east, 3) == ["snapshot", "enter", "change"]
+        assert await told(west, 2) == ["snapshot", "enter"]
+        assert [*west.list] == [task["id"]]
+
+    @on_both_doors
     async def test_a_ref_is_the_task_that_has_it(self, ada: Person, lists: Lists, door: Door) -> None:
         meant = await ada.task(title="meant")
         await ada.task(title=f"not {meant['ref']}")
@@ -470,7 +491,7 @@ async def test_one_event_costs_a_statement_for_hundreds_of_followers(
     def follower(number: int) -> LiveFollower:
         title = f"title {number}" if asks == "its own" else "a title"
         either = [{"title": {"eq": title}}, {"priority": {"eq": 5}, "assignees": {"me": False}}]
-        predicate = predicate_of(TaskQuery(TaskFilter.model_validate({"or": either})))
+        predicate = predicate_of(TaskQuery(TaskFilter.model_validate({"or": either})), UTC)
         person = ten[number % 10]
         return LiveFollower(person.actor, person.id, predicate, reach_of(predicate), "0" * 8)
 

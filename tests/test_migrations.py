@@ -95,8 +95,8 @@ class TestWays:
         assert len(ScriptDirectory.from_config(config(url)).get_heads()) == 1
 
     def test_command_line_takes_the_database_from_the_environment(self, url: str) -> None:
-        for arguments in (("upgrade", "head"), ("check",), ("upgrade", "head")):
-            done = alembic(*arguments, url=url)
+        for _ in range(2):
+            done = alembic("upgrade", "head", url=url)
             assert done.returncode == 0, done.stderr
         assert tables(url) == TABLES
 

@@ -31,8 +31,8 @@ LAST = (
 
 
 @pytest.fixture(scope="module")
-def document() -> Document:
-    return create_app(settings_for("sqlite:///./unused.db")).openapi()
+def document(openapi: Document) -> Document:
+    return openapi
 
 
 @asynccontextmanager
@@ -166,6 +166,7 @@ class TestExamples:
                         "saved_view_id",
                         "key_id",
                         "webhook_id",
+                        "reminder_id",
                     ):
                         ids.setdefault(part, 1)
                     if "notification" in name:

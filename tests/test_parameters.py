@@ -130,9 +130,9 @@ class TestPlaces:
         assert named(answer) == [("query", "/x", "extra_forbidden"), ("body", "/title", "blank")]
 
     async def test_nothing_is_written(self, ada: Person) -> None:
-        refused = await ada.post("/tasks?notify=false", {"title": "x"})
+        refused = await ada.post("/tasks?quietly=true", {"title": "x"})
 
-        assert (refused.status_code, named(refused)) == (422, [("query", "/notify", "extra_forbidden")])
+        assert (refused.status_code, named(refused)) == (422, [("query", "/quietly", "extra_forbidden")])
         assert (await ada.get("/tasks?total=true")).headers["x-total-count"] == "0"
 
     async def test_credentials_are_looked_at_first(self, app: FastAPI, anonymous: Anonymous) -> None:

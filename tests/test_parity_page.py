@@ -6,16 +6,15 @@ import pytest
 from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type
 from strawberry.utils.str_converters import to_camel_case
 
-from api.main import EXPOSED_HEADERS, REQUEST_HEADERS, openapi_document
+from api.main import EXPOSED_HEADERS, REQUEST_HEADERS
 from api.openapi import operations
 from api.problems import STATUS
 from graphql_schema.schema import schema
 from tools import parity
 
 
-def test_every_operation_and_every_exception_is_on_the_page() -> None:
-    document = openapi_document()
-
+def test_every_operation_and_every_exception_is_on_the_page(openapi: dict[str, Any]) -> None:
+    document = openapi
     page = parity.page(document, schema._schema, STATUS)
     operations_alone = page.partition("## Parameters")[0]
 
@@ -30,8 +29,8 @@ def test_every_operation_and_every_exception_is_on_the_page() -> None:
 
 
 @pytest.fixture(scope="module")
-def document() -> dict[str, Any]:
-    return openapi_document()
+def document(openapi: dict[str, Any]) -> dict[str, Any]:
+    return openapi
 
 
 def paired(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -123,6 +123,7 @@ class World:
             "reset_password": self._set_a_password,
             "request_email_verification": self._verify,
             "verify_email": self._verify,
+            "unsubscribe": self._unsubscribe,
             "follow_changes": self._follow,
             "follow_notifications": self._follow_notifications,
             "follow_live_list": self._follow,
@@ -261,6 +262,12 @@ class World:
         document = f"mutation($i: {type_}!) {{ result: {field}(input: $i) {{ {answer} }} }}"
         return from_graphql(await caller.gql(document, {"i": values}))
 
+    async def _unsubscribe(self, door: Door, caller: Anonymous, _name: str) -> Result:
+        if door == "rest":
+            return from_rest(await caller.post("/notifications/preferences/unsubscribe/none"))
+        document = "mutation($i: UnsubscribeInput!) { result: unsubscribe(input: $i) { ended } }"
+        return from_graphql(await caller.gql(document, {"i": {"token": "none"}}))
+
     async def _with_refresh_token(self, door: Door, caller: Anonymous, name: str) -> Result:
         tokens = (await log_in("rest", self.callers["nobody"], self.stranger.username, PASSWORD)).body
         value, what = tokens["refresh_token"], name.removesuffix("_token")
@@ -332,8 +339,13 @@ class TestTable:
                 continue  # the rules are the same ones, and so are the doors: in turn, as what ``one_rule`` marks
             for kind, cell in zip(CALLERS, row, strict=True):
                 code = (await world.ask(door, name, world.callers[kind])).code
-                if code == "BAD_USER_INPUT" and name in ("change_password", "delete_me", "reset_password"):
-                    code = None  # allowed, but for a wrong password or token: a right one would end the sessions
+                if code == "BAD_USER_INPUT" and name in (
+                    "change_password",
+                    "delete_me",
+                    "reset_password",
+                    "unsubscribe",
+                ):
+                    code = None  # allowed, but for a wrong password or token: a right one might end the sessions
                 if code == "FORBIDDEN" and name in ("request_email_verification", "verify_email"):
                     code = None  # allowed, but for the setting: this server verifies no addresses
                 if code != CODES[cell]:
@@ -342,6 +354,7 @@ class TestTable:
         assert not mismatches, "\n".join(mismatches)
 
 
+_WITH_SECRETS = ("change_password", "delete_me", "reset_password", "unsubscribe")
 NODES = {
     "get_project": "Project",
     "get_task": "Task",
@@ -410,17 +423,21 @@ class TestForeignIds:
     ) -> None:
         world = await World.make(people, database)
         outsider = world.callers["outsider"]
-        for name in OPERATIONS:
-            body, ids = await world.target("get_task" if name == "get_task_with_relations" else name)
-            if not ids or name == "count_tasks":
-                continue
-            missing = {part: MAX_DATABASE_ID if part in REFERENCES else value for part, value in ids.items()}
-            nowhere = body | {"project_id": MAX_DATABASE_ID} if body and "project_id" in body else body
-            async with unchanged(database):
-                foreign = await run(door, name, outsider, body, **ids)
+        targets = {
+            name: await world.target("get_task" if name == "get_task_with_relations" else name)
+            for name in OPERATIONS
+            if name != "count_tasks"
+        }
+        async with unchanged(database):
+            for name, (body, ids) in targets.items():
+                if not ids:
+                    continue
+                missing = {part: MAX_DATABASE_ID if part in REFERENCES else value for part, value in ids.items()}
+                nowhere = body | {"project_id": MAX_DATABASE_ID} if body and "project_id" in body else body
+                there = await run(door, name, outsider, body, **ids)
                 absent = await run(door, name, outsider, nowhere, **missing)
-            assert (foreign.code, foreign.pointers, foreign.message) == (absent.code, absent.pointers, absent.message)
-            assert foreign.code == "NOT_FOUND", name
+                assert (there.code, there.pointers, there.message) == (absent.code, absent.pointers, absent.message)
+                assert there.code == "NOT_FOUND", name
 
     @pytest.mark.parametrize("field", ["assignee_ids", "parent_id", "project_id"])
     async def test_foreign_references_in_a_task(

@@ -274,6 +274,25 @@ class TestSavedViews:
         dear = await ada.get("/tasks", params={"saved_view_id": view["id"], "total": True, "filter": '{"search": "w"}'})
         assert dear.json()["code"] == "TOO_EXPENSIVE"
 
+    @on_both_doors
+    async def test_their_further_keys_are_priced_as_those_of_a_list(
+        self, ada: Person, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        further = [{"field": "due_at"}, {"field": "title"}]
+        views = [
+            await ok(door, "create_saved_view", ada, {"name": "x", "sort_by": "priority", "then_by": further[:number]})
+            for number in range(3)
+        ]
+        monkeypatch.setattr(prices, "BUDGET", 2 * prices.FURTHER_KEY - 1)
+        asked = [await run(door, "list_tasks", ada, view=view["id"], limit=1) for view in views]
+        assert [answer.code for answer in asked] == [None, None, "TOO_EXPENSIVE"]
+        # in another order, what the view is ordered by costs nothing
+        assert (
+            await run(door, "list_tasks", ada, view=views[2]["id"], limit=1, sort_by="id", order="asc")
+        ).code is None
+        refused = await run(door, "create_saved_view", ada, {"name": "x", "sort_by": "priority", "then_by": further})
+        assert refused.code == "TOO_EXPENSIVE"
+
     async def test_views_of_one_operation_are_added_up(self, ada: Person) -> None:
         view = await ok("rest", "create_saved_view", ada, {"name": "x", "filter": {"or": [{"search": "q"}] * 3}})
         query = "query($v: ID) {{ {} }}".format(

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import rolling
 from tests.conftest import SECRET, migrate
 from tests.processes import ROOT, end, free_port
 from tests.rolling import Hosts
@@ -22,6 +23,7 @@ from tests.test_gunicorn import until
 REQUESTS = int(os.environ.get("TANDEM_ROLLING") or 600)
 ROUNDS = 2 if "TANDEM_ROLLING" in os.environ else 1
 PATH = "/api/v1/users/me"
+THINK_SECONDS = rolling.THINK_SECONDS if "TANDEM_ROLLING" in os.environ else 0.15
 
 
 class Host:
@@ -93,7 +95,7 @@ async def under_load(urls: list[str], change: Callable[[], None]) -> Hosts:
         account = {"username": "ada", "email": "ada@example.com", "password": "correct horse battery"}
         assert (await client.post("/users", json=account)).status_code == 201
         token = (await client.post("/token", data=account)).json()["access_token"]
-    hosts, done = Hosts(urls, token, PATH), asyncio.Event()
+    hosts, done = Hosts(urls, token, PATH, think_seconds=THINK_SECONDS), asyncio.Event()
     asking = asyncio.create_task(hosts.ask(REQUESTS, done))
     try:
         await asyncio.sleep(0.5)

@@ -17,9 +17,10 @@ from services import accounts
 from services.shared import text
 from services.shared.errors import Problem, from_validation
 from services.shared.inputs import Input, Line
+from services.shared.operators import DateFilter
 from services.tags import fold
+from services.tasks.filters import TaskConditions
 from services.tasks.listing.texts import fold_text
-from services.tasks.models import TaskConditions
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.doors import Call, Door, Result, on_both_doors
 from tests.examples import IDS, ROUTES, body_model, new, path_ids
@@ -52,6 +53,7 @@ KINDS = {
         "invitation",
         "url",
         "kinds",
+        "document",
     ],
 }
 """What each text of an input is, by its name: a new one has to be put somewhere."""
@@ -96,13 +98,13 @@ def texts_of(model: type[Input]) -> Iterator[tuple[str, bool, Any]]:
         options = properties[field.alias or name].get("anyOf", [properties[field.alias or name]])
         listed = any("items" in option for option in options)
         leaves = [option.get("items", option) for option in options]
-        if any(leaf.get("type") == "string" and leaf.get("format") != "date-time" for leaf in leaves):
+        if any(leaf.get("type") == "string" and leaf.get("format") not in ("date", "date-time") for leaf in leaves):
             yield field.alias or name, listed, TypeAdapter(_type_of(field))
 
 
 def models(root: type[Input] = Input) -> Iterator[type[Input]]:
     for model in root.__subclasses__():
-        inner = model.__name__.startswith("_") or model is TaskConditions
+        inner = model.__name__.startswith("_") or model in (TaskConditions, DateFilter)  # of which no text is kept
         if model.__module__.startswith("services.") and not inner:
             yield model
         yield from models(model)

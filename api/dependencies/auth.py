@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.dependencies.parameters import Notify
 from api.dependencies.state import AppState
 from api.http.headers import headers_of
 from api.middleware.request import count_request
@@ -35,6 +36,14 @@ def _credentials(headers: Mapping[bytes, bytes]) -> Credentials:
 
 
 CurrentActor = Annotated[Actor, Depends(get_actor)]
+
+
+async def get_telling_actor(actor: CurrentActor, notify: Notify = True) -> Actor:
+    """The caller of what people may be told of, who says whether they are."""
+    return actor.telling(notify)
+
+
+TellingActor = Annotated[Actor, Depends(get_telling_actor)]
 
 
 async def get_actor_if_any(request: Request, state: AppState) -> Actor:

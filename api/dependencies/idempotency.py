@@ -5,7 +5,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
-from api.dependencies.auth import CurrentActor
+from api.dependencies.auth import CurrentActor, TellingActor
 from api.dependencies.preconditions import with_etag
 from api.dependencies.sessions import WriteSession
 from api.dependencies.state import AppState
@@ -69,4 +69,17 @@ async def _idempotent(
     return IdempotentCall(actor, session, request, response, state.security.limits, key)
 
 
+async def _telling(
+    actor: TellingActor,
+    session: WriteSession,
+    request: Request,
+    response: Response,
+    state: AppState,
+    key: Annotated[KeyText | None, Header(alias=IDEMPOTENCY_KEY, description=KEY_DESCRIPTION)] = None,
+) -> IdempotentCall:
+    return IdempotentCall(actor, session, request, response, state.security.limits, key)
+
+
 Idempotent = Annotated[IdempotentCall, Depends(_idempotent)]
+IdempotentTelling = Annotated[IdempotentCall, Depends(_telling)]
+"""Of what people may be told of: it takes ``notify``, which says whether they are."""

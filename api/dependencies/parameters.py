@@ -22,5 +22,6 @@ CommentPath = Annotated[int, path_id("comment")]
 RelationPath = Annotated[int, path_id("relation")]
 SavedViewPath = Annotated[int, path_id("saved view")]
 NotificationPath = Annotated[int, path_id("notification")]
+ReminderPath = Annotated[int, path_id("reminder")]
 
 Notify = Annotated[bool, Query(description="Whether the people concerned are told of the change.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Concatenate, ParamSpec, Protocol, TypeVar
 
 from fastapi import Depends, Header, HTTPException, Response
 
-from api.dependencies.auth import CurrentActor
+from api.dependencies.auth import CurrentActor, TellingActor
 from api.dependencies.sessions import ReadSession, WriteSession
 from api.http import list_tags
 from db.driver.sessions import Session
@@ -123,5 +123,13 @@ async def _writing(
     return VersionedWriteCall(actor, session, response, expected)
 
 
+async def _telling(
+    actor: TellingActor, session: WriteSession, response: Response, expected: ExpectedVersion
+) -> VersionedWriteCall:
+    return VersionedWriteCall(actor, session, response, expected)
+
+
 VersionedRead = Annotated[VersionedReadCall, Depends(_reading)]
 VersionedWrite = Annotated[VersionedWriteCall, Depends(_writing)]
+VersionedTellingWrite = Annotated[VersionedWriteCall, Depends(_telling)]
+"""Of what people may be told of: it takes ``notify``, which says whether they are."""

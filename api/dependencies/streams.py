@@ -14,7 +14,7 @@ from api.problems import from_error
 from api.sse import MEDIA_TYPE, Ended, EventStream, event
 from api.state import State
 from services.authentication import Credentials
-from services.events.feed import Batch, one_by_one
+from services.events.feed import Batch
 from services.shared.actors import Actor
 from services.shared.errors import TandemError
 
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 RETRY_MILLISECONDS = 2_000
 """How soon a client comes again whose stream broke off."""
+
+PIECE = 16 * 1024
+"""Bytes from which on a piece of a stream is handed over, and it is asked again whether the rest may be told."""
 
 
 def require_accepted(request: Request) -> None:
@@ -51,11 +54,11 @@ def stream(
         try:
             async with aclosing(batches):
                 async for told in batches:
-                    async with aclosing(one_by_one(told, written)) as events:
-                        async for message in events:
+                    async with aclosing(_in_pieces(told, written)) as pieces:
+                        async for piece in pieces:
                             # a session that has ended hears nothing more
                             await state.authenticator.still(actor, credentials)
-                            yield message
+                            yield piece
         except TandemError as error:
             yield _refusal(error)
 
@@ -63,6 +66,26 @@ def stream(
         places.enter_context(state.connections.connected(actor, on_end=end))
         places.enter_context(state.connections.stream())
         return EventStream(messages(), state.settings.socket_send_seconds, ended=ended, places=places.pop_all())
+
+
+async def _in_pieces(
+    told: Batch[T], written: Callable[[Sequence[T]], Awaitable[Sequence[bytes]]]
+) -> AsyncGenerator[bytes]:
+    """The events of a batch, many of them in a piece; written again where they became stale before they were taken."""
+    while told.items:
+        piece = bytearray()
+        for index, message in enumerate(await written(told.items)):
+            if len(piece) >= PIECE:
+                yield bytes(piece)
+                piece.clear()
+                if told.is_stale:
+                    told = await told.again(index)
+                    break
+            piece += message
+        else:
+            if piece:
+                yield bytes(piece)
+            return
 
 
 def _refusal(error: TandemError) -> bytes:

@@ -263,10 +263,17 @@ def _schemas(kinds: Iterable[EventKind]) -> Part:
     )
     values = {"anyOf": [{"type": "array", "items": _schema("ChangeOut")}, {"type": "null"}]}
     entity = {"anyOf": [{"type": "object"}, {"type": "null"}]}
-    left_out = {"type": "array", "items": text | {"enum": ["changes", "entity"]}}
+    left_out = {"type": "array", "items": text | {"enum": ["changes", "entity", "result"]}}
     full = {
         "changes": values | {"description": "Of `full` webhooks: each field before and after."},
         "entity": entity | {"description": "Of `full` webhooks: the thing as REST answers it, as it is now."},
+        "matches": {"type": ["boolean", "null"]}
+        | {
+            "description": "Of webhooks with a filter: whether the task met it when this was passed on. False: it did "
+            "before, or is gone; null: that could not be said in time."
+        },
+        "result": {"type": ["object", "null"], "properties": {"data": entity, "errors": {"type": "array"}}}
+        | {"description": "Of `document` webhooks: what the document answers then, as GraphQL over HTTP has it."},
         "left_out": left_out | {"description": f"What is null because a body has {MAX_PAYLOAD:,} bytes at most."},
     }
     message = {"type": text, "timestamp": text | {"format": "date-time"}, "data": object_of(full)}

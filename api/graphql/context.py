@@ -6,24 +6,23 @@ from api.http.addresses import client_of
 from api.http.headers import header
 from api.state import State
 from core.settings import Settings
+from graphql_schema.execution import making
 from graphql_schema.execution.errors import request_error
 from graphql_schema.execution.executor import Executor
 from graphql_schema.execution.guests import mentions_the_schema
 from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
-from graphql_schema.execution.persisted import PersistedDocuments, read_trusted
 from graphql_schema.execution.preparing import PreparedOperation
-from graphql_schema.schema import schema
+from graphql_schema.execution.webhook_documents import WebhookDocuments
 from graphql_schema.shared.context import Context
 from services.shared.actors import Actor
+from services.webhooks.documents import Documents
 
 
-def make_executor(settings: Settings, *, compile_after: int) -> Executor:
-    """What executes an application's operations; documents are parsed and validated once, and those that are trusted at
-    once. Raises ``ValueError`` for a file of them that does not hold."""
-    file = settings.trusted_documents
-    trusted = None if file is None else read_trusted(file)
-    documents = PersistedDocuments(settings.persisted_queries_bytes, trusted)
-    return Executor(schema, compile_after=compile_after, suggest=settings.introspection_on, documents=documents)
+def make_executor(settings: Settings, *, compile_after: int) -> tuple[Executor, Documents]:
+    """What executes an application's operations, and by that the documents of webhooks. Raises ``ValueError`` for a
+    file of trusted documents that does not hold."""
+    executor = making.make_executor(settings, compile_after=compile_after)
+    return executor, WebhookDocuments(executor)
 
 
 async def prepare(request: GraphQLRequest, state: State, actor: Actor) -> PreparedOperation:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import WebSocket
 from graphql import GraphQLError
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 from uuid_utils import uuid7
 
@@ -91,6 +92,13 @@ async def handle(websocket: WebSocket) -> None:
     finally:
         request_context.suggesting.reset(suggesting)
         request_context.request_id.reset(token)
+
+
+class Sockets:
+    """The ASGI application at the address of the sockets."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await handle(WebSocket(scope, receive, send))
 
 
 class _Connection:

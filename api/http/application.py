@@ -76,7 +76,14 @@ class Application(FastAPI):
         scope["app"] = self
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        await self.middleware_stack(scope, receive, send)
+        await (self._way_of_sockets if scope["type"] == "websocket" else self.middleware_stack)(scope, receive, send)
+
+    @cached_property
+    def _way_of_sockets(self) -> ASGIApp:
+        """The routes, where all middleware is for HTTP: there may be thousands of sockets, and each layer would take
+        memory for as long as one is open."""
+        stack: Any = self.middleware_stack
+        return self.router if all(getattr(each.cls, "HTTP_ALONE", False) for each in self.user_middleware) else stack
 
     def _open_door(self, scope: Scope) -> None:
         """Hand the door over to the server's connections, or say what is missing where there are none of ours."""

@@ -4,7 +4,7 @@ FastAPI's nested routers match a path once on each level: 100 regular expression
 version that has been included twice. Here the routes stand in one list, and those of one resource are looked up.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 
 from fastapi import APIRouter, FastAPI
@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.addresses import route_path
 from api.http.cache_control import fixed_headers
+from api.http.methods import generality
 from api.http.refusals import check_router
 
 
@@ -43,6 +44,14 @@ def _placed(app: FastAPI, route: APIRoute, path: str, *, in_schema: bool) -> API
     return there
 
 
+def _is_within(path: str, other: str) -> bool:
+    """Whether some of the paths of a template are also of another one, which is more general."""
+    pairs = [*zip(path.split("/"), other.split("/"), strict=False)]
+    if path == other or path.count("/") != other.count("/") or generality(path) >= generality(other):
+        return False
+    return all(one == another or "{" in one + another for one, another in pairs)
+
+
 class RouteIndex:
     """Finds the route of a request: by its method, the resource in its path, and how long the path is.
 
@@ -64,7 +73,30 @@ class RouteIndex:
                     if not route.param_convertors and not any(each.path_regex.match(route.path) for each in others):
                         self._plain[method, route.path] = route
                     others.append(route)
+        self._add_refusals([route for route in app.router.routes if isinstance(route, APIRoute)])
         app.router.middleware_stack = self
+
+    def _add_refusals(self, routes: Sequence[APIRoute]) -> None:
+        """Have paths refuse methods that they lack and a more general one has, which else would take them for its own:
+        ``PATCH /tasks/live`` is no change of a task. The route that is found then refuses the method (405)."""
+        methods: dict[str, set[str]] = {}
+        named: dict[tuple[str, int], dict[str, APIRoute]] = {}
+        for route in routes:
+            methods.setdefault(route.path, set()).update(route.methods or ())
+            _, resource, length = self._key("", route.path)
+            refusing = copy(route)
+            # the compiled handler looks at no method
+            refusing.compiled = None  # type: ignore[attr-defined]  # what the middleware asks
+            named.setdefault((resource, length), {})[route.path] = refusing
+        for (method, resource, length), others in self._routes.items():
+            for route in [each for each in others if each.param_convertors]:
+                for path, particular in named[resource, length].items():
+                    if method in methods[path] or not _is_within(path, route.path):
+                        continue
+                    if not particular.param_convertors:
+                        self._plain.setdefault((method, path), particular)
+                    elif particular not in others:
+                        others.insert(others.index(route), particular)
 
     def match(self, scope: Scope) -> APIRoute | None:
         """The route of a request, which its scope then names with the parameters in its path; None where none fits."""

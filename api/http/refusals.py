@@ -12,9 +12,10 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.datastructures import DefaultPlaceholder
-from fastapi.routing import APIRoute, APIWebSocketRoute
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from starlette.convertors import PathConvertor, StringConvertor
+from starlette.routing import WebSocketRoute
 
 
 class NotExecutedError(TypeError):
@@ -136,7 +137,7 @@ def check_router(router: APIRouter, prefix: str) -> None:
     """Raises ``NotExecutedError`` for what ``api.http.index.include`` does not take along from a router."""
     for route in router.routes:
         where = getattr(route, "path", None) or "a router that is included in another"
-        if isinstance(route, APIWebSocketRoute) and not prefix:
+        if isinstance(route, WebSocketRoute) and not prefix:
             continue
         if not isinstance(route, APIRoute):
             raise NotExecutedError(

@@ -22,6 +22,7 @@ from core.codegen import make_function
 from core.json_texts import AnswerTooLarge, encode, encode_in_pieces, is_heavy, too_large
 from services.shared.errors import TooExpensive
 from services.shared.expansions import Expanded
+from services.shared.outputs import RARELY
 
 Memo = dict[int, tuple[Any, Any]]
 """What was made of the records of one answer, by their identity (they are kept, so that none is given twice): a hundred
@@ -147,7 +148,18 @@ def _many(annotation: Any) -> Serializer | None:
 def _for_class(model: type[BaseModel], record: type) -> Serializer:
     """As ``_model``, for records of one class: the fields of a named tuple are unpacked, not looked up."""
     fields: tuple[str, ...] = getattr(record, "_fields", ())
-    members, scope = _members(model, lambda name: f"s_{name}" if name in fields else f"s.{name}")
+
+    def source(name: str) -> str:
+        if name in fields:
+            return f"s_{name}"
+        computed = getattr(record, name, None)
+        rarely = RARELY.get(computed.fget) if isinstance(computed, property) and computed.fget else None
+        if rarely is None:
+            return f"s.{name}"
+        field, otherwise = rarely
+        return f"(s.{name} if s_{field} else {f's_{otherwise}' if otherwise else None})"
+
+    members, scope = _members(model, source)
     loop = f"for s in records for ({' '.join(f's_{name},' for name in fields)}) in (s,)"
     if not fields:
         loop = "for s in records"
@@ -164,7 +176,9 @@ def _members(model: type[BaseModel], source: Callable[[str], str]) -> tuple[str,
             inner = _serializer(field.annotation)
             if inner is not None:
                 scope[f"c_{name}"] = inner
-            value = source(name) if inner is None else f"c_{name}({source(name)}, memo)"
+            # the record's attribute, where it is called otherwise
+            value = source(name if field.alias or not field.validation_alias else str(field.validation_alias))
+            value = value if inner is None else f"c_{name}({value}, memo)"
             members.append(f"{field.alias or name!r}: {value}")
     return f"{{{', '.join(members)}}}", scope
 

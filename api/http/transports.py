@@ -6,6 +6,7 @@ is broken off here, and TCP's own time limits have to do.
 """
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -54,3 +55,11 @@ def give_place(scope: Scope) -> None:
     give = None if transport is None else getattr(transport.get_protocol(), "give_place", None)
     if give is not None:
         give()
+
+
+def adds(scope: Scope) -> Callable[[bytes], None] | None:
+    """What adds a piece to an answer that is under way, at once; of a server that also ends a request's task as soon as
+    its client leaves, and None of another one (``api/server/connection.py``)."""
+    transport: Any = scope.get(_KEY)
+    add: Callable[[bytes], None] | None = None if transport is None else getattr(transport.get_protocol(), "add", None)
+    return None if scope["method"] == "HEAD" else add

@@ -48,6 +48,8 @@ Sent = Awaitable[None]
 class Compression:
     """Compresses answers; to stand outside of what makes them, and inside of what adds no body to them."""
 
+    HTTP_ALONE = True
+
     def __init__(self, app: ASGIApp, *, minimum_size: int = MINIMUM_SIZE) -> None:
         self.app = app
         self._minimum_size = minimum_size

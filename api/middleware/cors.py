@@ -24,6 +24,8 @@ class Cors(CORSMiddleware):
     why, by the setting's name, and so does the log: a browser tells its page nothing of it.
     """
 
+    HTTP_ALONE = True
+
     def __init__(self, app: ASGIApp, **options: Any) -> None:
         super().__init__(app, **options)
         self._logged = Bucket(*LOGGED)

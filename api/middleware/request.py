@@ -40,6 +40,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 class RequestMiddleware:
     """Gives every request an id and a time, bounds its body, and answers for what nobody caught."""
 
+    HTTP_ALONE = True
+
     def __init__(self, app: ASGIApp, state: State, routes: RouteIndex, metrics: Metrics) -> None:
         self.app = app
         self._state = state

@@ -3,11 +3,13 @@
 Everything is served by the application, so the pages work with the network cut.
 """
 
+from html import escape
 from typing import Final
 
 from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from api.http.addresses import prefix_of
 from api.http.cache_control import Kind, answers
 from api.openapi import require_api_docs
 from api.pages.assets import ASSETS
@@ -18,6 +20,8 @@ __all__ = ["graphiql_page", "home_page", "router"]
 router: Final = APIRouter(include_in_schema=False)
 
 _READ: Final = ["GET", "HEAD"]
+#: Addresses of several levels: what is relative is from the first.
+_ONE_BASE: Final = {"base-uri": "'self'"}
 #: Scalar and ReDoc make style elements.
 _STYLED: Final = {"style-src": "'self' 'unsafe-inline'"}
 #: ReDoc searches in a worker that it makes from a blob.
@@ -62,6 +66,18 @@ async def redoc_page(request: Request) -> Response:
     """ReDoc."""
     require_api_docs(request)
     return page("redoc.html", policy=_REDOC_POLICY)
+
+
+@router.api_route("/api/v1/notifications/preferences/unsubscribe/{token}", methods=_READ)
+@answers(Kind.OWN)
+async def unsubscribe_page(request: Request) -> Response:
+    """What a person sees who follows the address of a message: reading it ends nothing, for mail programs and scanners
+    read addresses, too. Its button posts to the same address, as mail programs do (RFC 8058)."""
+    # no Referer: the address is the secret
+    found = page("unsubscribe.html", policy=_ONE_BASE, values={"base": escape(f"{prefix_of(request.scope)}/")})
+    found.headers["Referrer-Policy"] = "no-referrer"
+    found.headers["Cache-Control"] = "no-store"
+    return found
 
 
 @router.api_route("/favicon.ico", methods=_READ)

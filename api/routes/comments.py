@@ -3,11 +3,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from api.dependencies.auth import CurrentActor
-from api.dependencies.idempotency import Idempotent
+from api.dependencies.auth import TellingActor
+from api.dependencies.idempotency import IdempotentTelling
 from api.dependencies.lists import ExternalShorthands, ListCall, ListShape, add_query
 from api.dependencies.parameters import CommentPath, TaskPath
-from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedWrite
+from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedTellingWrite
 from api.dependencies.sessions import WriteSession
 from api.http.route import StrictRoute
 from services import comments
@@ -52,7 +52,7 @@ add_query(router, "", query_comments, list[CommentWithAuthor], response_model_ex
 
 
 @router.post("", status_code=201, response_model=CommentOut)
-async def create_comment(task_id: TaskPath, body: CommentCreate, once: Idempotent) -> CommentRecord:
+async def create_comment(task_id: TaskPath, body: CommentCreate, once: IdempotentTelling) -> CommentRecord:
     """Comment on a task."""
     comment = await once(comments.create, task_id, body)
     return once.located(f"/tasks/{task_id}/comments/{comment.id}", comment)
@@ -66,7 +66,7 @@ async def get_comment(task_id: TaskPath, comment_id: CommentPath, read: Versione
 
 @router.patch("/{comment_id}", response_model=CommentOut)
 async def update_comment(
-    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedWrite
+    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedTellingWrite
 ) -> CommentRecord:
     """Change a comment. Only its author may."""
     return await write(comments.update, comment_id, body, task_id=task_id, expected_version=write.expected)
@@ -74,7 +74,7 @@ async def update_comment(
 
 @router.put("/{comment_id}", response_model=CommentOut)
 async def put_comment(
-    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedWrite
+    task_id: TaskPath, comment_id: CommentPath, body: CommentUpdate, write: VersionedTellingWrite
 ) -> CommentRecord:
     """The same as PATCH."""
     return await update_comment(task_id, comment_id, body, write)
@@ -82,7 +82,7 @@ async def put_comment(
 
 @router.delete("/{comment_id}", status_code=204)
 async def delete_comment(
-    task_id: TaskPath, comment_id: CommentPath, actor: CurrentActor, session: WriteSession, expected: ExpectedVersion
+    task_id: TaskPath, comment_id: CommentPath, actor: TellingActor, session: WriteSession, expected: ExpectedVersion
 ) -> None:
     """Delete a comment. Its author may, and admins of the project."""
     await comments.delete(session, actor, comment_id, task_id=task_id, expected_version=expected)

@@ -6,8 +6,8 @@ from api.dependencies.state import AppState
 from api.http.addresses import client_of
 from api.http.route import StrictRoute
 from services import email_verifications
+from services.account_tokens import Accepted
 from services.email_verifications import (
-    Accepted,
     EmailVerification,
     EmailVerificationRequest,
     EmailVerificationRequestOut,

@@ -37,6 +37,8 @@ _serialize = serializer_for(LiveChangeOut)
 class LiveListQuery(TaskOrderQuery, TaskConditionQuery):
     """Which tasks, in which order, and where to go on. Filters that depend on the clock are refused."""
 
+    _pages = PAGES
+
     after: str | None = Field(
         None,
         max_length=MAX_CURSOR,

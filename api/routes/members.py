@@ -3,8 +3,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from api.dependencies.auth import CurrentActor
-from api.dependencies.idempotency import Idempotent
+from api.dependencies.auth import CurrentActor, TellingActor
+from api.dependencies.idempotency import IdempotentTelling
 from api.dependencies.lists import ListCall, ListShape, add_query
 from api.dependencies.parameters import ProjectPath, UserPath
 from api.dependencies.sessions import ReadSession, WriteSession
@@ -37,7 +37,7 @@ add_query(router, "", query_members, list[MemberOut])
 
 
 @router.post("", status_code=201, response_model=MemberOut)
-async def add_member(project_id: ProjectPath, body: MemberAdd, once: Idempotent) -> MemberRecord:
+async def add_member(project_id: ProjectPath, body: MemberAdd, once: IdempotentTelling) -> MemberRecord:
     """Add a person by username. Admins and owners may."""
     member = await once(members.add, project_id, body)
     return once.located(f"/projects/{project_id}/members/{member.user.id}", member)
@@ -53,13 +53,13 @@ async def get_member(
 
 @router.patch("/{user_id}", response_model=MemberOut)
 async def update_member(
-    project_id: ProjectPath, user_id: UserPath, body: MemberUpdate, actor: CurrentActor, session: WriteSession
+    project_id: ProjectPath, user_id: UserPath, body: MemberUpdate, actor: TellingActor, session: WriteSession
 ) -> MemberRecord:
     """Change a person's role. Nobody gives a role above their own."""
     return await members.update(session, actor, project_id, user_id, body)
 
 
 @router.delete("/{user_id}", status_code=204)
-async def remove_member(project_id: ProjectPath, user_id: UserPath, actor: CurrentActor, session: WriteSession) -> None:
+async def remove_member(project_id: ProjectPath, user_id: UserPath, actor: TellingActor, session: WriteSession) -> None:
     """Remove a person from a project, or leave it."""
     await members.remove(session, actor, project_id, user_id)

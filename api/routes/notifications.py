@@ -90,7 +90,7 @@ add_query(router, "", query_notifications, list[NotificationWithRelations], resp
 
 @router.patch("", response_model=NotificationsOut)
 async def update_notifications(body: NotificationsUpdate, actor: CurrentActor, session: WriteSession) -> Changed:
-    """Say that all of the caller's notifications have been read, or not, or those up to one."""
+    """Say that all of the caller's notifications, those up to one, or some have been read, or not, or put them off."""
     return await notifications.update_all(session, actor, body)
 
 
@@ -150,5 +150,5 @@ async def get_notification(
 async def update_notification(
     notification_id: NotificationPath, body: NotificationUpdate, actor: CurrentActor, session: WriteSession
 ) -> NotificationRecord:
-    """Say that a notification has been read, or not."""
+    """Say that a notification has been read, or not, or put it off."""
     return await notifications.update(session, actor, notification_id, body)

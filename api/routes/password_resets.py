@@ -5,7 +5,8 @@ from api.dependencies.state import AppState
 from api.http.addresses import client_of
 from api.http.route import StrictRoute
 from services import password_resets
-from services.password_resets import Accepted, PasswordReset, PasswordResetRequest, PasswordResetRequestOut
+from services.account_tokens import Accepted
+from services.password_resets import PasswordReset, PasswordResetRequest, PasswordResetRequestOut
 
 router = APIRouter(route_class=StrictRoute, prefix="/password-reset", tags=["password resets"])
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
-from api.dependencies.auth import CurrentActor
-from api.dependencies.idempotency import Idempotent
+from api.dependencies.auth import TellingActor
+from api.dependencies.idempotency import IdempotentTelling
 from api.dependencies.lists import ExternalShorthands, ListCall, ListShape, add_query
-from api.dependencies.parameters import Notify, ProjectPath, TaskPath
+from api.dependencies.parameters import ProjectPath, TaskPath
 from api.dependencies.preconditions import ExpectedVersion, VersionedRead, VersionedWrite, with_etag
 from api.dependencies.sessions import WriteSession
 from api.http.route import StrictRoute
@@ -51,7 +51,7 @@ add_query(router, "", query_projects, list[ProjectOut])
 
 
 @router.post("", status_code=201, response_model=ProjectOut)
-async def create_project(body: ProjectCreate, once: Idempotent) -> ProjectRecord:
+async def create_project(body: ProjectCreate, once: IdempotentTelling) -> ProjectRecord:
     """Create a project that the caller owns, with its tasks and their subtasks if wanted: all or nothing."""
     project = await once(commands.create, body)
     return once.located(f"/projects/{project.id}", project)
@@ -71,14 +71,14 @@ async def update_project(project_id: ProjectPath, body: ProjectUpdate, write: Ve
 
 @router.delete("/{project_id}", status_code=204)
 async def delete_project(
-    project_id: ProjectPath, actor: CurrentActor, session: WriteSession, expected: ExpectedVersion
+    project_id: ProjectPath, actor: TellingActor, session: WriteSession, expected: ExpectedVersion
 ) -> None:
     """Delete a project with all it holds, for good. Only its owners may."""
     await commands.delete(session, actor, project_id, expected_version=expected)
 
 
 @router.post("/{project_id}/duplicate", status_code=201, response_model=ProjectOut)
-async def duplicate_project(project_id: ProjectPath, body: ProjectDuplicate, once: Idempotent) -> ProjectRecord:
+async def duplicate_project(project_id: ProjectPath, body: ProjectDuplicate, once: IdempotentTelling) -> ProjectRecord:
     """Make a project again, which the caller owns: its tags, milestones and tasks, all pending, with the relations
     among them; if wanted, with its people."""
     project = await once(duplication.duplicate, project_id, body)
@@ -90,14 +90,11 @@ async def update_project_task(
     project_id: ProjectPath,
     task_id: TaskPath,
     body: TaskUpdate,
-    actor: CurrentActor,
+    actor: TellingActor,
     session: WriteSession,
     expected: ExpectedVersion,
     response: Response,
-    notify: Notify = True,
 ) -> TaskRecord:
     """Change a task of a project; fields that are left out stay as they are."""
-    task = await task_commands.update(
-        session, actor, task_id, body, expected_version=expected, notify=notify, project_id=project_id
-    )
+    task = await task_commands.update(session, actor, task_id, body, expected_version=expected, project_id=project_id)
     return with_etag(response, task, task.version)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 from functools import cached_property
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 import orjson
 from pydantic import (
@@ -54,6 +54,8 @@ class TaskConditionQuery(BaseModel):
     """Which of the tasks outside of the trash. Parameters that may repeat match any of their values; all must hold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    _pages: ClassVar[int] = 0
+    """How many pages are read in the order asked for."""
 
     status: list[TaskStatus] = Field(NONE, max_length=10, description="Where it stands; may repeat.")
     priority: list[Annotated[int, Field(ge=1, le=5)]] = Field(NONE, max_length=10, description="1 to 5; may repeat.")
@@ -111,8 +113,10 @@ class TaskConditionQuery(BaseModel):
         if self.saved_view_id is None:
             prices.demand(self.points)
             return self.in_service_terms
-        query = await saved_views.apply(session, actor, self.saved_view_id, self.in_service_terms)
-        prices.demand(self.price(prices.of_filter(query.filter)))
+        asked = self.in_service_terms
+        query = await saved_views.apply(session, actor, self.saved_view_id, asked)
+        further = [] if query.then_by == asked.then_by else [*query.then_by]
+        prices.demand(self.price(prices.of_filter(query.filter)) + self._pages * prices.of_then_by(further))
         return query
 
     def price(self, filtering: int) -> int:
@@ -242,6 +246,8 @@ class TaskOrderQuery(BaseModel):
 
 class TaskListQuery(TaskOrderQuery, TaskFilterQuery, ListQuery):
     """Which tasks, in which order. Parameters that may repeat match any of their values; all parameters must hold."""
+
+    _pages = 1
 
     expand: list[Expansion] = Field(NONE, description="Relations to read along; may repeat.")
     fields: FieldNames = Field(NONE, description=DESCRIPTION, examples=[["id,title"]])

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from api.dependencies.auth import CurrentActor
+from api.dependencies.auth import CurrentActor, TellingActor
 from api.dependencies.conditional_lists import if_none_match_of, unmodified
-from api.dependencies.idempotency import Idempotent
+from api.dependencies.idempotency import Idempotent, IdempotentTelling
 from api.dependencies.lists import ACCEPT_QUERY, add_query
 from api.dependencies.pages import items_of
-from api.dependencies.parameters import Notify, TaskPath
+from api.dependencies.parameters import TaskPath
 from api.dependencies.preconditions import ExpectedVersion, IfNoneMatch, not_modified, not_modified_or, with_etag
 from api.dependencies.sessions import ReadSession, WriteSession
 from api.http.addresses import locate
@@ -116,7 +116,7 @@ async def count_tasks(
 
 
 @router.post("", status_code=201, response_model=TaskOut)
-async def create_task(body: TaskCreate, once: Idempotent, request: Request, response: Response) -> TaskRecord:
+async def create_task(body: TaskCreate, once: IdempotentTelling, request: Request, response: Response) -> TaskRecord:
     """Create a task, in the caller's Inbox unless a project is named."""
     task = await once(commands.create, body)
     locate(request, response, f"/tasks/{task.id}")
@@ -176,13 +176,12 @@ async def upsert_task(
     external_source: Annotated[ExternalSource, Path()],
     external_id: Annotated[ExternalId, Path()],
     body: TaskUpsert,
-    actor: CurrentActor,
+    actor: TellingActor,
     session: WriteSession,
     expected: ExpectedVersion,
     request: Request,
     response: Response,
     project_id: Annotated[Id | None, Query(description="The project, where the body does not name it.")] = None,
-    notify: Notify = True,
 ) -> TaskRecord:
     """Create the task that another system calls so (201), or change it (200); one that is the same is not written."""
     done = await upserts.upsert(
@@ -192,7 +191,6 @@ async def upsert_task(
         external_id,
         in_project(body, project_id),
         expected_version=expected,
-        notify=notify,
     )
     if done.created:
         response.status_code = 201
@@ -225,14 +223,13 @@ async def get_task(
 async def update_task(
     task_id: TaskPath,
     body: TaskUpdate,
-    actor: CurrentActor,
+    actor: TellingActor,
     session: WriteSession,
     expected: ExpectedVersion,
     response: Response,
-    notify: Notify = True,
 ) -> TaskRecord:
     """Change a task; fields that are left out stay as they are."""
-    task = await commands.update(session, actor, task_id, body, expected_version=expected, notify=notify)
+    task = await commands.update(session, actor, task_id, body, expected_version=expected)
     return _tagged(response, task)
 
 
@@ -240,25 +237,24 @@ async def update_task(
 async def put_task(
     task_id: TaskPath,
     body: TaskUpdate,
-    actor: CurrentActor,
+    actor: TellingActor,
     session: WriteSession,
     expected: ExpectedVersion,
     response: Response,
-    notify: Notify = True,
 ) -> TaskRecord:
     """The same as PATCH: only the fields that are sent change."""
-    return await update_task(task_id, body, actor, session, expected, response, notify)
+    return await update_task(task_id, body, actor, session, expected, response)
 
 
 @router.delete("/{task_id}", status_code=204)
-async def delete_task(task_id: TaskPath, actor: CurrentActor, session: WriteSession, expected: ExpectedVersion) -> None:
+async def delete_task(task_id: TaskPath, actor: TellingActor, session: WriteSession, expected: ExpectedVersion) -> None:
     """Move a task and its subtasks to the trash, from where they can be restored for 30 days."""
     await commands.delete(session, actor, task_id, expected_version=expected)
 
 
 @router.post("/{task_id}/duplicate", status_code=201, response_model=TaskOut)
 async def duplicate_task(
-    task_id: TaskPath, body: TaskDuplicate, once: Idempotent, request: Request, response: Response
+    task_id: TaskPath, body: TaskDuplicate, once: IdempotentTelling, request: Request, response: Response
 ) -> TaskRecord:
     """Make a task again, pending, with its subtasks, tags and assignees; comments and relations stay behind."""
     task = await once(duplication.duplicate, task_id, body)
@@ -267,7 +263,7 @@ async def duplicate_task(
 
 
 @router.post("/{task_id}/move", response_model=MoveOut)
-async def move_task(task_id: TaskPath, body: TaskMove, once: Idempotent, response: Response) -> Move:
+async def move_task(task_id: TaskPath, body: TaskMove, once: IdempotentTelling, response: Response) -> Move:
     """Move a task to another project, with its subtasks, comments and relations; its former ref finds it, too."""
     done = await once(moving.move, task_id, body)
     return with_etag(response, done, done.task.version)
@@ -276,7 +272,7 @@ async def move_task(task_id: TaskPath, body: TaskMove, once: Idempotent, respons
 @router.post("/{task_id}/restore", response_model=TaskOut)
 async def restore_task(
     task_id: TaskPath,
-    once: Idempotent,
+    once: IdempotentTelling,
     response: Response,
     with_parents: Annotated[bool, Query(description=trash.WITH_PARENTS)] = False,
 ) -> TaskRecord:

@@ -18,16 +18,15 @@ from services.webhooks.models import (
     WebhookCreate,
     WebhookDeliveryFilter,
     WebhookDeliveryOut,
-    WebhookDeliveryRecord,
     WebhookFilter,
     WebhookOut,
-    WebhookRecord,
     WebhookRedeliver,
     WebhookRedelivery,
     WebhookRedeliveryOut,
     WebhookSecretRotate,
     WebhookUpdate,
 )
+from services.webhooks.records import WebhookDeliveryRecord, WebhookRecord
 
 router = APIRouter(route_class=StrictRoute, tags=["webhooks"])
 WebhookPath = Annotated[int, path_id("webhook")]

@@ -31,8 +31,8 @@ USED = {
         *("on_headers_complete", "on_message_begin", "on_message_complete", "on_body", "shutdown"),
     ),
     "cycle": (
-        *("body", "disconnected", "keep_alive", "message_event", "more_body", "on_response", "response_complete"),
-        *("response_started", "run_asgi", "scope", "waiting_for_100_continue"),
+        *("body", "chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "on_response"),
+        *("response_complete", "response_started", "run_asgi", "scope", "waiting_for_100_continue"),
     ),
 }
 """What of uvicorn's class and of its cycle (a request with its answer) is relied on; a test compares."""
@@ -105,6 +105,8 @@ class Connection(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._leave_the_door()
         super().handle_websocket_upgrade()
+        # which has our methods: the two would stay until garbage is looked for, 6 KB for each socket
+        self.parser = None  # type: ignore[assignment]  # as uvicorn's does where a connection is lost
 
     def _leave_the_door(self) -> None:
         self.door.connections.discard(self)
@@ -160,6 +162,12 @@ class Connection(HttpToolsProtocol):
         """The request that is answered waits for something to happen, and needs no place for that."""
         if self._place is not None:
             self._places.leave(self._place)
+
+    def add(self, data: bytes) -> None:
+        """Add a piece to the answer that is under way, which has no end yet; nothing while the client does not read."""
+        cycle = None if self._place is None else self._place.cycle
+        if cycle is not None and cycle.chunked_encoding and not cycle.response_complete and not self.flow.write_paused:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def done(self, place: Place, task: asyncio.Task[None]) -> None:
         """A request's task has ended, however it did."""

@@ -9,6 +9,8 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the idle timeout of the usual proxies (60 s), which must be the ones to hang up."""
 GRACEFUL_SECONDS = 10
 """What still runs then, after the server was told to end, is cut off: an event stream would hold it for ever."""
+PING_SECONDS = 45.0
+"""Between two pings of a socket: the usual proxies wait for 60 s, and each ping of thousands costs."""
 BACKLOG = 2_048
 """Connections that the kernel keeps for us until they are accepted."""
 
@@ -16,6 +18,7 @@ OPTIONS: dict[str, Any] = {
     "http": PROTOCOL,
     "ws": SOCKETS,
     "ws_per_message_deflate": False,
+    "ws_ping_interval": PING_SECONDS,
     "server_header": False,
     "access_log": False,  # the application writes its own, with request ids
     "timeout_graceful_shutdown": GRACEFUL_SECONDS,

@@ -29,6 +29,58 @@ LINGER_SECONDS = 1.0
 """How long a client has to read why it was cut off, and how long after a close the connection is broken off."""
 
 
+class _Messages:
+    """What the application has not received yet, for the one task that does: an ``asyncio.Queue`` takes 3 KB, and there
+    may be thousands of sockets on which nothing happens."""
+
+    __slots__ = ("_messages", "_receiving")
+
+    def __init__(self) -> None:
+        self._messages: list[ASGIReceiveEvent] = []
+        self._receiving: asyncio.Future[None] | None = None
+
+    def empty(self) -> bool:
+        return not self._messages
+
+    def put_nowait(self, message: ASGIReceiveEvent) -> None:
+        self._messages.append(message)
+        if self._receiving is not None and not self._receiving.done():
+            self._receiving.set_result(None)
+
+    async def get(self) -> ASGIReceiveEvent:
+        while not self._messages:
+            self._receiving = asyncio.get_running_loop().create_future()
+            await self._receiving
+        return self._messages.pop(0)
+
+
+class _Gate:
+    """Whether something may go on; an ``asyncio.Event`` has a queue of its own even while nobody waits."""
+
+    __slots__ = ("_open", "_opened")
+
+    def __init__(self) -> None:
+        self._open = True
+        self._opened: asyncio.Future[None] | None = None
+
+    def is_set(self) -> bool:
+        return self._open
+
+    def set(self) -> None:
+        self._open = True
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def clear(self) -> None:
+        self._open = False
+
+    async def wait(self) -> None:
+        while not self._open:
+            if self._opened is None or self._opened.done():
+                self._opened = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._opened)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """One socket."""
 
@@ -40,6 +92,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.queue = _Messages()  # type: ignore[assignment]  # what of it is used
+        self.writable = _Gate()  # type: ignore[assignment]  # as above
         self.conn.available_extensions = []
         self.bound_messages(MESSAGE_BYTES)
         self._unparsed = bytearray()
@@ -133,6 +187,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            # nobody asks for the handshake any more
+            self.request.headers.clear()
+            self.response.headers.clear()
         if self.close_sent:
             self._read_on()
             self._break_off_in(self.close_timeout + LINGER_SECONDS)

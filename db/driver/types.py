@@ -11,6 +11,8 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 """A 64-bit key. SQLite numbers rows by itself only for the exact type INTEGER, which is 64-bit there."""
 
 Json = JSON().with_variant(JSONB(), "postgresql")
+JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+"""For a column that may hold nothing: None is SQL's NULL there, and not JSON's."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

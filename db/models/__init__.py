@@ -12,16 +12,18 @@ from db.models.idempotency import IdempotencyKey
 from db.models.imports import ExternalId
 from db.models.jobs import Job
 from db.models.login_failures import LoginFailure
+from db.models.mails import Mail, MailNotice
 from db.models.notification_preferences import NotificationPreferences
 from db.models.notifications import DueNotice, Notification
 from db.models.projects import Membership, Project
 from db.models.relations import Relation
+from db.models.reminders import Reminder
 from db.models.saved_views import SavedView
 from db.models.sessions import LoginSession, RefreshToken
 from db.models.tags import Tag, TaskTag
 from db.models.tasks import Task, TaskAssignee, TaskText
 from db.models.users import User
-from db.models.webhooks import Webhook, WebhookDelivery
+from db.models.webhooks import Webhook, WebhookDelivery, WebhookTask
 
 __all__ = [
     "AccountToken",
@@ -39,6 +41,8 @@ __all__ = [
     "Job",
     "LoginFailure",
     "LoginSession",
+    "Mail",
+    "MailNotice",
     "Membership",
     "Notification",
     "NotificationPreferences",
@@ -46,6 +50,7 @@ __all__ = [
     "ProjectFollow",
     "RefreshToken",
     "Relation",
+    "Reminder",
     "SavedView",
     "Tag",
     "Task",
@@ -56,4 +61,5 @@ __all__ = [
     "User",
     "Webhook",
     "WebhookDelivery",
+    "WebhookTask",
 ]

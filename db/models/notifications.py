@@ -1,6 +1,6 @@
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Created
@@ -23,8 +23,16 @@ class Notification(Created, Base):
     task_id: Mapped[int | None]
     comment_id: Mapped[int | None]
     read_at: Mapped[datetime | None]
+    snoozed_until: Mapped[datetime | None] = mapped_column()
+    """When it is told again; until then it is no part of what is listed and counted."""
 
     __table_args__ = (
+        Index(
+            None,
+            "snoozed_until",
+            sqlite_where=text("snoozed_until IS NOT NULL"),
+            postgresql_where=text("snoozed_until IS NOT NULL"),
+        ),
         Index("uq_notifications_user_id_event_id", "user_id", "event_id", unique=True),
         Index(None, "user_id", "id"),
         {"sqlite_autoincrement": True},

@@ -25,7 +25,11 @@ def _open(name: str) -> Index:
 
 
 class Task(Created, Base):
-    """A task. ``number`` counts within its project and, with the project's key, makes the ref ``WEB-12``."""
+    """A task. ``number`` counts within its project and, with the project's key, makes the ref ``WEB-12``.
+
+    ``start_all_day`` and ``due_all_day`` are true where the instant stands for a day, and else null
+    (``services.tasks.dates``).
+    """
 
     __tablename__ = "tasks"
 
@@ -49,6 +53,9 @@ class Task(Created, Base):
     title: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
     # last: SQLite walks a long text's overflow pages to reach the columns behind it
     description: Mapped[str | None] = mapped_column(Text)
+    # which are in the head of SQLite's row alone
+    start_all_day: Mapped[bool | None]
+    due_all_day: Mapped[bool | None]
 
     __table_args__ = (
         CheckConstraint("status in ('pending', 'in_progress', 'completed', 'cancelled')", name="status"),

@@ -4,7 +4,7 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.driver.types import BigId, Json
+from db.driver.types import BigId, Json, JsonOrNull
 from db.models.base import Base, Created
 
 _WAITING = text("state = 'waiting'")
@@ -28,6 +28,11 @@ class Webhook(Created, Base):
     kinds: Mapped[list[str]] = mapped_column(Json)
     """Those it is told of; all where it names none."""
     content: Mapped[str] = mapped_column(String(8))
+    """What it is sent where it has no ``document``."""
+    filter: Mapped[dict[str, Any] | None] = mapped_column(JsonOrNull)
+    """Which tasks it is told of, in REST's spelling; all where there is none."""
+    document: Mapped[str | None] = mapped_column(Text)
+    """A GraphQL document: what it selects is sent."""
     state: Mapped[str] = mapped_column(String(8), default="active")
     disabled_reason: Mapped[str | None] = mapped_column(String(16))
     salt: Mapped[str] = mapped_column(String(32))
@@ -51,6 +56,18 @@ class Webhook(Created, Base):
     )
 
 
+class WebhookTask(Base):
+    """A task that meets the filter of a webhook, as far as the webhook knows: that it does so no more is told once.
+
+    Tasks that are gone for good may stay: nothing more happens to them.
+    """
+
+    __tablename__ = "webhook_tasks"
+
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
 class WebhookDelivery(Created, Base):
     """One event that one webhook is to be told of, and what came of it.
 
@@ -66,6 +83,8 @@ class WebhookDelivery(Created, Base):
     event_id: Mapped[str] = mapped_column(String(36))
     kind: Mapped[str] = mapped_column(String(40))
     order_key: Mapped[str] = mapped_column(String(40))
+    matches: Mapped[bool | None]
+    """Whether the task met the filter when the event was passed on; null without one, and where it was not known."""
     state: Mapped[str] = mapped_column(String(10), default="waiting")
     tries: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime | None]

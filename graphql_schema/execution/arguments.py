@@ -20,9 +20,9 @@ from strawberry.types.scalar import ScalarDefinition, ScalarWrapper
 
 from core.sentences import words_for
 from graphql_compiler import KeptInput
-from graphql_schema.execution.errors import RefusedArguments, type_of
+from graphql_schema.execution.errors import RefusedArguments
 from graphql_schema.execution.variables import argument_pointer
-from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Problem, to_pointer
+from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Problem, to_pointer, type_of
 
 ScalarRegistry = Mapping[object, ScalarWrapper | ScalarDefinition]
 StrawberryTypes = StrawberryType | type
@@ -108,7 +108,7 @@ def _problems(
     for detail in error.errors(include_url=False)[:MAX_PROBLEMS]:
         path, at = _located(detail["loc"], model, known)
         words = words_for(detail, names=_values(at, schema))
-        kind = type_of(detail, body=argument == "input")
+        kind = type_of(detail)
         problems.append(Problem(argument_pointer(argument) + to_pointer(path), words, kind))
     return problems
 

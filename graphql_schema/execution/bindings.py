@@ -1,7 +1,7 @@
 """What the compiler of operations is told of this schema."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from graphql import GraphQLField, GraphQLObjectType
@@ -17,7 +17,10 @@ from graphql_schema.shared.base import RECORDS
 from graphql_schema.shared.context import CompiledInfo, Context, Info
 from services.shared.outputs import LONG_TEXTS
 
-SCALARS = {"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool, "DateTime": datetime}
+SCALARS = {
+    **{"String": str, "ID": str, "Int": int, "Float": float, "Boolean": bool},
+    **{"DateTime": datetime, "Date": date},
+}
 """The types whose values the answer's encoder writes as these scalars."""
 
 

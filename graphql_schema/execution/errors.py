@@ -51,11 +51,6 @@ class RefusedArguments(Exception):
         super().__init__("; ".join(f"{item.pointer or '/'}: {item.detail}" for item in self.problems[:3]))
 
 
-def type_of(detail: errors.Detail, *, body: bool) -> str:
-    """REST's word for one of pydantic's errors: FastAPI validates its bodies, and objects may stand for them."""
-    return "model_attributes_type" if body and detail["type"] == "model_type" else errors.type_of(detail)
-
-
 def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> FormattedError:
     """An error as clients see it. What is not of our tree, or GraphQL's own, says nothing of itself."""
     message, extensions = _explain(error, default_code)

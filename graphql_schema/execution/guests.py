@@ -7,7 +7,7 @@ from graphql import DocumentNode, FieldNode, OperationDefinitionNode, OperationT
 PUBLIC = frozenset(
     {
         *("login", "refreshToken", "revokeToken", "register"),
-        *("requestPasswordReset", "resetPassword", "requestEmailVerification", "verifyEmail"),
+        *("requestPasswordReset", "resetPassword", "requestEmailVerification", "verifyEmail", "unsubscribe"),
     }
 )
 """The mutations that need no caller."""

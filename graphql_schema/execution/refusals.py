@@ -38,14 +38,17 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, creat
 from strawberry.pydantic.conversion import build_pydantic_model
 
 from core.sentences import SENTENCES, words_for
-from graphql_schema.execution.errors import RefusedArguments, type_of
+from graphql_schema.execution.errors import RefusedArguments
 from graphql_schema.execution.variables import Call, argument_pointer, calls, sent, variable_pointers, with_defaults
-from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Detail, Problem, to_pointer
+from services.shared.errors import MAX_MISTAKES, MAX_PROBLEMS, TOO_MANY_MISTAKES, Detail, Problem, to_pointer, type_of
 from services.shared.inputs import Bool, Input, Int, Text, Whole
-from services.shared.moments import Moment
+from services.shared.moments import DayMoment, Moment
 from services.shared.pagination import MAX_LIMIT
 
-SCALARS: Mapping[str, object] = {"Int": Int, "String": Text, "ID": Text, "Boolean": Bool, "DateTime": Moment}
+SCALARS: Mapping[str, object] = {
+    **{"Int": Int, "String": Text, "ID": Text, "Boolean": Bool},
+    **{"DateTime": Moment, "Date": DayMoment},
+}
 """What is valid for a scalar where no model says more."""
 SIZES = frozenset({"first", "last"})
 REQUIRED = SENTENCES["missing"]
@@ -167,7 +170,7 @@ class Refusals:
                 return
             for index, detail in enumerate(error.errors(include_url=False)):
                 path, at = _located(type_, detail["loc"])
-                kind = type_of(detail, body=argument == "input")
+                kind = type_of(detail)
                 # more are not told, and looking for what was meant takes time
                 words = _words(detail, path, at) if index < MAX_PROBLEMS else ""
                 yield Problem(pointer + to_pointer(path), words, kind)

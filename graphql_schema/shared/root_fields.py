@@ -3,14 +3,14 @@ and commands.
 
 A command's input is made of the service's model, or is a class below it (below ``Input`` where the service takes no
 data). What it has beside that model goes to the service as well: what must be given (ids) before the data, in order,
-the rest by name.
+the rest by name, but for ``notify``, which is said of the caller (``Actor.tells``).
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import signature
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import strawberry
 from pydantic import Field, create_model
@@ -29,11 +29,13 @@ from services.shared.actors import Actor
 from services.shared.errors import NotFound
 from services.shared.filters import Filter
 from services.shared.idempotency import KeyText, RepeatableCommand
-from services.shared.inputs import ExpectedVersion, Input, absent
+from services.shared.inputs import Bool, ExpectedVersion, Input, absent
 from services.shared.pagination import Page, PageRequest
 from services.shared.totals import Total
 
 T = TypeVar("T")
+Telling = Annotated[Bool, Field(description="Whether the people concerned are told of the change.")]
+"""A field of inputs for changes that people may be told of."""
 Command = Callable[..., Awaitable[object]]
 """A service's function that changes something."""
 Id = object
@@ -113,11 +115,12 @@ def create_field(
     verb: str = "Create",
     nested: Nested = MappingProxyType({}),
     price: Price | None = None,
+    telling: bool = False,
     **ids: Id,
 ) -> FieldDeclaration:
     """A mutation that makes a thing of the type ``shown``, of the service's ``model`` and the ``ids`` of what it is
-    made in; ``nested`` as for ``service_input``."""
-    data = _input(f"{verb}{shown.__name__}", model, command, ids, nested)
+    made in; ``nested`` as for ``service_input``. With ``telling``, who calls it says whether people are told of it."""
+    data = _input(f"{verb}{shown.__name__}", model, command, ids, nested, telling=telling)
     return command_field(shown, command, data, description, payload=f"The new {_words(shown)}.", price=price)
 
 
@@ -128,12 +131,13 @@ def update_field(
     description: str,
     *,
     nested: Nested = MappingProxyType({}),
+    telling: bool = False,
     **ids: Id,
 ) -> FieldDeclaration:
-    """A mutation that changes the thing of the type ``shown`` that the ``ids`` name."""
+    """A mutation that changes the thing of the type ``shown`` that the ``ids`` name; ``telling`` as for a new one."""
     if "id" in ids:
         ids["id"] = (ids["id"], f"The {_words(shown)}.")
-    data = _input(f"Update{shown.__name__}", model, command, ids, nested)
+    data = _input(f"Update{shown.__name__}", model, command, ids, nested, telling=telling)
     return command_field(shown, command, data, description, payload=f"The {_words(shown)} after the change.")
 
 
@@ -146,13 +150,16 @@ def delete_field(
     about: str | None = None,
     payload: str | None = None,
     thing: str | None = None,
+    telling: bool = False,
 ) -> FieldDeclaration:
     """A mutation that deletes the thing of the type ``gone`` with an id, and answers that. ``about`` and ``payload``
-    describe what it takes and answers, where it does not simply delete; ``thing`` is what the thing is called."""
+    describe what it takes and answers, where it does not simply delete; ``thing`` is what the thing is called, and
+    ``telling`` is as for a new one."""
     words = _words(gone)
     thing = thing or words
     about = about or f"Deletes a {thing}."
-    data = _input(f"Delete{gone.__name__}", Input, command, {"id": (id_type, "The id.")}, about=about)
+    ids: dict[str, Id] = {"id": (id_type, "The id.")}
+    data = _input(f"Delete{gone.__name__}", Input, command, ids, about=about, telling=telling)
     name = f"deleted_{words.replace(' ', '_')}_id"
     return removal_field(
         gone, command, data, description, payload=payload or f"The {thing} that was deleted.", name=name, thing=thing
@@ -212,11 +219,16 @@ def _mutation(
             given.append(to_service_input(model, input))
         named = {name: getattr(input, name) for name in options}
         context = info.context
+        actor = context.actor.telling(named.pop("notify", True))
         async with context.writing() as session:
             if isinstance(command, RepeatableCommand):
-                record = await context.once(session, input.idempotency_key, command, *given, **named)
+                limits = context.security.limits
+                record = await context.run_once(
+                    input.idempotency_key,
+                    lambda call: command.once(session, actor, call, limits, *given, **named),
+                )
             else:
-                record = await command(session, context.actor, *given, **named)
+                record = await command(session, actor, *given, **named)
         return answer(input, record)
 
     resolve.__annotations__ |= {"input": data, "return": payload | None}
@@ -230,8 +242,11 @@ def _input(
     ids: Mapping[str, Id],
     nested: Nested = MappingProxyType({}),
     about: str | None = None,
+    *,
+    telling: bool = False,
 ) -> type[Input]:
-    """What a command takes: the service's model, ids, and the key or the version that the service asks for."""
+    """What a command takes: the service's model, ids, the key or the version that the service asks for, and whether
+    people are told."""
     fields: dict[str, Any] = {}
     for field, given in ids.items():
         type_, words = given if isinstance(given, tuple) else (given, f"The {field.removesuffix('_id')}.")
@@ -240,6 +255,8 @@ def _input(
         fields["idempotency_key"] = (KeyText | None, Field(default_factory=absent))
     elif "expected_version" in signature(command).parameters:
         fields["expected_version"] = (ExpectedVersion | None, Field(default_factory=absent))
+    if telling:
+        fields["notify"] = (Telling, True)
     about = about or model.__doc__
     made = create_model(f"{name}Input", __base__=model, __doc__=about, __module__=__name__, **fields)
     return service_input(nested)(made)

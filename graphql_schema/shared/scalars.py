@@ -1,6 +1,6 @@
 """Scalars whose values look as they do on REST."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
@@ -19,6 +19,13 @@ def _parse(value: object) -> object:
     return value
 
 
+def _parse_day(value: object) -> object:
+    """As ``_parse``."""
+    if not isinstance(value, str):
+        raise GraphQLError("Date must be a string: a day such as 2026-01-31 (RFC 3339)")
+    return value
+
+
 DATE_TIME = ScalarDefinition(
     name="DateTime",
     description="An instant, RFC 3339 with a UTC offset, e.g. 2026-01-31T12:00:00Z. Answers are in UTC. Filters also "
@@ -29,4 +36,14 @@ DATE_TIME = ScalarDefinition(
     parse_value=_parse,
     parse_literal=None,
     origin=datetime,
+)
+DATE = ScalarDefinition(
+    name="Date",
+    description="A day without a time, wherever one is: full-date of RFC 3339, e.g. 2026-01-31. Filters also take one "
+    "relative to the present, as DateTime does: the day in the caller's time zone.",
+    specified_by_url="https://scalars.graphql.org/andimarek/local-date.html",
+    serialize=str,
+    parse_value=_parse_day,
+    parse_literal=None,
+    origin=date,
 )

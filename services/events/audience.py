@@ -94,12 +94,13 @@ MAY_BE_TOLD = _either(
     _all(_is("entity_type", "member"), _is_reader("entity_id")),
     _all(_is("entity_type", "saved_view"), _is_reader("actor_id")),
     _all(_is("entity_type", "follow"), _is_reader("entity_id")),
+    _all(_is("entity_type", "reminder"), _is_reader("actor_id")),
     _all(_is("kind", TASKS_CLEARED.name), _is("project_id", None)),
     _all(_is("entity_type", "user"), _is("account_id", None), _either(_is_reader("entity_id"), _has_met())),
 )
-"""What happens in one's projects; that one joined or left one; one's own saved views and what one follows; that all
-tasks are gone; and what happened to oneself and those whom one shares a project with, but for what concerns the
-security of an account."""
+"""What happens in one's projects; that one joined or left one; one's own saved views and reminders, and what one
+follows; that all tasks are gone; and what happened to oneself and those whom one shares a project with, but for what
+concerns the security of an account."""
 
 _MEMBERS = Prepared(
     select(Membership.project_id, Membership.user_id).where(

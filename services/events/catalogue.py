@@ -14,6 +14,7 @@ Subject = Literal[
     "milestone",
     "project",
     "relation",
+    "reminder",
     "saved_view",
     "server",
     "session",
@@ -47,10 +48,12 @@ def _declare(name: str, subject: Subject, holds: str, sentence: str, *, since: s
 
 
 _EXTERNAL = "external_source external_id"
-_OF_TASK = "title description status priority start_at due_at parent_id milestone_id assignee_ids tags " + _EXTERNAL
+_DATES = "start_at start_on due_at due_on"
+_OF_TASK = f"title description status priority {_DATES} parent_id milestone_id assignee_ids tags {_EXTERNAL}"
 _OF_RELATION = "kind source_id target_id"
 _OF_MILESTONE = "name description due_at state"
 _OF_VIEW = "name filter sort_by order then_by"
+_OF_WEBHOOK = "name kinds filter content document"
 
 TASK_CREATED = _declare("task.created", "task", f"number {_OF_TASK}", "A task was created.")
 TASK_UPDATED = _declare("task.updated", "task", _OF_TASK, "A task was changed, or what hangs on it was.")
@@ -65,8 +68,8 @@ TASK_MOVED = _declare(
 TASK_LEFT = _declare(
     "task.left", "task", "ref", "A task went to another project: whoever may not read it there drops it."
 )
-TASK_DUE_SOON = _declare("task.due_soon", "task", "due_at", "A task that is open will be due soon.")
-TASK_OVERDUE = _declare("task.overdue", "task", "due_at", "A task that is open is not done in time.")
+TASK_DUE_SOON = _declare("task.due_soon", "task", "due_at due_on", "A task that is open will be due soon.")
+TASK_OVERDUE = _declare("task.overdue", "task", "due_at due_on", "A task that is open is not done in time.")
 TASK_PURGED = _declare("task.purged", "task", "ref", "A task was deleted for good.")
 TASK_IMPORTED = _declare("task.imported", "task", "source", "A task was brought in from another system.")
 TASKS_CLEARED = _declare("tasks.cleared", "server", "tasks", "All tasks, or all of a project, were deleted for good.")
@@ -141,8 +144,16 @@ FOLLOW_DELETED = _declare(
     "follow.deleted", "follow", "task_id project_id", "Somebody does not follow a task or a project (any more)."
 )
 
-WEBHOOK_CREATED = _declare("webhook.created", "webhook", "name project_id kinds content", "A webhook was made.")
-WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", "name kinds content", "A webhook was changed.")
+REMINDER_CREATED = _declare(
+    "reminder.created", "reminder", "task_id remind_at before_due", "Somebody set a reminder of a task."
+)
+REMINDER_UPDATED = _declare(
+    "reminder.updated", "reminder", "remind_at before_due snoozed_until", "A reminder was changed, or snoozed."
+)
+REMINDER_DELETED = _declare("reminder.deleted", "reminder", "task_id", "A reminder was deleted.")
+
+WEBHOOK_CREATED = _declare("webhook.created", "webhook", f"project_id {_OF_WEBHOOK}", "A webhook was made.")
+WEBHOOK_UPDATED = _declare("webhook.updated", "webhook", _OF_WEBHOOK, "A webhook was changed.")
 WEBHOOK_ROTATED = _declare("webhook.rotated", "webhook", "former_until", "A webhook got another secret.")
 WEBHOOK_PAUSED = _declare("webhook.paused", "webhook", "state", "A webhook was paused.")
 WEBHOOK_RESUMED = _declare("webhook.resumed", "webhook", "state", "A webhook is told again.")

@@ -7,6 +7,7 @@ consumer; it holds the cursor's row, and others pass by.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import insert, select
 from sqlalchemy import update as sql_update
@@ -58,12 +59,21 @@ class Consumer:
     anything: the feed is not read for it then. ``take`` is given events in order, with the ``id`` of each one's row.
     ``gather_seconds`` is how long events are waited for that are taken together: on SQLite each time is a transaction
     among those of the requests.
+
+    Where it has a ``plan``, that is given the events before anything is held, and asks what may take long: SQLite has
+    one writer, who would keep all others waiting meanwhile. ``take`` is given what it answers, and raises ``Outdated``
+    where that does not hold any more: then it is all done again.
     """
 
     name: str
     wanted: Callable[[Session], Awaitable[int | None]]
-    take: Callable[[Session, Sequence["Taken"]], Awaitable[None]]
+    take: Callable[[Session, Any], Awaitable[None]]
     gather_seconds: float = 0.0
+    plan: "Plan | None" = None
+
+
+class Outdated(Exception):
+    """What was planned does not hold any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,10 @@ class Taken:
 
     happening: Happening
     row_id: int
+
+
+Plan = Callable[[Session, Sequence[Taken]], Awaitable[Any]]
+"""What a consumer asks before it takes events."""
 
 
 async def register(database: Database, consumer: Consumer) -> None:
@@ -95,6 +109,8 @@ async def consume(database: Database, consumer: Consumer, *, wait: bool = False)
             async with database.writing() as session:
                 await number_events(session)
         return False
+    if consumer.plan is not None:
+        return await _consume_as_planned(database, consumer, consumer.plan, position, max(position, since), wait=wait)
     async with database.writing() as session:
         position = await session.scalar((_HOLD_IN_TURN if wait else _HOLD)(name=consumer.name))
         if position is None:
@@ -102,9 +118,42 @@ async def consume(database: Database, consumer: Consumer, *, wait: bool = False)
         rows = await session.all(_NEXT(after=max(position, since)))
         if not rows:
             return False
-        await consumer.take(session, [Taken(Happening._make(row[:-1]), row[-1]) for row in rows])
+        await consumer.take(session, _taken(rows))
         await session.execute(_MOVE(called=consumer.name, until=rows[-1].position, moment=now()))
     return len(rows) == BATCH
+
+
+async def _consume_as_planned(
+    database: Database, consumer: Consumer, plan: Plan, position: int, after: int, *, wait: bool
+) -> bool:
+    """As ``consume``, of what comes behind a position; the cursor stood at ``position``."""
+    rows = await database.reads.all(_NEXT(after=after))
+    if not rows:
+        return False
+    planned = await plan(database.reads, _taken(rows))
+    try:
+        async with database.writing() as session:
+            held = await session.scalar((_HOLD_IN_TURN if wait else _HOLD)(name=consumer.name))
+            if held is None:
+                return False  # another process is about it
+            if held != position:
+                return True  # another process has been about it
+            await consumer.take(session, planned)
+            await session.execute(_MOVE(called=consumer.name, until=rows[-1].position, moment=now()))
+    except Outdated:
+        return True
+    return len(rows) == BATCH
+
+
+def _taken(rows: Sequence[Any]) -> Sequence[Taken]:
+    return [Taken(Happening._make(row[:-1]), row[-1]) for row in rows]
+
+
+async def hold_in_turn(session: Session, consumer: Consumer) -> None:
+    """Let nobody read for a consumer until the transaction ends. Whoever does so now has his turn first."""
+    if await session.scalar(_HOLD_IN_TURN(name=consumer.name)) is None:
+        await session.execute(_NEW, {"name": consumer.name, "position": 0, "updated_at": now()})
+        await session.scalar(_HOLD_IN_TURN(name=consumer.name))
 
 
 async def catch_up(database: Database, consumer: Consumer) -> None:

@@ -23,6 +23,7 @@ from services.events.audience import Facts, look_up, may_be_told
 from services.events.catalogue import MEMBER_REMOVED
 from services.events.happenings import COLUMNS, Happening
 from services.events.interests import EVERYTHING, Interest
+from services.events.look_ups import LookUps
 from services.events.numbering import END, NUMBERED, is_waiting, number_all, number_events
 from services.shared.background import Background
 from services.shared.errors import Unavailable
@@ -35,12 +36,16 @@ S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1
-"""How often the database is asked beside what is told: on SQLite nobody tells what other processes write."""
+POLL_SECONDS = 0.25
+"""How often the database is asked beside what is told, by processes that it can tell something."""
+POLL_ALONE_SECONDS = 0.04
+"""The same on SQLite, where nobody tells what other processes write."""
 BATCH = 500
 QUEUE_LENGTH = 1_000
 TAKEN = 100
 """How many a follower takes at once."""
+ROOM_SECONDS = 0.1
+"""How long a batch waits for those followers who have no room for it: whoever takes nothing delays nobody longer."""
 FRESH_SECONDS = 0.25
 """How long it holds that somebody may be told of an event."""
 
@@ -52,7 +57,7 @@ _AFTER = Prepared(
 
 
 class ConsumerLagged(Unavailable):
-    """A follower did not keep up; it has to read again from the start."""
+    """A follower did not keep up; what it has not taken it has to read by itself."""
 
     title = "Too many events at once: follow again"
 
@@ -114,13 +119,20 @@ async def one_by_one(told: Batch[S], make: Callable[[Sequence[S]], Awaitable[Seq
 class Follower:
     """Who follows: what it wants to hear of, and what it has not taken yet."""
 
-    __slots__ = ("_feed", "_queue", "_start", "interest", "key", "reader")
+    __slots__ = ("_feed", "_has_lagged", "_start", "_taking", "_waiting", "interest", "key", "reader")
 
     def __init__(self, feed: "Feed", interest: Interest, reader: int | None, key: int | None) -> None:
         self.interest, self.reader, self.key = interest, reader, key
         self._feed = feed
         self._start = 0
-        self._queue: asyncio.Queue[tuple[float, Happening] | None] = asyncio.Queue(QUEUE_LENGTH)
+        # no asyncio.Queue: there may be thousands of followers, for each of whom it would take 3 KB
+        self._waiting: list[tuple[float, Happening]] = []
+        self._has_lagged = False
+        self._taking: asyncio.Future[None] | None = None
+
+    def has_room(self, number: int) -> bool:
+        """Whether it can be handed so many events."""
+        return len(self._waiting) + number <= QUEUE_LENGTH
 
     def begin(self, position: int) -> None:
         """It is told of what comes after a position."""
@@ -129,14 +141,15 @@ class Follower:
     async def take(self) -> Told:
         """The next events that concern it, one at least. Raises ``ConsumerLagged`` when they are taken too slowly."""
         while True:
-            waiting = [await self._queue.get()]
-            while len(waiting) < TAKEN and not self._queue.empty():
-                waiting.append(self._queue.get_nowait())
+            while not self._waiting and not self._has_lagged:
+                self._taking = asyncio.get_running_loop().create_future()
+                await self._taking
+            if self._has_lagged:
+                raise ConsumerLagged
+            taken = self._waiting[:TAKEN]
+            del self._waiting[:TAKEN]
             if turns.due():
                 await turns.give()
-            taken = [each for each in waiting if each is not None]
-            if len(taken) < len(waiting):
-                raise ConsumerLagged
             items = [item for _, item in taken if item.position > self._start]
             told = Told(items, taken[0][0], self._feed, self.reader, self.key)
             if told.is_stale:
@@ -161,15 +174,15 @@ class Follower:
 
     def hand(self, item: Happening, judged_at: float) -> bool:
         """Whether there was room for it."""
-        try:
-            self._queue.put_nowait((judged_at, item))
-        except asyncio.QueueFull:
+        if self.has_room(1):
+            self._waiting.append((judged_at, item))
+        else:
             # drop it all and say so, rather than lose one in the middle
-            while not self._queue.empty():
-                self._queue.get_nowait()
-            self._queue.put_nowait(None)
-            return False
-        return True
+            self._waiting.clear()
+            self._has_lagged = True
+        if self._taking is not None and not self._taking.done():
+            self._taking.set_result(None)
+        return not self._has_lagged
 
 
 class Feed:
@@ -181,11 +194,14 @@ class Feed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._poll = POLL_ALONE_SECONDS if database.planner.commits_in_order else POLL_SECONDS
         self._followers: set[Follower] = set()
         self._starting = asyncio.Lock()
+        self._look_ups = LookUps(database)
         self._joining: asyncio.Task[int] | None = None
         self._reading = Background(self._read)
         self._position = 0
+        self._ask_again_at = 0.0
         self._told = asyncio.Event()
         self._outage = Outage(logger, "the feed could not be read")
         database.listen(NUMBERED, self._told.set)
@@ -217,7 +233,7 @@ class Feed:
         """Those of some events that an account may be told of now."""
         moment = time.monotonic()
         if reader is not None and items:
-            facts = await look_up(self._database.reads, items, [reader], [] if key is None else [key])
+            moment, facts = await self._look_ups.of(items, reader, key)
             items = [item for item in items if may_be_told(reader, key, item, facts)]
         return Told(items, moment, self, reader, key)
 
@@ -263,19 +279,29 @@ class Feed:
             await asyncio.sleep(POLL_SECONDS)
         if found < BATCH:
             with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._poll):
                     await self._told.wait()
 
     async def _next(self) -> Sequence[Happening]:
         rows: Sequence[Happening] = await self._database.reads.all(_AFTER(position=self._position))
-        if not rows and await is_waiting(self._database):
+        if not rows and self._may_wait() and await is_waiting(self._database):
             # whoever committed it numbers it, unless it is there no more
             async with self._database.writing() as session:
                 await number_events(session)
         return rows
 
+    def _may_wait(self) -> bool:
+        """Whether to ask for events without a position. Where what is committed has its own, only a release before that
+        one leaves such: it is asked once a second."""
+        if self._database.planner.commits_in_order:
+            if time.monotonic() < self._ask_again_at:
+                return False
+            self._ask_again_at = time.monotonic() + 1.0
+        return True
+
     async def _publish(self, items: Sequence[Happening]) -> None:
         """Give events to those whom they concern. They count as read once that is known."""
+        await self._make_room(len(items))
         moment = time.monotonic()
         facts = await self._facts(items)
         if items:
@@ -286,6 +312,14 @@ class Feed:
             for follower in tuple(self._followers):
                 if follower.concerns(item, facts) and not follower.hand(item, moment):
                     self._followers.discard(follower)
+
+    async def _make_room(self, number: int) -> None:
+        """Of much that happens at once, give the followers time to take what they were given before."""
+        deadline = time.monotonic() + ROOM_SECONDS
+        while number > TAKEN and time.monotonic() < deadline:
+            if all(follower.has_room(number) for follower in self._followers):
+                return
+            await asyncio.sleep(ROOM_SECONDS / 20)
 
     async def _facts(self, items: Sequence[Happening]) -> Facts:
         """What says who of the followers may hear of what anybody wants to hear of; three statements at most for all of

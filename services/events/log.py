@@ -1,7 +1,7 @@
 """The record of every change, written in the change's own transaction; services/events/feed.py reads it in order."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -133,7 +133,7 @@ class NewEvent(NamedTuple):
     project_id: int | None = None
     task_id: int | None = None
     notify: bool = True
-    """Whether the people concerned are to be told."""
+    """Whether the people concerned are to be told, where whoever does it does not say otherwise (``Actor.tells``)."""
 
 
 async def record(session: Session, actor: Actor, *events: NewEvent) -> None:
@@ -180,7 +180,7 @@ def _rows(actor: Actor, events: Sequence[NewEvent]) -> list[dict[str, object]]:
             "actor_id": actor.user_id,
             "actor_method": actor.method,
             "request_id": request,
-            "notify": event.notify,
+            "notify": event.notify and actor.tells,
             "changes": {field: [_plain(before), _plain(after)] for field, (before, after) in event.changes.items()},
         }
         for event in events
@@ -216,6 +216,8 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> Ch
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return wire_format(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (list, tuple)):

@@ -36,6 +36,7 @@ MAX_MENTIONED = 50
 class NotificationKind(StrEnum):
     """Why something concerns a person; what comes first here is told, where it does for several reasons."""
 
+    REMINDER = "reminder"
     MENTIONED = "mentioned"
     ASSIGNED = "assigned"
     OVERDUE = "overdue"
@@ -74,6 +75,16 @@ class Notice(NamedTuple):
     event: Happened
     task_id: int | None = None
     project_id: int | None = None
+    by_mail: bool = False
+    """Whether the person wants to have it by mail, too."""
+
+
+class Wishes(NamedTuple):
+    """What somebody wants to be told of, and what by mail."""
+
+    muted_kinds: Collection[str] = ()
+    muted_project_ids: Collection[int] = ()
+    mailed_kinds: Collection[str] = ()
 
 
 _OF_DATES = {TASK_DUE_SOON.name: NotificationKind.DUE_SOON, TASK_OVERDUE.name: NotificationKind.OVERDUE}
@@ -116,6 +127,7 @@ _PREFERENCES = Prepared(
         NotificationPreferences.user_id,
         NotificationPreferences.muted_kinds,
         NotificationPreferences.muted_project_ids,
+        NotificationPreferences.mailed_kinds,
     ).where(in_list(NotificationPreferences.user_id, "users"))
 )
 
@@ -217,20 +229,25 @@ async def _permitted(session: Session, notices: Sequence[Notice]) -> list[Notice
     ]
 
 
+async def wishes_of(session: Session, users: Collection[int]) -> Mapping[int, Wishes]:
+    """What each of some people wants to be told of, in one statement."""
+    found = {row[0]: Wishes(*map(frozenset, row[1:])) for row in await session.all(_PREFERENCES(users=users))}
+    return defaultdict(Wishes, found)
+
+
 async def _wanted(session: Session, notices: Sequence[Notice]) -> list[Notice]:
-    """Those that people have not muted, by their kind or their project."""
+    """Those that people have not muted, by their kind or their project, and which of them are to go by mail."""
     if not notices:
         return []
-    muted = {
-        user: (frozenset(kinds), frozenset(projects))
-        for user, kinds, projects in await session.all(_PREFERENCES(users={notice.user_id for notice in notices}))
-    }
-    nothing: tuple[frozenset[str], frozenset[int]] = (frozenset(), frozenset())
+    wishes = await wishes_of(session, {notice.user_id for notice in notices})
     found = []
     for notice in notices:
-        kinds, projects = muted.get(notice.user_id, nothing)
-        if notice.kind.value not in kinds and (notice.project_id or notice.event.project_id) not in projects:
-            found.append(notice)
+        wish, kind = wishes[notice.user_id], notice.kind.value
+        if (
+            kind not in wish.muted_kinds
+            and (notice.project_id or notice.event.project_id) not in wish.muted_project_ids
+        ):
+            found.append(notice._replace(by_mail=True) if kind in wish.mailed_kinds else notice)
     return found
 
 

@@ -4,8 +4,9 @@ concerns.
 A row that is there already (the same event for the same person) is left alone, should somebody set the cursor back.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 from sqlalchemy import delete, func, select
 
@@ -16,8 +17,10 @@ from db.driver.statements import Prepared
 from db.lists import one_of
 from db.models import Notification
 from db.upserts import insert_or_ignore
+from services.events import dates
 from services.events.consumers import Consumer, Taken
 from services.events.notices import KINDS, Notice, happened, notices_of
+from services.mailing import queue as mail_queue
 from services.shared.bulk_writing import write_all
 
 MADE = "notifications made"
@@ -39,20 +42,21 @@ async def always(_session: Session) -> int:
 
 async def notify(session: Session, events: Sequence[Taken]) -> None:
     """Write what people are to be told of some events."""
+    await dates.follow(session, [event.happening for event in events])
     ids = [event.row_id for event in events if event.happening.kind in KINDS]
     if not ids:
         return
     notices = await notices_of(session, await happened(session, ids))
     if notices:
-        await _write(session, notices)
+        by_mail = [(notice.user_id, notice.event.event_id) for notice in notices if notice.by_mail]
+        await write(session, _rows(notices), by_mail)
 
 
 CONSUMER = Consumer("notifications", always, notify, gather_seconds=GATHER_SECONDS)
 
 
-async def _write(session: Session, notices: Sequence[Notice]) -> None:
-    moment = now()
-    rows = [
+def _rows(notices: Sequence[Notice]) -> list[dict[str, object]]:
+    return [
         {
             "user_id": notice.user_id,
             "event_id": notice.event.event_id,
@@ -61,13 +65,22 @@ async def _write(session: Session, notices: Sequence[Notice]) -> None:
             "project_id": notice.project_id or notice.event.project_id,
             "task_id": notice.task_id or notice.event.task_id,
             "comment_id": notice.event.entity_id if notice.event.kind.startswith("comment.") else None,
-            "read_at": None,
-            "created_at": moment,
         }
         for notice in notices
     ]
-    await write_all(session, _INSERT, rows)
-    await _purge(session, {notice.user_id for notice in notices}, moment)
+
+
+async def write(session: Session, rows: Sequence[Mapping[str, object]], by_mail: Sequence[tuple[int, str]]) -> None:
+    """Write notifications, and which of them, by person and event, are to be told by mail, too.
+
+    Whoever writes some holds the consumer's cursor (``hold``), so that their ids are in the order of the commits.
+    """
+    moment = now()
+    new = {"read_at": None, "snoozed_until": None, "created_at": moment}
+    await write_all(session, _INSERT, [{**row, **new} for row in rows])
+    await _purge(session, {cast(int, row["user_id"]) for row in rows}, moment)
+    if by_mail:
+        await mail_queue.add(session, by_mail, moment)
     session.announce(MADE)
     await notifications.notify(session, MADE)
 
@@ -86,6 +99,8 @@ async def _purge(session: Session, users: Collection[int], moment: datetime) -> 
     await session.execute(delete(Notification).where(Notification.id.in_(too_many)))
     await session.execute(
         delete(Notification).where(
-            one_of(Notification.user_id, [*users]), Notification.created_at < moment - timedelta(days=KEPT_DAYS)
+            one_of(Notification.user_id, [*users]),
+            Notification.created_at < moment - timedelta(days=KEPT_DAYS),
+            Notification.snoozed_until.is_(None),
         )
     )

@@ -162,7 +162,12 @@ class Worker:
             async with self._database.writing() as session:
                 claimed = await queue.claim(session, self._lease, places=places, for_failing=for_failing)
             for job in claimed:
-                self._start(job)
+                # one whose claim could not be renewed in time is still being done, by this worker
+                task = next((task for task, running in self._running.items() if running.id == job.id), None)
+                if task is None:
+                    self._start(job)
+                else:
+                    self._running[task] = job
 
     def _start(self, job: Claim) -> None:
         task = _begin(self._do(job))
@@ -190,7 +195,12 @@ class Worker:
         except Exception:
             logger.exception("a job of the kind %s broke; it is tried again", job.kind)
         finally:
-            await asyncio.shield(self._end(job, outcome))
+            task = asyncio.current_task()
+            latest = job if task is None else self._running.get(task, job)
+            if latest.claim != job.claim and not outcome.gone:
+                # what was scheduled meanwhile was taken along with the claim
+                outcome = Outcome(now(), failing=outcome.failing)
+            await asyncio.shield(self._end(latest, outcome))
 
     async def _end(self, job: Claim, outcome: Outcome) -> None:
         try:

@@ -22,6 +22,7 @@ from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, ResyncRequired
 from services.shared.pagination import MAX_LIMIT, PageRequest
 from services.shared.prices import LIST, ROW
+from services.shared.time_zones import zone_of
 from services.tasks import queries as tasks
 from services.tasks.listing.conditions import TaskPredicate
 from services.tasks.listing.search_selectivity import refs_looked_up
@@ -52,7 +53,7 @@ async def follow(
     user_id = actor.require(Scope.TASKS_READ)
     cursor, session = _cursor_in(after), database.reads
     # a ref means the task that has it now, as a saved view is taken as it is now
-    predicate = await refs_looked_up(session, actor, predicate_of(query))
+    predicate = await refs_looked_up(session, actor, predicate_of(query, await zone_of(session, actor)))
     follower = LiveFollower(actor, user_id, predicate, reach_of(predicate), _gist(actor, predicate))
     with lists.joined(follower):
         await lists.started()

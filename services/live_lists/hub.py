@@ -163,9 +163,10 @@ class LiveLists:
 
     async def _answers(self, asked: Mapping[LiveFollower, Scope]) -> Mapping[LiveFollower, Mapping[int, Match]]:
         """What matches, for each follower; one whose filter takes too long is ended, and left out."""
-        round_ = Round()
+        round_ = Round[LiveFollower]()
         async for follower, scope in turns.each(tuple(asked.items())):
-            round_.add(follower, scope)
+            for question in follower.questions(scope):
+                round_.add(follower, question, follower.actor.limited_by)
         found: dict[LiveFollower, dict[int, Match]] = {follower: {} for follower in asked}
         for part in round_.parts():
             matches = await self._matches(part)
@@ -177,7 +178,10 @@ class LiveLists:
         return found
 
     async def _share(
-        self, part: Sequence[Asked], matches: Sequence[Match] | None, found: dict[LiveFollower, dict[int, Match]]
+        self,
+        part: Sequence[Asked[LiveFollower]],
+        matches: Sequence[Match] | None,
+        found: dict[LiveFollower, dict[int, Match]],
     ) -> None:
         """Give the answers to those who asked; where there are none, these are ended."""
         if matches is None:
@@ -190,7 +194,7 @@ class LiveLists:
                 if follower in found:
                     found[follower][match.id] = match
 
-    async def _matches(self, part: Sequence[Asked]) -> Sequence[Match] | None:
+    async def _matches(self, part: Sequence[Asked[LiveFollower]]) -> Sequence[Match] | None:
         """The answers to some questions; None where it takes too long."""
         try:
             with working(ASK_SECONDS, None):

@@ -5,10 +5,12 @@ change of something else does to tasks is an event of each of them (``services.t
 """
 
 from collections.abc import Iterator
+from datetime import tzinfo
 from typing import NamedTuple
 
-from services.shared.conditions import ZoneWanted
+from services.shared.conditions import PresentWanted
 from services.shared.errors import BadUserInput
+from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import REACHING, Condition, TaskPredicate, condition
 from services.tasks.query import TaskQuery
 
@@ -28,39 +30,44 @@ class Reach(NamedTuple):
     """Those of what the caller follows."""
 
 
-def predicate_of(query: TaskQuery) -> TaskPredicate:
-    """The condition of a list that can be followed.
+def predicate_of(query: TaskQuery, zone: tzinfo) -> TaskPredicate:
+    """The condition of a list that can be followed; days are those of a time zone.
 
     Raises ``BadUserInput`` for a filter that does not hold, for the trash, and for a filter that depends on the clock:
     nothing happens when a task becomes overdue, or a day ends.
     """
     if query.trashed:
         raise BadUserInput.at("/trashed", "a live list is of tasks outside of the trash", "not_live")
+    return TaskPredicate(None if query.filter is None else timeless(query.filter, "a live list", zone), trashed=False)
+
+
+def timeless(data: TaskFilter, thing: str, zone: tzinfo) -> Condition:
+    """The condition of a filter that what happens to tasks decides, and not the clock; ``thing`` is what has it, days
+    are those of a time zone.
+
+    Raises ``BadUserInput`` as ``predicate_of`` does.
+    """
     try:
-        where = None if query.filter is None else condition(query.filter)
-    except ZoneWanted:
-        raise BadUserInput.at(
-            "/filter", "a live list knows no instants relative to the present, such as today: say which", "not_live"
-        ) from None
-    if where is not None and any(part.kind[0] == "overdue" for part in _parts(where)):
+        return condition(data, zone=zone, lasts=True)
+    except PresentWanted:
         raise BadUserInput.at(
             "/filter",
-            "a live list does not know overdue, which depends on the clock: say due_at and status instead",
+            f"{thing} knows neither overdue nor what is relative to the present, such as today: say due_at and status",
             "not_live",
-        )
-    return TaskPredicate(where, trashed=False)
+        ) from None
 
 
 def reach_of(predicate: TaskPredicate) -> Reach:
     """What the filter depends on."""
-    parts = [] if predicate.where is None else [*_parts(predicate.where)]
+    parts = [] if predicate.where is None else [*parts_of(predicate.where)]
     reached = {part.kind[1] for part in parts if part.kind[0] == REACHING}
     kinds = {part.kind[0] for part in parts}
     tasks = "parent" in reached or not kinds.isdisjoint(_OTHER_TASKS)
     return Reach("project" in reached, "assignees" in reached, tasks, "followed" in kinds)
 
 
-def _parts(where: Condition) -> Iterator[Condition]:
+def parts_of(where: Condition) -> Iterator[Condition]:
+    """The condition, and all that it is made of."""
     yield where
     for part in where.parts:
-        yield from _parts(part)
+        yield from parts_of(part)

@@ -181,7 +181,7 @@ async def _copy_tasks(
     people: set[int],
 ) -> Mapping[int, TaskRecord]:
     """The new tasks, by the ids of the old ones."""
-    values: dict[int, dict[str, Any]] = {row.id: row._asdict() for row in rows}
+    values: dict[int, dict[str, Any]] = {row.id: row.fields() for row in rows}
     await attachments.read_into(session, values, assigned=values, tagged=values)
     below: dict[int | None, list[dict[str, Any]]] = defaultdict(list)
     for each in values.values():
@@ -211,7 +211,10 @@ def _again(values: Mapping[str, Any], made: ProjectRecord, parent_id: int | None
     return NewTask(data, parent_id, named={"milestone_id": values["milestone_id"]})
 
 
-_COPIED = ("title", "description", "priority", "start_at", "due_at", "milestone_id", "assignee_ids", "tags")
+_COPIED = (
+    *("title", "description", "priority", "start_at", "start_on", "due_at", "due_on", "milestone_id"),
+    *("assignee_ids", "tags"),
+)
 
 
 async def _copy_relations(

@@ -1,8 +1,8 @@
 """Who is asking. There is always an Actor; an anonymous caller is one too."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 from services.shared.errors import Forbidden, Unauthenticated
 from services.shared.limited_keys import LimitedOwner
@@ -43,6 +43,14 @@ class Actor:
     api_key_id: int | None = None
     api_key_hash: str | None = None
     """The fingerprint of the secret that the key was sent with: one that was replaced may work a while longer."""
+    time_zone: str | None = field(default=None, compare=False)
+    """The name of the account's time zone; None where it was not looked up."""
+    tells: bool = True
+    """Whether people are to be told of what the caller does (``notify``)."""
+
+    def telling(self, notify: bool) -> Self:
+        """The caller, of whose doings the people concerned are told, or are not."""
+        return self if notify is self.tells else replace(self, tells=notify)
 
     @property
     def limited_by(self) -> int | None:

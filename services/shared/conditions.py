@@ -2,7 +2,7 @@
 
 import operator as operators
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, literal, not_
@@ -21,14 +21,19 @@ class ZoneWanted(Exception):
     """A filter speaks of days, and it is not known whose."""
 
 
+class PresentWanted(Exception):
+    """A filter speaks of the present, and is to mean the same later on."""
+
+
 class Budget:
     """What is left of the bounds of a filter."""
 
-    __slots__ = ("_moment", "_zone", "conditions", "text", "values")
+    __slots__ = ("_lasts", "_moment", "_zone", "conditions", "text", "values")
 
-    def __init__(self, zone: tzinfo | None = None) -> None:
-        """``zone`` is the caller's, for instants relative to the present."""
-        self._zone = zone
+    def __init__(self, zone: tzinfo | None = None, *, lasts: bool = False) -> None:
+        """``zone`` is the caller's, for days and instants relative to the present; a filter that ``lasts`` is to mean
+        the same later on."""
+        self._zone, self._lasts = zone, lasts
         self.conditions, self.values, self.text = MAX_CONDITIONS, MAX_VALUES, MAX_TEXT
         self._moment: datetime | None = None
 
@@ -43,18 +48,38 @@ class Budget:
         return self.values >= MAX_VALUES - SMALL and self.text >= MAX_TEXT - 10 * SMALL
 
     def moment(self) -> datetime:
-        """The present, the same for the whole filter."""
+        """The present, the same for the whole filter. Raises ``PresentWanted``."""
+        if self._lasts:
+            raise PresentWanted
         self._moment = self._moment or now()
         return self._moment
 
     def instant(self, relative: RelativeMoment) -> datetime:
-        """The instant that is meant, for the caller and now. Raises ``ZoneWanted``, ``BadUserInput``."""
+        """The instant that is meant, for the caller and now. Raises ``ZoneWanted``, ``PresentWanted``,
+        ``BadUserInput``."""
         if self._zone is None:
             raise ZoneWanted
         try:
             return relative.at(self.moment(), self._zone)
         except ValueError as error:
             raise BadUserInput.at("/filter", f"{relative}: {error}", "moment") from None
+
+    def day(self, moment: date | RelativeMoment) -> date:
+        """The day that is meant, for the caller and now. Raises as ``instant`` does."""
+        if isinstance(moment, date):
+            return moment
+        instant = self.instant(moment)
+        try:
+            return instant.astimezone(self._zone).date()
+        except OverflowError:
+            raise BadUserInput.at("/filter", f"{moment}: the date is outside the calendar", "moment") from None
+
+    @property
+    def zone(self) -> tzinfo:
+        """Whose days are meant. Raises ``ZoneWanted``."""
+        if self._zone is None:
+            raise ZoneWanted
+        return self._zone
 
     def spend_condition(self) -> None:
         """One condition more. Raises ``BadUserInput`` where that is too many."""

@@ -299,7 +299,9 @@ def problem_of(detail: Detail, prefix: str = "", model: object = None) -> Proble
 
 
 def type_of(detail: Detail) -> str:
-    """The stable word for one of pydantic's errors."""
+    """The stable word for one of pydantic's errors: one for what is no object, whoever has it checked."""
+    if detail["type"] == "model_type":
+        return "model_attributes_type"
     return f"string_{detail['type']}" if sentences.counts_characters(detail) else str(detail["type"])
 
 

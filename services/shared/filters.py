@@ -24,7 +24,7 @@ from services.shared.inputs import Input, absent
 from services.shared.moments import RelativeMoment
 from services.shared.prices import MAX_DEPTH
 from services.shared.text import fold
-from services.shared.time_zones import zone_of
+from services.shared.time_zones import known_zone, zone_of
 
 _PARTS = frozenset({"contains", "starts_with"})
 
@@ -156,7 +156,7 @@ class Filtering:
             return statement
         rows = Rows(session, statement)
         try:
-            return statement.where(await self._condition(data, Budget(), rows, depth=0))
+            return statement.where(await self._condition(data, Budget(known_zone(actor)), rows, depth=0))
         except ZoneWanted:
             budget = Budget(await zone_of(session, actor))
             return statement.where(await self._condition(data, budget, rows, depth=0))

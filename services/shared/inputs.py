@@ -1,7 +1,7 @@
 """The vocabulary that every feature's input models are written in. Validation is written here and there, once."""
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self, get_args, get_origin
 
@@ -147,6 +147,21 @@ def parse_timestamp(value: object) -> datetime:
     return to_utc(datetime.fromisoformat(value.upper().replace(",", ".")))
 
 
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+def parse_day(value: object) -> date:
+    """The day. Raises ``ValueError`` for what is none of the calendar, or has a time."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise ValueError("must be a date without a time, such as 2026-01-31")
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError("is no day of the calendar: it goes from 0001-01-01 to 9999-12-31") from None
+
+
 def _strict_text(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -186,6 +201,10 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """An instant, RFC 3339 with an offset; kept in UTC. Naive ones are refused."""
+
+
+Day = Annotated[date, BeforeValidator(parse_day), WithJsonSchema({"type": "string", "format": "date"})]
+"""A day without a time: RFC 3339's full-date."""
 
 
 def _whole(value: object) -> object:
@@ -252,3 +271,4 @@ CommentId = Annotated[int, NodeRef("Comment")]
 RelationId = Annotated[int, NodeRef("Relation")]
 SavedViewId = Annotated[int, NodeRef("SavedView")]
 NotificationId = Annotated[int, NodeRef("Notification")]
+ReminderId = Annotated[int, NodeRef("Reminder")]

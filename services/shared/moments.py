@@ -7,13 +7,13 @@ that has no such day lead to its last (31 January and a month is 28 February). H
 
 import re
 from calendar import monthrange
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 
 from core.clock import now, to_utc
-from services.shared.inputs import parse_timestamp
+from services.shared.inputs import parse_day, parse_timestamp
 
 MAX_STEPS = 3
 _ANCHORS = "now|today|start_of_week|start_of_month|start_of_year"
@@ -96,6 +96,31 @@ Moment = Annotated[
 """An instant, or a ``RelativeMoment``, which mypy is not told of."""
 
 
+def _parse_day(value: object) -> date | RelativeMoment:
+    if not isinstance(value, str) or value[:1].isdigit():
+        return parse_day(value)
+    moment = RelativeMoment.parse(value)
+    if moment is None:
+        raise ValueError("must be a date without a time, such as 2026-01-31, or one such as today+7d")
+    return moment
+
+
+DayMoment = Annotated[
+    date,
+    PlainValidator(_parse_day),
+    PlainSerializer(lambda moment: moment, return_type=Any),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "format": "date"},
+                {"type": "string", "pattern": PATTERN, "examples": ["today+7d"]},
+            ]
+        }
+    ),
+]
+"""A day, or the ``RelativeMoment`` whose day is meant."""
+
+
 def are_out_of_order(start: object, end: object) -> bool:
-    """Whether an instant is after another; of relative ones nobody knows, for it may not be so tomorrow."""
-    return isinstance(start, datetime) and isinstance(end, datetime) and start > end
+    """Whether an instant, or a day, is after another; of relative ones nobody knows, for it may not be so tomorrow."""
+    return isinstance(start, date) and isinstance(end, date) and start > end

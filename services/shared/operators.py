@@ -3,7 +3,7 @@
 Conditions on what may be missing are null-aware: ``not`` of a condition is true for rows where the value is missing.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -23,7 +23,7 @@ from services.shared.inputs import (
     one_line,
     out_of_order,
 )
-from services.shared.moments import Moment, are_out_of_order
+from services.shared.moments import DayMoment, Moment, are_out_of_order
 
 TextPart = Annotated[ShownText, Field(max_length=100)]
 LinePart = Annotated[TextPart, AfterValidator(one_line)]
@@ -67,6 +67,27 @@ class TimestampFilter(Input):
     def _check_range(self) -> Self:
         starts: list[datetime] = [moment for name, moment in self.sent().items() if name in ("gt", "gte")]
         ends: list[datetime] = [moment for name, moment in self.sent().items() if name in ("lt", "lte")]
+        if any(are_out_of_order(start, end) for start in starts for end in ends):
+            raise out_of_order("the range ends before it starts")
+        return self
+
+
+class DateFilter(Input):
+    """Conditions on a day without a time, which may be relative to the present: today+7d. A range whose end is before
+    its start is refused, unless one of them is relative."""
+
+    eq: DayMoment = Field(default_factory=absent, description="Is this one.")
+    ne: DayMoment = Field(default_factory=absent, description="Is another one.")
+    gt: DayMoment = Field(default_factory=absent, description="Is after this.")
+    gte: DayMoment = Field(default_factory=absent, description="Is this or after.")
+    lt: DayMoment = Field(default_factory=absent, description="Is before this.")
+    lte: DayMoment = Field(default_factory=absent, description="Is this or before.")
+    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        starts: list[date] = [day for name, day in self.sent().items() if name in ("gt", "gte")]
+        ends: list[date] = [day for name, day in self.sent().items() if name in ("lt", "lte")]
         if any(are_out_of_order(start, end) for start in starts for end in ends):
             raise out_of_order("the range ends before it starts")
         return self

@@ -1,7 +1,9 @@
 """What results have in common. Descriptions are written here once; both doors print them."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +18,28 @@ Version = Annotated[
 
 LONG_TEXTS = frozenset({"description", "body", "before", "after"})
 """The members of answers that may be texts of tens of thousands of characters, on both doors."""
+
+
+R = TypeVar("R")
+Computed = Callable[[Any], R]
+RARELY: WeakKeyDictionary[Callable[..., Any], tuple[str, str]] = WeakKeyDictionary()
+"""Functions of properties of records that compute something only where a field is true, with that field; and the field,
+or nothing, which is the value elsewhere: writers of many records ask for these first."""
+
+
+def unless(field: str, otherwise: str) -> Callable[[Computed[R]], Computed[R]]:
+    """Says of a property of a named tuple that it is another field, unless a field is true."""
+
+    def mark(compute: Computed[R]) -> Computed[R]:
+        RARELY[compute] = field, otherwise
+        return compute
+
+    return mark
+
+
+def only_if(field: str) -> Callable[[Computed[R]], Computed[R]]:
+    """Says of a property of a named tuple that it is None, unless a field is true."""
+    return unless(field, "")
 
 
 class Output(BaseModel):

@@ -9,6 +9,7 @@ from core.passwords import PasswordHasher
 from core.tokens import AccessTokens
 from services.allowances.login_failures import LoginFailures
 from services.allowances.rate_limits import RateLimits
+from services.mailing.tokens import MailTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,6 @@ class Security:
     refresh_lifetime: timedelta
     limits: RateLimits
     failures: LoginFailures
+    mail_tokens: MailTokens
     outbox: Outbox = field(default_factory=Outbox)
     accounts: AccountRules = AccountRules()

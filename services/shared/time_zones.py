@@ -15,12 +15,21 @@ from services.shared.statements import ACTOR_PARAMETER
 
 async def zone_of(session: Session, actor: Actor) -> tzinfo:
     """The caller's time zone; UTC for whoever has no account, and for one that this server does not know any more."""
+    if (known := known_zone(actor)) is not None:
+        return known
     name: str | None = await session.scalar(_ZONE(caller_id=actor.user_id))
     return zone_named(name or "UTC")
 
 
+def known_zone(actor: Actor) -> tzinfo | None:
+    """The caller's time zone, where it is known without a look."""
+    return None if actor.time_zone is None else zone_named(actor.time_zone)
+
+
 def zone_named(name: str) -> tzinfo:
     """A time zone by its name; UTC for one that this server does not know (any more)."""
+    if name == "UTC":
+        return UTC
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

@@ -56,6 +56,7 @@ async def run(session: Session, actor: Actor, call: IdempotencyContext, data: Bu
     """
     session.takes_long()
     prices.demand(price(data))
+    actor = actor.telling(data.notify)
     operation, carry_out = _OPERATIONS[type(data)]
 
     async def make() -> BulkRecord:

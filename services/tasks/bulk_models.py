@@ -50,6 +50,7 @@ class Bulk(Input):
         examples=["partial"],
     )
     dry_run: Bool = Field(default=False, description="Answer what would come of it, and write nothing.")
+    notify: Bool = Field(default=True, description="Whether the people concerned are told of the changes.")
 
     @field_validator("mode")
     @classmethod

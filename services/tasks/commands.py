@@ -42,13 +42,12 @@ async def update(
     data: TaskUpdate,
     *,
     expected_version: Expected = None,
-    notify: bool = True,
     project_id: int | None = None,
 ) -> TaskRecord:
     """Change the fields that were sent; nothing is written where none differs.
 
-    ``notify`` says whether the people concerned are to be told. Raises ``NotFound`` (also where the task is not in
-    ``project_id``), ``Forbidden``, ``VersionConflict``, ``BadUserInput``, ``Conflict``.
+    Raises ``NotFound`` (also where the task is not in ``project_id``), ``Forbidden``, ``VersionConflict``,
+    ``BadUserInput``, ``Conflict``.
     """
     sent = data.sent()
     assigning = attachments.assigned_by(sent)
@@ -56,7 +55,7 @@ async def update(
     if task_id in locked.tasks and project_id not in (None, locked.tasks[task_id].project_id):
         raise NotFound("Task")
     change = TaskChange(task_id, sent, expected_version)
-    outcome = (await apply_changes(session, actor, locked, [change], notify=notify))[task_id]
+    outcome = (await apply_changes(session, actor, locked, [change]))[task_id]
     if isinstance(outcome, TandemError):
         raise outcome
     return outcome

@@ -21,7 +21,7 @@ from services.shared.errors import BadUserInput, Conflict, NotFound, TandemError
 from services.shared.external_ids import NAMES, require_pair
 from services.shared.node_ids import MAX_DATABASE_ID
 from services.shared.statements import parameter
-from services.tasks import external_ids, insertion
+from services.tasks import external_ids, insertion, reminders
 from services.tasks.insertion import TaskRow
 from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
 from services.tasks.references import NOTHING, check, check_assignees, members_among, named_by, projects_of
@@ -69,6 +69,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             check_assignees(members[place], item.assignee_ids)
             require_pair(item.external_source, item.external_id)
             external_ids.require_free(held, keys[index])
+            reminders.check(item.reminders)
         except TandemError as error:
             outcomes[index] = error
         else:
@@ -90,7 +91,8 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
     """
     actor.require(Scope.TASKS_WRITE)
     told = (data.parent_id, *named_by(data).values(), *_called(data).values())
-    if not session.planner.writes_in_with or data.assignee_ids or data.tags or any(each is not None for each in told):
+    lists = data.assignee_ids or data.tags or data.reminders
+    if not session.planner.writes_in_with or lists or any(each is not None for each in told):
         return None
     moment = now()
     row = TaskRow(
@@ -194,6 +196,15 @@ async def insert_tasks(
             await turns.give()
         new.append(_created(task, data, parent_id, named))
     await log.record(session, actor, *new)
+    await reminders.insert_for(
+        session,
+        actor,
+        (
+            (task, item.data.reminders)
+            for task, item in zip(tasks, items, strict=True)
+            if isinstance(item.data, TaskCreate)
+        ),
+    )
     return tasks
 
 

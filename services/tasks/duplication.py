@@ -49,7 +49,7 @@ async def duplicate(session: Session, actor: Actor, task_id: int, data: TaskDupl
     )
     if len(rows) > MAX_DRAFTS:
         raise Conflict(f"The task has more than {MAX_DRAFTS - 1} subtasks, which is as many as are made again at once")
-    values: dict[int, dict[str, Any]] = {row.id: TaskRecord._make(row)._asdict() for row in rows}
+    values: dict[int, dict[str, Any]] = {row.id: TaskRecord._make(row).fields() for row in rows}
     await attachments.read_into(session, values, assigned=values, tagged=values)
     assigned = {user_id for each in values.values() for user_id in each["assignee_ids"]}
     members = (await members_among(session, [project.id], assigned))[project.id] if assigned else set()
@@ -76,6 +76,6 @@ def _again(values: Mapping[str, Any], parent_id: int | None) -> NewTask:
 
 
 _COPIED = (
-    *("title", "description", "priority", "start_at", "due_at", "milestone_id", "project_id", "parent_id"),
-    *("assignee_ids", "tags"),
+    *("title", "description", "priority", "start_at", "start_on", "due_at", "due_on", "milestone_id"),
+    *("project_id", "parent_id", "assignee_ids", "tags"),
 )

@@ -1,7 +1,7 @@
 """The rows of new tasks, however many, in the same statements: for tasks that are created and for those brought in."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from services.shared.actors import Actor
 from services.shared.bulk_writing import write_all
 from services.shared.node_ids import MAX_DATABASE_ID
 from services.shared.statements import parameter
+from services.tasks.dates import ALL_DAY, stored
 from services.tasks.listing.texts import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.references import NOTHING
@@ -42,7 +43,13 @@ class TaskValues(Protocol):
     def start_at(self) -> datetime | None: ...
 
     @property
+    def start_on(self) -> date | None: ...
+
+    @property
     def due_at(self) -> datetime | None: ...
+
+    @property
+    def due_on(self) -> date | None: ...
 
 
 class TaskRow(NamedTuple):
@@ -117,6 +124,9 @@ async def _insert_contents(session: Session, ids: Sequence[int], rows: Sequence[
 
 def _columns(row: TaskRow) -> dict[str, object]:
     values = row.values
+    start_at, start_all_day, due_at, due_all_day = stored(
+        values.start_at, values.start_on, values.due_at, values.due_on
+    )
     return {
         "project_id": row.project_id,
         "number": row.number,
@@ -124,8 +134,10 @@ def _columns(row: TaskRow) -> dict[str, object]:
         "description": values.description,
         "status": values.status.value,
         "priority": values.priority,
-        "start_at": values.start_at,
-        "due_at": values.due_at,
+        "start_at": start_at,
+        "start_all_day": start_all_day,
+        "due_at": due_at,
+        "due_all_day": due_all_day,
         "completed_at": row.completed_at,
         "parent_id": row.parent_id,
         "created_by_id": row.created_by_id,
@@ -140,6 +152,7 @@ def _columns(row: TaskRow) -> dict[str, object]:
 _KEYS = (
     *("project_id", "number", "title", "description", "status", "priority", "start_at", "due_at", "completed_at"),
     *("parent_id", "created_by_id", "created_at", "updated_at", "external_source", "external_id", *OF_PROJECT),
+    *ALL_DAY.values(),
 )
 """The columns that ``_columns`` gives."""
 _TASKS = Prepared(

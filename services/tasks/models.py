@@ -1,16 +1,17 @@
 """What tasks take and answer, and what can be asked of them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from services.shared import node_ids
 from services.shared.external_ids import ExternalId, ExternalSource
 from services.shared.inputs import (
     Bool,
+    Day,
     DescribedEnum,
     Input,
     Line,
@@ -26,26 +27,9 @@ from services.shared.inputs import (
     absent,
     out_of_order,
 )
-from services.shared.operators import (
-    ExternalFilter,
-    IntFilter,
-    TimestampFilter,
-    UserRefFilter,
-    none_of,
-    one_of,
-)
-from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
-from services.tasks.operators import (
-    AssigneesFilter,
-    DescriptionFilter,
-    ParentFilter,
-    RelationsFilter,
-    SearchText,
-    StatusFilter,
-    TagsFilter,
-    TaskProjectFilter,
-    TitleFilter,
-)
+from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version, only_if, unless
+from services.tasks import dates
+from services.tasks.reminders import MAX_REMINDERS, ReminderCreate
 from services.tasks.statuses import TaskStatus as TaskStatus
 
 MAX_SUBTASK_DEPTH = 10
@@ -69,6 +53,16 @@ StartAt = Annotated[Timestamp, Field(description="When work on it may begin.", e
 DueAt = Annotated[
     Timestamp, Field(description="When it is due; not before its start.", examples=["2026-01-31T17:00:00Z"])
 ]
+StartOn = Annotated[
+    Day, Field(description="The day on which work on it may begin, instead of start_at.", examples=["2026-01-30"])
+]
+DueOn = Annotated[
+    Day,
+    Field(
+        description="The day on which it is due, instead of due_at: it is overdue when the day has ended.",
+        examples=["2026-01-31"],
+    ),
+]
 Assignees = Annotated[list[UserId], Field(max_length=MAX_ASSIGNEES, description="The members who are to do it.")]
 Tags = Annotated[
     list[TagName],
@@ -76,6 +70,22 @@ Tags = Annotated[
 ]
 Status = Annotated[TaskStatus, Field(description="Where it stands.")]
 MilestoneId = Annotated[int, NodeRef("Milestone")]
+
+
+def _instead(day: date | None, info: ValidationInfo) -> date | None:
+    """The day. Raises where there is an instant as well."""
+    instant = dates.DAYS[str(info.field_name)]
+    dates.require_one(info.data.get(instant), day, instant)
+    return day
+
+
+def _in_order(due: date | None, info: ValidationInfo) -> date | None:
+    """The date. Raises where the task starts later."""
+    values = {**dict.fromkeys(dates.DATES), **info.data, str(info.field_name): due}
+    wrong = dates.out_of_order(values["start_at"], values["start_on"], values["due_at"], values["due_on"])
+    if wrong is not None and wrong[0] == info.field_name:
+        raise out_of_order(dates.OUT_OF_ORDER[wrong])
+    return due
 
 
 class _TaskFields(Input):
@@ -88,17 +98,14 @@ class _TaskFields(Input):
     )
     priority: Priority = Field(default_factory=Usual(1), description="From 1 (lowest) to 5 (highest); 1 when left out.")
     start_at: StartAt | None = Field(default_factory=absent)
+    start_on: StartOn | None = Field(default_factory=absent)
     due_at: DueAt | None = Field(default_factory=absent)
+    due_on: DueOn | None = Field(default_factory=absent)
     assignee_ids: Assignees = Field(default_factory=list)
     tags: Tags = Field(default_factory=list)
 
-    @field_validator("due_at")
-    @classmethod
-    def _check_range(cls, due_at: datetime | None, info: ValidationInfo) -> datetime | None:
-        start_at = info.data.get("start_at")
-        if start_at is not None and due_at is not None and due_at < start_at:
-            raise out_of_order("due_at must not be before start_at")
-        return due_at
+    _check_days = field_validator("start_on", "due_on")(_instead)
+    _check_range = field_validator("due_at", "due_on")(_in_order)
 
 
 class TaskDraft(_TaskFields):
@@ -126,6 +133,11 @@ class TaskCreate(TaskUpsert):
 
     external_source: ExternalSource | None = Field(default_factory=absent)
     external_id: ExternalId | None = Field(default_factory=absent)
+    reminders: list[ReminderCreate] = Field(
+        default_factory=list,
+        max_length=MAX_REMINDERS,
+        description=f"The caller's reminders of it, at most {MAX_REMINDERS}; an upsert sets them for a new task alone.",
+    )
 
 
 class TaskDuplicate(Input):
@@ -143,7 +155,9 @@ class TaskUpdate(Input):
     status: Status = Field(default_factory=absent)
     priority: Priority = Field(default_factory=absent)
     start_at: StartAt | None = Field(default_factory=absent)
+    start_on: StartOn | None = Field(default_factory=absent)
     due_at: DueAt | None = Field(default_factory=absent)
+    due_on: DueOn | None = Field(default_factory=absent)
     parent_id: TaskId | None = Field(
         default_factory=absent,
         description="The task of the same project that it is a subtask of; null for none.",
@@ -170,6 +184,8 @@ class TaskUpdate(Input):
     external_source: ExternalSource | None = Field(default_factory=absent)
     external_id: ExternalId | None = Field(default_factory=absent)
 
+    _check_days = field_validator("start_on", "due_on")(_instead)
+
     @field_validator("add_assignees", "remove_assignees", "add_tags", "remove_tags")
     @classmethod
     def _check_edit(cls, names: list[object], info: ValidationInfo) -> list[object]:
@@ -182,6 +198,9 @@ class TaskUpdate(Input):
 class TaskOut(Output):
     """A task."""
 
+    # of a record, by the attributes that are meant; of an object, by the names of the members
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
     id: DatabaseId
     node_id: NodeId
     ref: str = Field(description="The project's key and the task's number.", examples=["WEB-12"])
@@ -191,8 +210,16 @@ class TaskOut(Output):
     description: str | None = Field(description="Details.")
     status: TaskStatus = Field(description="Where it stands.")
     priority: int = Field(description="From 1 (lowest) to 5 (highest).")
-    start_at: datetime | None = Field(description="When work on it may begin, in UTC.")
-    due_at: datetime | None = Field(description="When it is due, in UTC.")
+    start_at: datetime | None = Field(
+        validation_alias="start_moment", description="When work on it may begin, in UTC; null where that is a day."
+    )
+    start_on: date | None = Field(description="The day on which work on it may begin; null where that is an instant.")
+    due_at: datetime | None = Field(
+        validation_alias="due_moment", description="When it is due, in UTC; null where that is a day."
+    )
+    due_on: date | None = Field(
+        description="The day on which it is due, wherever one is; null where that is an instant."
+    )
     completed_at: datetime | None = Field(description="When it was completed, in UTC.")
     parent_id: int | None = Field(description="The task that it is a subtask of, also where that is in the trash.")
     milestone_id: int | None = Field(description="The milestone that it counts towards.")
@@ -208,7 +235,7 @@ class TaskOut(Output):
 
 
 class TaskRecord(NamedTuple):
-    """A task as it is read."""
+    """A task as it is read; ``start_at`` and ``due_at`` may stand for days (``services.tasks.dates``)."""
 
     id: int
     project_id: int
@@ -231,6 +258,33 @@ class TaskRecord(NamedTuple):
     milestone_id: int | None = None
     external_source: str | None = None
     external_id: str | None = None
+    start_all_day: bool | None = None
+    due_all_day: bool | None = None
+
+    @property
+    @unless("start_all_day", "start_at")
+    def start_moment(self) -> datetime | None:
+        return None if self.start_all_day else self.start_at
+
+    @property
+    @only_if("start_all_day")
+    def start_on(self) -> date | None:
+        return self.start_at.date() if self.start_all_day and self.start_at else None
+
+    @property
+    @unless("due_all_day", "due_at")
+    def due_moment(self) -> datetime | None:
+        return None if self.due_all_day else self.due_at
+
+    @property
+    @only_if("due_all_day")
+    def due_on(self) -> date | None:
+        return self.due_at.date() if self.due_all_day and self.due_at else None
+
+    def fields(self) -> dict[str, Any]:
+        """The values by the names that callers know them by: days are days."""
+        days = {"start_on": self.start_on, "due_on": self.due_on}
+        return self._asdict() | days | {"start_at": self.start_moment, "due_at": self.due_moment}
 
     @property
     def ref(self) -> str:
@@ -243,48 +297,6 @@ class TaskRecord(NamedTuple):
     @property
     def parent_node_id(self) -> str | None:
         return None if self.parent_id is None else node_ids.encode("Task", self.parent_id)
-
-
-class MilestoneRefFilter(Input):
-    """Conditions on a reference to a milestone."""
-
-    eq: MilestoneId = Field(default_factory=absent, description="Is this one.")
-    ne: MilestoneId = Field(default_factory=absent, description="Is another one.")
-    in_: list[MilestoneId] = one_of("Is one of these.")
-    not_in: list[MilestoneId] = none_of("Is none of these.")
-    is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
-
-
-class TaskConditions(Input):
-    """What can be asked of a task, by the names of its fields; what it names by an id, without the ``_id``."""
-
-    status: StatusFilter = Field(default_factory=absent, description="Where it stands.")
-    priority: IntFilter = Field(default_factory=absent, description="From 1 (lowest) to 5 (highest).")
-    number: IntFilter = Field(default_factory=absent, description="The number within the project.")
-    title: TitleFilter = Field(default_factory=absent, description="What is to be done.")
-    description: DescriptionFilter = Field(default_factory=absent, description="Details.")
-    search: SearchText = Field(default_factory=absent)
-    project: TaskProjectFilter = Field(default_factory=absent, description="The project that it belongs to.")
-    parent: ParentFilter = Field(default_factory=absent, description="The task that it is a subtask of.")
-    milestone: MilestoneRefFilter = Field(default_factory=absent, description="The milestone that it counts towards.")
-    created_by: UserRefFilter = Field(default_factory=absent, description="The user who created it.")
-    external_source: ExternalFilter = Field(
-        default_factory=absent, description="The system that its external id is of."
-    )
-    external_id: ExternalFilter = Field(default_factory=absent, description="What that system calls it.")
-    assignees: AssigneesFilter = Field(default_factory=absent, description="The people who are to do it.")
-    tags: TagsFilter = Field(default_factory=absent, description="Its tags.")
-    relations: RelationsFilter = Field(default_factory=absent, description="The tasks that it relates to.")
-    blocked: Bool = Field(
-        default_factory=absent, description="A task that is still open blocks it (true), or none does (false)."
-    )
-    followed: Bool = Field(default_factory=absent, description="The caller follows it (true), or does not (false).")
-    start_at: TimestampFilter = Field(default_factory=absent, description="When work on it may begin.")
-    due_at: TimestampFilter = Field(default_factory=absent, description="When it is due.")
-    completed_at: TimestampFilter = Field(default_factory=absent, description="When it was completed.")
-    created_at: TimestampFilter = Field(default_factory=absent, description="When it was created.")
-    updated_at: TimestampFilter = Field(default_factory=absent, description="When it was last changed.")
-    overdue: Bool = Field(default_factory=absent, description="Due in the past and still open (true), or not (false).")
 
 
 class TaskGrouping(DescribedEnum):

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from services.shared.inputs import Bool, Input, ShownText, TagName, TaskId, UserId, absent
 from services.shared.operators import (
+    DateFilter,
     IntFilter,
     LineText,
     NameFilter,
@@ -86,7 +87,9 @@ class ParentFilter(TaskRefFilter):
     number: IntFilter = Field(default_factory=absent, description="The parent's number within the project.")
     title: WholeFilter = Field(default_factory=absent, description="The parent's title.")
     start_at: TimestampFilter = Field(default_factory=absent, description="When work on the parent may begin.")
+    start_on: DateFilter = Field(default_factory=absent, description="The day on which work on the parent may begin.")
     due_at: TimestampFilter = Field(default_factory=absent, description="When the parent is due.")
+    due_on: DateFilter = Field(default_factory=absent, description="The day on which the parent is due.")
     completed_at: TimestampFilter = Field(default_factory=absent, description="When the parent was completed.")
     created_at: TimestampFilter = Field(default_factory=absent, description="When the parent was created.")
     updated_at: TimestampFilter = Field(default_factory=absent, description="When the parent was last changed.")

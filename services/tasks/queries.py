@@ -16,7 +16,7 @@ from services.shared.errors import NotFound
 from services.shared.grouping import group_by_parent
 from services.shared.pagination import Page, PageRequest, first_of_each, make_pages, page_of
 from services.shared.statements import ACTOR_PARAMETER, parameter
-from services.shared.time_zones import zone_of
+from services.shared.time_zones import known_zone, zone_of
 from services.shared.totals import Total, total
 from services.tasks.listing import counting, groups, index_scan, keyset, strategy
 from services.tasks.listing.conditions import Condition, TaskPredicate, compile_condition, condition
@@ -55,7 +55,7 @@ async def _predicate(session: Session, actor: Actor, query: TaskQuery) -> TaskPr
     where = None
     if query.filter is not None:
         try:
-            where = condition(query.filter, trashed=query.trashed)
+            where = condition(query.filter, trashed=query.trashed, zone=known_zone(actor))
         except ZoneWanted:
             zone = await zone_of(session, actor)
             where = condition(query.filter, trashed=query.trashed, zone=zone)

@@ -26,7 +26,7 @@ from services.shared.bulk_writing import write_all
 from services.shared.errors import BadUserInput, Expected, NotFound, TandemError, require_next, require_version
 from services.shared.external_ids import require_pair
 from services.shared.statements import ACTOR_PARAMETER, parameter
-from services.tasks import attachments, external_ids, references
+from services.tasks import attachments, dates, external_ids, references
 from services.tasks.listing.texts import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.queries import by_ids
@@ -154,7 +154,7 @@ def check_writable(locked: Locked, wanted: Iterable[tuple[int, Expected]]) -> di
 
 
 async def apply_changes(
-    session: Session, actor: Actor, locked: Locked, changes: Sequence[TaskChange], *, notify: bool = True
+    session: Session, actor: Actor, locked: Locked, changes: Sequence[TaskChange]
 ) -> dict[int, Outcome]:
     """Write the changes to locked tasks, each task once. Nothing is written where no field differs.
 
@@ -174,7 +174,7 @@ async def apply_changes(
         if pace.due():
             await turns.give()
         task, old = tasks[item.task_id], before[item.task_id]
-        sent = attachments.settled(item.sent, old)
+        sent = dates.settled(attachments.settled(item.sent, old))
         changed = log.differences(old, sent)
         try:
             attachments.check_edits(item.sent, changed)
@@ -216,7 +216,6 @@ async def apply_changes(
                     version=after[task_id].version,
                     project_id=after[task_id].project_id,
                     task_id=task_id,
-                    notify=notify,
                 )
                 for task_id, (_, changed) in planned.items()
             ),
@@ -242,7 +241,7 @@ async def _stored(
     session: Session, tasks: Mapping[int, TaskRecord], items: Sequence[TaskChange]
 ) -> dict[int, dict[str, Any]]:
     """What the tasks have now, by field; assignees and tags where they are to be changed."""
-    before: dict[int, dict[str, Any]] = {item.task_id: tasks[item.task_id]._asdict() for item in items}
+    before: dict[int, dict[str, Any]] = {item.task_id: tasks[item.task_id].fields() for item in items}
     await attachments.read_into(
         session,
         before,
@@ -256,7 +255,9 @@ async def _write(session: Session, actor: Actor, locked: Locked, planned: attach
     moment = now()
     columns: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for task_id, (values, changed) in planned.items():
-        row = {name: values[name] for name in changed if name not in {"assignee_ids", "tags"}}
+        row = {name: values[name] for name in changed if name not in _ELSEWHERE}
+        if not dates.DATES.isdisjoint(changed):
+            row |= dates.stored_of(values)._asdict()
         if "status" in changed:
             row["completed_at"] = moment if values["status"] == TaskStatus.COMPLETED else None
         columns[tuple(sorted(row))].append({f"new_{name}": value for name, value in row.items()} | {"the_id": task_id})
@@ -287,6 +288,11 @@ _MOVE = Prepared(sql_update(Task).where(Task.id == parameter("the_id")).values(p
 _RETELL = Prepared(sql_update(TaskText).where(TaskText.task_id == parameter("the_id")).values(folded=parameter("text")))
 
 
+_ELSEWHERE = dates.DATES | {"assignee_ids", "tags"}
+"""What is no column of its own."""
+
+
 def _check_dates(values: Mapping[str, Any]) -> None:
-    if values["start_at"] is not None and values["due_at"] is not None and values["due_at"] < values["start_at"]:
-        raise BadUserInput.at("/due_at", "due_at must not be before start_at", "range")
+    wrong = dates.out_of_order(values["start_at"], values["start_on"], values["due_at"], values["due_on"])
+    if wrong is not None:
+        raise BadUserInput.at(f"/{wrong[0]}", dates.OUT_OF_ORDER[wrong], "range")

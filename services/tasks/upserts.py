@@ -34,7 +34,6 @@ async def upsert(
     data: TaskUpsert,
     *,
     expected_version: Expected = None,
-    notify: bool = True,
 ) -> Upserted:
     """Create the task of the project that another system calls so, or change the fields that were sent.
 
@@ -45,7 +44,7 @@ async def upsert(
     item = TaskCreate.model_construct(
         data.model_fields_set | NAMES, **values, external_source=source, external_id=external_id
     )
-    [outcome] = await upsert_each(session, actor, [item], expected_version=expected_version, notify=notify)
+    [outcome] = await upsert_each(session, actor, [item], expected_version=expected_version)
     if isinstance(outcome, TandemError):
         raise outcome
     return outcome
@@ -57,7 +56,6 @@ async def upsert_each(
     items: Sequence[TaskCreate],
     *,
     expected_version: Expected = None,
-    notify: bool = True,
 ) -> list[Upserted | TandemError]:
     """As ``upsert``, of any number; each answers itself, or why not, whatever becomes of the others."""
     actor.require(Scope.TASKS_WRITE)
@@ -94,7 +92,7 @@ async def upsert_each(
     for task_id, index in old.items():
         sent = {name: value for name, value in items[index].sent().items() if name not in _PLACE}
         changes.append(TaskChange(task_id, sent, expected_version))
-    changed = await apply_changes(session, actor, locked, changes, notify=notify)
+    changed = await apply_changes(session, actor, locked, changes)
     for task_id, index in old.items():
         outcome = changed[task_id]
         if isinstance(outcome, TandemError):
@@ -107,5 +105,5 @@ async def upsert_each(
     return [outcomes[index] for index in range(len(items))]
 
 
-_PLACE = NAMES | {"project_id"}
-"""What finds a task, and is not changed of it."""
+_PLACE = NAMES | {"project_id", "reminders"}
+"""What finds a task, and is not changed of it; and what a new one alone is given."""

@@ -63,7 +63,7 @@ class Batch:
         # a task that is in the archive twice is known the second time
         self.counts.tasks_known = sum(task.external_id in distinct for task in tasks) - len(new)
         self.counts.subtasks_known = sum(task.parent_external_id is not None for task in old)
-        self.counts.due_dates_known = sum(task.due_at is not None for task in old)
+        self.counts.due_dates_known = sum(task.has_due_date for task in old)
         await self._recall_links(old, there)
         numbers = await self._numbers(new, renumber=renumber)
         left_over = {task.external_id: task for task in new if task.external_id not in numbers}
@@ -321,7 +321,7 @@ class Batch:
         self._events += happened
         self.counts.tasks += len(created)
         self.counts.subtasks += sum(task.parent_external_id is not None for task in new)
-        self.counts.due_dates += sum(task.due_at is not None for task in new)
+        self.counts.due_dates += sum(task.has_due_date for task in new)
         self.counts.widened_tasks += sum(task.restricted for task in new)
         expected = {link.key: created[task.external_id].id for task in new for link in task.relations}
         self.links_met |= {hash(key) for key in expected}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from services.relations import RelationKind
 from services.tasks.models import TaskStatus
@@ -76,7 +76,9 @@ class ImportedTask:
     status: TaskStatus = TaskStatus.PENDING
     priority: int = 1
     start_at: datetime | None = None
+    start_on: date | None = None
     due_at: datetime | None = None
+    due_on: date | None = None
     completed_at: datetime | None = None
     created_by: ImportedUser | None = None
     assignees: tuple[ImportedUser, ...] = ()
@@ -85,6 +87,11 @@ class ImportedTask:
     comments: tuple[ImportedComment, ...] = ()
     relations: tuple[ImportedRelation, ...] = ()
     restricted: bool = False
+
+    @property
+    def has_due_date(self) -> bool:
+        """Whether it is due at all, at an instant or on a day."""
+        return self.due_at is not None or self.due_on is not None
 
     @property
     def parties(self) -> list[ImportedUser]:

@@ -174,6 +174,8 @@ async def _update(
     public = {name: pair for name, pair in changes.items() if name != "email"}
     if "email" in changes:
         public["email"] = (None, None)  # that it changed is recorded; addresses are not kept in the log
+    if "timezone" in changes:
+        announce_change(session)
     event = log.NewEvent(catalogue.USER_UPDATED, user_id, public)
     if _OF_SECURITY.isdisjoint(changes):
         await log.record(session, actor, event)

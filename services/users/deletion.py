@@ -20,10 +20,13 @@ from db.driver.sessions import Session
 from db.models import (
     AccountToken,
     ApiKey,
+    Mail,
+    MailNotice,
     Notification,
     NotificationPreferences,
     Project,
     ProjectFollow,
+    Reminder,
     SavedView,
     Task,
     TaskFollow,
@@ -73,6 +76,9 @@ async def delete_me(database: Database, actor: Actor, data: AccountDeletion, *, 
         session.takes_long()
         await attempt.forget(session)
         await _leave(session, actor, user_id)
+        # before the account is held: the worker holds these while it writes what is the account's
+        for model in (Reminder, MailNotice, NotificationPreferences):
+            await session.execute(sql_delete(model).where(model.user_id == user_id))
         account = select(User.password_hash, User.is_admin).where(User.id == user_id).with_for_update()
         row = await session.first(account)
         if row is None or row.password_hash != stored:
@@ -130,6 +136,9 @@ async def _forget(session: Session, actor: Actor, user_id: int) -> None:
         (AccountToken, AccountToken.user_id),
         (Notification, Notification.user_id),
         (NotificationPreferences, NotificationPreferences.user_id),
+        (Reminder, Reminder.user_id),
+        (Mail, Mail.user_id),
+        (MailNotice, MailNotice.user_id),
         (TaskFollow, TaskFollow.user_id),
         (ProjectFollow, ProjectFollow.user_id),
         (Webhook, Webhook.owner_id),

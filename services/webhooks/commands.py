@@ -10,37 +10,41 @@ from sqlalchemy import update as sql_update
 
 from core.clock import now
 from db.driver.sessions import Session
-from db.models import Membership, Project, User, Webhook, WebhookDelivery
+from db.models import User, Webhook, WebhookDelivery
 from services.events import catalogue, log
 from services.events.catalogue import EventKind
 from services.events.numbering import END, number_events
 from services.jobs import queue
-from services.projects import queries as projects
+from services.projects.locks import Hold, hold
 from services.shared.actors import Actor, Scope
 from services.shared.errors import BadUserInput, Conflict, Expected, NotFound, require_next
 from services.shared.idempotency import repeatable, while_readable
+from services.webhooks import filters
 from services.webhooks.addresses import NotAllowed, Rules, read
+from services.webhooks.documents import Documents
 from services.webhooks.models import (
-    COLUMNS,
     MAX_OF_PROJECT,
     MAX_WEBHOOKS,
+    OF_TASKS,
     DeliveryState,
+    WebhookContent,
     WebhookCreate,
-    WebhookRecord,
     WebhookSecretRotate,
     WebhookState,
     WebhookUpdate,
 )
 from services.webhooks.queries import JOB, get, lock, make, visible
+from services.webhooks.records import COLUMNS, WebhookRecord
 from services.webhooks.signatures import Signer, new_salt
 
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """What the server's settings say of webhooks."""
+    """What the server's settings say of webhooks, and who knows the schema that their documents are of."""
 
     rules: Rules
     signer: Signer
+    documents: Documents
 
     def check(self, url: str) -> None:
         """Raises ``BadUserInput`` for an address that webhooks may not lead to."""
@@ -60,12 +64,18 @@ def shown(webhook: WebhookRecord, outlet: Outlet) -> WebhookRecord:
 async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet: Outlet) -> WebhookRecord:
     """Make a webhook of the caller's, which is told of what happens from now on. Its secret is ``shown`` this once.
 
-    Raises ``BadUserInput`` for an address that it may not have, ``NotFound`` for a project that the caller may not
-    read, ``Conflict`` where there are ``MAX_WEBHOOKS`` of the caller's or ``MAX_OF_PROJECT`` of the project.
+    Raises ``BadUserInput`` for an address, a filter or a document that it may not have, ``TooExpensive`` for a filter
+    or a document that asks for too much, ``NotFound`` for a project that the caller may not read, ``Conflict`` where
+    there are ``MAX_WEBHOOKS`` of the caller's or ``MAX_OF_PROJECT`` of the project.
     """
     user_id = actor.require(Scope.PROJECTS_ADMIN)
     actor.require_unlimited("have webhooks")
     outlet.check(data.url)
+    _require_document(data.content.value, data.document)
+    _require_of_tasks(data.kinds, data.filter is not None)
+    if data.document is not None:
+        await outlet.documents.check(data.document)
+    filter_ = None if data.filter is None else await filters.stored(session, actor, data.filter)
     # one at a time for each person, or two could pass the limit together
     await session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     if await session.count(visible(actor)) >= MAX_WEBHOOKS:
@@ -79,7 +89,9 @@ async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet:
         "url": data.url,
         "project_id": data.project_id,
         "kinds": _kinds(data.kinds),
-        "content": data.content.value,
+        "filter": filter_,
+        "content": _stored(data.content.value),
+        "document": data.document,
     }
     stored = {
         "owner_id": user_id,
@@ -91,7 +103,10 @@ async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet:
     row = await session.one(insert(Webhook).values(**values, **stored).returning(*COLUMNS))
     session.announce(queue.SCHEDULED)  # whoever reads the feed has somebody to tell
     webhook = make(row)
-    told = {name: values[name] for name in ("name", "project_id", "kinds", "content")}
+    if filter_ is not None:
+        await filters.learn(session, actor, webhook.id, data.project_id, filter_)
+    told = {name: values[name] for name in ("name", "project_id", "kinds", "filter", "document")}
+    told["content"] = webhook.content
     await _record(session, actor, catalogue.WEBHOOK_CREATED, webhook, log.created(told))
     return webhook._replace(salt=salt)
 
@@ -105,20 +120,33 @@ async def update(
     outlet: Outlet,
     expected_version: Expected = None,
 ) -> WebhookRecord:
-    """Change a webhook. What waits goes to the address that it has then. Raises ``NotFound``, ``VersionConflict``,
-    ``BadUserInput``."""
-    webhook = await lock(session, actor, webhook_id, expected_version)
+    """Change a webhook. What waits goes to the address that it has then, and is what its content and document say then,
+    unless it was made already. Raises ``NotFound``, ``VersionConflict``, ``BadUserInput``, ``TooExpensive``."""
+    actor.require(Scope.PROJECTS_ADMIN)
     sent = {name: getattr(value, "value", value) for name, value in data.sent().items()}
+    # before anything is held
+    if sent.get("document") is not None:
+        await outlet.documents.check(sent["document"])
+    if sent.get("filter") is not None:
+        sent["filter"] = await filters.stored(session, actor, sent["filter"])
+    webhook = await lock(session, actor, webhook_id, expected_version)
     if "url" in sent:
         outlet.check(sent["url"])
     if "kinds" in sent:
         sent["kinds"] = _kinds(sent["kinds"])
+    content = sent.get("content", webhook.content)
+    if content != WebhookContent.DOCUMENT.value:
+        sent.setdefault("document", None)
+    _require_document(content, sent.get("document", webhook.document))
+    _require_of_tasks(sent.get("kinds", webhook.raw_kinds), sent.get("filter", webhook.filter) is not None)
     before = webhook._asdict() | {"kinds": webhook.raw_kinds}
     changes = log.differences(before, sent)
     if not changes:
         return webhook
-    values = {name: sent[name] for name in changes}
+    values = {name: _stored(sent[name]) if name == "content" else sent[name] for name in changes}
     told = {name: change for name, change in changes.items() if name != "url"}
+    if "filter" in changes:
+        await filters.learn(session, actor, webhook_id, webhook.project_id, sent["filter"])
     return await _write(session, actor, webhook, catalogue.WEBHOOK_UPDATED, values, told)
 
 
@@ -173,14 +201,9 @@ async def delete(session: Session, actor: Actor, webhook_id: int, *, expected_ve
 
 
 async def _require_room(session: Session, actor: Actor, project_id: int) -> None:
-    try:
-        project = await projects.get(session, actor, project_id)
-    except NotFound:
-        raise NotFound("Project", pointer="/project_id") from None
-    # the project's row: two people could pass the limit together
-    held = select(Project.id).join(Membership, Membership.project_id == Project.id)
-    mine = held.where(Project.id == project_id, Membership.user_id == actor.user_id)
-    if await session.scalar(mine.with_for_update(of=Project, key_share=True)) is None:
+    # in turn: two people could pass the limit together; and with the membership: who leaves has no webhook there
+    project = (await hold(session, actor, [project_id], Hold.IN_TURN)).get(project_id)
+    if project is None:
         raise NotFound("Project", pointer="/project_id")
     if await session.scalar(select(func.count()).where(Webhook.project_id == project_id)) >= MAX_OF_PROJECT:
         raise Conflict(f"The project {project.key} has {MAX_OF_PROJECT} webhooks, which is as many as there can be")
@@ -211,6 +234,30 @@ async def _record(
     """For the owner of the account alone: what leaves the server on its behalf concerns its security."""
     event = log.NewEvent(kind, webhook.id, changes, version=webhook.version)
     await log.record_for_account(session, actor, actor.require(Scope.PROJECTS_ADMIN), event)
+
+
+def _require_document(content: str, document: str | None) -> None:
+    """Raises ``BadUserInput`` where one is given without the other."""
+    if content == WebhookContent.DOCUMENT.value and document is None:
+        raise BadUserInput.at("/document", "must be given where content is document", "missing")
+    if content != WebhookContent.DOCUMENT.value and document is not None:
+        raise BadUserInput.at("/document", "goes with content document alone")
+
+
+def _require_of_tasks(kinds: Sequence[str] | None, filtered: bool) -> None:
+    """Raises ``BadUserInput`` where a webhook that is told of tasks alone is to be told of something else."""
+    others = [kind for kind in kinds or () if kind not in OF_TASKS] if filtered else []
+    if others:
+        raise BadUserInput.at(
+            "/kinds",
+            f"a webhook with a filter is told of what happens to tasks: {others[0]} is of none",
+            "not_of_tasks",
+        )
+
+
+def _stored(content: str) -> str:
+    """What is kept of what a webhook is sent: of one with a document, what that comes beside."""
+    return WebhookContent.THIN.value if content == WebhookContent.DOCUMENT.value else content
 
 
 def _kinds(kinds: Sequence[str] | None) -> list[str]:

@@ -16,17 +16,16 @@ from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ChildReader
 from services.webhooks import queries
 from services.webhooks.models import (
-    DELIVERY_COLUMNS,
     MAX_REDELIVERED,
     TEST,
     DeliveryState,
     WebhookDeliveryFilter,
-    WebhookDeliveryRecord,
     WebhookRedeliver,
     WebhookRedelivery,
 )
 from services.webhooks.payloads import compact
 from services.webhooks.queries import JOB, lock
+from services.webhooks.records import DELIVERY_COLUMNS, WebhookDeliveryRecord
 
 NEWEST_FIRST = Ordering(SortKey("id", WebhookDelivery.id, WebhookDelivery.id, kind="integer"), descending=True)
 
@@ -64,7 +63,8 @@ count, counts = _READER.count, _READER.counts
 
 @repeatable("webhook.test", scope=Scope.PROJECTS_ADMIN, read=while_readable(get))
 async def test(session: Session, actor: Actor, webhook_id: int) -> WebhookDeliveryRecord:
-    """Have a message sent that tells of nothing, also to a webhook that is paused or disabled. Raises ``NotFound``."""
+    """Have a message sent that tells of nothing, also to a webhook that is paused or disabled: whatever its filter, and
+    without its document. Raises ``NotFound``."""
     await lock(session, actor, webhook_id, None)
     moment, message = now(), str(uuid7())
     payload = compact({"type": TEST, "timestamp": wire_format(moment), "data": {"webhook_id": webhook_id}})

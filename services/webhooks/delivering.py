@@ -8,7 +8,7 @@ which tells it once more, with the same ``webhook-id``.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from time import monotonic
@@ -32,6 +32,7 @@ from services.shared.statements import parameter
 from services.webhooks import payloads
 from services.webhooks.commands import Outlet
 from services.webhooks.models import MAX_ATTEMPTS_KEPT, TEST
+from services.webhooks.records import content_of
 
 if TYPE_CHECKING:
     from services.webhooks.sending import Answer
@@ -54,6 +55,8 @@ class _Hook(NamedTuple):
     owner_id: int
     url: str
     content: str
+    filter: dict[str, Any] | None
+    document: str | None
     state: str
     salt: str
     former_salt: str | None
@@ -70,6 +73,7 @@ class _Head(NamedTuple):
     event_row_id: int | None
     event_id: str
     kind: str
+    matches: bool | None
     tries: int
     payload: str | None
     attempts: list[dict[str, Any]]
@@ -180,7 +184,7 @@ class Deliverer:
         reads = self._database.reads
         events = {head.event_row_id for head in heads if head.event_row_id is not None}
         new = {head.event_row_id for head in heads if head.payload is None and head.event_row_id is not None}
-        made = await payloads.made(reads, hook.owner_id, new, hook.content, self._nodes) if new else {}
+        made = await self._made(hook, heads, new) if new else {}
         seen = set(made) | (await payloads.seen(reads, hook.owner_id, events - new) if events - new else set())
         bodies = []
         for head in heads:
@@ -195,6 +199,16 @@ class Deliverer:
                     await session.execute(_PREPARED(delivery_id=head.id, body=body))
         self.ended["withheld"] += sum(body is None for _, body in bodies)
         return bodies
+
+    async def _made(self, hook: _Hook, heads: Sequence[_Head], new: Collection[int]) -> Mapping[int, str]:
+        """The bodies that tell of events for the first time."""
+        matches = {head.event_row_id: head.matches for head in heads if head.event_row_id in new}
+        wanted = payloads.Wanted(
+            content_of(hook.content, hook.document),
+            {id_: matches[id_] for id_ in new} if hook.filter is not None else {},
+            hook.document,
+        )
+        return await payloads.made(self._database, hook.owner_id, new, wanted, self._nodes, self._outlet.documents)
 
     async def _attempt(self, hook: _Hook, head: _Head, payload: str) -> "Answer":
         moment, body = now(), payload.encode()

@@ -3,7 +3,14 @@
 from services.shared.actors import Scope
 from services.shared.features import Feature, NodeType, Operation, Who
 from services.webhooks import deliveries, queries
-from services.webhooks.models import MAX_OF_PROJECT, MAX_WEBHOOKS, WebhookDeliveryOut, WebhookOut
+from services.webhooks.models import (
+    MAX_DOCUMENT,
+    MAX_MATCHED,
+    MAX_OF_PROJECT,
+    MAX_WEBHOOKS,
+    WebhookDeliveryOut,
+    WebhookOut,
+)
 
 FEATURE = Feature(
     "webhooks",
@@ -30,5 +37,10 @@ FEATURE = Feature(
         NodeType("Webhook", queries.by_ids, WebhookOut),
         NodeType("WebhookDelivery", deliveries.by_ids, WebhookDeliveryOut),
     ),
-    limits={"webhooks of a person": MAX_WEBHOOKS, "webhooks of a project": MAX_OF_PROJECT},
+    limits={
+        "webhooks of a person": MAX_WEBHOOKS,
+        "webhooks of a project": MAX_OF_PROJECT,
+        "characters of a webhook's document": MAX_DOCUMENT,
+        "tasks that match a webhook's filter when it is given": MAX_MATCHED,
+    },
 )

@@ -1,18 +1,18 @@
 """What webhooks take and answer."""
 
 from datetime import datetime
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from db.models import Webhook, WebhookDelivery
+from services.events import catalogue
 from services.events.catalogue import CATALOGUE
-from services.shared import node_ids
 from services.shared.filters import Filter
 from services.shared.inputs import DescribedEnum, Input, Line, NodeRef, ProjectId, Text, Timestamp, Whole, absent
 from services.shared.operators import KeyFilter, NameFilter, TimestampFilter, none_of, one_of
 from services.shared.outputs import CreatedAt, DatabaseId, NodeId, Output, UpdatedAt, Version
+from services.tasks.filters import TaskFilter
 from services.webhooks.addresses import MAX_URL
 
 MAX_WEBHOOKS = 50
@@ -27,11 +27,20 @@ MAX_REDELIVERED = 1_000
 """Deliveries that one call has told again."""
 MAX_PAYLOAD = 64 * 1024
 """Bytes of a payload: of a larger one only what changed is told, and no values."""
+MAX_DOCUMENT = 10_000
+"""Characters of a webhook's GraphQL document."""
+MAX_MATCHED = 10_000
+"""Tasks that may meet the filter of a webhook when it is given: it has to know which, to tell that one does no more."""
 
 _UNTOLD = {"session", "api_key", "webhook"}
 """Subjects that nobody who follows is told of."""
 TOLD = tuple(name for name, kind in CATALOGUE.items() if kind.subject not in _UNTOLD)
 """The kinds of events that webhooks may be told of."""
+_ON_TASKS = {"task", "comment", "relation"}
+OF_TASKS = tuple(
+    name for name in TOLD if CATALOGUE[name].subject in _ON_TASKS or CATALOGUE[name] is catalogue.TASKS_CLEARED
+)
+"""Those that belong to a task, or to all of them: what webhooks with a filter may be told of."""
 TEST = "webhook.test"
 """The kind of a message that tells of nothing."""
 
@@ -41,6 +50,7 @@ class WebhookContent(DescribedEnum):
 
     THIN = "thin", "Which thing changed, and in which fields; it reads the thing by itself."
     FULL = "full", "Also the values before and after, and the thing as its owner may read it when it is told."
+    DOCUMENT = "document", "Beside what thin has, what the webhook's GraphQL document selects."
 
 
 class WebhookState(DescribedEnum):
@@ -87,6 +97,26 @@ Kinds = Annotated[
     ),
 ]
 Content = Annotated[WebhookContent, Field(description="What it is sent of a change.")]
+Which = Annotated[
+    TaskFilter,
+    Field(
+        description="Which tasks it is told of, by the filter language of lists; null for all. With one, it is told of "
+        "nothing but tasks and what hangs on them, and each message says whether the task matches; that one does so no "
+        "more is told, too. What depends on the clock (overdue, today), and a search for a ref, are refused.",
+    ),
+]
+Document = Annotated[
+    Text,
+    Field(
+        min_length=1,
+        max_length=MAX_DOCUMENT,
+        description="For content document: a GraphQL document with one query, which is resolved when a change is told, "
+        "with its owner's rights. The change gives its variables: "
+        "$id, $taskId, $projectId, $actorId (ID), $kind, $eventId (String), $occurredAt (DateTime), $matches "
+        "(Boolean).",
+        examples=["query($id: ID!) { node(id: $id) { ... on Task { ref title status } } }"],
+    ),
+]
 WebhookId = Annotated[int, NodeRef("Webhook")]
 WebhookDeliveryId = Annotated[int, NodeRef("WebhookDelivery")]
 
@@ -100,7 +130,9 @@ class WebhookCreate(Input):
         default_factory=absent, description="The project it is told of; null for all that its owner is a member of."
     )
     kinds: Kinds | None = Field(default_factory=absent)
+    filter: Which | None = Field(default_factory=absent)
     content: Content = WebhookContent.THIN
+    document: Document | None = Field(default_factory=absent)
 
 
 class WebhookUpdate(Input):
@@ -109,7 +141,9 @@ class WebhookUpdate(Input):
     name: WebhookName = Field(default_factory=absent)
     url: Url = Field(default_factory=absent)
     kinds: Kinds | None = Field(default_factory=absent)
+    filter: Which | None = Field(default_factory=absent)
     content: Content = Field(default_factory=absent)
+    document: Document | None = Field(default_factory=absent)
 
 
 class WebhookSecretRotate(Input):
@@ -184,7 +218,11 @@ class WebhookOut(Output):
     url: str = Field(description="Where it is told.")
     project_id: int | None = Field(description="The project it is told of; null for all of its owner's.")
     kinds: list[str] | None = Field(description="The kinds of events it is told of; null for all.")
+    filter: dict[str, object] | None = Field(
+        description="Which tasks it is told of: an object of the filter language, in REST's spelling; null for all."
+    )
     content: WebhookContent = Field(description="What it is sent of a change.")
+    document: str | None = Field(description="The GraphQL document whose selection it is sent; null for none.")
     state: WebhookState = Field(description="Whether it is told.")
     disabled_reason: str | None = Field(
         description="Why the server disabled it: gone (it answered 410), or exhausted (it took nothing for days)."
@@ -245,79 +283,3 @@ class WebhookRedelivery(NamedTuple):
 
     id: int
     redelivered: int
-
-
-class WebhookRecord(NamedTuple):
-    """A webhook as it is read. Where its secret was just made, ``salt`` is what that is derived of, which may be kept,
-    and ``secret`` is there once it is to be shown (``services.webhooks.commands.shown``)."""
-
-    id: int
-    name: str
-    url: str
-    project_id: int | None
-    raw_kinds: list[str]
-    content: str
-    state: str
-    disabled_reason: str | None
-    former_until: datetime | None
-    failures: int
-    held_until: datetime | None
-    last_delivered_at: datetime | None
-    version: int
-    created_at: datetime
-    updated_at: datetime
-    salt: str = ""
-    secret: str = ""
-
-    @property
-    def node_id(self) -> str:
-        return node_ids.encode("Webhook", self.id)
-
-    @property
-    def kinds(self) -> list[str] | None:
-        return self.raw_kinds or None
-
-
-class Attempt(NamedTuple):
-    """One attempt, as it is read."""
-
-    at: datetime
-    url: str
-    address: str | None
-    status: int | None
-    error: str | None
-    answer: str
-    seconds: float
-
-
-class WebhookDeliveryRecord(NamedTuple):
-    """A delivery as it is read; ``raw_attempts`` as JSON has them."""
-
-    id: int
-    webhook_id: int
-    event_id: str
-    kind: str
-    state: str
-    raw_attempts: list[dict[str, Any]]
-    next_attempt_at: datetime | None
-    created_at: datetime
-    finished_at: datetime | None
-    payload: str | None
-
-    @property
-    def node_id(self) -> str:
-        return node_ids.encode("WebhookDelivery", self.id)
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        return [Attempt(**(one | {"at": datetime.fromisoformat(one["at"])})) for one in self.raw_attempts]
-
-
-COLUMNS = (
-    *(Webhook.id, Webhook.name, Webhook.url, Webhook.project_id, Webhook.kinds.label("raw_kinds"), Webhook.content),
-    *(Webhook.state, Webhook.disabled_reason, Webhook.former_until, Webhook.failures, Webhook.held_until),
-    *(Webhook.last_delivered_at, Webhook.version, Webhook.created_at, Webhook.updated_at),
-)
-DELIVERY_COLUMNS = tuple(
-    getattr(WebhookDelivery, {"raw_attempts": "attempts"}.get(name, name)) for name in WebhookDeliveryRecord._fields
-)

@@ -12,7 +12,8 @@ from services.shared.errors import Expected, NotFound, require_version
 from services.shared.filters import Column, FewTexts, Filtering
 from services.shared.pagination import Ordering, SortKey
 from services.shared.reading import ListReader
-from services.webhooks.models import COLUMNS, WebhookFilter, WebhookRecord
+from services.webhooks.models import WebhookFilter
+from services.webhooks.records import COLUMNS, WebhookRecord, content_of
 
 JOB = "webhook"
 """The kind of the jobs that tell webhooks, by their ids."""
@@ -22,6 +23,8 @@ def make(row: Sequence[object]) -> WebhookRecord:
     """The record of a row, of which what has ended is left out."""
     webhook = WebhookRecord._make((*row, "", ""))
     moment = now()
+    if webhook.document is not None:
+        webhook = webhook._replace(content=content_of(webhook.content, webhook.document))
     if webhook.former_until is not None and webhook.former_until <= moment:
         webhook = webhook._replace(former_until=None)
     if webhook.held_until is not None and webhook.held_until <= moment:

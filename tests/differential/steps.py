@@ -1,6 +1,7 @@
 """Random calls: of every operation on projects and what is in them, with good, careless and hostile arguments."""
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -40,6 +41,7 @@ STATUSES = _mostly(["pending", "in_progress", "completed", "cancelled"], ["done"
 PRIORITIES = _mostly([1, 2, 3, 4, 5], [0, 6, "3", True, None, 1.5])
 STARTS = _mostly(["2026-01-01T00:00:00Z", "2026-02-01T12:00:00+02:00", None], ["2026-01-01", "soon", 5])
 DUES = _mostly(["2026-01-15T00:00:00Z", "2026-03-01T00:00:00.123456Z", None], ["2025-01-01T00:00:00Z", "now", 5])
+DAYS = _mostly(["2026-01-15", "2026-03-01", None], ["2026-02-30", "2026-01-15T00:00:00Z", 5])
 PEOPLE_IDS = st.lists(USERS, max_size=3)
 TAGS = st.lists(_mostly(["bug", "Bug", "ß", "new"], ["", "x" * 51]), max_size=3)
 VERSIONS = st.one_of(st.none(), st.none(), st.integers(1, 3))
@@ -66,6 +68,8 @@ def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStr
     if schema["type"] == "null":
         return st.none()
     if schema["type"] == "string":
+        if schema.get("format") == "date":
+            return DAYS
         return DUES if schema.get("format") == "date-time" else NAMES if "maxLength" in schema else TEXTS
     if schema["type"] == "boolean":
         return st.booleans()
@@ -96,7 +100,9 @@ TASK_FIELDS = _fields(TaskUpdate) | {
     "status": STATUSES,
     "priority": PRIORITIES,
     "start_at": STARTS,
+    "start_on": DAYS,
     "due_at": DUES,
+    "due_on": DAYS,
     "assignee_ids": PEOPLE_IDS,
     "tags": TAGS,
     "parent_id": st.one_of(st.none(), IDS),
@@ -112,7 +118,22 @@ def _also(body: st.SearchStrategy[Any], called: st.SearchStrategy[Any] = ELSEWHE
 
 
 UPSERTED = st.fixed_dictionaries({"title": TITLES}, optional=TASK_FIELDS | {"project_id": PROJECTS})
-NEW_TASKS = _also(UPSERTED)
+_NEAR = f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}T00:00:00Z"
+"""What something can be snoozed until."""
+INSTANTS = _mostly(["2035-06-01T12:00:00Z", "2035-01-01T00:00:00+02:00"], ["2020-01-01T00:00:00Z", "soon", None])
+MINUTES = _mostly([0, 30, 1440], [-1, 10**9, "5", None])
+REMINDERS = st.one_of(
+    st.fixed_dictionaries({"before_due": MINUTES}),
+    st.fixed_dictionaries({"remind_at": INSTANTS}),
+    st.fixed_dictionaries({}, optional={"before_due": MINUTES, "remind_at": INSTANTS}),
+)
+NEW_TASKS = _also(
+    st.builds(
+        lambda one, other: one | other,
+        UPSERTED,
+        _mostly([{}] * 5, []) | st.fixed_dictionaries({"reminders": st.lists(REMINDERS, max_size=2)}),
+    )
+)
 _MORE = {"title": TITLES, "number": st.just(1)}
 CHANGES = _also(
     st.one_of(
@@ -141,6 +162,9 @@ LEAVES = st.one_of(
     st.fixed_dictionaries({"external_source": st.sampled_from([{"eq": "crm"}, {"is_null": False}])}),
     st.fixed_dictionaries({"overdue": st.booleans()}),
     st.fixed_dictionaries(
+        {"due_on": st.sampled_from([{"eq": "2026-01-15"}, {"lt": "today"}, {"is_null": True}, {"gt": "2026-02-30"}])}
+    ),
+    st.fixed_dictionaries(
         {"parent": st.sampled_from([{"priority": {"gte": 2}}, {"title": {"ne": "a"}, "due_at": {"is_null": True}}])}
     ),
     st.fixed_dictionaries({"project": st.sampled_from([{"is_inbox": True}, {"name": {"ne": "x"}, "archived": False}])}),
@@ -158,7 +182,11 @@ FILTERS = st.recursive(
     ),
     max_leaves=3,
 )
-MODES = {"mode": st.sampled_from(["atomic", "partial", "partial"]), "dry_run": st.booleans()}
+MODES = {
+    "mode": st.sampled_from(["atomic", "partial", "partial"]),
+    "dry_run": st.booleans(),
+    "notify": st.booleans(),
+}
 SORTS = {
     "sort_by": st.sampled_from(["created_at", "title", "due_at", "priority", "number"]),
     "order": st.sampled_from(["asc", "desc"]),
@@ -190,9 +218,16 @@ _MEMBER = _PROJECT | {"user_id": USERS}
 _WEBHOOK = {"webhook_id": st.sampled_from([1, 1, 1, 2, 2, 3, 99])}
 _ADDRESSES = _mostly(["https://example.com/told", "https://example.org/"], ["http://127.0.0.1/", "nowhere", None])
 _TOLD = st.lists(_mostly(["task.created", "task.updated", "comment.created"], ["webhook.created"]), max_size=2)
-_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full"], ["thick"])}
+_TELLING = {"kinds": _TOLD, "content": _mostly(["thin", "full", "document"], ["thick"]), "filter": FILTERS}
+_TELLING["document"] = _mostly(
+    ["query($id: ID!) { node(id: $id) { id } }", "{ me { username } }"], ["{ nothing }", "{ __typename", None]
+)
 _REASONS = _mostly(["assigned", "mentioned", "commented"], ["nothing"])
 _DELIVERIES = _mostly(["waiting", "delivered", "failed", "withheld"], ["lost"])
+_SNOOZES = _mostly([_NEAR], ["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z", None])
+_READ = {"read": st.booleans()}
+_PUT_OFF = {"snoozed_until": _SNOOZES}
+_REMINDER = {"reminder_id": st.sampled_from([1, 1, 2, 2, 3, 4, 99])}
 _VIEW = {"saved_view_id": st.sampled_from([1, 1, 1, 2, 2, 3, 4, 99])}
 _BODY = _also(st.fixed_dictionaries({"body": REMARKS}))
 _REMARK = _also(st.fixed_dictionaries({}, optional={"body": REMARKS}))
@@ -262,6 +297,12 @@ _TABLE: dict[str, tuple[int, Any, dict[str, Any], bool, bool]] = {
     "create_comment": (3, _BODY, _TASK, False, True),
     "update_comment": (4, _REMARK, _COMMENT, True, False),
     "create_relation": (4, st.fixed_dictionaries({"kind": _KINDS, "target_id": IDS}), _TASK, False, True),
+    "create_reminder": (4, REMINDERS, _TASK, False, True),
+    "update_reminder": (2, REMINDERS, _REMINDER, True, False),
+    "snooze_reminder": (
+        *(2, st.fixed_dictionaries({}, optional={"minutes": _mostly([5, 60], [0, None]), "until": _SNOOZES})),
+        *(_REMINDER, True, False),
+    ),
     "create_saved_view": (2, st.fixed_dictionaries({"name": NAMES}, optional=_VIEWS), {}, False, True),
     "update_saved_view": (1, st.fixed_dictionaries({}, optional={"name": NAMES} | _VIEWS), _VIEW, True, False),
     "delete_saved_view": (2, None, _VIEW, True, False),
@@ -308,6 +349,32 @@ _TABLE |= {
         ),
         *({}, False, False),
     ),
+    "update_notification": (
+        *(2, st.one_of(st.fixed_dictionaries(_READ), st.fixed_dictionaries({}, optional=_READ | _PUT_OFF))),
+        *({"notification_id": IDS}, False, False),
+    ),
+    "update_notifications": (
+        2,
+        st.one_of(
+            st.fixed_dictionaries(_READ, optional={"through_id": IDS}),
+            st.fixed_dictionaries({}, optional=_READ | _PUT_OFF | {"ids": st.lists(IDS, max_size=2)}),
+        ),
+        *({}, False, False),
+    ),
+    **{
+        name: (
+            1,
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "waiting": st.booleans(),
+                    "next_at": st.fixed_dictionaries({"gt": _mostly(["today", "2030-01-01T00:00:00Z"], ["soon"])}),
+                },
+            ),
+            *(ids, False, False),
+        )
+        for name, ids in (("query_reminders", {}), ("query_task_reminders", _TASK))
+    },
     "query_webhook_deliveries": (
         *(1, st.fixed_dictionaries({}, optional={"state": st.fixed_dictionaries({"eq": _DELIVERIES})}), _WEBHOOK),
         *(False, False),
@@ -326,7 +393,7 @@ _TABLE |= {
     ),
 }
 # of the others, what their routes declare
-_IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK
+_IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK | _REMINDER
 _SOME = st.sampled_from([1, 2, 1, 2, 1, 2, 3, 4, 99])
 for _name in sorted(CALLED.keys() - _TABLE.keys()):
     _TABLE[_name] = (

@@ -91,6 +91,10 @@ def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "datetime", Stopped)
 
 
+def _ordered(text: str | None) -> str | None:
+    return None if text is None else json.dumps(json.loads(text), sort_keys=True)
+
+
 class Twin:
     """One of the two: an application, the callers, and a look at its rows past the application."""
 
@@ -102,7 +106,7 @@ class Twin:
         self._compared = [_compared(self._engine, table) for table in self._tables]
         self._watching: Any = self._engine.raw_connection()
         if self._engine.dialect.name == "sqlite":  # keeps JSON as it was written: the order of names is nobody's matter
-            self._watching.create_function("ordered", 1, lambda text: json.dumps(json.loads(text), sort_keys=True))
+            self._watching.create_function("ordered", 1, _ordered)
         self._first: dict[str, list[dict[str, Any]]] = {}
         self._counters: list[tuple[str, int]] = []
 

@@ -112,9 +112,9 @@ def descendants(pid: int) -> list[int]:
 class Cluster:
     """A primary, and where it is wanted a standby that streams from it."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, configuration: str = "") -> None:
         self.folder = folder
-        self._binaries = binaries
+        self._binaries, self._configuration = binaries, configuration
         self._password = secrets.token_urlsafe(24)
         self.ports = [free_port(), free_port()]
         self.primary = self._server(0)
@@ -152,7 +152,7 @@ class Cluster:
         password.chmod(0o644)
         self._run("initdb", "-D", data, "-U", "postgres", f"--pwfile={password}", *infrastructure.INITDB_OPTIONS)
         with (data / "postgresql.conf").open("a") as conf:
-            conf.write(CONFIGURATION.format(port=self.ports[0]))
+            conf.write(CONFIGURATION.format(port=self.ports[0]) + self._configuration)
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write("host replication all 127.0.0.1/32 password\n")
         self.primary.start()
@@ -225,13 +225,13 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A primary of our own. Raises ``Missing`` where this machine has no PostgreSQL."""
+def cluster(configuration: str = "") -> Iterator[Cluster]:
+    """A primary of our own, with more configuration. Raises ``Missing`` where this machine has no PostgreSQL."""
     binaries = infrastructure.postgres_binaries()
     if binaries is None:
         raise Missing("there is no PostgreSQL on this machine")
     with infrastructure.scratch_directory("tandem-faults-") as folder:
-        made = Cluster(folder, binaries)
+        made = Cluster(folder, binaries, configuration)
         try:
             made.start()
             yield made

@@ -18,6 +18,7 @@ from tests.operations import (
     SAVED_VIEW,
     TAG,
     TASK,
+    WEBHOOK,
     Operation,
     call,
 )
@@ -54,7 +55,7 @@ def _brief(name: str) -> Operation:
     """The operation, asking for an id at most: what else is read after the COMMIT, when it may have changed again."""
     operation = OPERATIONS[name]
     document = operation.graphql
-    for fields in (TASK, PROJECT, MEMBER, TAG, COMMENT, RELATION, SAVED_VIEW):
+    for fields in (TASK, PROJECT, MEMBER, TAG, COMMENT, RELATION, SAVED_VIEW, WEBHOOK):
         document = document.replace(f"{{ {fields} }}", "{ id }")
     return replace(operation, graphql=document)
 
@@ -97,6 +98,10 @@ def _tag(who: str, name: str, body: Any = None, tag: str = "bug") -> Make:
 
 def _comment(who: str, name: str, body: Any = None) -> Make:
     return lambda w: Step(who, name, body, {"task_id": w.id["target"], "comment_id": w.id["comment"]})
+
+
+def _webhook(name: str, body: Any = None) -> Make:
+    return lambda w: Step("member", name, body, {"webhook_id": w.id["hook"]})
 
 
 def _bulk(name: str, *items: Callable[[World], dict[str, Any]], mode: str = "partial") -> Make:
@@ -179,6 +184,7 @@ STEPS: dict[str, Make] = {
     "clear everything": lambda w: Step("server", "clear_tasks"),
     # what hangs on tasks
     "comment": _task("member", "create_comment", {"body": "said"}),
+    "set a reminder": _task("member", "create_reminder", {"before_due": 30}),
     "change a comment": _comment("member", "update_comment", {"body": "said better"}),
     "delete a comment": _comment("admin", "delete_comment"),
     "relate": _task("member", "create_relation", lambda w: {"kind": "blocks", "target_id": w.id["remote"]}, "second"),
@@ -240,6 +246,16 @@ STEPS: dict[str, Make] = {
     ),
     "change a view": lambda w: Step("member", "update_saved_view", {"name": "better"}, {"saved_view_id": w.id["view"]}),
     "delete a view": lambda w: Step("member", "delete_saved_view", None, {"saved_view_id": w.id["view"]}),
+    "make a webhook": lambda w: Step(
+        "member", "create_webhook", {"name": "new", "url": "https://example.com/", "project_id": w.id["home"]}
+    ),
+    "change a webhook": _webhook("update_webhook", {"name": "better"}),
+    "filter a webhook": _webhook("update_webhook", {"filter": {"priority": {"gte": 4}}}),
+    "tell a webhook of projects": _webhook("update_webhook", {"kinds": ["project.updated"]}),
+    "pause a webhook": _webhook("pause_webhook"),
+    "resume a webhook": _webhook("resume_webhook"),
+    "test a webhook": _webhook("test_webhook"),
+    "delete a webhook": _webhook("delete_webhook"),
     "make a key": lambda w: Step("member", "create_api_key", {"name": "key", "scopes": ["tasks:read"]}),
     "log in": lambda w: Step("nobody", "login"),
     "refresh": lambda w: Step("nobody", "refresh", {"refresh_token": w.name("token")}),
@@ -311,6 +327,7 @@ RESTS_ON: dict[str, list[str]] = {
     "comment": [*OF_MEMBER, *CLEARED, "trash the task", "delete a comment"],
     "change a comment": [*OF_MEMBER, *CLEARED, "trash the task", "delete a comment", "change a comment"],
     "delete a comment": [*OF_ADMIN, *CLEARED, "trash the task", "delete a comment", "change a comment"],
+    "set a reminder": ["delete the project", "remove the member", *CLEARED, "trash the task", "set a reminder"],
     "relate": [*OF_MEMBER, *FAR, *CLEARED, "trash the task", "trash the other end", "relate", "relate the other way"],
     "end a relation": [*OF_MEMBER, *FAR, *CLEARED, "trash the task", "trash the other end", "end a relation"],
     "create a tag": [*OF_MEMBER, "create the tag", "rename another", "create a task with all", "change tags"],
@@ -334,6 +351,10 @@ RESTS_ON: dict[str, list[str]] = {
     "change one's address": ["take the address", "register the address"],
     "save a view": ["save a view", "delete a view"],
     "change a view": ["change a view", "delete a view"],
+    "make a webhook": ["delete the project", "the member leaves", "delete a webhook"],
+    "change a webhook": ["change a webhook", "pause a webhook", "delete a webhook", "delete the project"],
+    "filter a webhook": ["tell a webhook of projects", "change a priority", "resume a webhook", "the member leaves"],
+    "test a webhook": ["delete a webhook", "delete the project"],
     "make a key": ["disable the member"],
     "log in": ["disable the member", "change the password"],
     "refresh": ["end the session", "change the password", "disable the member", "refresh"],

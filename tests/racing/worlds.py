@@ -29,6 +29,7 @@ from db.models import (
     Project,
     RefreshToken,
     Relation,
+    Reminder,
     SavedView,
     Tag,
     Task,
@@ -36,6 +37,7 @@ from db.models import (
     TaskTag,
     TaskText,
     User,
+    Webhook,
 )
 from tests.actors import Anonymous, password_hash
 from tests.conftest import SERVER_KEY
@@ -129,6 +131,9 @@ async def _make_projects(session: Session, world: World) -> None:
             {"project_id": world.id[place], "user_id": world.id[who], "role": role} for who, role in roles.items()
         ]
         await _insert(session, Membership, members)
+    hook = {"owner_id": world.id["member"], "project_id": world.id["home"], "name": "hook", "kinds": [], "since": 0}
+    hook |= {"url": "https://example.com/", "content": "thin", "salt": "0" * 32, "updated_at": moment}
+    [(world.id["hook"],)] = await _insert(session, Webhook, [hook], "id")
 
 
 async def _make_tasks(session: Session, world: World) -> None:
@@ -229,6 +234,9 @@ def _statements() -> dict[str, Prepared[Any]]:
         "comments": select(Task.title, Comment.body, Comment.version, CommentText.folded).where(
             Comment.task_id == Task.id, CommentText.comment_id == Comment.id, *within
         ),
+        "reminders": select(Task.number, Reminder.before_due, Reminder.version).where(
+            Reminder.task_id == Task.id, *within
+        ),
         "relations": select(Relation.kind, Task.title, other.title.label("other")).where(
             Relation.source_id == Task.id, Relation.target_id == other.id, *within
         ),
@@ -238,6 +246,9 @@ def _statements() -> dict[str, Prepared[Any]]:
         ),
         "keys": select(User.username, ApiKey.name).where(ApiKey.user_id == User.id, mark),
         "views": select(SavedView.name, SavedView.version).where(in_list(SavedView.owner_id, "people")),
+        "webhooks": select(
+            Webhook.name, Webhook.state, Webhook.content, Webhook.filter.is_not(None), Webhook.version
+        ).where(in_list(Webhook.owner_id, "people")),
         "events": select(Event.kind, Event.entity_version, Event.actor_id, Event.task_id).where(
             Event.id > bindparam("since", type_=BigInteger),
             or_(in_list(Event.project_id, "both"), in_list(Event.actor_id, "people")),

@@ -115,6 +115,12 @@ def upgrade() -> None:
             sqlite_where=waiting,
             postgresql_where=waiting,
         )
+    # a database that went down below this revision has forgotten where its feed begins: behind what was deleted
+    op.execute(
+        "INSERT INTO event_consumers (name, position, updated_at) SELECT 'retention', place - 1, moment FROM ("
+        "SELECT max(position) AS place, max(occurred_at) AS moment FROM events WHERE position > 1 AND NOT EXISTS ("
+        "SELECT 1 FROM events AS earlier WHERE earlier.position = events.position - 1)) AS gap WHERE place IS NOT NULL"
+    )
 
 
 def downgrade() -> None:

@@ -1,7 +1,7 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,13 +20,14 @@ from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.text import fold_username
 from services.tags import fold
 from services.tasks import refs
-from services.tasks.filters import TaskFilter
+from services.tasks.dates import ALL_DAY, DAYS, first_instant, last_instant
+from services.tasks.filters import TaskConditions, TaskFilter
 from services.tasks.following import followed
+from services.tasks.listing.days import DAYS_ALONE, compared, in_zone
 from services.tasks.listing.reaching import FIELDS, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
 from services.tasks.listing.sets import OPEN, blocked, of_set
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
-from services.tasks.models import TaskConditions
 from services.tasks.visibility import trash_begins
 
 T = TypeVar("T")
@@ -36,9 +37,14 @@ _BY_CALLER: dict[str, Callable[[Actor], ColumnElement[bool]]] = {"blocked": bloc
 
 # compared as what callers may send, not as the SMALLINT that PostgreSQL keeps
 _CAST = {"priority": type_coerce(Task.priority, Integer)}
-_COLUMNS: dict[str, AnyColumn] = _CAST | {
+_DAYS: dict[str, AnyColumn] = {day: getattr(Task, ALL_DAY[instant]) for day, instant in DAYS.items()}
+_COLUMNS: dict[str, AnyColumn] = (_CAST | _DAYS) | {
     name: getattr(Task, name if hasattr(Task, name) else f"{name}_id")
-    for name in TaskConditions.model_fields.keys() - SETS - {"search", "overdue", "blocked", "followed"} - _CAST.keys()
+    for name in TaskConditions.model_fields.keys()
+    - SETS
+    - {"search", "overdue", "blocked", "followed"}
+    - _DAYS.keys()
+    - _CAST.keys()
 }
 
 
@@ -100,17 +106,19 @@ Bind = Callable[[object], Any]
 """How a value stands in SQL: as itself, or as a parameter."""
 
 
-def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = None) -> Condition:
+def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = None, lasts: bool = False) -> Condition:
     """The filter, checked and put in order: for tasks, or for those in the trash, whose comments cannot be read and are
-    not searched. What is said twice is in it once. ``zone`` is the caller's, for instants relative to the present.
+    not searched. What is said twice is in it once. ``zone`` is the caller's, for days and instants relative to the
+    present; one that ``lasts`` is to mean the same later on.
 
-    Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none.
+    Raises ``BadUserInput`` for one nested too deeply, or with too much in it; ``ZoneWanted`` where there is none, and
+    ``PresentWanted`` for one that lasts and asks for the present.
     """
-    key = id(data), trashed
+    key = id(data), trashed, zone, lasts
     known = _KNOWN.get(key)
     if known is not None and known[0] is data:
         return known[1]
-    budget = Budget(zone)
+    budget = Budget(zone, lasts=lasts)
     found = _condition(data, budget, "search_task" if trashed else "search", depth=0)
     if budget.is_small and not budget.is_of_now:
         if len(_KNOWN) >= MAX_KNOWN:
@@ -120,7 +128,7 @@ def condition(data: TaskFilter, *, trashed: bool = False, zone: tzinfo | None = 
 
 
 MAX_KNOWN = 200
-_KNOWN: dict[tuple[int, bool], tuple[TaskFilter, Condition]] = {}
+_KNOWN: dict[tuple[int, bool, tzinfo | None, bool], tuple[TaskFilter, Condition]] = {}
 """The last filters, which nobody changes, and what was made of them: doors keep those that come again."""
 
 
@@ -140,7 +148,8 @@ def _condition(data: TaskFilter, budget: Budget, search: str, *, depth: int) -> 
             ref = refs.parse(value.strip())
             parts.append(words if ref is None else Condition(REF, ref, (words,)))
         elif name == "overdue":
-            parts.append(Condition(("overdue", value), (budget.moment(),)))
+            kind, values = in_zone("lt", budget.moment(), budget.zone)
+            parts.append(Condition(("overdue", value, *kind), values))
         elif name in _BY_CALLER:
             parts.append(Condition((name, value)))
         else:
@@ -166,7 +175,9 @@ def _reaching(name: str, fields: Sequence[tuple[str, Any]], budget: Budget) -> C
         budget.spend_condition()
         for operator, operand in [("is", given)] if isinstance(given, bool) else sorted(given.sent().items()):
             part = _operation(field, operator, operand, budget)
-            asked.append((field, operator, operand if isinstance(operand, bool) else len(part.values)))
+            column, operator, *how = part.kind
+            told = operand if isinstance(operand, bool) else len(part.values)
+            asked.append((column, operator, told, "" if isinstance(operand, bool) else "".join(how)))
             spell = _SPELLED.get(field)
             values += part.values if spell is None else map(spell, map(str, part.values))
     return Condition((REACHING, name, tuple(asked)), tuple(values)) if asked else Condition(("and_",))
@@ -179,8 +190,18 @@ _SPELLED: dict[str, Callable[[str], str]] = {"username": fold_username, "key": s
 def _operation(name: str, operator: str, given: object, budget: Budget) -> Condition:
     if isinstance(given, bool):
         return Condition((name, operator, given))
+    if name in DAYS and (isinstance(given, date) or type(given) is RelativeMoment):
+        day = budget.day(given)
+        budget.spend([day])
+        # as the instants that days are kept as, which have an index
+        instant = first_instant(day) if name == "start_on" else last_instant(day)
+        return Condition((DAYS[name], operator, DAYS_ALONE), (instant,))
     if type(given) is RelativeMoment:
         given = budget.instant(given)
+    if name in ALL_DAY and isinstance(given, datetime):
+        budget.spend([given])
+        (operator, *kind), bounds = in_zone(operator, given, budget.zone)
+        return Condition((name, operator, *kind), bounds)
     values = given if isinstance(given, list) else [given]
     budget.spend(values)
     if name == "tags":
@@ -210,7 +231,7 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     values = [bind(value) for value in condition.values]
     if name == REACHING:
         thing, asked = rest
-        return reached(thing, asked, actor, values, of_column)
+        return reached(thing, asked, actor, values)
     parts = [compile_condition(part, actor, bind) for part in condition.parts]
     if name == "and_":
         return and_(*parts) if parts else true()
@@ -228,7 +249,8 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
     if name == "held":
         return (one_of if rest else in_hashed_list)(Task.id, *values)
     if name == "overdue":
-        overdue = and_(Task.due_at < values[0], Task.status.in_(OPEN))
+        late = compared(Task.due_at, Task.due_all_day, values, *rest[1:])
+        overdue = and_(late, Task.status.in_(OPEN))
         return overdue if rest[0] else negated(overdue)
     if name in _BY_CALLER:
         return _BY_CALLER[name](actor) if rest[0] else not_(_BY_CALLER[name](actor))
@@ -236,6 +258,8 @@ def compile_condition(condition: Condition, actor: Actor, bind: Bind) -> ColumnE
         return of_set(name, actor, values, *rest)
     if rest[0] in PARTS:
         return has_part(Task.id, name, rest[0], *values)
+    if name in ALL_DAY and rest[0] != "is_null":
+        return compared(_COLUMNS[name], getattr(Task, ALL_DAY[name]), values, *rest)
     return of_column(_COLUMNS[name], values, *rest)
 
 

@@ -31,7 +31,12 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 OPTIONAL = frozenset(TaskRecord._fields) - {"id"}
 """The columns that are left out where nobody asks for them."""
-DERIVED = {"ref": ("project_key", "number"), "parent_node_id": ("parent_id",)}
+DERIVED = {
+    "ref": ("project_key", "number"),
+    "parent_node_id": ("parent_id",),
+    **dict.fromkeys(("start_at", "start_moment", "start_on"), ("start_at", "start_all_day")),
+    **dict.fromkeys(("due_at", "due_moment", "due_on"), ("due_at", "due_all_day")),
+}
 """Which columns a record's property is made of."""
 MAX_MERGED = 128
 """Of how many projects SQLite is told to merge the tasks: what that costs grows with their square."""

@@ -115,6 +115,7 @@ class JiraReader(JiraValues):
         created_by = self._person(fields.get("reporter"), ref) or self._person(fields.get("creator"), ref)
         assignee = self._person(fields.get("assignee"), ref)
         external_id = self.external_id(document.get("id"), ref)
+        due_at, due_on = self.due(fields.get("duedate"), ref)
         return ImportedTask(
             external_id=external_id,
             project=self._project_of(fields, key),
@@ -126,7 +127,8 @@ class JiraReader(JiraValues):
             priority=self._priority(fields),
             created_at=created_at,
             updated_at=updated_at,
-            due_at=self.due(fields.get("duedate"), ref),
+            due_at=due_at,
+            due_on=due_on,
             # an issue may be closed without a date of its own: its last change is the nearest to it
             completed_at=(resolved or updated_at) if status is TaskStatus.COMPLETED else None,
             created_by=created_by,

@@ -1,15 +1,13 @@
 """How single values in Jira's documents are read: nothing in them raises, and what was odd is noted."""
 
 import json
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 from core.clock import to_utc
 from services.transfers.formats.jira.other_fields import Json
 from services.transfers.records import Notes
 from services.transfers.sources import shorten
 from services.transfers.texts import one_line, storable
-
-_END_OF_DAY = time(23, 59, 59, tzinfo=UTC)
 
 
 class JiraValues:
@@ -29,17 +27,17 @@ class JiraValues:
             self.notes.bad_times.add(where)
             return None
 
-    def due(self, value: object, ref: str) -> datetime | None:
-        """Jira's are days without a time, which is over when it ends: taken as the last second of the day in UTC."""
+    def due(self, value: object, ref: str) -> tuple[datetime | None, date | None]:
+        """Jira's are days without a time; what has one is an instant."""
         if not value:
-            return None
+            return None, None
         try:
             moment = datetime.fromisoformat(str(value).strip())
             if moment.time() == time.min:  # midnight: how others write a day
-                return datetime.combine(moment.date(), _END_OF_DAY)
+                return None, moment.date()
         except ValueError:
             pass
-        return self.moment(value, f"{ref} duedate")
+        return self.moment(value, f"{ref} duedate"), None
 
     def external_id(self, value: object, default: str) -> str:
         """The id in the form in which it is kept; ``default`` where there is none."""

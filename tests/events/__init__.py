@@ -1,0 +1,1 @@
+"""What is promised of the feed, held to real servers under load: ``python -m tests.events --help``."""
