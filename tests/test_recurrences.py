@@ -233,6 +233,29 @@ class TestCompletion:
         assert events[0].changes["recurrence"] == [there, None]
         assert events[1].changes["recurrence"] == [None, goes_on]
 
+    async def test_reminders_before_the_due_date_go_on_with_the_series(
+        self, ada: Person, bob: Person, door: Door, database: Database, at: Clock
+    ) -> None:
+        project = await ada.project()
+        await ada.invite(project, bob)
+        task = await chore(ada, project_id=project["id"])
+        for person, body in (
+            (ada, {"before_due": 30}),
+            (ada, {"remind_at": "2099-01-01T00:00:00Z"}),
+            (bob, {"before_due": 0}),
+        ):
+            await ok(door, "create_reminder", person, body, task_id=task["id"])
+        assert (await finish(door, bob, task)).code is None
+        [following] = await after(ada, task)
+        theirs = [
+            [
+                (each["before_due"], each["next_at"])
+                for each in await ok(door, "list_task_reminders", who, task_id=following["id"])
+            ]
+            for who in (ada, bob)
+        ]
+        assert theirs == [[(30, "2027-03-29T06:30:00Z")], [(0, AFTER)]]
+
     async def test_next_task_is_made_once(self, ada: Person, door: Door, at: Clock) -> None:
         task = await chore(ada)
         for status in ("completed", "completed", "in_progress", "completed"):
