@@ -130,8 +130,9 @@ def _created(task: TaskRecord, item: NewTask) -> log.NewEvent:
     values = {name: getattr(item.data, name) for name in _RECORDED} | {**item.named}
     values |= {"number": task.number, "parent_id": item.parent_id, "recurrence": item.recurrence, **_called(item.data)}
     changes = log.created(values)
-    place = {"project_id": task.project_id, "task_id": task.id}
-    return log.NewEvent(catalogue.TASK_CREATED, task.id, changes, version=1, **place)
+    return log.NewEvent(
+        catalogue.TASK_CREATED, task.id, changes, version=1, project_id=task.project_id, task_id=task.id
+    )
 
 
 async def create_drafts(
