@@ -51,7 +51,7 @@ enumeration(
 )
 
 
-@service_input({ReminderCreate: TaskReminderInput, **RECURRENCE})
+@service_input({**RECURRENCE, ReminderCreate: TaskReminderInput})
 class BulkCreateItemInput(TaskCreate): ...
 
 

@@ -108,7 +108,7 @@ class TaskMutations:
         commands.create,
         TaskCreate,
         "Create a task, in the caller's Inbox unless a project is named.",
-        nested={ReminderCreate: TaskReminderInput, **RECURRENCE},
+        nested={**RECURRENCE, ReminderCreate: TaskReminderInput},
         telling=True,
     )
     update_task = command_field(

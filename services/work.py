@@ -78,7 +78,7 @@ def make_work(database: Database, settings: Settings, outlet: Outlet) -> Work:
         **Digests(database, mailing).handlers,
         **Schedule(database).handlers,
     }
-    always = (*KINDS, due_dates.JOB, recurrences.JOB, digests.JOB, sending.PURGE)
+    always = (*KINDS, due_dates.JOB, digests.JOB, sending.PURGE, recurrences.JOB)
     return Work(
         Worker(database, handlers, consumers, always=always, lease_seconds=settings.worker_lease_seconds),
         deliverer,

@@ -177,9 +177,9 @@ class TestHeader:
             "rotate_api_key",
             "pause_webhook",
             "resume_webhook",
-            "preview_occurrences",
             "snooze_reminder",
             "unsubscribe",
+            "preview_occurrences",
             *(name for name in OPERATIONS if name.startswith("query_")),
         }
 

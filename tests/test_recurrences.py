@@ -233,6 +233,29 @@ class TestCompletion:
         assert events[0].changes["recurrence"] == [there, None]
         assert events[1].changes["recurrence"] == [None, goes_on]
 
+    async def test_reminders_before_the_due_date_go_on_with_the_series(
+        self, ada: Person, bob: Person, door: Door, database: Database, at: Clock
+    ) -> None:
+        project = await ada.project()
+        await ada.invite(project, bob)
+        task = await chore(ada, project_id=project["id"])
+        for person, body in (
+            (ada, {"before_due": 30}),
+            (ada, {"remind_at": "2099-01-01T00:00:00Z"}),
+            (bob, {"before_due": 0}),
+        ):
+            await ok(door, "create_reminder", person, body, task_id=task["id"])
+        assert (await finish(door, bob, task)).code is None
+        [following] = await after(ada, task)
+        theirs = [
+            [
+                (each["before_due"], each["next_at"])
+                for each in await ok(door, "list_task_reminders", who, task_id=following["id"])
+            ]
+            for who in (ada, bob)
+        ]
+        assert theirs == [[(30, "2027-03-29T06:30:00Z")], [(0, AFTER)]]
+
     async def test_next_task_is_made_once(self, ada: Person, door: Door, at: Clock) -> None:
         task = await chore(ada)
         for status in ("completed", "completed", "in_progress", "completed"):
@@ -324,15 +347,6 @@ class TestCompletion:
             told = (await bob.get("/notifications", params={"limit": 100})).json()
             kinds_told = [each["kind"] for each in told if each["task_id"] == following["id"]]
             assert kinds_told == ([notices.NotificationKind.ASSIGNED] if notify else [])
-
-    async def test_reminders_before_it_is_due_go_along(self, ada: Person, door: Door, at: Clock) -> None:
-        task = await chore(ada, due_at="2099-03-22T08:00:00Z", reminders=[{"before_due": 30}])
-        await ada.post(f"/tasks/{task['id']}/reminders", {"remind_at": "2099-03-22T06:00:00Z"})
-        await finish(door, ada, task)
-        [following] = await after(ada, task)
-        listed = (await ada.get(f"/tasks/{following['id']}/reminders")).json()
-        assert [(each["before_due"], each["remind_at"]) for each in listed] == [(30, None)]
-        assert listed[0]["next_at"] == "2099-03-29T06:30:00Z"
 
     async def test_project_without_numbers_left_refuses_the_completion(
         self, ada: Person, door: Door, database: Database, at: Clock

@@ -30,7 +30,7 @@ LEASE_SECONDS = 15.0
 POLL_SECONDS = 1.0
 """How soon to look again where processes tell one another of work, in case it was not heard."""
 POLL_ALONE_SECONDS = TICK
-"""The same where other processes tell nothing (SQLite): a job begins no later than this."""
+"""The same where other processes tell nothing (SQLite): a job begins hardly later than this."""
 IDLE_SECONDS = 5.0
 """How soon to look again for whoever wants to know of events, where nobody does."""
 AGAIN_SECONDS = 5.0

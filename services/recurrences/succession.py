@@ -22,13 +22,13 @@ from db.driver.statements import Prepared
 from db.lists import in_list
 from db.models import Project, Task
 from services.projects.models import ProjectRecord
-from services.recurrences import reminders, rows, series
+from services.recurrences import rows, series
 from services.recurrences.models import CreateNext, RecurrenceRecord
 from services.recurrences.rules import Looked
 from services.recurrences.series import Dates, Place
 from services.shared.actors import Actor
 from services.shared.errors import Conflict, TandemError
-from services.tasks import attachments
+from services.tasks import attachments, reminders
 from services.tasks.creation import NewTask, insert_tasks, take_numbers
 from services.tasks.models import MAX_DRAFTS, TaskCreate, TaskRecord, TaskStatus
 from services.tasks.references import members_among, named_by
@@ -129,7 +129,7 @@ async def make(
         new_values = old | dates._asdict()
         level[old["project_id"]].append(_Copy(new_values, old["parent_id"], step, goes_on[old["id"]], by))
     taken: list[tuple[RecurrenceRecord, RecurrenceRecord]] = []
-    followed: dict[int, TaskRecord] = {}
+    followers: dict[int, TaskRecord] = {}
     for project_id, copies in sorted(level.items()):
         project, number, is_first = projects[project_id], numbers[project_id], True
         while copies:
@@ -137,7 +137,7 @@ async def make(
             made = await insert_tasks(session, actor, project, new, number=number)
             number += len(made)
             if is_first:
-                followed |= {copy.step.record.task_id: task for copy, task in zip(copies, made, strict=True)}
+                followers |= zip((copy.values["id"] for copy in copies), made, strict=True)
                 taken += (
                     (copy.step.record, copy.record._replace(task_id=task.id))
                     for copy, task in zip(copies, made, strict=True)
@@ -149,9 +149,9 @@ async def make(
                 for copy, task in zip(copies, made, strict=True)
                 for child in below[copy.values["id"], copy.step.record.id]
             ]
-    await reminders.carry_on(session, followed)
     await rows.take_on(session, taken)
     await rows.end(session, [task_id for task_id, after in goes_on.items() if after is None])
+    await reminders.carry_on(session, followers)
 
 
 class _Copy(NamedTuple):

@@ -78,8 +78,8 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             check_assignees(members[place], item.assignee_ids)
             require_pair(item.external_source, item.external_id)
             external_ids.require_free(held, keys[index])
-            begun[index] = begin(item)
             reminders.check(item.reminders)
+            begun[index] = begin(item)
         except TandemError as error:
             outcomes[index] = error
         else:

@@ -5,18 +5,19 @@ from datetime import datetime
 from typing import Annotated, Protocol
 
 from pydantic import Field
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from core.clock import now
 from db.driver.sessions import Session
 from db.driver.statements import Prepared
-from db.models import Reminder
+from db.lists import in_list
+from db.models import Reminder, User
 from services.events.waking import due_for, moment_of, wake
 from services.shared.actors import Actor, Scope
 from services.shared.bulk_writing import write_all
 from services.shared.errors import BadUserInput
 from services.shared.inputs import Input, Timestamp, Whole, absent
-from services.shared.time_zones import zone_of
+from services.shared.time_zones import zone_named, zone_of
 
 MAX_REMINDERS = 10
 """Of one person on one task."""
@@ -104,13 +105,41 @@ async def insert_for(session: Session, actor: Actor, wanted: Iterable[tuple[Date
         }
         for task_id, due_at, said in rows
     ]
-    await write_all(session, INSERT, values)
+    await write_all(session, _INSERT, values)
     instants = [each["next_at"] for each in values if isinstance(each["next_at"], datetime)]
     if instants:
         await wake(session, {user_id: min(instants)})
 
 
-INSERT = Prepared(
+_INSERT = Prepared(
     insert(Reminder),
     keys=["user_id", "task_id", "remind_at", "before_due", "next_at", "version", "created_at", "updated_at"],
+)
+
+
+async def carry_on(session: Session, following: Mapping[int, Dated]) -> None:
+    """Set what was set before the due date of some tasks for those that follow them in a series, too: everybody's."""
+    found = await session.all(_BEFORE_DUE(ids=[*following])) if following else []
+    if not found:
+        return
+    moment = now()
+    values, instants = [], dict[int, datetime]()
+    for user_id, task_id, before_due, zone in found:
+        task = following[task_id]
+        due_at = due_for(task.due_at, task.due_all_day, zone_named(zone))
+        said = {"remind_at": None, "before_due": before_due}
+        next_at = next_of(said, due_at, moment)
+        if next_at is not None:
+            instants[user_id] = min(next_at, instants.get(user_id, next_at))
+        place = {"user_id": user_id, "task_id": task.id, "next_at": next_at}
+        values.append({**place, **said, "version": 1, "created_at": moment, "updated_at": moment})
+    await write_all(session, _INSERT, values)
+    await wake(session, instants)
+
+
+_BEFORE_DUE = Prepared(
+    select(Reminder.user_id, Reminder.task_id, Reminder.before_due, User.timezone)
+    .join(User, User.id == Reminder.user_id)
+    .where(in_list(Reminder.task_id, "ids"), Reminder.before_due.is_not(None))
+    .order_by(Reminder.id)
 )
