@@ -43,6 +43,7 @@ async def _things(ada: Person, people: People, database: Database) -> dict[str, 
     comment = await ada.comment(task["id"], "needle")
     related = await ada.post(f"/tasks/{task['id']}/relations", {"kind": "blocks", "target_id": other["id"]})
     milestone = await ada.post(f"/projects/{project['id']}/milestones", {"name": "Beta"})
+    reminder = await ada.post(f"/tasks/{task['id']}/reminders", {"remind_at": "2099-01-01T00:00:00Z"})
     [tag] = (await ada.get(f"/projects/{project['id']}/tags")).json()
     return {
         "project_id": project["id"],
@@ -50,6 +51,7 @@ async def _things(ada: Person, people: People, database: Database) -> dict[str, 
         "comment_id": comment["id"],
         "relation_id": related.json()["id"],
         "milestone_id": milestone.json()["id"],
+        "reminder_id": reminder.json()["id"],
         "tag_id": tag["id"],
         "user_id": bob.id,
         "notification_id": await _notified(ada, project["id"], database),

@@ -88,7 +88,8 @@ def is_private(name: str) -> bool:
 
 
 def is_of_self(node: ast.Attribute) -> bool:
-    return isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+    of = node.value.func if isinstance(node.value, ast.Call) else node.value
+    return isinstance(of, ast.Name) and of.id in {"self", "cls", "super"}
 
 
 @cache
@@ -120,8 +121,7 @@ def uses(file: str, tree: ast.Module) -> Iterator[Use]:
             if not (is_of_self(node) and node.attr in own_names()):
                 yield Use(file, node.attr)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
-            of, name = (ast.unparse(each) for each in node.args[:2])
-            name = name.strip("'")
+            of, name = ast.unparse(node.args[0]), node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
             if (
                 node.func.id in {"getattr", "hasattr"}
                 and is_private(name)

@@ -41,6 +41,7 @@ NO_FEATURES = {
     "doctor": "the operators' command is its door",
     "invitations": "a part of registration; operators make them by a command",
     "connections": "what callers hold open",
+    "mailing": "how notifications are sent; the preferences say what",
     "jobs": "what is done beside the requests, for any feature",
     "list_states": "whether what is read may have changed: REST answers 304 by it",
     "events": "written by every feature, read by history and the feed",
@@ -75,6 +76,7 @@ ALONE = {
     "idempotency": "services/shared/idempotency.py",
     "imports": "services/transfers",
     "login_failures": "services/allowances/login_failures.py",
+    "mails": "services/mailing",
 }
 
 

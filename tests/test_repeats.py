@@ -108,6 +108,12 @@ CALLS = {
             lambda p: {"task_id": p.task["id"]},
             frozenset({"project", "ends", "relation"}),
         ),
+        Told(
+            "create_reminder",
+            lambda p: {"before_due": 30},
+            lambda p: {"task_id": p.task["id"]},
+            frozenset({"project", "ends", "reminder"}),
+        ),
         Told("create_saved_view", lambda p: {"name": SECRET_WORDS}, _nothing, frozenset({"saved_view"})),
         Told(
             "create_webhook",
@@ -225,6 +231,7 @@ CHANGES = {
     "a task of it went to the trash": Change("ends", _trash(lambda place, _: [place.task["id"]])),
     "the comment was deleted": Change("comment", _deleted("comments")),
     "the relation ended": Change("relation", _deleted("relations")),
+    "the reminder was deleted": Change("reminder", _deleted("reminders")),
     "the member was removed": Change("member", _deleted("memberships")),
     "the view was deleted": Change("saved_view", _deleted("saved_views")),
     "the webhook was deleted": Change("webhook", _hooks_deleted),
@@ -337,7 +344,7 @@ class TestWhatIsNoLongerReadable:
         names |= {"duplicate_project": "project.duplicate", "create_webhook": "webhook.create"}
         names |= {f"{verb}_webhook": f"webhook.{verb}" for verb in ("test", "redeliver")}
         names["rotate_webhook_secret"] = "webhook.rotate"
-        things = ("project", "comment", "relation", "saved_view", *(thing for thing, _ in _OTHERS.values()))
+        things = ("project", "comment", "relation", "reminder", "saved_view", *(thing for thing, _ in _OTHERS.values()))
         names |= {f"create_{thing}": f"{thing}.create" for thing in things}
         names |= {f"{verb}_tasks": f"task.bulk_{verb}" for verb in ("create", "update", "delete", "update_matching")}
         assert {names[name] for name in CALLS | BULK} == {

@@ -257,7 +257,7 @@ def test_kinds_are_of_tasks_or_of_something_else() -> None:
     others = {CATALOGUE[name].subject for name in TOLD if name not in OF_TASKS}
 
     assert subjects == {"task", "comment", "relation", "server"}
-    assert others == {"tag", "milestone", "project", "member", "user", "saved_view", "follow"}
+    assert others == {"tag", "milestone", "project", "member", "user", "saved_view", "follow", "reminder"}
 
 
 async def test_filters_of_many_are_asked_together(

@@ -81,6 +81,8 @@ SETTINGS: dict[str, list[tuple[str, str]]] = {
         ("smpt", "must be one of off, console, file, smtp; did you mean smtp?"),
         ("smtp", "SMTP_HOST is required"),
     ],
+    "public_url": [("tasks.example.com", "PUBLIC_URL: must be where this server is reached, e.g. https://")],
+    "task_url": [("https://app.example.com/tasks", "TASK_URL: must be an address with {ref} or {id} in it")],
     "mail_from": [("nobody", "must be an e-mail address, e.g. Tandem <tandem@example.com>")],
     "smtp_port": [("0", "must be at least 1"), ("99999", "must be at most 65,535")],
     "smtp_password": [("a secret of theirs", "SMTP_USER is required with SMTP_PASSWORD")],
