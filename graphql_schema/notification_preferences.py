@@ -13,7 +13,6 @@ from graphql_schema.shared.base import (
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
-from graphql_schema.shared.root_fields import command_field
 from services import notification_preferences
 from services.mailing.tokens import Unsubscribed
 from services.notification_preferences import (
@@ -59,6 +58,11 @@ class UpdateNotificationPreferencesInput(NotificationPreferencesUpdate):
 class UnsubscribeInput(Unsubscribe): ...
 
 
+@strawberry.type(description="What the caller is told of now.")
+class UpdateNotificationPreferencesPayload:
+    notification_preferences: NotificationPreferences = strawberry.field(description="The preferences.")
+
+
 @output_type(UnsubscribeOut)
 class UnsubscribePayload:
     ended: Unsubscribed
@@ -74,14 +78,20 @@ class NotificationPreferencesQueries:
 
 @strawberry.type
 class NotificationPreferencesMutations:
-    update_notification_preferences = command_field(
-        NotificationPreferences,
-        notification_preferences.update,
-        UpdateNotificationPreferencesInput,
-        "Mute kinds of notifications, or projects, and say what goes by mail; what is left out stays as it is.",
-        payload="What the caller is told of now.",
-        thing="preferences",
+    @strawberry.mutation(
+        description="Mute kinds of notifications, or projects, and say what goes by mail; what is left out stays as it "
+        "is."
     )
+    async def update_notification_preferences(
+        self, info: Info, input: UpdateNotificationPreferencesInput
+    ) -> UpdateNotificationPreferencesPayload | None:
+        context, data = info.context, to_service_input(NotificationPreferencesUpdate, input)
+        sends, expected = context.security.outbox.sends, input.expected_version
+        async with context.writing() as session:
+            preferences = await notification_preferences.update(
+                session, context.actor, data, sends=sends, expected_version=expected
+            )
+        return UpdateNotificationPreferencesPayload(notification_preferences=as_output(preferences))
 
     @strawberry.mutation(description="End what a message was sent for, by its token. It takes no login.")
     async def unsubscribe(self, info: Info, input: UnsubscribeInput) -> UnsubscribePayload | None:

@@ -129,11 +129,18 @@ async def get(session: Session, actor: Actor) -> PreferencesRecord:
 
 
 async def update(
-    session: Session, actor: Actor, data: NotificationPreferencesUpdate, *, expected_version: Expected = None
+    session: Session,
+    actor: Actor,
+    data: NotificationPreferencesUpdate,
+    *,
+    sends: bool,
+    expected_version: Expected = None,
 ) -> PreferencesRecord:
     """Change what the caller is told of. Raises ``NotFound`` for a project that the caller may not read,
-    ``VersionConflict``."""
+    ``VersionConflict``, and ``BadUserInput`` for what is sent by mail where the server does not (``sends``)."""
     user_id = actor.require_login()
+    if not sends:
+        _require_nothing_sent(data)
     # one change at a time of each person's
     zone = await session.scalar(select(User.timezone).where(User.id == user_id).with_for_update(key_share=True))
     before = await get(session, actor)
@@ -156,6 +163,15 @@ async def update(
     new = upsert(NotificationPreferences).values(user_id=user_id, **values)
     await session.execute(new.on_conflict_do_update(index_elements=[NotificationPreferences.user_id], set_=values))
     return after
+
+
+def _require_nothing_sent(data: NotificationPreferencesUpdate) -> None:
+    wanted = {"mailed_kinds": bool(data.mailed_kinds), "digest": data.digest == Digest.DAILY}
+    for name in wanted:
+        if wanted[name]:
+            raise BadUserInput.at(
+                f"/{name}", "this server sends no mail: whoever runs it has not set a mailer", "no_mail"
+            )
 
 
 def _digests(before: PreferencesRecord, after: PreferencesRecord, moment: datetime, zone: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.shared.node_ids import encode
 from tests.actors import Person
-from tests.doors import Call, Door, on_both_doors
+from tests.doors import Call, Door, another_instance, bearer, calling, on_both_doors
 
 GET = Call(
     "GET /notifications/preferences",
@@ -84,3 +84,14 @@ async def test_a_version_that_is_not_the_last_is_refused(ada: Person) -> None:
     assert (await ada.rest("PATCH", path, json={"muted_kinds": []}, headers=headers)).status_code == 412
     tag = (await ada.get(path)).headers["etag"]
     assert (await ada.get(path, headers={"If-None-Match": tag})).status_code == 304
+
+    async def test_what_a_server_does_not_send_is_refused(self, ada: Person, database: Database, door: Door) -> None:
+        async with another_instance(database, mailer="off") as app, calling(app) as stranger:
+            there = bearer(stranger, ada.access_token)
+            daily, kind = ("daily", "assigned") if door == "rest" else ("DAILY", "ASSIGNED")
+            for wanted, pointer in (({"digest": daily}, "/digest"), ({"mailed_kinds": [kind]}, "/mailed_kinds")):
+                refused = await UPDATE.on(door, there, wanted)
+                assert (refused.code, refused.pointers) == ("BAD_USER_INPUT", [pointer])
+                assert "sends no mail" in refused.message
+            for ended in ({"mailed_kinds": []}, {"digest": daily.replace("daily", "off").replace("DAILY", "OFF")}):
+                assert (await UPDATE.on(door, there, ended)).code is None

@@ -28,10 +28,11 @@ async def get_notification_preferences(read: VersionedRead) -> PreferencesRecord
 
 @router.patch("", response_model=NotificationPreferencesOut)
 async def update_notification_preferences(
-    body: NotificationPreferencesUpdate, write: VersionedWrite
+    body: NotificationPreferencesUpdate, write: VersionedWrite, state: AppState
 ) -> PreferencesRecord:
     """Mute kinds of notifications, or projects, and say what goes by mail; what is left out stays as it is."""
-    return await write(notification_preferences.update, body, expected_version=write.expected)
+    sends = state.security.outbox.sends
+    return await write(notification_preferences.update, body, sends=sends, expected_version=write.expected)
 
 
 @router.post("/unsubscribe/{token}", response_model=UnsubscribeOut)

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from services.recurrences import rules
 from services.recurrences.rules import MAX_RULE, Rule
-from services.shared.inputs import Day, DescribedEnum, Input, Text, Timestamp, absent
+from services.shared.inputs import Day, DescribedEnum, Input, Text, Timestamp, Whole, absent
 from services.shared.outputs import Output
 from services.tasks import dates
 from services.users.models import Timezone
@@ -133,7 +133,7 @@ class Occurrences(Recurrence):
         default_factory=absent, description="When the task is due, from where it is counted.", examples=[_DUE]
     )
     due_on: Day | None = Field(default_factory=absent, description="The day on which it is due, instead of due_at.")
-    limit: Limit = MAX_OCCURRENCES
+    limit: Annotated[Limit, Field(strict=True), Whole] = MAX_OCCURRENCES
 
     _check_days = field_validator("start_on", "due_on")(dates.instead)
     _check_range = field_validator("due_at", "due_on")(dates.in_order)
