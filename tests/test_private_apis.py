@@ -121,7 +121,10 @@ def uses(file: str, tree: ast.Module) -> Iterator[Use]:
             if not (is_of_self(node) and node.attr in own_names()):
                 yield Use(file, node.attr)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
-            of, name = ast.unparse(node.args[0]), node.args[1].value if isinstance(node.args[1], ast.Constant) else ""
+            of, name = (
+                ast.unparse(node.args[0]),
+                str(node.args[1].value) if isinstance(node.args[1], ast.Constant) else "",
+            )
             if (
                 node.func.id in {"getattr", "hasattr"}
                 and is_private(name)
