@@ -15,12 +15,14 @@ from sqlalchemy import select, update
 from core.clock import now
 from db.driver.database import Database
 from db.models import IdempotencyKey, Job, User, Webhook, WebhookDelivery
+from services.jobs.queue import SCHEDULED
 from services.shared.node_ids import encode
 from services.webhooks.commands import create
 from services.webhooks.delivering import DELAYS as REAL_DELAYS
 from services.webhooks.models import MAX_PAYLOAD, MAX_WEBHOOKS, WebhookCreate
 from tests.actors import PASSWORD, Person
 from tests.conftest import People
+from tests.databases import on_postgresql
 from tests.doors import Door, on_both_doors
 from tests.hooks import HANG, Hooks, hooks_on, until
 from tests.operations import ok, run
@@ -41,6 +43,22 @@ def signed(secret: str, message: Any) -> bool:
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + message.body
     expected = "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
     return expected in headers["webhook-signature"].split(" ")
+
+
+@on_postgresql
+async def test_workers_of_other_processes_are_told_that_there_is_somebody_to_tell(
+    ada: Person, database: Database
+) -> None:
+    other, heard = Database(database.url.render_as_string(hide_password=False)), asyncio.Event()
+    other.listen(SCHEDULED, heard.set)
+    try:
+        async with other.hearing(SCHEDULED), asyncio.timeout(10):
+            await heard.wait()  # as soon as it hears
+            heard.clear()
+            assert (await ada.post("/webhooks", {"name": "CI", "url": URL})).status_code == 201
+            await heard.wait()
+    finally:
+        await other.dispose()
 
 
 async def test_a_repeat_shows_the_secret_again_by_either_door_and_it_is_kept_nowhere(

@@ -134,6 +134,11 @@ async def schedule(session: Session, kind: str, subjects: Collection[int], due_a
         for subject in sorted(subjects)
     ]
     await session.execute(_SCHEDULE, rows)
+    await wake(session)
+
+
+async def wake(session: Session) -> None:
+    """Have the workers of every process look for what there is to do, once the transaction is committed."""
     session.announce(SCHEDULED)
     await notifications.notify(session, SCHEDULED)
 

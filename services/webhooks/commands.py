@@ -101,7 +101,7 @@ async def create(session: Session, actor: Actor, data: WebhookCreate, *, outlet:
         "updated_at": moment,
     }
     row = await session.one(insert(Webhook).values(**values, **stored).returning(*COLUMNS))
-    session.announce(queue.SCHEDULED)  # whoever reads the feed has somebody to tell
+    await queue.wake(session)  # whoever reads the feed has somebody to tell
     webhook = make(row)
     if filter_ is not None:
         await filters.learn(session, actor, webhook.id, data.project_id, filter_)
