@@ -5,15 +5,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from core.clock import now
 from db.driver.database import Database
+from db.driver.sessions import Session
 from db.models import Job
+from services.events.consumers import Consumer
 from services.jobs import queue
-from services.jobs.worker import Leader, Outcome, Worker
+from services.jobs.worker import IDLE_SECONDS, Leader, Outcome, Worker
 from tests.databases import empty_database
 from tests.hooks import until
 
@@ -131,6 +134,27 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 class TestWorker:
+    async def test_somebody_new_who_wants_to_know_of_events_is_seen_whichever_process_has_made_him(
+        self, own: Database
+    ) -> None:
+        looked = asyncio.Event()
+
+        async def wanted(session: Session) -> int | None:
+            looked.set()
+            return None
+
+        async def take(session: Session, events: Any) -> None:
+            raise AssertionError
+
+        other = Database(own.url.render_as_string(hide_password=False))
+        async with running(Worker(own, {}, [Consumer("nobody", wanted, take)])), asyncio.timeout(IDLE_SECONDS / 2):
+            await asyncio.sleep(0.3)  # it has looked, and would look again in IDLE_SECONDS
+            looked.clear()
+            async with other.writing() as session:
+                await queue.schedule(session, "test", [1], now() + timedelta(hours=1))
+            await looked.wait()
+        await other.dispose()
+
     async def test_a_job_begins_when_it_is_due(self, own: Database) -> None:
         done = Done()
         async with running(Worker(own, {"test": done})):

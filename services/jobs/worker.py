@@ -78,6 +78,8 @@ class Worker:
         self._seen: Hashable = None
         """The version of the database in which nothing was due, and in which ``_later`` is when something will be."""
         self._later: datetime | None = None
+        self._known: Hashable = None
+        """The last version of which consumers were told."""
         self._numbered = [asyncio.Event() for _ in consumers]
         self._wanted = [asyncio.Event() for _ in consumers]
         self._running: dict[asyncio.Task[None], Claim] = {}
@@ -143,6 +145,12 @@ class Worker:
     async def _claim_due(self) -> float:
         """Begin what is due. Returns in how many seconds to look again."""
         moment, version = now(), self._database.reader.version()
+        if version is not None and version != self._known:
+            # where other processes tell nothing, this shows that one has committed something
+            self._known = version
+            self._wake_consumers()
+            for wanted in self._wanted:
+                wanted.set()
         if version is None or version != self._seen or (self._later is not None and self._later <= moment):
             await self._look(moment, version)
         if self._later is None:
