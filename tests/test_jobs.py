@@ -16,7 +16,7 @@ from db.driver.sessions import Session
 from db.models import Job
 from services.events.consumers import Consumer
 from services.jobs import queue
-from services.jobs.worker import IDLE_SECONDS, Leader, Outcome, Worker
+from services.jobs.worker import IDLE_SECONDS, LEASE_SECONDS, Leader, Outcome, Worker
 from tests.databases import empty_database
 from tests.hooks import until
 
@@ -154,6 +154,13 @@ class TestWorker:
                 await queue.schedule(session, "test", [1], now() + timedelta(hours=1))
             await looked.wait()
         await other.dispose()
+
+    async def test_what_is_scheduled_as_a_job_ends_is_not_left_until_its_claim_is_over(self, own: Database) -> None:
+        done = Done()
+        async with running(Worker(own, {"test": done})):
+            for number in range(150):
+                await schedule(own, 1)
+                await until(lambda: len(done.calls) > number, seconds=LEASE_SECONDS / 3)  # noqa: B023 - at once
 
     async def test_a_job_begins_when_it_is_due(self, own: Database) -> None:
         done = Done()

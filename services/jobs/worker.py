@@ -171,7 +171,8 @@ class Worker:
                 claimed = await queue.claim(session, self._lease, places=places, for_failing=for_failing)
             for job in claimed:
                 # one whose claim could not be renewed in time is still being done, by this worker
-                task = next((task for task, running in self._running.items() if running.id == job.id), None)
+                doing = (task for task, running in self._running.items() if running.id == job.id and not task.done())
+                task = next(doing, None)
                 if task is None:
                     self._start(job)
                 else:
@@ -209,6 +210,10 @@ class Worker:
                 # what was scheduled meanwhile was taken along with the claim
                 outcome = Outcome(now(), failing=outcome.failing)
             await asyncio.shield(self._end(latest, outcome))
+            # as it ended it may have been claimed again, by this worker, which took it for being done still
+            while task is not None and (claimed := self._running.get(task, latest)).claim != latest.claim:
+                latest = claimed
+                await asyncio.shield(self._end(latest, Outcome(now())))
 
     async def _end(self, job: Claim, outcome: Outcome) -> None:
         try:
