@@ -284,6 +284,30 @@ class TestFollowing:
                     await asyncio.sleep(0.005)
         await numberer.stop()
 
+    async def test_a_commit_is_seen_that_comes_while_it_is_looked_what_others_have_left(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looking, goes_on, numbered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def is_waiting(_: Database) -> bool:
+            looking.set()
+            await goes_on.wait()
+            return False
+
+        async def catch_up(_: Numberer) -> None:
+            numbered.set()
+
+        monkeypatch.setattr(numbering, "is_waiting", is_waiting)
+        monkeypatch.setattr(Numberer, "_catch_up", catch_up)
+        numberer = Numberer(database)
+        numberer.start()
+        await looking.wait()
+        numberer.wake()
+        goes_on.set()
+        async with asyncio.timeout(PATIENCE):
+            await numbered.wait()
+        await numberer.stop()
+
     async def test_what_is_stopped_begins_no_more(self, database: Database) -> None:
         """What is committed as the process ends is left to the next one: a transaction begun now would be cut off."""
         numberer = Numberer(database)

@@ -562,15 +562,15 @@ class TestStatements:
     async def test_many_series_go_on_in_flat_statements_but_for_their_tasks(
         self, ada: Person, statements: StatementCounter, at: Clock
     ) -> None:
-        counts = []
-        for number in (2, 6):
+        counts: dict[int, list[int]] = {2: [], 6: []}
+        # thrice, for who calls is looked up again after a second
+        for number in (2, 6) * 3:
             tasks = [await chore(ada) for _ in range(number)]
             items = [{"id": task["id"], "status": "completed"} for task in tasks]
-            await ada.get("/users/me")  # whose session is known for a second
             statements.reset()
             assert (await ada.post("/tasks/bulk/update", {"tasks": items})).status_code == 200
-            counts.append(statements.count)
-        assert counts[0] == counts[1]
+            counts[number].append(statements.count)
+        assert min(counts[2]) == min(counts[6])
 
     async def test_series_that_somebody_has_taken_on_gives_all_up(
         self, ada: Person, database: Database, at: Clock

@@ -311,6 +311,22 @@ class TestTelling:
         assert first is not None
         assert first <= soon
 
+    async def test_a_share_is_looked_for_among_the_next_ones_alone(
+        self, ada: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        task = await ada.task()
+        late = now() + timedelta(days=300)
+        [first, last] = [await remind(ada, task, remind_at=wire_format(late + SOON * n)) for n in range(2)]
+        async with database.reading() as session:
+            before = await session.count(select(Reminder.id).where(Reminder.next_at <= late))  # hers among them
+        job = Reminding(database).handlers[JOB]
+        monkeypatch.setattr(reminding, "SHARES", 10**9)  # of which nobody is in the first one
+        for looked, expected in ((before, first["next_at"]), (before + 1, last["next_at"])):
+            monkeypatch.setattr(reminding, "LOOKED", looked)
+            again_at = (await job(0)).again_at
+            assert again_at is not None
+            assert wire_format(again_at) == expected
+
     async def test_it_goes_with_its_task_and_with_its_person(self, ada: Person, database: Database) -> None:
         project = await ada.project()
         task = await ada.task(project_id=project["id"])

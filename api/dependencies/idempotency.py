@@ -1,11 +1,12 @@
 """Calls that may carry an ``Idempotency-Key`` (``services.shared.idempotency``)."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, Self, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 
-from api.dependencies.auth import CurrentActor, TellingActor
+from api.dependencies.auth import CurrentActor
+from api.dependencies.parameters import Notify
 from api.dependencies.preconditions import with_etag
 from api.dependencies.sessions import WriteSession
 from api.dependencies.state import AppState
@@ -44,6 +45,11 @@ class IdempotentCall:
             lambda context: command.once(self._session, self._actor, context, self._limits, *args, **kwargs)
         )
 
+    def telling(self, notify: bool) -> Self:
+        """The same of a caller who says whether people are told of it."""
+        self._actor = self._actor.telling(notify)
+        return self
+
     def located(self, path: str, thing: T) -> T:
         """Something new, whose address goes into ``Location``, and its version, where it has one, into the ``ETag``."""
         locate(self._request, self._response, path)
@@ -69,17 +75,12 @@ async def _idempotent(
     return IdempotentCall(actor, session, request, response, state.security.limits, key)
 
 
-async def _telling(
-    actor: TellingActor,
-    session: WriteSession,
-    request: Request,
-    response: Response,
-    state: AppState,
-    key: Annotated[KeyText | None, Header(alias=IDEMPOTENCY_KEY, description=KEY_DESCRIPTION)] = None,
-) -> IdempotentCall:
-    return IdempotentCall(actor, session, request, response, state.security.limits, key)
-
-
 Idempotent = Annotated[IdempotentCall, Depends(_idempotent)]
+
+
+async def _telling(call: Idempotent, notify: Notify = True) -> IdempotentCall:
+    return call.telling(notify)
+
+
 IdempotentTelling = Annotated[IdempotentCall, Depends(_telling)]
 """Of what people may be told of: it takes ``notify``, which says whether they are."""

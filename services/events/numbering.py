@@ -110,9 +110,10 @@ class Numberer:
     async def _run(self) -> None:
         if not self._due:
             try:
-                self._due = await is_waiting(self._database)
+                waiting = await is_waiting(self._database)
             except (DBAPIError, PoolTimeout):
-                return  # the next commit shows that there is a database again
+                waiting = False  # the next commit shows that there is a database again
+            self._due = self._due or waiting  # there may have been a commit meanwhile
         while self._due:
             self._due = False
             await asyncio.sleep(GATHER_SECONDS)

@@ -4,11 +4,11 @@ it was told, whatever becomes of workers and however many there are."""
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import update as sql_update
 
@@ -126,13 +126,17 @@ _MEMBERS = Prepared(
         in_list(Membership.project_id, "projects"), in_list(Membership.user_id, "users")
     )
 )
-_NEXT = [
-    Prepared(select(func.min(column)).where(column.is_not(None), owner % SHARES == parameter("share")))
+_FIRST = [
+    Prepared(select(column, owner).where(column.is_not(None)).order_by(column).limit(parameter("most")))
     for column, owner in (
         (Reminder.next_at, Reminder.user_id),
         (Notification.snoozed_until, Notification.user_id),
     )
 ]
+LOOKED = 500
+"""How many of those that are told next are looked at for the first one of a share: somebody may have a million."""
+AGAIN = timedelta(seconds=1)
+"""When to look again, at the earliest, where none of a share's are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,16 @@ class Reminding:
 
     async def _tell(self, share: int) -> Outcome:
         await self.tell(share)
-        instants = [await self.database.reads.scalar(statement(share=share)) for statement in _NEXT]
+        instants = [await self._first_of(statement, share) for statement in _FIRST]
         return Outcome(min((each for each in instants if each is not None), default=None))
+
+    async def _first_of(self, statement: Prepared[AnyRow], share: int) -> datetime | None:
+        """When the first of a share is told, or when to look again; None where there is none."""
+        rows = await self.database.reads.all(statement(most=LOOKED))
+        for instant, user_id in rows:
+            if user_id % SHARES == share:
+                return instant
+        return max(rows[-1][0], now() + AGAIN) if len(rows) == LOOKED else None
 
     async def tell(self, share: int) -> None:
         """Tell whatever is to be told by now to a share of the accounts."""

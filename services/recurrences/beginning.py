@@ -1,7 +1,6 @@
 """Series that begin with new tasks."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
 from typing import Protocol
 
 from db.driver.sessions import Session
@@ -10,22 +9,12 @@ from services.recurrences.models import Recurrence, RecurrenceRecord
 from services.recurrences.rules import Looked
 from services.recurrences.series import Dates
 from services.shared.actors import Actor
+from services.shared.time_zones import zone_name_of
+from services.tasks.dates import Dated
 
 
-class Recurring(Protocol):
+class Recurring(Dated, Protocol):
     """A new task that may recur."""
-
-    @property
-    def start_at(self) -> datetime | None: ...
-
-    @property
-    def start_on(self) -> date | None: ...
-
-    @property
-    def due_at(self) -> datetime | None: ...
-
-    @property
-    def due_on(self) -> date | None: ...
 
     @property
     def recurrence(self) -> Recurrence | None: ...
@@ -38,7 +27,7 @@ Begin = Callable[..., RecurrenceRecord | None]
 async def read(session: Session, actor: Actor, items: Iterable[Recurring]) -> Begin:
     """What makes the series of new tasks; nothing is read unless some are to recur in the caller's own time zone."""
     zoneless = any(item.recurrence is not None and item.recurrence.timezone is None for item in items)
-    zone, looked = await rows.zone_name(session, actor) if zoneless else "UTC", Looked()
+    zone, looked = await zone_name_of(session, actor) if zoneless else "UTC", Looked()
 
     def begin(item: Recurring, pointer: str = "") -> RecurrenceRecord | None:
         if item.recurrence is None:

@@ -18,6 +18,7 @@ from services.recurrences.series import Dates, Place
 from services.recurrences.succession import Step
 from services.shared.actors import Actor
 from services.shared.errors import BadUserInput, TandemError
+from services.shared.time_zones import zone_name_of
 from services.tasks.models import TaskRecord, TaskStatus
 
 FIELDS = frozenset({"recurrence", "status", *Dates._fields})
@@ -64,7 +65,7 @@ class Changes:
         if not ids and not wanted:
             return NONE
         zoneless = any(each is not None and each.timezone is None for each in wanted.values())
-        zone = await rows.zone_name(session, actor) if zoneless else "UTC"
+        zone = await zone_name_of(session, actor) if zoneless else "UTC"
         return cls(await rows.of(session, ids), ids | wanted.keys(), zone)
 
     def __contains__(self, task_id: int) -> bool:

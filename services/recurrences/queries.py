@@ -18,6 +18,7 @@ from services.recurrences.rules import Looked
 from services.recurrences.series import Dates
 from services.shared.actors import Actor, Scope
 from services.shared.statements import ACTOR_PARAMETER, parameter
+from services.shared.time_zones import zone_name_of
 from services.tasks import queries as tasks
 from services.tasks.visibility import listed, trash_begins
 
@@ -52,7 +53,7 @@ async def of_task(session: Session, actor: Actor, task_id: int, limit: int) -> l
 async def of_rule(session: Session, actor: Actor, asked: Occurrences) -> list[Occurrence]:
     """The tasks that would follow one that has these dates and recurs so. Raises ``BadUserInput``."""
     actor.require(Scope.TASKS_READ)
-    zone = await rows.zone_name(session, actor) if asked.timezone is None else "UTC"
+    zone = await zone_name_of(session, actor) if asked.timezone is None else "UTC"
     await turns.pause()
     dates = Dates(asked.start_at, asked.due_at, asked.start_on, asked.due_on)
     record = series.begun(asked, dates if dates.are_due else None, zone, Looked(), pointer="")

@@ -10,13 +10,12 @@ from sqlalchemy import update as sql_update
 from db.driver.sessions import Session
 from db.driver.statements import Prepared
 from db.lists import in_list
-from db.models import Recurrence, Task, User
+from db.models import Recurrence, Task
 from db.upserts import upsert
 from services.jobs import queue
 from services.recurrences.models import RecurrenceRecord
-from services.shared.actors import Actor
 from services.shared.errors import Conflict
-from services.shared.statements import ACTOR_PARAMETER, parameter
+from services.shared.statements import parameter
 
 JOB = "tasks.recur"
 """The job that makes tasks on schedule (``services.recurrences.schedule``)."""
@@ -24,7 +23,6 @@ COLUMNS = tuple(getattr(Recurrence, name) for name in RecurrenceRecord._fields)
 _WRITTEN = ("task_id", "rule", "timezone", "repeat_from", "create_next", "number", "occurrence", "next_at")
 _MOVED = ("number", "occurrence", "next_at")
 _OF_TASKS = Prepared(select(*COLUMNS).where(in_list(Recurrence.task_id, "ids")), RecurrenceRecord)
-_ZONE: Prepared[Any] = Prepared(select(User.timezone).where(User.id == ACTOR_PARAMETER.user_id))
 _new = upsert(Recurrence)
 _WRITE: Prepared[Any] = Prepared(
     _new.on_conflict_do_update(
@@ -53,11 +51,6 @@ _TAKE_ON = Prepared(
 async def of(session: Session, ids: Collection[int]) -> Mapping[int, RecurrenceRecord]:
     """The series that tasks are of now, by task; whoever asks has read the tasks."""
     return {row.task_id: row for row in await session.all(_OF_TASKS(ids=ids))} if ids else {}
-
-
-async def zone_name(session: Session, actor: Actor) -> str:
-    """The name of the caller's time zone."""
-    return await session.scalar(_ZONE(caller_id=actor.user_id)) or "UTC"
 
 
 async def write(session: Session, records: Sequence[RecurrenceRecord]) -> Mapping[int, RecurrenceRecord]:

@@ -15,10 +15,15 @@ from services.shared.statements import ACTOR_PARAMETER
 
 async def zone_of(session: Session, actor: Actor) -> tzinfo:
     """The caller's time zone; UTC for whoever has no account, and for one that this server does not know any more."""
-    if (known := known_zone(actor)) is not None:
-        return known
-    name: str | None = await session.scalar(_ZONE(caller_id=actor.user_id))
-    return zone_named(name or "UTC")
+    return zone_named(await zone_name_of(session, actor))
+
+
+async def zone_name_of(session: Session, actor: Actor) -> str:
+    """The name of the caller's time zone, as it is kept; UTC for whoever has no account."""
+    name: str | None = actor.time_zone
+    if name is None:
+        name = await session.scalar(_ZONE(caller_id=actor.user_id))
+    return name or "UTC"
 
 
 def known_zone(actor: Actor) -> tzinfo | None:

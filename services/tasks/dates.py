@@ -8,7 +8,7 @@ his own clock: what that shows at the instant is compared with days (``services.
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, LiteralString, NamedTuple, Protocol
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -52,6 +52,22 @@ def by_clock(instant: datetime, zone: tzinfo) -> datetime:
 def end_in(day: date, zone: tzinfo) -> datetime:
     """When a day is over where the clocks are those of a zone."""
     return (datetime.combine(day, time.min, zone) + timedelta(days=1)).astimezone(UTC)
+
+
+class Dated(Protocol):
+    """What may begin, and be due, at an instant or on a day."""
+
+    @property
+    def start_at(self) -> datetime | None: ...
+
+    @property
+    def start_on(self) -> date | None: ...
+
+    @property
+    def due_at(self) -> datetime | None: ...
+
+    @property
+    def due_on(self) -> date | None: ...
 
 
 class Stored(NamedTuple):

@@ -1,7 +1,7 @@
 """The rows of new tasks, however many, in the same statements: for tasks that are created and for those brought in."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import NamedTuple, Protocol
 
@@ -18,13 +18,13 @@ from services.shared.actors import Actor
 from services.shared.bulk_writing import write_all
 from services.shared.node_ids import MAX_DATABASE_ID
 from services.shared.statements import parameter
-from services.tasks.dates import ALL_DAY, stored
+from services.tasks.dates import ALL_DAY, Dated, stored
 from services.tasks.listing.texts import fold_text
 from services.tasks.models import TaskRecord, TaskStatus
 from services.tasks.references import NOTHING
 
 
-class TaskValues(Protocol):
+class TaskValues(Dated, Protocol):
     """What a task says of itself: of a caller's input, or of another system's record."""
 
     @property
@@ -38,18 +38,6 @@ class TaskValues(Protocol):
 
     @property
     def priority(self) -> int: ...
-
-    @property
-    def start_at(self) -> datetime | None: ...
-
-    @property
-    def start_on(self) -> date | None: ...
-
-    @property
-    def due_at(self) -> datetime | None: ...
-
-    @property
-    def due_on(self) -> date | None: ...
 
 
 class TaskRow(NamedTuple):

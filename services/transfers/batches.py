@@ -319,13 +319,8 @@ class Batch:
             )
         created, happened = await task_rows.create(self._session, self._source, items, parents)
         self._events += happened
-        self.counts.tasks += len(created)
-        self.counts.subtasks += sum(task.parent_external_id is not None for task in new)
-        self.counts.due_dates += sum(task.has_due_date for task in new)
-        self.counts.widened_tasks += sum(task.restricted for task in new)
-        self.counts.recurrences_left_out += sum(
-            task.recurrence is not None and not task_rows.recurs(task) for task in new
-        )
+        self.counts.count_new(new)
+        self.counts.recurrences_left_out += sum(map(task_rows.leaves_out_recurrence, new))
         expected = {link.key: created[task.external_id].id for task in new for link in task.relations}
         self.links_met |= {hash(key) for key in expected}
         await links.expect(self._session, self._source, expected)

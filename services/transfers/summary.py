@@ -1,8 +1,9 @@
 """What a run of an import did."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 
-from services.transfers.records import Notes
+from services.transfers.records import ImportedTask, Notes
 
 
 @dataclass(slots=True)
@@ -42,6 +43,13 @@ class Counts:
     widened_tasks: int = 0
     """Restricted ones that were asked for, and can be read by every member now."""
     widened_comments: int = 0
+
+    def count_new(self, tasks: Collection[ImportedTask]) -> None:
+        """Add tasks that were brought in."""
+        self.tasks += len(tasks)
+        self.subtasks += sum(task.parent_external_id is not None for task in tasks)
+        self.due_dates += sum(task.has_due_date for task in tasks)
+        self.widened_tasks += sum(task.restricted for task in tasks)
 
     def add(self, other: "Counts") -> None:
         """Add the numbers of another part of the run."""

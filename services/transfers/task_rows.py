@@ -125,9 +125,9 @@ async def create(
     ]
 
 
-def recurs(task: ImportedTask) -> bool:
-    """Whether a task is one that recurs, here: not without a due date, nor by a rule that does not come again."""
-    return _series(task) is not None
+def leaves_out_recurrence(task: ImportedTask) -> bool:
+    """Whether a task recurs there, and not here: without a due date, or by a rule that does not come again."""
+    return task.recurrence is not None and _series(task) is None
 
 
 def _series(task: ImportedTask) -> RecurrenceRecord | None:
