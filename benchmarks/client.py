@@ -51,7 +51,8 @@ class Connection(asyncio.Protocol):
             self._received.clear()
             self._end = 0
             assert self._answer is not None
-            self._answer.set_result(answer)
+            if not self._answer.done():  # it came for one who has given up waiting
+                self._answer.set_result(answer)
 
     def send(self, request: bytes) -> asyncio.Future[tuple[int, bytes]]:
         """The status and body of the answer, to be awaited before the next request."""

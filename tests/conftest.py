@@ -331,8 +331,8 @@ async def bob(people: People) -> Person:
 
 @pytest.fixture
 def statements(database: Database) -> Iterator[StatementCounter]:
-    """Counts the statements that reach the database."""
-    counter = StatementCounter(database)
+    """Counts the statements of requests that reach the database."""
+    counter = StatementCounter(database, of_requests=True)
     with counter:
         yield counter
 

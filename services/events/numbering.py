@@ -113,7 +113,8 @@ class Numberer:
                 waiting = await is_waiting(self._database)
             except (DBAPIError, PoolTimeout):
                 waiting = False  # the next commit shows that there is a database again
-            self._due = self._due or waiting  # there may have been a commit meanwhile
+            if waiting:  # and where not, there may have been a commit meanwhile
+                self._due = True
         while self._due:
             self._due = False
             await asyncio.sleep(GATHER_SECONDS)

@@ -160,10 +160,10 @@ class Reminding:
     async def _first_of(self, statement: Prepared[AnyRow], share: int) -> datetime | None:
         """When the first of a share is told, or when to look again; None where there is none."""
         rows = await self.database.reads.all(statement(most=LOOKED))
-        for instant, user_id in rows:
-            if user_id % SHARES == share:
-                return instant
-        return max(rows[-1][0], now() + AGAIN) if len(rows) == LOOKED else None
+        first: datetime | None = next((instant for instant, user_id in rows if user_id % SHARES == share), None)
+        if first is None and len(rows) == LOOKED:
+            first = max(rows[-1][0], now() + AGAIN)
+        return first
 
     async def tell(self, share: int) -> None:
         """Tell whatever is to be told by now to a share of the accounts."""

@@ -8,6 +8,9 @@ from typing import Any
 
 from services.shared.errors import Unavailable
 
+TASK_NAME = "background"
+"""What the tasks of such work are called, wherever one lists those of a process."""
+
 
 class Background:
     """A piece of work of the process: begun by whoever first needs it, in a context of its own and not in that one's
@@ -35,7 +38,7 @@ class Background:
         if self._ended:
             raise Unavailable("The server is shutting down")
         if not self.runs:
-            self._task = asyncio.create_task(self._work(), context=Context())
+            self._task = asyncio.create_task(self._work(), name=TASK_NAME, context=Context())
 
     async def end(self) -> None:
         """Stop it, and do not begin it again."""
