@@ -23,6 +23,9 @@ MAX_WAITING = 1_000
 AT_ONCE = 4
 SMTP_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
+_NO_CODE = "=\u2060?"
+"""What stands for ``=?``, with a joiner that nobody sees: what looks like a word in a code (RFC 2047) would be decoded,
+line breaks and all, and a line break begins another header."""
 Encryption = Literal["starttls", "tls", "off"]
 
 
@@ -91,9 +94,12 @@ def written(
     moment: datetime,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> EmailMessage:
-    """A message as it is sent. Raises ``ValueError`` for a header with a line break in it."""
+    """A message as it is sent. Raises ``ValueError`` for a header with a line break in it, and for an address that
+    would be read as another one."""
     made = EmailMessage()
-    made["From"], made["To"], made["Subject"] = sender, message.to, message.subject
+    made["From"], made["To"], made["Subject"] = sender, message.to, message.subject.replace("=?", _NO_CODE)
+    if [address.addr_spec for address in made["To"].addresses] != [message.to]:
+        raise ValueError("the address would be read as another one")
     made["Date"], made["Message-ID"] = format_datetime(moment), message_id
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834
     for name, value in headers.items():

@@ -26,7 +26,7 @@ from services.mailing.queue import JOB
 from services.mailing.sending import AN_HOUR, DELAYS, Mailing
 from services.mailing.texts import MOST, Addresses, bounded
 from services.mailing.tokens import MailTokens, Unsubscribed
-from tests.actors import Anonymous, Person
+from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SECRET
 from tests.doors import Door, Result, from_graphql, from_rest, on_both_doors
 
@@ -37,6 +37,8 @@ HOSTILE = [
     "x\u2028Bcc: evil@example.com",
     "🦄" * 200,
     "=?utf-8?q?Bcc:_evil?=",
+    "=?utf-8?q?x=0D=0ABcc:_evil@example.com?=",
+    "=?utf-7?q?+2AA-?=",  # half of a character
     "Ünïcödé " * 20,
     "\x1b[31mred",
 ]
@@ -189,8 +191,9 @@ class TestNotifications:
 
     @pytest.mark.parametrize("title", HOSTILE)
     async def test_no_title_makes_a_header(self, title: str, post: Post) -> None:
+        subject = bounded(f"WEB-1 {title}: ada mentioned you")
         made = written(
-            Message("bob@example.com", bounded(f"WEB-1 {title}: ada mentioned you"), f"{title}\n"),
+            Message("bob@example.com", subject, f"{title}\n"),
             sender="Tandem <tandem@example.com>",
             message_id="<1@example.com>",
             moment=now(),
@@ -202,8 +205,19 @@ class TestNotifications:
             *("from", "to", "subject", "date", "message-id", "auto-submitted"),
             *("content-type", "content-transfer-encoding", "mime-version"),
         }
-        assert "\n" not in str(message["Subject"])
+        assert str(message["Subject"]).replace("\u2060", "") == subject
         assert all(len(line) < 1000 for line in bytes(made).splitlines())  # RFC 5321, section 4.5.3.1.6
+
+    @pytest.mark.parametrize("code", ["b=2C=20evil=40example.com", "a=0D=0ABcc=3Aevil=40example.com"])
+    async def test_no_address_is_read_as_another_one(self, code: str, anonymous: Anonymous) -> None:
+        address = f"=?utf-8?q?{code}?=@example.com"
+        values = {"username": "coded", "email": address, "password": PASSWORD}
+        refused = await anonymous.post("/users", values)
+        assert refused.json()["errors"][0]["pointer"] == "/email"
+        with pytest.raises(ValueError, match="address"):
+            written(
+                Message(address, "Hello", "Hello\n"), sender="t@example.com", message_id="<1@example.com>", moment=now()
+            )
 
     async def test_only_a_verified_address_where_addresses_are_verified(
         self, ada: Person, bob: Person, project: dict[str, Any], database: Database, post: Post

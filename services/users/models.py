@@ -28,6 +28,8 @@ def _known_timezone(name: str) -> str:
 def _bare_address(value: object) -> object:
     if isinstance(value, str) and "<" in value:
         raise ValueError("must be the address alone, without a name")
+    if isinstance(value, str) and "=?" in value:
+        raise ValueError("must not hold =?, by which messages mark what is in another code")
     return value
 
 
