@@ -257,3 +257,26 @@ class TestCalendar:
         record = begun("FREQ=DAILY", due_at, "Pacific/Kiritimati")
         found = series.upcoming(record, Dates(due_at, due_at), due_at, 10, Looked())
         assert 1 <= len(found) <= 10
+
+    @pytest.mark.parametrize(
+        ("dates", "zone"),
+        [
+            (Dates(datetime(1, 1, 1, tzinfo=UTC), datetime(2027, 3, 22, 8, tzinfo=UTC)), "America/New_York"),
+            (Dates(None, datetime(1, 1, 1, tzinfo=UTC)), "America/New_York"),
+            (Dates(None, datetime(9999, 12, 31, 23, tzinfo=UTC)), "Asia/Tokyo"),
+            # what is as far before the place as this is before the due date begins where the calendar does
+            (Dates(None, None, date(1, 12, 31), date(2028, 3, 21)), "Asia/Tokyo"),
+            (Dates(None, None, date(1, 1, 1), date(9999, 12, 31)), "Asia/Tokyo"),
+        ],
+    )
+    def test_series_goes_on_from_what_no_clock_shows(self, dates: Dates, zone: str) -> None:
+        record = begun("FREQ=DAILY", datetime(2027, 3, 22, 8, tzinfo=UTC), zone)
+        if dates.due_on is not None:
+            record = record._replace(occurrence="2027-03-22")
+        record = series.scheduled(record._replace(create_next="on_schedule"), dates, Looked())
+        assert record.next_at is not None
+        place = series.on_schedule(record, dates, record.next_at, Looked())
+        assert place is not None
+        assert series.moved(record, dates, place).are_due
+        assert series.shifted(record, dates, series.distance(record, dates, place)) is not None
+        assert series.upcoming(record, dates, record.next_at, 2, Looked())

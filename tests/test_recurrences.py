@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from db.driver.database import Database
+from db.driver.sessions import Session
 from db.models import Project, Recurrence, Task
 from services.events import notices
 from services.events.consumers import catch_up
@@ -664,6 +665,28 @@ class TestSchedule:
         monkeypatch.setattr(schedule, "now", lambda: datetime(2027, 3, 29, 8, tzinfo=UTC) + timedelta(minutes=1))
         await Schedule(database).make_due()
         assert len(await after(ada, task)) == 1
+
+    async def test_what_breaks_in_one_project_keeps_no_other_one_from_its_tasks(
+        self, ada: Person, database: Database, at: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        broken = await chore(ada, {"create_next": "on_schedule"}, project_id=(await ada.project())["id"])
+        other = await chore(ada, {"create_next": "on_schedule"}, project_id=(await ada.project())["id"])
+        at(AFTER)
+        made = schedule._make
+
+        async def breaking(session: Session, project_id: int, ids: Sequence[int]) -> None:
+            if project_id == broken["project_id"]:
+                raise OverflowError
+            await made(session, project_id, ids)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(schedule, "_make", breaking)
+            await Schedule(database).make_due()
+        assert await after(ada, broken) == []
+        assert len(await after(ada, other)) == 1
+        at("2027-03-29T07:01:00Z")
+        await Schedule(database).make_due()
+        assert len(await after(ada, broken)) == 1
 
     async def test_job_is_due_when_the_first_task_is(self, ada: Person, database: Database, at: Clock) -> None:
         await chore(ada, {"rule": "FREQ=DAILY", "create_next": "on_schedule"}, due_at="2027-03-20T12:00:20Z")

@@ -113,11 +113,20 @@ class Schedule:
             for due in found:
                 by_project[due.project_id].append(due.task_id)
             for project_id, ids in sorted(by_project.items()):
-                async with self.database.writing() as session:
-                    await _make(session, project_id, ids)
+                await self._make(project_id, ids)
                 await turns.give()
             if len(found) < BATCH:
                 return
+
+    async def _make(self, project_id: int, ids: Sequence[int]) -> None:
+        """Those of a project. What breaks there keeps nobody else's tasks from being made."""
+        try:
+            async with self.database.writing() as session:
+                await _make(session, project_id, ids)
+        except Exception:
+            logger.exception("the next tasks of the project %s could not be made; they are tried again", project_id)
+            async with self.database.writing() as session:
+                await session.execute(_POSTPONE(ids=ids, new_next_at=now() + AGAIN))
 
 
 async def _make(session: Session, project_id: int, ids: Sequence[int]) -> None:

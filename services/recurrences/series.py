@@ -13,6 +13,7 @@ from services.recurrences.models import CreateNext, Occurrence, Recurrence, Recu
 from services.recurrences.rules import Looked
 from services.shared.errors import BadUserInput
 from services.shared.time_zones import zone_named
+from services.tasks.dates import by_clock
 
 _DAY = timedelta(days=1)
 _LENGTH_OF_DAY = len("2026-01-31")
@@ -71,10 +72,9 @@ def begun(
     if dates is None:
         raise BadUserInput.at(pointer, "needs due_at or due_on: the next one is counted from there", "recurrence")
     name = recurrence.timezone or (current.timezone if current else zone)
-    try:
-        local = _due(dates, zone_named(name))
-    except OverflowError:
-        raise BadUserInput.at(pointer, "due_at is outside the calendar of its time zone", "recurrence") from None
+    if not _is_shown(dates.due_at, zone_named(name)):
+        raise BadUserInput.at(pointer, "due_at is outside the calendar of its time zone", "recurrence")
+    local = _due(dates, zone_named(name))
     occurrence = Place(1, local, dates.due_on is not None).text
     number = current.number if current and current.rule == recurrence.rule else 1
     how = (str(recurrence.repeat_from), str(recurrence.create_next))
@@ -168,10 +168,18 @@ def _begins(record: RecurrenceRecord, dates: Dates) -> datetime:
     raise ValueError("a task that recurs is due")
 
 
+def _is_shown(moment: datetime | None, zone: tzinfo) -> bool:
+    """Whether the clocks of a zone show an instant, which they do not at the ends of the calendar."""
+    try:
+        return moment is None or moment.astimezone(zone) is not None
+    except OverflowError:
+        return False
+
+
 def _due(dates: Dates, zone: tzinfo) -> datetime:
     """When a task is due, as the clocks show it; on a day, its beginning."""
     if dates.due_at is not None:
-        return dates.due_at.astimezone(zone).replace(tzinfo=None, fold=0)
+        return by_clock(dates.due_at, zone).replace(tzinfo=None)
     return datetime.combine(dates.due_on or date.min, time.min)
 
 
@@ -210,12 +218,15 @@ def distance(record: RecurrenceRecord, dates: Dates, place: Place) -> timedelta:
 
 
 def instant(record: RecurrenceRecord, local: datetime) -> datetime:
-    """When the clocks of the series' time zone show this."""
-    return local.replace(tzinfo=zone_named(record.timezone), fold=0).astimezone(UTC)
+    """When the clocks of the series' time zone show this; at the ends of the calendar, when those of UTC do."""
+    try:
+        return local.replace(tzinfo=zone_named(record.timezone), fold=0).astimezone(UTC)
+    except OverflowError:
+        return local.replace(tzinfo=UTC)
 
 
 def _local(record: RecurrenceRecord, moment: datetime) -> datetime:
-    return moment.astimezone(zone_named(record.timezone)).replace(tzinfo=None, fold=0)
+    return by_clock(moment, zone_named(record.timezone)).replace(tzinfo=None)
 
 
 def _coming(record: RecurrenceRecord, moment: datetime, looked: Looked) -> Iterator[Place]:
