@@ -34,13 +34,9 @@ class Inputs:
         """The value, ``Undefined`` for one that does not hold."""
         if type(value) is not dict:
             return coerced(value, type_)
-        try:
-            shown = repr(value)
-        except RecursionError:
-            return Undefined
-        if len(shown) > LONGEST:
+        if _left_of(LONGEST, value) < 0:
             return coerced(value, type_)
-        key = type_, shown
+        key = type_, repr(value)
         kept = self._kept.get(key)
         if kept is None:
             found = coerced(value, type_)
@@ -50,6 +46,27 @@ class Inputs:
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return kept
+
+
+def _left_of(most: int, value: Any) -> int:
+    """How many characters are left of so many beside a value, at most as Python shows it; negative where it takes more,
+    of which no more is looked at."""
+    kind = type(value)
+    if kind is str:
+        return most - len(value) - 2
+    if most < 0:
+        return most
+    if kind is dict:
+        for name, item in value.items():
+            most = _left_of(most - len(name) - 6, item)
+            if most < 0:
+                break
+    elif kind is list:
+        for item in value:
+            most = _left_of(most - 2, item)
+            if most < 0:
+                break
+    return most - 2
 
 
 def coerced(value: Any, type_: GraphQLInputType) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, Undefined, build_schema, parse
 
+import graphql_compiler.inputs as kept_inputs
 from graphql_compiler import Inputs, KeptInput, Variables
 from graphql_compiler.inputs import LONGEST
 
@@ -56,6 +57,16 @@ def test_only_so_many_that_are_short_are_kept() -> None:
     assert inputs.coerced({"to": 2}, RANGE) is kept[2]
     assert inputs.coerced({"to": 0}, RANGE) is not kept[0]
     assert type(inputs.coerced({"words": ["x" * LONGEST]}, RANGE)) is dict
+
+
+def test_of_what_is_long_no_more_is_looked_at_than_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[int] = []
+    monkeypatch.setattr(kept_inputs, "repr", lambda value: shown.append(len(str(value))) or str(value), raising=False)
+    inputs = Inputs()
+    for value in ({"words": ["x" * 2_000_000]}, {"words": ["x"] * 100_000}, {"x" * 2_000_000: 1}, {"to": 2}):
+        inputs.coerced(value, RANGE)
+
+    assert shown == [len(str({"to": 2}))]
 
 
 def test_an_operation_that_is_given_none_keeps_nothing() -> None:
