@@ -17,6 +17,7 @@ from db.driver.database import Database
 from db.models import IdempotencyKey, Job, User, Webhook, WebhookDelivery
 from services.jobs.queue import SCHEDULED
 from services.shared.node_ids import encode
+from services.webhooks import sending
 from services.webhooks.commands import create
 from services.webhooks.delivering import DELAYS as REAL_DELAYS
 from services.webhooks.models import MAX_PAYLOAD, MAX_WEBHOOKS, WebhookCreate
@@ -372,6 +373,13 @@ class TestRetries:
             first, second = await hooks.receiver.until("/later", 2)
 
         assert second.at - first.at >= 1.9
+
+    @pytest.mark.parametrize(
+        "value",
+        ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "9999999999", "Fri, 31 Dec 9999 0:0:0 -0000", "\x00", ""],
+    )
+    def test_no_retry_after_breaks_an_attempt(self, value: str) -> None:
+        assert sending._retry_after(503, [(b"Retry-After", value.encode())]) in (None, 24 * 60 * 60)
 
     async def test_those_that_hang_delay_nobody_else(self, hooks: Hooks) -> None:
         for number in range(6):

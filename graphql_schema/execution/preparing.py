@@ -34,7 +34,7 @@ from graphql_schema.execution.limits import (
     check_document,
     check_variables,
 )
-from graphql_schema.execution.meter import Meter
+from graphql_schema.execution.meter import Cost, Meter
 from graphql_schema.execution.outcomes import GraphQLRequest, RequestError
 from graphql_schema.execution.overlapping_fields import find_conflicts
 from graphql_schema.execution.parsing import NameTooLong, parse_document
@@ -139,9 +139,13 @@ class Preparer:
         self.trusted[text] = cached
         return cached
 
+    def price(self, prepared: PreparedOperation) -> Cost:
+        """What an operation may cost."""
+        return self._meter.cost_of(prepared.document, prepared.operation, prepared.request.variables or {})
+
     def cost(self, prepared: PreparedOperation) -> dict[str, object]:
         """What an operation may cost, beside what one may cost at most."""
-        cost = self._meter.cost_of(prepared.document, prepared.operation, prepared.request.variables or {})
+        cost = self.price(prepared)
         limits = self._limits
         most = {"points": limits.points, "nodes": limits.nodes, "values": limits.values}
         return {"points": cost.points, "nodes": cost.nodes, "values": cost.values, "limits": most}

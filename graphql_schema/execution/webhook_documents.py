@@ -19,7 +19,7 @@ from graphql_schema.shared.context import Context
 from services.shared.actors import Actor
 from services.shared.errors import BadUserInput, Problem, TooExpensive, Unavailable
 from services.webhooks.documents import VARIABLES
-from services.webhooks.models import MAX_PAYLOAD
+from services.webhooks.models import MAX_DOCUMENT_POINTS, MAX_PAYLOAD
 
 _SAMPLE = dict.fromkeys(VARIABLES, "") | {"matches": True}
 """Values as a change gives them, by which the price of an operation is known: it depends on none of them."""
@@ -35,7 +35,7 @@ class WebhookDocuments:
 
     async def check(self, text: str) -> None:
         """Raises ``BadUserInput`` for what is no document with one query that is within the limits of a request, and
-        whose variables a change gives; ``TooExpensive`` for one that asks for too much."""
+        whose variables a change gives; ``TooExpensive`` for what comes to more than ``MAX_DOCUMENT_POINTS``."""
         try:
             prepared = await self._prepared(GraphQLRequest(text, _SAMPLE))
         except RequestError as error:
@@ -49,6 +49,12 @@ class WebhookDocuments:
             raise _wrong("must not ask for the schema (__schema, __type)")
         for definition in operation.variable_definitions or ():
             _check_variable(definition.variable.name.value, definition.type)
+        points = self._executor.preparer.price(prepared).points
+        if points > MAX_DOCUMENT_POINTS:
+            raise TooExpensive(
+                f"The document comes to {points:,} points of cost at each change; "
+                f"at most {MAX_DOCUMENT_POINTS:,} are allowed"
+            )
 
     async def resolve(self, database: Database, actor: Actor, text: str, variables: Mapping[str, object]) -> bytes:
         """What a document answers to somebody: JSON with ``data``, ``errors`` or both. What takes longer than the work

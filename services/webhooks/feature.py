@@ -5,6 +5,7 @@ from services.shared.features import Feature, NodeType, Operation, Who
 from services.webhooks import deliveries, queries
 from services.webhooks.models import (
     MAX_DOCUMENT,
+    MAX_DOCUMENT_POINTS,
     MAX_MATCHED,
     MAX_OF_PROJECT,
     MAX_WEBHOOKS,
@@ -41,6 +42,7 @@ FEATURE = Feature(
         "webhooks of a person": MAX_WEBHOOKS,
         "webhooks of a project": MAX_OF_PROJECT,
         "characters of a webhook's document": MAX_DOCUMENT,
+        "points of cost of such a document": MAX_DOCUMENT_POINTS,
         "tasks that match a webhook's filter when it is given": MAX_MATCHED,
     },
 )

@@ -29,6 +29,8 @@ MAX_PAYLOAD = 64 * 1024
 """Bytes of a payload: of a larger one only what changed is told, and no values."""
 MAX_DOCUMENT = 10_000
 """Characters of a webhook's GraphQL document."""
+MAX_DOCUMENT_POINTS = 100_000
+"""What such a document may come to, a tenth of a request (``shared.prices``): it is resolved at each change."""
 MAX_MATCHED = 10_000
 """Tasks that may meet the filter of a webhook when it is given: it has to know which, to tell that one does no more."""
 

@@ -215,7 +215,7 @@ def _retry_after(status: int, headers: Iterable[tuple[bytes, bytes]]) -> float |
     else:
         try:
             seconds = (parsedate_to_datetime(value) - now()).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return min(seconds, MAX_RETRY_AFTER) if seconds > 0 else None
 
