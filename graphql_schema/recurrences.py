@@ -77,7 +77,9 @@ class RecurrenceQueries:
     @strawberry.field(
         description="The tasks that would follow one that has these dates, if it recurred so.", metadata=_PRICE
     )
-    async def occurrences(self, info: Info, input: OccurrencesInput) -> list[Occurrence]:
+    async def occurrences(
+        self, info: Info, input: Annotated[OccurrencesInput, strawberry.argument(description="The rule and the dates.")]
+    ) -> list[Occurrence]:
         async with info.context.reading() as session:
             asked = to_service_input(Occurrences, input)
             return as_output(await queries.of_rule(session, info.context.actor, asked))

@@ -1,7 +1,7 @@
 import strawberry
 from pydantic import Field
 
-from graphql_schema.shared.base import as_output, output_type, service_input, to_service_input
+from graphql_schema.shared.base import as_output, enumeration, output_type, service_input, to_service_input
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
 from graphql_schema.shared.prices import Price, listed, priced
@@ -63,6 +63,9 @@ class MoveTaskInput(TaskMove):
     id: TaskId = Field(description="The task.")
     notify: Telling = True
     idempotency_key: KeyText | None = Field(default_factory=absent)
+
+
+enumeration(moving.StaysBehind, "What a task had that is not in its new project.")
 
 
 @output_type(LeftBehindOut)

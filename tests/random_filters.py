@@ -235,6 +235,9 @@ class Generator:
         start = random.choice(self._known.moments).date()
         if random.random() < 0.5:
             return {random.choice(["eq", "ne", "gt", "gte", "lt", "lte"]): start.isoformat()}
+        if random.random() < 0.25:
+            others = [moment.date().isoformat() for moment in self._several(self._known.moments)]
+            return {random.choice(["in", "not_in"]): [start.isoformat(), *others]}
         return {"gte": start.isoformat(), "lt": (start + timedelta(days=random.randint(0, 400))).isoformat()}
 
     _start_on = _due_on

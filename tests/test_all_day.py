@@ -233,6 +233,8 @@ class TestDays:
         for asked, found in (
             ({"due_on": {"eq": "2026-12-24"}}, {"24"}),
             ({"due_on": {"ne": "2026-12-24"}}, {"23", "25"}),
+            ({"due_on": {"in": ["2026-12-24", "2026-12-23", "2026-12-24", "today-9999d"]}}, {"23", "24"}),
+            ({"due_on": {"not_in": ["2026-12-24", "2026-12-23"]}, "start_on": {"in": ["2026-12-01"]}}, {"25"}),
             ({"due_on": {"lt": "2026-12-24"}}, {"23"}),
             ({"due_on": {"lte": "2026-12-24"}}, {"23", "24"}),
             ({"due_on": {"gt": "2026-12-24"}}, {"25"}),
@@ -245,9 +247,12 @@ class TestDays:
             ({"not": {"due_on": {"eq": "2026-12-24"}}}, {"23", "25", "at", "none"}),
         ):
             assert {*await titles(door, ada, asked)} == found, asked
+        flat = await ada.get("/tasks?due_on=2026-12-24&due_on=today-9999d&status=pending")
+        assert [task["title"] for task in flat.json()] == ["24"]
         for wrong in ("2026-12-24T00:00:00Z", "2026-02-30", "tomorrow"):
-            answer = await run(door, "list_tasks", ada, filter={"due_on": {"lt": wrong}})
-            assert answer.code == "BAD_USER_INPUT"
+            for condition in ({"lt": wrong}, {"in": ["2026-12-24", wrong]}):
+                answer = await run(door, "list_tasks", ada, filter={"due_on": condition})
+                assert answer.code == "BAD_USER_INPUT"
         refused = await run(door, "list_tasks", ada, filter={"due_on": {"gt": "2026-12-24", "lt": "2026-12-01"}})
         assert refused.code == "BAD_USER_INPUT"
 

@@ -66,6 +66,8 @@ class TestQueue:
         assert await claim(own) == []
         async with own.writing() as session:
             assert await queue.end(session, job, None)
+        async with own.writing() as session:
+            await queue.renew(session, [job.id], LEASE)  # by who was about to as it ended: it has no claim any more
 
         assert [each.subject_id for each in await claim(own)] == [1]
 

@@ -23,6 +23,7 @@ VALUES = {
     "tag": "bug",
     "due_after": "2026-01-01T00:00:00Z",
     "due_before": "2026-02-01T00:00:00Z",
+    "due_on": "2026-02-01",
     "overdue": "true",
     "recurring": "true",
     "search": "alpha",

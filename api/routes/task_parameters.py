@@ -28,7 +28,7 @@ from services.shared.actors import Actor
 from services.shared.errors import BadUserInput, from_validation
 from services.shared.external_ids import ExternalText
 from services.shared.inputs import TagName, out_of_order
-from services.shared.moments import Moment, are_out_of_order
+from services.shared.moments import DayMoment, Moment, are_out_of_order
 from services.shared.node_ids import MAX_DATABASE_ID
 from services.tasks.expansions import NEEDS, PRICES
 from services.tasks.filters import TaskFilter
@@ -74,6 +74,9 @@ class TaskConditionQuery(BaseModel):
     external_id: list[ExternalText] = Field(NONE, max_length=100, description="Is called so there; may repeat.")
     due_after: Moment | None = Field(None, description="Due at or after this instant, or one such as today.")
     due_before: Moment | None = Field(None, description="Due before this instant, or one such as today+7d.")
+    due_on: list[DayMoment] = Field(
+        NONE, max_length=100, description="Due on this day without a time, or one such as today; may repeat."
+    )
     overdue: bool | None = Field(None, description="Due in the past and still open (true), or not (false).")
     recurring: bool | None = Field(None, description="It recurs (true), or does not (false).")
     search: SearchText | None = Field(None, description=SEARCH)
@@ -145,6 +148,7 @@ class TaskConditionQuery(BaseModel):
             ("milestone", self.milestone_id),
             ("external_source", self.external_source),
             ("external_id", self.external_id),
+            ("due_on", self.due_on),
         ):
             if values:
                 conditions.append({name: {"in": values}})

@@ -89,8 +89,14 @@ _TAKE = Prepared(
 )
 _RENEW = Prepared(
     sql_update(Job)
-    # without waiting: what somebody schedules just now is renewed the next time
-    .where(Job.id.in_(select(Job.id).where(in_list(Job.id, "ids")).with_for_update(skip_locked=True)))
+    # without waiting: what somebody schedules just now is renewed the next time; and not what has ended meanwhile
+    .where(
+        Job.id.in_(
+            select(Job.id)
+            .where(in_list(Job.id, "ids"), Job.claimed_until.is_not(None))
+            .with_for_update(skip_locked=True)
+        )
+    )
     .values(claimed_until=parameter("until"))
 )
 _mine = and_(Job.id == parameter("job_id"), Job.claim == parameter("number"))

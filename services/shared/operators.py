@@ -78,6 +78,8 @@ class DateFilter(Input):
 
     eq: DayMoment = Field(default_factory=absent, description="Is this one.")
     ne: DayMoment = Field(default_factory=absent, description="Is another one.")
+    in_: list[DayMoment] = one_of("Is one of these.")
+    not_in: list[DayMoment] = none_of("Is none of these.")
     gt: DayMoment = Field(default_factory=absent, description="Is after this.")
     gte: DayMoment = Field(default_factory=absent, description="Is this or after.")
     lt: DayMoment = Field(default_factory=absent, description="Is before this.")

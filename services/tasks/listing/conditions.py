@@ -1,7 +1,7 @@
 """From a filter to SQL: conditions in order, whose shape finds a statement that was built before."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from datetime import date, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -190,19 +190,19 @@ _SPELLED: dict[str, Callable[[str], str]] = {"username": fold_username, "key": s
 def _operation(name: str, operator: str, given: object, budget: Budget) -> Condition:
     if isinstance(given, bool):
         return Condition((name, operator, given))
-    if name in DAYS and (isinstance(given, date) or type(given) is RelativeMoment):
-        day = budget.day(given)
-        budget.spend([day])
+    values: list[Any] = given if isinstance(given, list) else [given]
+    if name in DAYS:
+        days = [budget.day(day) for day in values]
+        budget.spend(days)
         # as the instants that days are kept as, which have an index
-        instant = first_instant(day) if name == "start_on" else last_instant(day)
-        return Condition((DAYS[name], operator, DAYS_ALONE), (instant,))
+        instant_of = first_instant if name == "start_on" else last_instant
+        return Condition((DAYS[name], operator, DAYS_ALONE), tuple(dict.fromkeys(map(instant_of, days))))
     if type(given) is RelativeMoment:
-        given = budget.instant(given)
+        values = [given := budget.instant(given)]
     if name in ALL_DAY and isinstance(given, datetime):
         budget.spend([given])
         (operator, *kind), bounds = in_zone(operator, given, budget.zone)
         return Condition((name, operator, *kind), bounds)
-    values = given if isinstance(given, list) else [given]
     budget.spend(values)
     if name == "tags":
         values = [fold(value) for value in values]

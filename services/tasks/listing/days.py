@@ -8,7 +8,7 @@ instants meet the condition, or the days do. For a caller in UTC both are the sa
 from datetime import datetime, tzinfo
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, or_, type_coerce
 
 from services.shared.conditions import of_column
 from services.tasks.dates import by_clock
@@ -31,10 +31,12 @@ def in_zone(operator: str, instant: datetime, zone: tzinfo) -> tuple[tuple[str, 
 
 def compared(column: Any, all_day: Any, values: list[Any], operator: str, how: str = "") -> ColumnElement[bool]:
     """An operator's comparison of a date with the bounds of ``in_zone``; ``all_day`` says which dates are days."""
+    if how == DAYS_ALONE:
+        # in a list, a parameter does not take its type from the column
+        days: list[Any] = [type_coerce(value, column.type) for value in values]
+        return and_(of_column(column, days, operator), all_day.is_not(None))
     outer = of_column(column, values[:1], operator)
     if not how:
         return outer
-    if how == DAYS_ALONE:
-        return and_(outer, all_day.is_not(None))
     between = all_day.is_not(None) if how == _DAYS else all_day.is_(None)
     return and_(outer, or_(of_column(column, values[1:], operator), between))
