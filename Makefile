@@ -34,7 +34,7 @@ export PYTHONDONTWRITEBYTECODE =
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults events bench bench-scale coverage check fmt fmt-check lint types imports \
+.PHONY: help setup run demo test test-whole test-newest differential live compiled races sync resets attack faults events bench bench-lists bench-scale coverage check fmt fmt-check lint types imports \
         migrate migration-check schema schema-check lock clean dotenv assets test-assets guides clients python-clients
 
 help:  ## This list
@@ -115,6 +115,9 @@ bench: $(VENV)/.dev  ## Compare with the floor and a naive application: ARGS="--
 
 bench-scale: $(VENV)/.dev  ## What a request costs at 1,000 tasks and at 1,000,000: ARGS="--keep FOLDER" keeps the data, ARGS="--walk open" or projects
 	@$(PY) -m benchmarks.scale $(ARGS)
+
+bench-lists: $(VENV)/.dev  ## What 300 made-up lists cost beside the plain one, and the ten worst: ARGS="URL --fill" (--help says how)
+	@$(PY) -m benchmarks.selectivity $(ARGS)
 
 coverage: $(VENV)/.dev assets test-assets guides  ## The same, with the lines and branches that no test reached
 	@$(PY) -m pytest --numprocesses $(TEST_JOBS) --maxprocesses 8 --dist worksteal --quiet --cov $(ARGS)

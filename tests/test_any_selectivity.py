@@ -80,6 +80,15 @@ FILTERS: list[tuple[dict[str, Any], Meets]] = [
     ),
     ({"assignees": {"is_empty": True}}, lambda row: not row.people),
     ({"search": "invoice"}, lambda row: "invoice" in row.task.title.lower()),
+    ({"not": {"search": "invoice"}}, lambda row: "invoice" not in row.task.title.lower()),
+    (
+        {"or": [{"search": "invoice"}, {"project": {"eq": 3}}], "priority": {"gte": 2}},
+        lambda row: row.task.priority >= 2 and ("invoice" in row.task.title.lower() or row.task.project_id == 3),
+    ),
+    (
+        {"created_at": {"lt": MIDDLE.isoformat()}, "status": {"eq": "cancelled"}},
+        lambda row: row.task.created_at < MIDDLE and row.task.status == "cancelled",
+    ),
     (
         {"or": [{"status": {"eq": "pending"}}, {"priority": {"eq": 5}}]},
         lambda row: row.task.status == "pending" or row.task.priority == 5,
@@ -154,9 +163,17 @@ async def world(url: str) -> Any:
 
 @pytest.fixture
 def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that each way is gone: the walk that ends too soon, the few that are sorted, the walk to the end, and many
-    projects."""
-    for name, value in (("FIRST", 1), ("LONG", 12), ("LONGEST", 30), ("LED_FROM", 3), ("STAGED_FROM", 0)):
+    """So that each way is gone: the walk that ends too soon, the few and the many that are sorted, the walk to the end,
+    and many projects."""
+    for name, value in (
+        ("FIRST", 1),
+        ("LONG", 12),
+        ("LONGEST", 30),
+        ("FURTHEST", 60),
+        ("MANY", 60),
+        ("LED_FROM", 3),
+        ("STAGED_FROM", 0),
+    ):
         monkeypatch.setattr(keyset, name, value)
     monkeypatch.setattr(keyset, "MAX_MERGED", 5)
     monkeypatch.setattr(index_scan, "MAX_MERGED", 5)

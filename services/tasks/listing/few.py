@@ -24,6 +24,9 @@ FEW = 50_000
 """Sorting as many takes some 60 ms; a walk that has not come to an end by then may take seconds."""
 SOME = 200_000
 """A set of so many is read from its index to see who of the few is in it: less than to ask for each of them."""
+MANY = 150_000
+"""Looking up and sorting as many takes half a second; where the page is not among the first rows of an order, all of
+the caller's tasks may have to be read for it, which takes ten."""
 CHEAP = 1_000
 """Where so few are in question, nobody counts on."""
 _INDEXED = {
@@ -90,9 +93,9 @@ class InQuestion(NamedTuple):
     """The tasks that can meet a filter."""
 
     number: int
-    """Of the tasks of the smallest source; more than ``FEW`` where there are too many to be sorted."""
+    """Of the tasks of the smallest source; more than were asked for where there are too many to be sorted."""
     sources: tuple[Source, ...]
-    """Those of which all have to be in; at most two, the smallest first."""
+    """Those of which all have to be in; at most two, the smallest first; none where no index tells."""
 
     @property
     def are_few(self) -> bool:
@@ -139,19 +142,22 @@ def _along(part: Condition) -> Condition:
     return part
 
 
-async def in_question(session: Session, actor: Actor, predicate: TaskPredicate) -> InQuestion:
-    """Which tasks can meet a predicate of those outside of the trash."""
+async def in_question(session: Session, actor: Actor, predicate: TaskPredicate, bound: int | None = None) -> InQuestion:
+    """Which tasks can meet a predicate of those outside of the trash, where they are not more than a bound: ``FEW``."""
+    bound = FEW if bound is None else bound
     counted: list[tuple[int, int, Source]] = []
     for place, source in enumerate(_sources(predicate, actor)):
-        number = await _number(session, actor, source)
+        number = await _number(session, actor, source, bound)
         counted.append((number, place, source))
         if number <= CHEAP:
             break
     counted.sort()
-    if not counted or counted[0][0] > FEW:
-        return InQuestion(FEW + 1, ())
+    if not counted:
+        return InQuestion(bound + 1, ())
     number, _, first = counted[0]
-    second = [source for most, _, source in counted[1:2] if number > CHEAP and most <= (SOME if source.values else FEW)]
+    if number > bound:
+        return InQuestion(number, (first,))
+    second = [source for most, _, source in counted[1:2] if number > CHEAP and most <= _most(source, bound)]
     return InQuestion(number, (first, *second))
 
 
@@ -172,9 +178,13 @@ def _sources(predicate: TaskPredicate, actor: Actor) -> Sequence[Source]:
     return [Source("open"), *found] if met_by_open_ones(predicate.where) else found
 
 
-async def _number(session: Session, actor: Actor, source: Source) -> int:
+def _most(source: Source, bound: int) -> int:
+    return max(SOME, bound) if source.values else bound
+
+
+async def _number(session: Session, actor: Actor, source: Source, bound: int) -> int:
     """How many tasks a source has, and one more than is of interest where it has more; of a set, also others'."""
-    most = SOME if source.values else FEW
+    most = _most(source, bound)
 
     async def look() -> int:
         caller = {} if source.name == "assignees" else {"caller_id": actor.user_id}
@@ -186,4 +196,4 @@ async def _number(session: Session, actor: Actor, source: Source) -> int:
 
     count: Prepared[AnyRow] = prepared(("few", session.planner, source.shape), build)
     gist = tuple([part.gist for part in source.parts])
-    return int(await remembered(session, (actor.user_id, "few", source.name, gist), look))
+    return int(await remembered(session, (actor.user_id, "few", most, source.name, gist), look))

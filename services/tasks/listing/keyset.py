@@ -21,7 +21,7 @@ from services.shared.actors import Actor
 from services.shared.pagination import Ordering, PageRequest
 from services.tasks.listing import remembered
 from services.tasks.listing.conditions import TaskPredicate
-from services.tasks.listing.few import InQuestion, in_question
+from services.tasks.listing.few import MANY, InQuestion, in_question
 from services.tasks.listing.full_scan import sorted_among, sorted_statement
 from services.tasks.listing.index_scan import (
     MAX_MERGED,
@@ -45,6 +45,9 @@ from services.tasks.models import TaskRecord
 FIRST, LONG, LONGEST = 8, 1_500, 10_000
 """How far one walks for a page that a filter is to fill: eight rows for each of it, then so many in all, and farther
 only where more than a few tasks are in question."""
+FURTHEST = 100_000
+"""And so far before all tasks are read, where no index tells which are in question, or what was met says that it is
+shorter than to sort these."""
 LED_FROM = 40
 """Of more projects, SQLite is first asked whose first rows come first."""
 STAGED_FROM = 250
@@ -101,6 +104,8 @@ class _Reader:
         """The page, by a strategy for its predicate."""
         if strategy.predicate.is_never_met:
             return []
+        if strategy.alternatives and self._divides and not self._request.skip:
+            return await self._of_each(strategy.alternatives)
         return await (self.in_order() if strategy.from_index else self.sorted())
 
     def _within(self) -> Sequence[ColumnElement[bool]]:
@@ -183,6 +188,8 @@ class _Reader:
                 return await self.sorted()
             if self._divides and (alternatives := self._predicate.alternatives()):
                 return await self._of_each(alternatives)
+            if (farther := await self._farther(number, key, first)) is not None:
+                return farther
         predicate = await without_walk(self._session, self._actor, self._predicate)
         if predicate is not self._predicate:
             strategy = Strategy(predicate, from_index=False)
@@ -197,8 +204,20 @@ class _Reader:
         among = await self._in_question()
         return not among.are_few or LONG * self._size < min(among.number, LONGEST) * self._met
 
-    async def _in_question(self) -> InQuestion:
-        return await in_question(self._session, self._actor, self._predicate)
+    async def _farther(self, number: int, key: Hashable, first: int) -> Sequence[TaskRecord] | None:
+        """The page, of many rows of the order or of many tasks in question; None where these are too many."""
+        among = await self._in_question(MANY)
+        is_shorter = not among.sources or LONGEST * self._size < among.number * self._met
+        if first == FURTHEST or (first <= LONGEST and is_shorter):
+            found = await self._filtered(number, FURTHEST)
+            if found is not None:
+                remembered.keep(self._session, key, FURTHEST)
+                return found
+        remembered.keep(self._session, key, FURTHEST + 1)
+        return await self._sorted_among(among) if among.sources and among.number <= MANY else None
+
+    async def _in_question(self, bound: int | None = None) -> InQuestion:
+        return await in_question(self._session, self._actor, self._predicate, bound)
 
     async def _number_of_projects(self) -> int:
         """How many projects the caller has: as far as is known, where nothing depends on it."""

@@ -92,15 +92,18 @@ async def choose_search_strategy(
         if looked_for and not found:
             counted = looked_for is short
             found = await _look_into(session, actor, predicate, looked_for, counted=counted) or {}
+    together = predicate.where.together
     if short and not found:
-        together = predicate.where.together
         if walk is None or not along or not all(word in together for word in words):
             raise BadUserInput.at("/search", TOO_SHORT)
         found = await _look_along(session, actor, predicate, words, walk)
-    alone = len(words) == 1 and words[0] in predicate.where.together
+    alone = walk is not None and len(words) == 1
     for word in words:
         if word not in found:
-            found[word] = await _by_index(session, actor, word, walk if alone else None)
+            # most tasks lack a word, so that a page of those is soon found
+            left = alone and Condition(("not_",), (), (word,)) in together
+            sampled = alone and word in together
+            found[word] = await _by_index(session, actor, word, left=left, sampled=sampled)
     return _with_found(predicate, found)
 
 
@@ -284,7 +287,9 @@ def _ids(text: str | None) -> tuple[int, ...]:
     return tuple(map(int, text.split(","))) if text else ()
 
 
-async def _by_index(session: Session, actor: Actor, word: Condition, walk: Walk | None) -> Condition:
+async def _by_index(session: Session, actor: Actor, word: Condition, *, left: bool, sampled: bool) -> Condition:
+    """The tasks that hold a word, as they are found by the index. One that many hold is ``left`` to be looked for along
+    an order, or where it is common among tasks that are ``sampled``."""
     index, words = text_search.index_of(session), word.values
     if not await remembered(session, "index", lambda: index.exists(session)):
         return word
@@ -309,7 +314,7 @@ async def _by_index(session: Session, actor: Actor, word: Condition, walk: Walk 
         if ids is not None:
             return _held(ids)
         keep(session, key, True)
-    if walk is not None and await remembered(session, (*key, "newest"), lambda: _is_common(session, actor, word)):
+    if left or (sampled and await remembered(session, (*key, "newest"), lambda: _is_common(session, actor, word))):
         return word
     return Condition((word.kind[0], index, len(words)), (*words, *asked))
 

@@ -29,6 +29,8 @@ class Strategy(NamedTuple):
     """With what was looked up in place of what it was looked up for."""
     from_index: bool
     """Whether the index of the order is read from where the page begins; else all that match are sorted."""
+    alternatives: Sequence[TaskPredicate] = ()
+    """Of which the page is made, where there are any: each is found in its own way."""
 
 
 async def choose(
@@ -38,7 +40,17 @@ async def choose(
     if not _has_index(predicate, ordering, request):
         return Strategy(await looked_up(session, actor, predicate), from_index=False)
     found = await looked_up(session, actor, predicate, Walk(ordering, request))
-    return Strategy(found, _is_walked(found.where))
+    if _is_walked(found.where):
+        return Strategy(found, from_index=True)
+    return Strategy(found, from_index=False, alternatives=_by_words(predicate, found))
+
+
+def _by_words(predicate: TaskPredicate, found: TaskPredicate) -> Sequence[TaskPredicate]:
+    """The alternatives of a predicate, where an index is asked for the words of one: all tasks would be gone through to
+    see which meet any of them."""
+    together = () if found.where is None else found.where.together
+    not_along = [part.kind for part in together if part.kind == ("or_",) or not _is_walked(part)]
+    return predicate.alternatives() if not_along == [("or_",)] else ()
 
 
 async def without_walk(session: Session, actor: Actor, predicate: TaskPredicate) -> TaskPredicate:
