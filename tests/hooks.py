@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.actors import Person
 from tests.conftest import SECRET, People, settings_for
 from tests.databases import empty_database
 from tests.processes import ROOT
+from tests.working import forked
 
 DELAYS = (0.1, 0.2)
 HANG = -1
@@ -163,9 +165,29 @@ class Hooks:
                 await task
 
     @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """``python -m cli worker``, until the block ends or somebody kills it."""
-        environment = os.environ | {
+    def worker(self) -> Iterator[ForkServerProcess]:
+        """A worker of its own, until the block ends or somebody kills it."""
+        process = forked(self._environment)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.join(20)
+
+    @contextmanager
+    def worker_command(self) -> Iterator[subprocess.Popen[bytes]]:
+        """As ``worker``, and started as an operator does: ``python -m cli worker``."""
+        command = [sys.executable, "-m", "cli", "worker"]
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self._environment)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
             "ENVIRONMENT": "test",
             "DATABASE_URL": self.url,
             "SECRET_KEY": SECRET,
@@ -175,12 +197,6 @@ class Hooks:
             "WEBHOOK_TEST_DELAYS": ",".join(map(str, DELAYS)),
             "WORKER_LEASE_SECONDS": "1",
         }
-        process = subprocess.Popen([sys.executable, "-m", "cli", "worker"], cwd=ROOT, env=environment)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(20)
 
 
 @asynccontextmanager

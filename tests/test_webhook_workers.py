@@ -1,7 +1,6 @@
 """Webhooks and workers that end at any point, or are many: nothing is lost, and a task's order holds."""
 
 import asyncio
-import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,8 +33,8 @@ async def test_a_worker_killed_between_claim_and_answer_loses_nothing(hooks: Hoo
     with hooks.worker() as first:
         task = await hooks.ada.task()
         await hooks.receiver.until("/killed", 1, seconds=40)
-        first.send_signal(signal.SIGKILL)
-        first.wait(10)
+        first.kill()
+        first.join(10)
     with hooks.worker():
         await hooks.until_states(made, "delivered", seconds=40)
 
@@ -56,8 +55,8 @@ async def test_workers_killed_amid_many_deliveries_lose_nothing(hooks: Hooks) ->
             for task in tasks:
                 await hooks.ada.patch(f"/tasks/{task['id']}", {"title": f"Changed at {before} messages"})
             await hooks.receiver.until("/many", before + 5, seconds=40)
-            process.send_signal(signal.SIGKILL)
-            process.wait(10)
+            process.kill()
+            process.join(10)
     with hooks.worker():
         await hooks.until_states(made, *["delivered"] * 40, seconds=60)
 
@@ -89,7 +88,7 @@ async def test_two_workers_share_the_work_and_keep_the_order(tmp_path: Path) -> 
 async def test_a_worker_that_is_told_to_stop_gives_its_jobs_back(hooks: Hooks) -> None:
     made = await hooks.hook("/stopped")
     hooks.receiver.pause = 0.3
-    with hooks.worker() as process:
+    with hooks.worker_command() as process:
         await hooks.ada.task()
         await hooks.receiver.until("/stopped", 1, seconds=40)
         process.terminate()
