@@ -11,8 +11,9 @@ from starlette.types import Message, Receive, Scope, Send
 from api.http.transports import abort, adds, bound_silence
 
 MEDIA_TYPE = "text/event-stream"
-HEARTBEAT_SECONDS = 14.0
-TOGETHER = 14
+HEARTBEAT_SECONDS = 20.0
+"""Of the proxies those that wait least for an answer to go on wait for 30 s, the usual ones for 60; each sign costs."""
+TOGETHER = 20
 """Signs of life fall on so many moments of that time, not each on its own: the process wakes for many together."""
 # proxies must neither keep an answer back nor keep it
 _HEADERS = {"Cache-Control": "no-cache, no-store", "X-Accel-Buffering": "no"}

@@ -20,8 +20,8 @@ FIRST = 100
 """With so many a server has all that it keeps for itself."""
 TOGETHER = 50
 """Who come at a time."""
-SETTLE_SECONDS, IDLE_SECONDS = 3.0, 24.0
-"""Long enough for two signs of life to each of them."""
+SETTLE_SECONDS, IDLE_SECONDS = 3.0, 40.0
+"""Long enough for two signs of life to each stream."""
 MEMORY_KB, CPU_PERCENT = 30.0, 1.0
 TOLD_SECONDS = 60.0
 

@@ -8,6 +8,7 @@ from contextvars import Context
 
 import psycopg
 from psycopg import AsyncConnection, sql
+from psycopg.pq.abc import PGconn
 
 from db.driver.postgresql.hosts import Hosts
 
@@ -18,7 +19,11 @@ AGAIN_SECONDS = 1.0
 
 
 class Hearing:
-    """Hears a channel. What was told while there was no connection is lost: ``heard`` is called after each new one."""
+    """Hears a channel. What was told while there was no connection is lost: ``heard`` is called after each new one.
+
+    psycopg's ``notifies()`` wakes ten times a second, and each time tells the event loop anew of the connection. Here
+    nothing is done until something comes.
+    """
 
     def __init__(self, hosts: Hosts, channel: str, heard: Callable[[], None]) -> None:
         self._hosts, self._channel, self._heard = hosts, channel, heard
@@ -53,7 +58,20 @@ class Hearing:
         try:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self._heard()
-            async for _ in connection.notifies():
-                self._heard()
+            await self._hear(connection.pgconn)
         finally:
             connection.pgconn.finish()
+
+    async def _hear(self, pgconn: PGconn) -> None:
+        """Until the connection is lost. Raises ``psycopg.OperationalError`` then."""
+        loop, came, number = asyncio.get_running_loop(), asyncio.Event(), pgconn.socket
+        loop.add_reader(number, came.set)
+        try:
+            while True:
+                while pgconn.notifies() is not None:  # some may have come with the answer to LISTEN
+                    self._heard()
+                await came.wait()
+                came.clear()
+                pgconn.consume_input()
+        finally:
+            loop.remove_reader(number)
