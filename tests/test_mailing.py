@@ -15,6 +15,7 @@ from api.state import State
 from core.clock import now, wire_format
 from core.mail import Message, written
 from db.driver.database import Database
+from db.driver.sessions import Session
 from db.models import Job, Mail, MailNotice, NotificationPreferences, User
 from services.events.consumers import catch_up
 from services.events.notifier import CONSUMER
@@ -349,6 +350,41 @@ class TestDigest:
         clock.moment += timedelta(hours=12)
         await self.make(mailing, bob)
         assert post.to(bob)[1]["Subject"] == "Your day: 3 overdue"  # what was new is not new any more
+
+    async def test_what_breaks_in_one_keeps_no_other_one_from_being_made(
+        self,
+        ada: Person,
+        bob: Person,
+        project: dict[str, Any],
+        mailing: Mailing,
+        post: Post,
+        clock: Clock,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        clock.moment = datetime(2035, 6, 1, 6, 0, tzinfo=UTC)
+        await ada.patch("/notifications/preferences", {"digest": "daily", "digest_hour": 0, "mailed_kinds": []})
+        for person in (ada, bob):
+            await ada.task(
+                project_id=project["id"], assignee_ids=[person.id], due_at=wire_format(clock.moment - timedelta(days=1))
+            )
+        await settle(mailing.database)
+        written = Digests._written
+
+        async def breaking(self: Digests, session: Session, wish: Any, moment: datetime) -> Any:
+            if wish.user_id == ada.id:
+                raise OverflowError
+            return await written(self, session, wish, moment)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Digests, "_written", breaking)
+            await Digests(mailing.database, mailing).make()
+        for person in (ada, bob):
+            await deliver(mailing, person)
+        assert (len(post.to(ada)), len(post.to(bob))) == (0, 1)
+        clock.moment += timedelta(minutes=11)
+        await Digests(mailing.database, mailing).make()
+        await deliver(mailing, ada)
+        assert len(post.to(ada)) == 1
 
     async def test_there_is_none_where_there_is_nothing_to_say(
         self, bob: Person, mailing: Mailing, post: Post, clock: Clock

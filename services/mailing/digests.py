@@ -1,6 +1,7 @@
 """The digest of the day: what is overdue, what is due today, and what is new and unread, as one message at an hour of
 the person's own. It is sent once a day at most, and not where there is nothing to say."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,8 +31,12 @@ from services.tasks import queries as tasks
 from services.tasks.filters import TaskFilter
 from services.tasks.query import Direction, TaskQuery, TaskSort
 
+logger = logging.getLogger("tandem.mail")
+
 JOB = "mail.digests"
 AGAIN = timedelta(minutes=1)
+LATER = timedelta(minutes=10)
+"""When one that could not be made is tried again."""
 BATCH = 100
 SHOWN = 20
 """What a digest tells of each sort: of more, how many."""
@@ -72,6 +77,11 @@ _NEXT: Prepared[AnyRow] = Prepared(
     .where(NotificationPreferences.user_id == parameter("whose"))
     .values(digest_at=parameter("again_at"), digested_at=parameter("moment"))
 )
+_POSTPONE: Prepared[AnyRow] = Prepared(
+    sql_update(NotificationPreferences)
+    .where(NotificationPreferences.user_id == parameter("whose"))
+    .values(digest_at=parameter("again_at"))
+)
 _new = (
     Notification.user_id == parameter("user_id"),
     Notification.kind.in_([kind.value for kind in NEW_KINDS]),
@@ -108,8 +118,17 @@ class Digests:
         """Write the digest of everybody whose hour has come."""
         while ids := await self.database.reads.scalars(_DUE(moment=now())):
             for user_id in ids:
-                await self._of(user_id)
+                await self._try(user_id)
                 await turns.give()
+
+    async def _try(self, user_id: int) -> None:
+        """What breaks in one person's digest keeps nobody else's from being made."""
+        try:
+            await self._of(user_id)
+        except Exception:
+            logger.exception("the digest of the account %s could not be made; it is tried again", user_id)
+            async with self.database.writing() as session:
+                await session.execute(_POSTPONE(whose=user_id, again_at=now() + LATER))
 
     async def _of(self, user_id: int) -> None:
         """Written of what is read, before the transaction: where there is one writer at a time, others do not wait."""
