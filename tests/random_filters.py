@@ -84,6 +84,7 @@ _CAMEL = {
     "start_at": "startAt",
     "due_at": "dueAt",
     "due_on": "dueOn",
+    "not_in": "notIn",
     "start_on": "startOn",
     "completed_at": "completedAt",
     "created_at": "createdAt",
@@ -101,7 +102,9 @@ def to_graphql(value: Any, vocabulary: Vocabulary, *, field: str = "") -> Any:
         return encode(TYPES[kind], getattr(vocabulary, REFERENCES[kind])[name])
     if isinstance(value, dict):
         return {
-            _CAMEL.get(key, key): to_graphql(item, vocabulary, field=key if key not in ("eq", "in") else field)
+            _CAMEL.get(key, key): to_graphql(
+                item, vocabulary, field=key if key not in ("eq", "in", "not_in") else field
+            )
             for key, item in value.items()
         }
     if isinstance(value, list):
