@@ -226,7 +226,8 @@ def logged() -> Iterator[list[Any]]:
 
 
 @pytest.fixture(scope="session")
-async def apps(database_urls: dict[str, str]) -> AsyncIterator[dict[str, FastAPI]]:
+async def apps(database_urls: dict[str, str], anyio_backend: object) -> AsyncIterator[dict[str, FastAPI]]:
+    # the loop is asked for by name: a test that is not async may be the first one here
     async with AsyncExitStack() as stack:
         made = {}
         for name, url in database_urls.items():
