@@ -171,9 +171,11 @@ def _begins(record: RecurrenceRecord, dates: Dates) -> datetime:
 def _is_shown(moment: datetime | None, zone: tzinfo) -> bool:
     """Whether the clocks of a zone show an instant, which they do not at the ends of the calendar."""
     try:
-        return moment is None or moment.astimezone(zone) is not None
+        if moment is not None:
+            moment.astimezone(zone)
     except OverflowError:
         return False
+    return True
 
 
 def _due(dates: Dates, zone: tzinfo) -> datetime:
