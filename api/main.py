@@ -71,7 +71,7 @@ def create_app(settings: Settings | None = None, *, compile_after: int = 1) -> F
     door = Door(Bounds.from_settings(settings))
     metrics = Metrics(
         version=VERSION,
-        feed=state.feed,
+        followed=state.followed,
         connections=state.connections,
         executed=state.executor.executed,
         others=[door, WorkFigures(state.work)],

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -43,7 +43,6 @@ from api.http.route import StrictRoute
 from api.middleware.compression import STREAM
 from core.lag import LoopLag
 from services.connections import Connections
-from services.events.feed import Feed
 
 logger = logging.getLogger("tandem.metrics")
 
@@ -56,6 +55,13 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 """A client may send any word as a method, and would make a label of each."""
 UNMATCHED = "unmatched"
 PUBLISH_SECONDS = 1.0
+
+
+class Followed(Protocol):
+    """What clients follow."""
+
+    @property
+    def followers(self) -> int: ...
 
 
 class _Door:
@@ -85,12 +91,12 @@ class Metrics(Collector):
         self,
         *,
         version: str,
-        feed: Feed,
+        followed: Mapping[str, Followed],
         connections: Connections,
         executed: Mapping[str, int],
         others: Iterable[Collector] = (),
     ) -> None:
-        self._feed, self._connections, self._executed = feed, connections, executed
+        self._followed, self._connections, self._executed = followed, connections, executed
         self._lag = LoopLag()
         self._tallies: dict[tuple[str, str, int], _Tally] = {}
         self._doors = {name: _Door() for name in DOORS}
@@ -146,9 +152,12 @@ class Metrics(Collector):
         )
         late.add_metric([], self._lag.buckets, self._lag.seconds)
         yield late
-        yield GaugeMetricFamily(
-            "tandem_subscription_followers", "Subscriptions that are followed now.", self._feed.followers
+        followers = GaugeMetricFamily(
+            "tandem_subscription_followers", "Who follows now, on both doors, by what is followed.", labels=["feed"]
         )
+        for name, feed in self._followed.items():
+            followers.add_metric([name], feed.followers)
+        yield followers
         yield GaugeMetricFamily("tandem_sockets", "WebSockets that are open now.", self._connections.sockets)
         yield GaugeMetricFamily(
             "tandem_event_streams", "Subscriptions that are followed by event streams now.", self._connections.streams

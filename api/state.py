@@ -125,3 +125,8 @@ class State:
             work,
             Leader(database, work.worker) if settings.embedded_worker else None,
         )
+
+    @property
+    def followed(self) -> dict[str, Feed | LiveLists | NotificationFeed]:
+        """What clients follow, by its name."""
+        return {"changes": self.feed, "live_lists": self.live_lists, "notifications": self.notification_feed}

@@ -250,8 +250,12 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def app(apps: dict[str, FastAPI], backend: str) -> FastAPI:
-    return apps[backend]
+def app(apps: dict[str, FastAPI], backend: str) -> Iterator[FastAPI]:
+    """The application on this database, which tests share: whoever follows it in one of them leaves it there, or its
+    feeds would be read amid all that come after."""
+    yield apps[backend]
+    left = {name: feed.followers for name, feed in apps[backend].state.tandem.followed.items() if feed.followers}
+    assert not left, f"followers that the test left behind: {left}"
 
 
 @pytest.fixture

@@ -60,12 +60,14 @@ async def begin(
         if not message.get("more_body") or (b"\ndata: " in sent and sent.endswith(b"\n\n")):
             enough.set()
 
-    running = asyncio.ensure_future(app(scope, receive, send))
-    async with asyncio.timeout(PATIENCE):
-        await asyncio.wait((running, asyncio.ensure_future(enough.wait())), return_when=asyncio.FIRST_COMPLETED)
-    if not running.done():
+    running = asyncio.create_task(app(scope, receive, send))
+    running.add_done_callback(lambda _: enough.set())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await enough.wait()
+    finally:  # also where the test has heard enough: the shared application would follow to the end of the run
         running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        await asyncio.gather(running, return_exceptions=True)
     return httpx.Response(answer["status"], headers=answer["headers"], content=bytes(sent), request=request)
 
 

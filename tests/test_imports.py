@@ -222,7 +222,7 @@ class TestService:
                 .where((Event.project_id == project_id) | (Event.kind == "user.imported"))
                 .order_by(Event.id)
             )
-        ours = [row for row in rows if row.project_id or f"{tracker.source}:" in str(row.changes)]
+        ours = [row for row in rows if row.project_id == project_id or f"{tracker.source}:" in str(row.changes)]
         [person] = [row.entity_id for row in ours if row.kind == "user.imported"]
         assert {row.kind: row.changes for row in ours} == {
             "project.imported": {"source": [None, f"{tracker.source}:{tracker.key}"]},

@@ -208,7 +208,7 @@ class TestDurations:
             assert buckets == sorted(buckets)
 
     def test_every_rest_route_is_of_the_rest_door(self, state: Any) -> None:
-        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed={})
+        metrics = Metrics(version="1", followed=state.followed, connections=state.connections, executed={})
         routes = [route for router in ROUTERS for route in router.routes]
         for route in routes:
             metrics.count({"route": route}, "GET", 200, 0.1)
@@ -216,7 +216,7 @@ class TestDurations:
         assert value(parse(metrics.text().decode()), f"{DURATION}_count", door="rest") == len(routes)
 
     def test_a_bound_is_within_its_bucket(self, state: Any) -> None:
-        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed={})
+        metrics = Metrics(version="1", followed=state.followed, connections=state.connections, executed={})
         for seconds in (0.0, 0.0005, 0.00051, 0.25, 10.0, 11.0):
             metrics.count({}, "GET", 200, seconds)
 
@@ -258,7 +258,7 @@ class TestOperations:
 
     def test_those_that_took_both_are_apart(self, state: Any) -> None:
         executed = {"both": 2, "compiled": 5}
-        metrics = Metrics(version="1", feed=state.feed, connections=state.connections, executed=executed)
+        metrics = Metrics(version="1", followed=state.followed, connections=state.connections, executed=executed)
         metrics.text()  # to read is not to count
         samples = parse(metrics.text().decode())
 
@@ -292,6 +292,20 @@ class TestSubscriptions:
                 return value(samples, REQUESTS, route="/graphql", status="200")
 
             eventually(streams, 1)
+
+            def names() -> set[str]:
+                samples = parse(client.get("/metrics", headers=KEY).text)
+                return {name for name in labelled(samples, "feed") if value(samples, FOLLOWERS, feed=name)}
+
+            # the live lists of a process follow the changes as one
+            for path, found in (
+                ("events", {"changes"}),
+                ("tasks/live", {"live_lists", "changes"}),
+                ("notifications/live", {"notifications"}),
+            ):
+                eventually(names, set())
+                with client.stream("GET", f"/api/v1/{path}", headers=headers):
+                    eventually(names, found)
 
 
 class TestProcess:

@@ -357,6 +357,7 @@ class TestLive:
                 assert result.body["result"] == {"kind": "ASSIGNED", "task": {"title": "Now"}}
         assert not others.done()
         others.cancel()
+        await asyncio.wait([others])
 
     @on_both_doors
     async def test_a_notification_that_never_was_is_refused_and_one_that_is_no_more_is_not(

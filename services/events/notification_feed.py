@@ -47,6 +47,11 @@ class NotificationFeed:
         self._outage = Outage(logger, "notifications could not be followed")
         database.listen(MADE, self._told.set)
 
+    @property
+    def followers(self) -> int:
+        """How many follow now."""
+        return sum(map(len, self._followers.values()))
+
     @asynccontextmanager
     async def joined(self, user_id: int) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever somebody has new notifications, while the block lasts."""
