@@ -254,3 +254,51 @@ class TestSlowness:
 
         assert received.startswith(b"HTTP/1.1 408 ")
         assert b'"code":"REQUEST_TIMEOUT"' in received
+
+
+OPTIONAL = {
+    "/users/me/api-keys/{key_id}/rotate": 200,
+    "/projects/{project_id}/duplicate": 201,
+    "/tasks/{task_id}/duplicate": 201,
+    "/webhooks/{webhook_id}/rotate": 200,
+    "/webhooks/{webhook_id}/redeliver": 202,
+}
+
+
+class TestLeftOut:
+    """Of an operation that wants nothing but its address."""
+
+    def test_which_may_be_left_out(self, openapi: dict[str, Any]) -> None:
+        left_out = {
+            path.removeprefix("/api/v1")
+            for path, item in openapi["paths"].items()
+            for operation in item.values()
+            if isinstance(operation, dict) and not operation.get("requestBody", {"required": True}).get("required")
+        }
+        assert left_out == {*OPTIONAL}
+
+    @pytest.mark.parametrize("path", OPTIONAL)
+    async def test_nothing_is_as_an_empty_object(self, ada: Person, path: str) -> None:
+        task = await ada.task()
+        hook = {"name": "CI", "url": "https://hooks.example.com/x"}
+        ids = {
+            "task_id": task["id"],
+            "project_id": task["project_id"],
+            "key_id": (await ada.post("/users/me/api-keys", {"name": "k", "scopes": ["tasks:read"]})).json()["id"],
+            "webhook_id": (await ada.post("/webhooks", hook)).json()["id"],
+        }
+        at, status = path.format(**ids), OPTIONAL[path]
+        answers = [
+            await ada.post(at, {}),
+            await ada.post(at),
+            await ada.rest("POST", at, headers=JSON),
+        ]
+        assert [answer.status_code for answer in answers] == [status] * 3
+        assert len({tuple(answer.json()) for answer in answers}) == 1
+
+        for body, headers, refused in (
+            (b"{", JSON, 400),
+            (b"[]", JSON, 422),
+            (b"{}", {"Content-Type": "text/plain"}, 415),
+        ):
+            assert (await ada.rest("POST", at, content=body, headers=headers)).status_code == refused

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.server import collector
+from tests.actors import Person
 from tests.conftest import SECRET
 
 LOOK = "print(gc.isenabled(), gc.get_freeze_count() > 0, gc.get_threshold()[0])"
@@ -66,3 +67,26 @@ allocator.settle()
 before = held(); thread = threading.Thread(target=work); thread.start(); thread.join(); print(held() - before < 5)
 """
     assert told(script, tmp_path) == ["True"]
+
+
+REFUSED = {
+    "create": ("/tasks/bulk/create", [{"title": "x", "parent_id": 900_000 + n} for n in range(200)]),
+    "update": ("/tasks/bulk/update", [{"id": 900_000 + n, "title": "x"} for n in range(200)]),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+async def test_tasks_of_a_bulk_call_that_are_refused_are_no_work_for_it(ada: Person, call: str) -> None:
+    """Errors that are kept in a frame that they came through would be: a second call of a thousand made the event loop
+    stand still for 0.1 s."""
+    path, tasks = REFUSED[call]
+    for _ in range(2):  # what is made once is there
+        answer = await ada.post(path, {"mode": "partial", "tasks": tasks})
+        assert answer.json()["failed"] == 200
+    gc.collect()
+    gc.disable()
+    try:
+        answer = await ada.post(path, {"mode": "partial", "tasks": tasks})
+        assert gc.collect() < 400
+    finally:
+        gc.enable()

@@ -273,11 +273,11 @@ class HandlerCompiler:
     def _body(self, field: FieldInfo) -> str:
         """The variable that holds the body."""
         model = field.annotation
-        if isinstance(field, params.Form) or getattr(field, "embed", None) or not field.is_required():
-            raise UnsupportedRoute("a form, or a body that may be missing")
+        if isinstance(field, params.Form) or getattr(field, "embed", None):
+            raise UnsupportedRoute("a form, or a body that is part of one")
         if not (isinstance(model, type) and issubclass(model, BaseModel)):
             raise UnsupportedRoute("a body that is no model")
-        self._wants.add("body")
+        self._wants.add("body")  # one that may be missing, and is, is no JSON: FastAPI knows what stands for it
         validate = self._keep(_validator(field))
         # last: whatever else does not fit is found before
         self._reading = [

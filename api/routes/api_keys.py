@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Body, Depends, Response
 
 from api.dependencies.auth import CurrentActor
 from api.dependencies.lists import ListCall, ListShape, add_query
@@ -63,7 +63,10 @@ async def update_api_key(
 @router.post("/{key_id}/rotate", response_model=NewApiKeyOut)
 @answers(Kind.CREDENTIAL)
 async def rotate_api_key(
-    key_id: KeyPath, body: ApiKeyRotate, actor: CurrentActor, session: WriteSession
+    key_id: KeyPath,
+    body: Annotated[ApiKeyRotate, Body(default_factory=ApiKeyRotate)],
+    actor: CurrentActor,
+    session: WriteSession,
 ) -> ApiKeyRecord:
     """Give an API key another secret, which is in this answer and nowhere else. The one before ends at once, or after
     grace_seconds."""

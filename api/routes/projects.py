@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Body, Depends, Response
 from pydantic import Field
 
 from api.dependencies.auth import TellingActor
@@ -78,7 +78,11 @@ async def delete_project(
 
 
 @router.post("/{project_id}/duplicate", status_code=201, response_model=ProjectOut)
-async def duplicate_project(project_id: ProjectPath, body: ProjectDuplicate, once: IdempotentTelling) -> ProjectRecord:
+async def duplicate_project(
+    project_id: ProjectPath,
+    body: Annotated[ProjectDuplicate, Body(default_factory=ProjectDuplicate)],
+    once: IdempotentTelling,
+) -> ProjectRecord:
     """Make a project again, which the caller owns: its tags, milestones and tasks, all pending, with the relations
     among them; if wanted, with its people."""
     project = await once(duplication.duplicate, project_id, body)

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Body, Path, Query, Request, Response
 
 from api.dependencies.auth import CurrentActor, TellingActor
 from api.dependencies.conditional_lists import if_none_match_of, unmodified
@@ -254,7 +254,11 @@ async def delete_task(task_id: TaskPath, actor: TellingActor, session: WriteSess
 
 @router.post("/{task_id}/duplicate", status_code=201, response_model=TaskOut)
 async def duplicate_task(
-    task_id: TaskPath, body: TaskDuplicate, once: IdempotentTelling, request: Request, response: Response
+    task_id: TaskPath,
+    body: Annotated[TaskDuplicate, Body(default_factory=TaskDuplicate)],
+    once: IdempotentTelling,
+    request: Request,
+    response: Response,
 ) -> TaskRecord:
     """Make a task again, pending, with its subtasks, tags and assignees; comments and relations stay behind."""
     task = await once(duplication.duplicate, task_id, body)

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Body, Depends, Response
 
 from api.dependencies.auth import CurrentActor
 from api.dependencies.idempotency import Idempotent
@@ -88,7 +88,10 @@ async def delete_webhook(
 @router.post("/webhooks/{webhook_id}/rotate", response_model=NewWebhookOut)
 @answers(Kind.CREDENTIAL)
 async def rotate_webhook_secret(
-    webhook_id: WebhookPath, body: WebhookSecretRotate, once: Idempotent, state: AppState
+    webhook_id: WebhookPath,
+    body: Annotated[WebhookSecretRotate, Body(default_factory=WebhookSecretRotate)],
+    once: Idempotent,
+    state: AppState,
 ) -> WebhookRecord:
     """Give a webhook another secret, which is in this answer and nowhere else. Messages are signed with both for
     grace_seconds."""
@@ -114,7 +117,9 @@ async def test_webhook(webhook_id: WebhookPath, once: Idempotent) -> WebhookDeli
 
 
 @router.post("/webhooks/{webhook_id}/redeliver", status_code=202, response_model=WebhookRedeliveryOut)
-async def redeliver_webhook(webhook_id: WebhookPath, body: WebhookRedeliver, once: Idempotent) -> WebhookRedelivery:
+async def redeliver_webhook(
+    webhook_id: WebhookPath, body: Annotated[WebhookRedeliver, Body(default_factory=WebhookRedeliver)], once: Idempotent
+) -> WebhookRedelivery:
     """Tell deliveries again: one, those of a time, or all that failed."""
     return await once(deliveries.redeliver, webhook_id, body)
 

@@ -182,6 +182,8 @@ class _Worth:
             if definition.default_value is not None
         }
         self.readings: dict[Reading, None] = {}
+        self._whole: dict[tuple[str, Read], int | None] = {}
+        """What was read of variables that are all of an argument: one may be given to hundreds of fields."""
 
     def of(self, selections: list[SelectionSetNode], type_name: str, scope: _Scope) -> Cost:
         groups: dict[tuple[str, str], _Group] = {}
@@ -287,7 +289,12 @@ class _Worth:
         return max(sizes, default=DEFAULT_LIMIT)
 
     def _read(self, node: ValueNode, read: Read) -> int | None:
-        return read(self._plain(node, read, ()))
+        if not isinstance(node, VariableNode):
+            return read(self._plain(node, read, ()))
+        key = node.name.value, read
+        if key not in self._whole:
+            self._whole[key] = read(self._plain(node, read, ()))
+        return self._whole[key]
 
     def _plain(self, node: ValueNode | None, read: Read, path: tuple[str | None, ...]) -> object:
         """What a value would be in JSON, with the variables in it; what is read of these is noted."""

@@ -170,12 +170,14 @@ class Preparer:
             else:
                 cached = found
             operation = cached.choose(request.operation_name)
-            valid = found is not None
+            valid = kept = found is not None
             if not valid and len(request.query) <= LONG:
                 # whoever has misspelt a field is told that, and not what the misspelt operation would cost
                 meter.check_written(cached.document, operation)
                 yield partial(self._validate, cached.document)
                 valid = True
+                # also what costs too much: it would be read and validated as often as it comes
+                kept = self._keep(request.query, cached, operation, cache)
             try:
                 cached.check_cost(operation, request.variables or {}, meter)
             except TooManyPoints as error:
@@ -184,12 +186,9 @@ class Preparer:
             raise _too_expensive(error, request if guest else None) from None
         if found:
             found.repeats += 1
-            kept = True
-        else:
-            if not valid:
-                yield partial(self._validate, cached.document)
-            may_be_kept = not guest or needs_no_caller(operation) or asks_for_the_schema(operation)
-            kept = may_be_kept and cache.keep(request.query, cached)
+        elif not valid:
+            yield partial(self._validate, cached.document)
+            kept = self._keep(request.query, cached, operation, cache)
         doubtful = too_many is not None or not request.strict
         if doubtful and (errors := (yield Long(look, cached.document, operation, request.variables or {}))):
             raise RequestError(*errors, code="BAD_USER_INPUT")
@@ -198,6 +197,13 @@ class Preparer:
         return PreparedOperation(
             request, cached.document, operation, cached if kept else None, None if trusted else cache
         )
+
+    def _keep(
+        self, query: str, cached: CachedDocument, operation: OperationDefinitionNode, cache: DocumentCache
+    ) -> bool:
+        """Remember a valid document, of a guest where it is for guests. Returns whether it is remembered."""
+        is_for_all = cache is not self.guests or needs_no_caller(operation) or asks_for_the_schema(operation)
+        return is_for_all and cache.keep(query, cached)
 
     def _parse(self, query: str, limits: Limits) -> CachedDocument:
         """The document, within the limits of what it is written with. Raises ``RequestError``, ``TooExpensive``."""

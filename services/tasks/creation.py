@@ -81,7 +81,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
             reminders.check(item.reminders)
             begun[index] = begin(item)
         except TandemError as error:
-            outcomes[index] = error
+            outcomes[index] = error.kept()
         else:
             external_ids.claim(held, keys[index])
             accepted[place].append(index)
@@ -92,7 +92,7 @@ async def create_each(session: Session, actor: Actor, items: Sequence[TaskCreate
         try:
             outcomes |= zip(indexes, await insert_tasks(session, actor, found[place], new), strict=True)
         except Conflict as error:  # before anything is written
-            outcomes |= dict.fromkeys(indexes, error)
+            outcomes |= dict.fromkeys(indexes, error.kept())
     return [outcomes[index] for index in range(len(items))]
 
 

@@ -160,7 +160,7 @@ def check_writable(locked: Locked, wanted: Iterable[tuple[int, Expected]]) -> di
             require_version(locked.tasks[task_id].version, expected)
             require_next(locked.tasks[task_id].version)
         except TandemError as error:
-            refused[task_id] = error
+            refused[task_id] = error.kept()
     return refused
 
 
@@ -207,7 +207,7 @@ async def apply_changes(
                 require_pair(new["external_source"], new["external_id"])
                 external_ids.require_free(held, keys.get(task.id), task_id=task.id)
         except TandemError as error:
-            outcomes[task.id] = error
+            outcomes[task.id] = error.kept()
             continue
         if not changed:
             outcomes[task.id] = task
