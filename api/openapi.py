@@ -12,6 +12,7 @@ from api.descriptions.schemas import describe_defaults, without_titles
 from api.descriptions.titles import title_of
 from api.http.addresses import prefix_of
 from api.problems import MEDIA_TYPE, STATUS, ProblemDetails, SwitchedOff
+from api.sse import MEDIA_TYPE as EVENT_STREAM
 from api.state import State
 from services.features import FEATURES
 
@@ -168,10 +169,12 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     statuses.add(422)  # where there is nothing else to refuse, an Idempotency-Key
     if "{" in path:
         statuses.add(404)
-    if name in ("list_changes", "follow_changes"):
-        statuses.add(410)
-    if name in ("follow_changes", "follow_tasks"):
+    content = responses.get("200", {}).get("content", {})
+    if EVENT_STREAM in content:
+        content.pop("application/json", None)  # FastAPI's, who knows of no other answer
         statuses.add(406)
+    if name in ("list_changes", "follow_changes", "follow_notifications"):
+        statuses.add(410)
     if "requestBody" in operation:
         statuses |= {400, 404, 408, 409, 413, 415}
     if any(parameter["name"] == "If-Match" for parameter in parameters):

@@ -120,9 +120,11 @@ class TestOperations:
             if status == "204":
                 assert "content" not in success, (path, method)
             else:
-                kind = "text/event-stream" if operation["operationId"] in STREAMS else "application/json"
-                schema = success["content"][kind]["schema"]
-                assert schema, (path, method)
+                is_stream = operation["operationId"] in STREAMS
+                [(kind, content)] = success["content"].items()
+                assert kind == ("text/event-stream" if is_stream else "application/json"), (path, method)
+                assert content["schema"], (path, method)
+                assert ("406" in operation["responses"]) == is_stream
 
     def test_conditional_ones_declare_both_answers(self, every_operation: list[Operation]) -> None:
         for path, method, operation in every_operation:

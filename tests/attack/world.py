@@ -77,7 +77,7 @@ class World:
         return max(memory_mb(pid)[0] for pid in self.processes)
 
     def statements(self) -> int:
-        """How many statements PostgreSQL works on throughout half a second, so that none is of what servers look for now
+        """How many statements PostgreSQL works on throughout half a second: none is of what servers look for now
         and then beside requests. On SQLite, how many workers are busy."""
         if self.database_url.startswith("sqlite"):
             before = {pid: cpu_ns(pid) for pid in self.processes}
