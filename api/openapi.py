@@ -15,6 +15,7 @@ from api.problems import MEDIA_TYPE, STATUS, ProblemDetails, SwitchedOff
 from api.sse import MEDIA_TYPE as EVENT_STREAM
 from api.state import State
 from services.features import FEATURES
+from services.shared.features import Who
 
 DESCRIPTION = """
 Projects, tasks, comments and their history, through REST and, with the same rules and errors, through
@@ -51,10 +52,7 @@ SCHEMES = {
     },
 }
 SECURITY: list[dict[str, list[str]]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}, {"PasswordAuth": []}]
-PUBLIC = {
-    *("create_token", "refresh_token", "revoke_token", "register_user", "unsubscribe"),
-    *("get_root", "get_health", "get_readiness"),
-}
+PUBLIC = {each.rest for feature in FEATURES for each in feature.operations if each.who is Who.ANYBODY}
 OPEN_TO_ALL = {"get_root", "get_health", "get_readiness", "get_jwks"}
 MEANINGS = {
     400: "The request is malformed, e.g. not JSON.",
