@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.routing import iter_route_contexts
-from pydantic import TypeAdapter
+from jsonschema import Draft202012Validator
 
 from api.descriptions.schemas import without_titles
 from api.descriptions.titles import title_of
@@ -116,20 +115,20 @@ class TestExamples:
             problem = document["components"]["responses"][f"Problem{status}"]["content"]["application/problem+json"]
             assert problem["example"]["status"] == int(status)
 
-    def test_those_of_answers_fit_their_models(self, document: Document) -> None:
-        models = {
-            route.operation_id or route.name: route.response_model
-            for route in iter_route_contexts(create_app(settings_for("sqlite:///./unused.db")).routes)
-            if getattr(route, "response_model", None) is not None
+    def test_those_of_answers_fit_their_schemas_and_have_nothing_else(self, document: Document) -> None:
+        closed = {
+            name: {"unevaluatedProperties": False, **schema} if "properties" in schema else schema
+            for name, schema in document["components"]["schemas"].items()
         }
         checked = 0
         for _, _, operation in operations(document):
             for status, response in operation["responses"].items():
                 media = response.get("content", {}).get("application/json")
-                if media is not None and media["schema"] and status.startswith("2"):
-                    TypeAdapter(models[operation["operationId"]]).validate_python(media["example"])
+                if media is not None and status.startswith("2"):
+                    schema = media["schema"] | {"components": {"schemas": closed}}
+                    Draft202012Validator(schema).validate(media["example"])
                     checked += 1
-        assert checked > 40
+        assert checked > 100
 
     async def test_those_of_bodies_work_as_they_stand(self, document: Document, backend: str, tmp_path: Path) -> None:
         bodies = {found[2]["operationId"]: found for found in operations(document) if "requestBody" in found[2]}

@@ -110,13 +110,6 @@ PROBLEMS: dict[int, tuple[str, str, str, list[dict[str, str]]]] = {
 }
 UUID, MOMENT, ID = "01a20332-f69d-74c0-b2b5-4353ac941a4d", "2026-01-31T08:00:00Z", 12
 ANSWERS: dict[str, Any] = {
-    "Welcome": {
-        "message": "Welcome to the Task Manager API",
-        "version": "1.0.0",
-        "graphql": "/graphql",
-        "docs": "/docs",
-        "openapi": "/openapi.json",
-    },
     "UserOut": {
         "id": ID,
         "node_id": node_ids.encode("User", ID),
