@@ -240,8 +240,10 @@ def faulty(fault: Fault | None) -> Iterator[None]:
 
 
 def _concerns(sql: str, table: str) -> bool:
-    """Whether a statement reads a table whichever columns are wanted: a list reads projects for their keys alone."""
-    return re.search(rf"\b{table}\b", sql) is not None and not (table == "projects" and "newest" in sql)
+    """Whether a statement reads a table whichever columns are wanted: who reads tasks reads projects for their keys
+    alone."""
+    reads = {name for name in ("tasks", table) if re.search(rf"\b{name}\b", sql)}
+    return table in reads and not (table == "projects" and "tasks" in reads)
 
 
 def _spoiled(row: Any, column: int) -> Any:
