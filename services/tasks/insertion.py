@@ -50,9 +50,10 @@ class TaskRow(NamedTuple):
     created_by_id: int | None
     created_at: datetime
     updated_at: datetime
-    completed_at: datetime | None
     assignee_ids: Sequence[int]
     tag_ids: Sequence[int]
+    completed_at: datetime | None = None
+    """Of a completed task; else that is when it was changed last."""
     external_source: str | None = None
     external_id: str | None = None
     named: Mapping[str, int | None] = NOTHING
@@ -126,7 +127,7 @@ def _columns(row: TaskRow) -> dict[str, object]:
         "start_all_day": start_all_day,
         "due_at": due_at,
         "due_all_day": due_all_day,
-        "completed_at": row.completed_at,
+        "completed_at": (row.completed_at or row.updated_at) if values.status is TaskStatus.COMPLETED else None,
         "parent_id": row.parent_id,
         "created_by_id": row.created_by_id,
         "created_at": row.created_at,

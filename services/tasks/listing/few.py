@@ -14,7 +14,7 @@ from services.shared.actors import Actor
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import HELD_ALL, Condition, TaskPredicate, compile_condition
 from services.tasks.listing.index_scan import prepared
-from services.tasks.listing.lanes import OPEN_INDEX, is_open, met_by_open_ones
+from services.tasks.listing.lanes import COMPLETED_ONES, Lane, own_lane
 from services.tasks.listing.remembered import remembered
 from services.tasks.listing.sets import SETS_LOOKED_UP, with_any
 from services.tasks.listing.strategy import any_of_set
@@ -47,12 +47,13 @@ _INDEXED = {
 
 class Source(NamedTuple):
     """The tasks that meet some of the conditions of a filter, which an index has together: those on a column, one on a
-    set, or (without any) that they are open."""
+    set, or those that leave the tasks of a lane."""
 
     name: str
     parts: tuple[Condition, ...] = ()
     values: tuple[object, ...] = ()
     """Of which one is in the set."""
+    lane: Lane | None = None
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -75,9 +76,8 @@ class Source(NamedTuple):
         if self.values:
             return with_any(self.name, ACTOR_PARAMETER, [parameter(name) for name in names])
         tasks: AnySelect = select(Task.id).where(readable(ACTOR_PARAMETER))
-        if not self.parts:
-            # the index of open tasks is small: PostgreSQL takes it by itself
-            return tasks.where(is_open()).with_hint(Task, f"INDEXED BY {OPEN_INDEX}", "sqlite")
+        if self.lane is not None:
+            return self.lane.read_whole(tasks)
         tasks = tasks.where(
             *(compile_condition(part, ACTOR_PARAMETER, lambda _: _parameter(names)) for part in self.parts)
         )
@@ -105,6 +105,11 @@ class InQuestion(NamedTuple):
     def are_of_set(self) -> bool:
         """Whether their ids are found apart from the tasks; else the tasks are read by an index of them."""
         return len(self.sources) > 1 or any(source.values for source in self.sources)
+
+    @property
+    def lane(self) -> Lane | None:
+        """That has all of them, where that is known to be the smallest source."""
+        return self.sources[0].lane if self.sources else None
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -175,7 +180,10 @@ def _sources(predicate: TaskPredicate, actor: Actor) -> Sequence[Source]:
         elif name in _INDEXED and rest != ["is_null", True]:
             of_columns.setdefault(name, []).append(part)
     found += [Source(name, tuple(parts)) for name, parts in of_columns.items()]
-    return [Source("open"), *found] if met_by_open_ones(predicate.where) else found
+    lane = own_lane(predicate.where)
+    if lane is None or (lane is COMPLETED_ONES and "completed_at" in of_columns):  # which has fewer of its tasks
+        return found
+    return [Source(lane.name, lane=lane), *found]
 
 
 def _most(source: Source, bound: int) -> int:

@@ -37,7 +37,7 @@ from services.tasks.listing.index_scan import (
     range_statement,
     some_projects,
 )
-from services.tasks.listing.lanes import lane_of, met_by_open_ones
+from services.tasks.listing.lanes import lane_of
 from services.tasks.listing.strategy import Strategy, choose, without_walk
 from services.tasks.listing.walks import Walk
 from services.tasks.models import TaskRecord
@@ -94,8 +94,7 @@ class _Reader:
         self._wanted = wanted
         self._without = omitted_columns(wanted, predicate, ordering)
         # of two filters that differ in values alone, one may be met by open tasks only
-        is_open = met_by_open_ones(predicate.where)
-        self._shape = (self._planner, predicate.shape, is_open, ordering.signature, self._backward)
+        self._shape = (self._planner, predicate.shape, self._lane, ordering.signature, self._backward)
         self._projects: Sequence[int] = ()
         self._met = 0
         """How many rows met the predicate, of those walked."""
@@ -123,10 +122,10 @@ class _Reader:
         among = InQuestion(0, ()) if self._predicate.trashed else await self._in_question()
         if among.are_few and among.are_of_set:
             return await self._sorted_among(among)
-        build = partial(
-            sorted_statement, self._planner, self._predicate, self._ordering, self._backward, self._position
-        )
-        return await self._session.all(self._statement(("sorted", self._position), build, rows=self._size))
+        order = self._ordering, self._backward, self._position
+        build = partial(sorted_statement, self._planner, self._predicate, among.lane, *order)
+        statement = self._statement(("sorted", among.lane, self._position), build, rows=self._size)
+        return await self._session.all(statement)
 
     async def _of_each(self, alternatives: Sequence[TaskPredicate]) -> Sequence[TaskRecord]:
         """The page, of the pages of alternatives: each is found in its own way."""
@@ -226,10 +225,13 @@ class _Reader:
             return len(self._projects)
         return await remembered.number_of_projects(self._session, self._actor)
 
+    def _index_ranges(self) -> Sequence[IndexRange]:
+        return index_ranges(self._planner, self._predicate, self._ordering, self._position, self._backward)
+
     async def _ranges(self, read: Callable[[IndexRange, int], Any]) -> list[TaskRecord]:
         """The rows of the order's parts, one after the other, until there are enough."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
+        for range_ in self._index_ranges():
             if len(found) < self._size:
                 rows = await read(range_, self._size - len(found))
                 if self._planner.keeps_order_of_joins:
@@ -266,7 +268,7 @@ class _Reader:
     async def _filtered(self, number: int, walk: int) -> list[TaskRecord] | None:
         """The page, of those of the first rows that meet the predicate; None where there may be others."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
+        for range_ in self._index_ranges():
             last: Any = None
             projects: Sequence[int] = self._projects
             if len(projects) > MAX_MERGED:
