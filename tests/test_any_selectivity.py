@@ -316,10 +316,6 @@ async def test_cursors_of_all_tasks_hold_where_tasks_of_some_statuses_are_listed
                 assert (found[::-1] if request.backward else found) == wanted, (condition, place, request)
 
 
-async def test_a_task_has_a_time_of_completion_where_it_is_completed(world: World) -> None:
-    assert [row.task for row in world.rows if (row.task.completed_at is not None) != _done(row)] == []
-
-
 EVERYTHING: tuple[dict[str, Any], Meets] = ({}, lambda _: True)
 ORDERS = (
     "priority,-due_at",
