@@ -115,6 +115,7 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
         created_by_id=actor.user_id,
         created_at=moment,
         updated_at=moment,
+        completed_at=moment,
         assignee_ids=(),
         tag_ids=(),
     )
@@ -199,6 +200,7 @@ async def insert_tasks(
                 created_by_id=actor.user_id if item.created_by_id == "caller" else item.created_by_id,
                 created_at=moment,
                 updated_at=moment,
+                completed_at=moment,
                 assignee_ids=sorted(set(data.assignee_ids)),
                 tag_ids=[tag_ids[name] for name in dict.fromkeys(map(tags.fold, data.tags))],
                 **_called(data),

@@ -50,10 +50,10 @@ class TaskRow(NamedTuple):
     created_by_id: int | None
     created_at: datetime
     updated_at: datetime
+    completed_at: datetime | None
+    """Where it is completed; if that is not known, it is the time of its last change."""
     assignee_ids: Sequence[int]
     tag_ids: Sequence[int]
-    completed_at: datetime | None = None
-    """Of a completed task; else that is when it was changed last."""
     external_source: str | None = None
     external_id: str | None = None
     named: Mapping[str, int | None] = NOTHING

@@ -7,7 +7,6 @@ cancelled, and those that were completed, an index has together.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement, literal_column
 
@@ -75,13 +74,14 @@ class Lane:
         return tasks.where(*self.own).with_hint(Task, f"INDEXED BY {index}", "sqlite")
 
 
-_STATUS: Any = Task.status
 ALL = Lane("all", _EVERY_STATUS, (), _OF_ALL)
-OPEN_ONES = Lane("open", _OPEN, (_STATUS.in_([literal_column(f"'{status}'") for status in OPEN_STATUSES]),), _OF_OPEN)
+OPEN_ONES = Lane(
+    "open", _OPEN, (Task.status.in_([literal_column(f"'{status}'") for status in OPEN_STATUSES]),), _OF_OPEN
+)
 CANCELLED_ONES = Lane(
     "cancelled",
     _CANCELLED,
-    (_STATUS == literal_column("'cancelled'"),),
+    (Task.status == literal_column("'cancelled'"),),
     # none has a time of completion: in that order they lie by their ids
     dict.fromkeys(("id", "completed_at"), "ix_tasks_live_cancelled"),
 )
