@@ -14,6 +14,7 @@ from benchmarks import skew
 from benchmarks.data import migrate
 from benchmarks.rows import EPOCH
 from db.driver.database import Database
+from db.driver.statements import Command
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag
 from services.shared.actors import Actor, Scope
 from services.shared.pagination import PageRequest, encode_cursor
@@ -24,6 +25,7 @@ from services.tasks.query import Direction, SortBy, TaskQuery, TaskSort, parse_k
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
 from tests.infrastructure import WHOLE, require
+from tests.plans import explainer
 
 PROJECTS, TASKS = 9, 400
 READER_OF = 4
@@ -314,6 +316,32 @@ async def test_cursors_of_all_tasks_hold_where_tasks_of_some_statuses_are_listed
                 found = [task.id for task in page.items]
                 wanted = [id_ for id_ in beyond if id_ in ids][:9]
                 assert (found[::-1] if request.backward else found) == wanted, (condition, place, request)
+
+
+async def test_few_tasks_of_a_status_are_read_from_an_index_of_these(world: World) -> None:
+    commands: list[Command] = []
+    run = world.database.reader.run
+
+    async def recorded(command: Command) -> Sequence[tuple[Any, ...]]:
+        commands.append(command)
+        return await run(command)
+
+    world.database.reader.run = recorded  # type: ignore[method-assign]  # a spy
+    actor = Actor("token", user_id=1, scopes=frozenset(Scope))
+    indexes = {"cancelled": "ix_tasks_live_cancelled", "pending": "ix_tasks_open_"}
+    if world.database.dialect == "sqlite":  # PostgreSQL sees that most are completed
+        indexes["completed"] = "ix_tasks_live_completed_at"
+    for status, index in indexes.items():
+        condition = TaskFilter.model_validate({"status": {"eq": status}})
+        query = TaskQuery(condition, TaskSort.TITLE, then_by=(SortBy(TaskSort.NUMBER, Direction.ASC),))
+        async with world.database.reading() as session:
+            # beyond some that are left out, in an order that no index has
+            await queries.list_(session, actor, query, PageRequest(first=5, skip=1))
+        counting, listing = commands[-2:]
+        with explainer(world.database) as explain:
+            for command in (counting, listing):
+                found = explain(command, most=100).indexes
+                assert any(name.startswith(index) for name in found), (status, found, command.sql)
 
 
 EVERYTHING: tuple[dict[str, Any], Meets] = ({}, lambda _: True)

@@ -114,13 +114,13 @@ REQUESTS: dict[str, Ask] = {
     "REST: filtered": rest("/tasks?status=pending&priority=3&priority=4&priority=5", pages=2),
     "GraphQL: filtered": graphql_pages(filter=FILTER),
     **{
-        f"REST: {status} by completion {order}": rest(
+        f"REST: {status} by completion {order}, filtered": rest(
             f"/tasks?status={status}&sort_by=completed_at&order={order}", pages=2
         )
         for status in ("cancelled", "completed")
         for order in ("asc", "desc")
     },
-    "GraphQL: cancelled by completion": graphql_pages(
+    "GraphQL: cancelled by completion, filtered": graphql_pages(
         filter={"status": {"eq": "CANCELLED"}}, orderBy={"field": "COMPLETED_AT", "direction": "DESC"}
     ),
     "REST: a project's tasks": rest("/tasks?project_id={project}", pages=2),

@@ -61,6 +61,11 @@ class Source(NamedTuple):
         return self.name, tuple([part.shape for part in self.parts]), len(self.values)
 
     @property
+    def are_apart(self) -> bool:
+        """Whether their ids are to be found apart from the tasks."""
+        return bool(self.values) or not (self.lane is None or self.lane.is_small)
+
+    @property
     def covers(self) -> bool:
         """Whether its tasks meet the conditions, and not only have to be among them to do so."""
         return not (self.values and self.parts[0].kind[1] == "all" and len(self.values) > 1)
@@ -76,12 +81,12 @@ class Source(NamedTuple):
         if self.values:
             return with_any(self.name, ACTOR_PARAMETER, [parameter(name) for name in names])
         tasks: AnySelect = select(Task.id).where(readable(ACTOR_PARAMETER))
+        tasks = tasks.where(taken_for_few(Task.id + literal_column("0")))
         if self.lane is not None:
             return self.lane.read_whole(tasks)
         tasks = tasks.where(
             *(compile_condition(part, ACTOR_PARAMETER, lambda _: _parameter(names)) for part in self.parts)
         )
-        tasks = tasks.where(taken_for_few(Task.id + literal_column("0")))
         return tasks.with_hint(Task, f"INDEXED BY {_INDEXED[self.name]}", "sqlite")
 
 
@@ -104,12 +109,7 @@ class InQuestion(NamedTuple):
     @property
     def are_of_set(self) -> bool:
         """Whether their ids are found apart from the tasks; else the tasks are read by an index of them."""
-        return len(self.sources) > 1 or any(source.values for source in self.sources)
-
-    @property
-    def lane(self) -> Lane | None:
-        """That has all of them, where that is known to be the smallest source."""
-        return self.sources[0].lane if self.sources else None
+        return len(self.sources) > 1 or any(source.are_apart for source in self.sources)
 
     @property
     def shape(self) -> tuple[object, ...]:

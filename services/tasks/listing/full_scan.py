@@ -12,7 +12,7 @@ from services.shared.pagination import Ordering, order_terms
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import TaskPredicate
 from services.tasks.listing.index_scan import beyond_position
-from services.tasks.listing.lanes import Lane
+from services.tasks.listing.lanes import own_lane
 from services.tasks.models import TaskRecord
 from services.tasks.visibility import COLUMNS, readable, visible
 
@@ -38,13 +38,13 @@ _COLUMNS_ALONE = tuple(
 
 
 def sorted_statement(
-    planner: Planner, predicate: TaskPredicate, lane: Lane | None, ordering: Ordering, backward: bool, position: str
+    planner: Planner, predicate: TaskPredicate, ordering: Ordering, backward: bool, position: str
 ) -> AnySelect:
-    """The first ``rows`` of the tasks after a position, all of which are sorted for it, and read from a lane that has
-    them, if there is one."""
+    """The first ``rows`` of the tasks after a position, all of which are sorted for it."""
     terms = order_terms(ordering, backward=backward)
+    lane = own_lane(predicate.where)
     if predicate.trashed or not planner.keeps_order_of_joins:
-        if lane is not None:
+        if lane is not None and lane.is_small and not predicate.trashed:
             tasks = select(*_COLUMNS_ALONE).where(readable(ACTOR_PARAMETER), *predicate.conditions())
             tasks = lane.read_whole(tasks)
         else:
@@ -54,7 +54,7 @@ def sorted_statement(
     ids: AnySelect = select(Task.id).where(readable(ACTOR_PARAMETER), *predicate.conditions())
     if predicate.is_of_some:
         ids = ids.with_hint(Task, "NOT INDEXED", "sqlite")
-    elif lane is not None:
+    elif lane is not None and lane.is_small:
         ids = lane.read_whole(ids)
     return _looked_up_in_order(beyond_position(ids, ordering, position, backward=backward), terms)
 

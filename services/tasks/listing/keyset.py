@@ -37,7 +37,7 @@ from services.tasks.listing.index_scan import (
     range_statement,
     some_projects,
 )
-from services.tasks.listing.lanes import lane_of
+from services.tasks.listing.lanes import lane_of, own_lane
 from services.tasks.listing.strategy import Strategy, choose, without_walk
 from services.tasks.listing.walks import Walk
 from services.tasks.models import TaskRecord
@@ -94,7 +94,8 @@ class _Reader:
         self._wanted = wanted
         self._without = omitted_columns(wanted, predicate, ordering)
         # of two filters that differ in values alone, one may be met by open tasks only
-        self._shape = (self._planner, predicate.shape, self._lane, ordering.signature, self._backward)
+        own = own_lane(predicate.where)
+        self._shape = (self._planner, predicate.shape, own, ordering.signature, self._backward)
         self._projects: Sequence[int] = ()
         self._met = 0
         """How many rows met the predicate, of those walked."""
@@ -122,10 +123,10 @@ class _Reader:
         among = InQuestion(0, ()) if self._predicate.trashed else await self._in_question()
         if among.are_few and among.are_of_set:
             return await self._sorted_among(among)
-        order = self._ordering, self._backward, self._position
-        build = partial(sorted_statement, self._planner, self._predicate, among.lane, *order)
-        statement = self._statement(("sorted", among.lane, self._position), build, rows=self._size)
-        return await self._session.all(statement)
+        build = partial(
+            sorted_statement, self._planner, self._predicate, self._ordering, self._backward, self._position
+        )
+        return await self._session.all(self._statement(("sorted", self._position), build, rows=self._size))
 
     async def _of_each(self, alternatives: Sequence[TaskPredicate]) -> Sequence[TaskRecord]:
         """The page, of the pages of alternatives: each is found in its own way."""

@@ -49,6 +49,8 @@ class Lane:
     PostgreSQL none where the words are parameters."""
     indexes: Mapping[str, str]
     """By the names of orders. The first one is read for them in no order."""
+    is_small: bool
+    """Whether they are few, as a rule: then PostgreSQL takes their index by itself, and not rather all tasks."""
 
     def has(self, ordering: Ordering) -> bool:
         """Whether there is an index of an order."""
@@ -74,9 +76,13 @@ class Lane:
         return tasks.where(*self.own).with_hint(Task, f"INDEXED BY {index}", "sqlite")
 
 
-ALL = Lane("all", _EVERY_STATUS, (), _OF_ALL)
+ALL = Lane("all", _EVERY_STATUS, (), _OF_ALL, is_small=False)
 OPEN_ONES = Lane(
-    "open", _OPEN, (Task.status.in_([literal_column(f"'{status}'") for status in OPEN_STATUSES]),), _OF_OPEN
+    "open",
+    _OPEN,
+    (Task.status.in_([literal_column(f"'{status}'") for status in OPEN_STATUSES]),),
+    _OF_OPEN,
+    is_small=True,
 )
 CANCELLED_ONES = Lane(
     "cancelled",
@@ -84,9 +90,14 @@ CANCELLED_ONES = Lane(
     (Task.status == literal_column("'cancelled'"),),
     # none has a time of completion: in that order they lie by their ids
     dict.fromkeys(("id", "completed_at"), "ix_tasks_live_cancelled"),
+    is_small=True,
 )
 COMPLETED_ONES = Lane(
-    "completed", _COMPLETED, (Task.completed_at.is_not(None),), {"completed_at": _OF_ALL["completed_at"]}
+    "completed",
+    _COMPLETED,
+    (Task.completed_at.is_not(None),),
+    {"completed_at": _OF_ALL["completed_at"]},
+    is_small=False,
 )
 
 
