@@ -127,6 +127,10 @@ def _statuses_met(condition: Condition) -> frozenset[str]:
 
 def own_lane(condition: Condition | None) -> Lane | None:
     """The lane that has all tasks which can meet a condition, where it is not that of all."""
+    return None if condition is None else condition.once(_own_lane)
+
+
+def _own_lane(condition: Condition) -> Lane | None:
     met = statuses_met(condition)
     return next((lane for lane in (OPEN_ONES, CANCELLED_ONES, COMPLETED_ONES) if met <= lane.statuses), None)
 
