@@ -24,6 +24,8 @@ FEW = 50_000
 """Sorting as many takes some 60 ms; a walk that has not come to an end by then may take seconds."""
 SOME = 200_000
 """A set of so many is read from its index to see who of the few is in it: less than to ask for each of them."""
+ENTRIES = 4
+"""One of a lane's tasks is looked up in the time in which so many entries of another index are read."""
 MANY = 150_000
 """Looking up and sorting as many takes half a second; where the page is not among the first rows of an order, all of
 the caller's tasks may have to be read for it, which takes ten."""
@@ -159,10 +161,14 @@ async def in_question(session: Session, actor: Actor, predicate: TaskPredicate, 
     counted.sort()
     if not counted:
         return InQuestion(bound + 1, ())
-    number, _, first = counted[0]
-    if number > bound:
+    [(number, _, first), *others] = counted
+    if number > bound or number <= CHEAP:
         return InQuestion(number, (first,))
-    second = [source for most, _, source in counted[1:2] if number > CHEAP and most <= _most(source, bound)]
+    second = [
+        source
+        for most, _, source in others[:1]
+        if most <= _most(source, bound) and (first.lane is None or most <= ENTRIES * number)
+    ]
     return InQuestion(number, (first, *second))
 
 
