@@ -85,7 +85,7 @@ class Task(Created, Base):
             sqlite_where=external_id.is_not(None),
             postgresql_where=external_id.is_not(None),
         ),
-        # few, and past all others in any order
+        # few, as a rule, that lie anywhere in any order
         _live("cancelled", columns=("id",), where=f"{_LIVE} AND status = 'cancelled'"),
         _live("recurring", columns=("id",), where=f"{_LIVE} AND recurs IS NOT NULL"),
         Index(

@@ -51,7 +51,7 @@ class TaskRow(NamedTuple):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
-    """Where it is completed; if that is not known, it is the time of its last change."""
+    """Which counts where it is completed, and nowhere else; None for the time of its last change."""
     assignee_ids: Sequence[int]
     tag_ids: Sequence[int]
     external_source: str | None = None
