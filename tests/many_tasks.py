@@ -57,15 +57,18 @@ async def add_tasks(session: Session, place_ids: Sequence[int], count: int) -> N
     rows = []
     for number in range(1, count + 1):
         created = moment + timedelta(minutes=90 * number)
+        status = ("pending", "pending", "in_progress", "completed", "cancelled")[number * 7 % 11 % 5]
+        updated = created + timedelta(minutes=number * 10_473 % 100_000)
         row = {
             "project_id": places[number % len(places)],
             "number": FIRST_NUMBER + number,
             "title": f"Task {number}",
-            "status": ("pending", "pending", "in_progress", "completed", "cancelled")[number * 7 % 11 % 5],
+            "status": status,
             "priority": number * 5 % 13 % 5 + 1,
             "due_at": None if number * 3 % 17 < 5 else created + timedelta(hours=number * 7_919 % 1_000),
+            "completed_at": updated if status == "completed" else None,
             "created_at": created,
-            "updated_at": created + timedelta(minutes=number * 10_473 % 100_000),
+            "updated_at": updated,
             "deleted_at": created if number % 50 == 0 else None,
         }
         rows.append(row)

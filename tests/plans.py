@@ -31,6 +31,8 @@ class Findings:
     """Sorts of more than a page: on SQLite those of a range of tasks, on PostgreSQL of more than ``most`` rows."""
     tasks_read: int = 0
     """Rows of tasks that PostgreSQL read; SQLite does not tell."""
+    indexes: set[str] = field(default_factory=set)
+    """Those by which something was read."""
 
 
 class Explain(Protocol):
@@ -102,6 +104,7 @@ class _Sqlite:
         for _, parent, _, step in plan:
             levels.setdefault(parent, []).append(step)
         findings = Findings(self._instructions(command))
+        findings.indexes = {name for *_, step in plan for name in _INDEX.findall(step)}
         for steps in levels.values():
             findings.read_whole += [step for step in steps if _reads_whole(step)]
             # what is sorted comes from the loops beside it; a page's rows are found one by one, by their keys
@@ -126,6 +129,7 @@ class _Sqlite:
 
 
 _STEP = re.compile(r"(?P<how>SCAN|SEARCH) (?P<table>[a-z_]+?)(?:_\d+)?(?: (?P<by>.*))?")
+_INDEX = re.compile(r" INDEX ([a-z_]+)")
 _KEYS = ("INTEGER PRIMARY KEY (rowid=?)", "uq_tasks_project_id_number (project_id=? AND number=?)")
 
 
@@ -161,6 +165,7 @@ def _findings(plan: dict[str, Any], most: int) -> Findings:
     findings = Findings(0)
     for node in _nodes(plan):
         kind, table = node["Node Type"], node.get("Relation Name", "")
+        findings.indexes |= {node["Index Name"]} if "Index Name" in node else set()
         if table:
             removed = sum(node.get(f"Rows Removed by {name}", 0) for name in ("Filter", "Index Recheck", "Join Filter"))
             read = (node["Actual Rows"] + removed) * node["Actual Loops"]

@@ -103,7 +103,7 @@ def to_graphql(value: Any, vocabulary: Vocabulary, *, field: str = "") -> Any:
     if isinstance(value, dict):
         return {
             _CAMEL.get(key, key): to_graphql(
-                item, vocabulary, field=key if key not in ("eq", "in", "not_in") else field
+                item, vocabulary, field=key if key not in ("eq", "ne", "in", "not_in") else field
             )
             for key, item in value.items()
         }
@@ -161,7 +161,8 @@ class Generator:
 
     def _status(self) -> Any:
         known = ["pending", "in_progress", "completed", "cancelled"]
-        return self._random.choice([{"eq": self._random.choice(known)}, {"in": self._several(known)}])
+        one, several = self._random.choice(["eq", "ne"]), self._random.choice(["in", "not_in"])
+        return self._random.choice([{one: self._random.choice(known)}, {several: self._several(known)}])
 
     def _numbers(self, top: int) -> dict[str, Any]:
         random = self._random

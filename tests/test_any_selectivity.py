@@ -2,7 +2,7 @@
 data that are as skewed as those of a tracker of some years."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cmp_to_key
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -14,9 +14,10 @@ from benchmarks import skew
 from benchmarks.data import migrate
 from benchmarks.rows import EPOCH
 from db.driver.database import Database
+from db.driver.statements import Command
 from db.models import Membership, Tag, Task, TaskAssignee, TaskTag
 from services.shared.actors import Actor, Scope
-from services.shared.pagination import PageRequest
+from services.shared.pagination import PageRequest, encode_cursor
 from services.tasks import queries
 from services.tasks.filters import TaskFilter
 from services.tasks.listing import few, groups, index_scan, keyset, search_selectivity
@@ -24,6 +25,7 @@ from services.tasks.query import Direction, SortBy, TaskQuery, TaskSort, parse_k
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
 from tests.infrastructure import WHOLE, require
+from tests.plans import explainer
 
 PROJECTS, TASKS = 9, 400
 READER_OF = 4
@@ -235,6 +237,113 @@ async def _walked(world: World, actor: Actor, query: TaskQuery, size: int, most:
     return found[:most]
 
 
+def _status(*statuses: str) -> Meets:
+    return lambda row: row.task.status in statuses
+
+
+OF_STATUSES: list[tuple[dict[str, Any], Meets]] = [
+    ({"status": {"eq": "cancelled"}}, _status("cancelled")),
+    ({"status": {"eq": "completed"}}, _status("completed")),
+    ({"status": {"ne": "completed"}}, _status("pending", "in_progress", "cancelled")),
+    ({"status": {"ne": "pending"}}, _status("in_progress", "completed", "cancelled")),
+    ({"status": {"in": ["completed", "cancelled"]}}, _status("completed", "cancelled")),
+    ({"status": {"not_in": ["in_progress", "pending"]}}, _status("completed", "cancelled")),
+    ({"status": {"not_in": ["completed", "cancelled"]}}, _open),
+    ({"not": {"status": {"in": ["pending", "in_progress", "completed"]}}}, _status("cancelled")),
+    ({"not": {"overdue": True}}, lambda row: not (_open(row) and row.task.due_at)),
+    ({"overdue": True}, lambda row: _open(row) and row.task.due_at is not None),
+    ({"completed_at": {"is_null": True}}, _status("pending", "in_progress", "cancelled")),
+    ({"completed_at": {"is_null": False}, "priority": {"lte": 2}}, lambda row: _done(row) and row.task.priority <= 2),
+    ({"not": {"completed_at": {"gte": MIDDLE.isoformat()}}}, lambda row: not _done(row, since=MIDDLE)),
+    (
+        {"completed_at": {"gte": MIDDLE.isoformat()}, "number": {"gte": 9}},
+        lambda row: _done(row, since=MIDDLE) and row.task.number >= 9,
+    ),
+    (
+        {"or": [{"status": {"eq": "cancelled"}}, {"completed_at": {"is_null": True}, "priority": {"eq": 1}}]},
+        lambda row: row.task.status == "cancelled" or (not _done(row) and row.task.priority == 1),
+    ),
+    ({"status": {"eq": "cancelled"}, "not": {"status": {"ne": "pending"}}}, _status()),
+]
+"""Of which statuses say more, and whether there is a time of completion."""
+
+
+def _done(row: Row, *, since: datetime | None = None) -> bool:
+    return row.task.status == "completed" and (since is None or row.task.completed_at >= since)
+
+
+@pytest.mark.usefixtures("bounds")
+@pytest.mark.parametrize("sort", [TaskSort.COMPLETED_AT, TaskSort.ID, TaskSort.TITLE])
+@pytest.mark.parametrize("order", list(Direction))
+async def test_lists_of_some_statuses_have_what_plain_python_finds(
+    world: World, sort: TaskSort, order: Direction
+) -> None:
+    [reader] = [user for user in world.projects if user >= skew.FIRST_READER]
+    for number, (condition, meets) in enumerate(OF_STATUSES):
+        caller = (1, reader)[number % 2]
+        actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
+        query = TaskQuery(TaskFilter.model_validate(condition), sort, order)
+        ids = expected(world, caller, meets, sort, order)
+        said = (caller, condition)
+        assert await _walked(world, actor, query, 7, 14, backward=False) == ids[:14], said
+        assert await _walked(world, actor, query, 7, 14, backward=True) == ids[::-1][:14], said
+        assert await _walked(world, actor, query, 100, 400, backward=False) == ids, said
+
+
+@pytest.mark.usefixtures("bounds")
+@pytest.mark.parametrize("order", list(Direction))
+async def test_cursors_of_all_tasks_hold_where_tasks_of_some_statuses_are_listed(
+    world: World, order: Direction
+) -> None:
+    """A cursor made with another filter may be in the range that is left out."""
+    sort, caller = TaskSort.COMPLETED_AT, 1
+    actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
+    every = expected(world, caller, lambda _: True, sort, order)
+    tasks = {row.task.id: row.task for row in world.rows}
+    ordering = TaskQuery(None, sort, order).ordering
+    last = max(place for place, id_ in enumerate(every) if tasks[id_].completed_at is not None)
+    for condition, meets in OF_STATUSES:
+        query = TaskQuery(TaskFilter.model_validate(condition), sort, order)
+        ids = set(expected(world, caller, meets, sort, order))
+        for place in (5, last, last + 1, len(every) - 5):
+            cursor = encode_cursor(ordering, tasks[every[place]])
+            for request, beyond in (
+                (PageRequest(first=9, after=cursor), every[place + 1 :]),
+                (PageRequest(last=9, before=cursor), every[:place][::-1]),
+            ):
+                async with world.database.reading() as session:
+                    page = await queries.list_(session, actor, query, request)
+                found = [task.id for task in page.items]
+                wanted = [id_ for id_ in beyond if id_ in ids][:9]
+                assert (found[::-1] if request.backward else found) == wanted, (condition, place, request)
+
+
+async def test_few_tasks_of_a_status_are_read_from_an_index_of_these(world: World) -> None:
+    commands: list[Command] = []
+    run = world.database.reader.run
+
+    async def recorded(command: Command) -> Sequence[tuple[Any, ...]]:
+        commands.append(command)
+        return await run(command)
+
+    world.database.reader.run = recorded  # type: ignore[method-assign]  # a spy
+    actor = Actor("token", user_id=1, scopes=frozenset(Scope))
+    indexes = {"cancelled": "ix_tasks_live_cancelled", "pending": "ix_tasks_open_"}
+    if world.database.dialect == "sqlite":  # PostgreSQL sees that most are completed
+        indexes["completed"] = "ix_tasks_live_completed_at"
+    for status, index in indexes.items():
+        condition = TaskFilter.model_validate({"status": {"eq": status}})
+        query = TaskQuery(condition, TaskSort.TITLE, then_by=(SortBy(TaskSort.NUMBER, Direction.ASC),))
+        async with world.database.reading() as session:
+            # beyond some that are left out, in an order that no index has
+            await queries.list_(session, actor, query, PageRequest(first=5, skip=1))
+        counting, listing = commands[-2:]
+        with explainer(world.database) as explain:
+            for command in (counting, listing):
+                found = explain(command, most=100).indexes
+                assert any(name.startswith(index) for name in found), (status, found, command.sql)
+
+
 EVERYTHING: tuple[dict[str, Any], Meets] = ({}, lambda _: True)
 ORDERS = (
     "priority,-due_at",
@@ -275,8 +384,10 @@ async def test_lists_by_several_keys_have_what_plain_python_finds(
         (sort_by, order), *then_by = keys
         caller = (1, reader)[place % 2]
         actor = Actor("token", user_id=caller, scopes=frozenset(Scope))
-        # a filter for each order, and none for every other one: building the statements takes most of the time
-        some = [EVERYTHING, *FILTERS] if WHOLE else [EVERYTHING if place % 2 else FILTERS[3 * place]]
+        # two filters for each order, and one for every other one: building the statements takes most of the time
+        some = [EVERYTHING if place % 2 else FILTERS[3 * place], OF_STATUSES[place]]
+        if WHOLE:
+            some = [EVERYTHING, *FILTERS, *OF_STATUSES]
         for condition, meets in some:
             query = TaskQuery(TaskFilter.model_validate(condition), sort_by, order, then_by=tuple(then_by))
             ids = expected_by(world, caller, meets, keys)

@@ -36,7 +36,7 @@ def row(project_id: int, number: int, chosen: random.Random) -> dict[str, Any]:
     def some(days: int) -> Any:
         return None if chosen.random() < 0.3 else moment + timedelta(days=chosen.randrange(days))
 
-    created = moment - timedelta(minutes=chosen.randrange(500))
+    created, completed = moment - timedelta(minutes=chosen.randrange(500)), some(5)
     return {
         "project_id": project_id,
         "number": number,
@@ -44,7 +44,8 @@ def row(project_id: int, number: int, chosen: random.Random) -> dict[str, Any]:
         "priority": chosen.randint(1, 5),
         "start_at": some(9),
         "due_at": some(30),
-        "completed_at": some(5),
+        "status": "pending" if completed is None else "completed",
+        "completed_at": completed,
         "created_at": created,
         "updated_at": created + timedelta(minutes=chosen.randrange(500)),
     }

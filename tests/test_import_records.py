@@ -100,6 +100,20 @@ class TestService:
         assert summary.links == 1
         assert await relations(database, tracker) == [(2, "blocks", 1)]
 
+    async def test_what_is_completed_has_a_time_of_it_and_nothing_else_has(
+        self, database: Database, ada: Person, tracker: Tracker
+    ) -> None:
+        later = WRITTEN + timedelta(days=1)
+        tasks = [
+            record(tracker, 1, status=TaskStatus.COMPLETED, updated_at=later),
+            record(tracker, 2, status=TaskStatus.CANCELLED, completed_at=later),
+        ]
+
+        await write(database, ada, tracker, *tasks)
+
+        found = [(await task(ada, tracker, number))["completed_at"] for number in (1, 2)]
+        assert found == ["2020-02-04T04:05:00Z", None]
+
     async def test_records_go_on_to_recur_and_what_is_done_makes_nothing(
         self, database: Database, ada: Person, tracker: Tracker
     ) -> None:

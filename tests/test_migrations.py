@@ -208,6 +208,28 @@ class TestOneFormOfNames:
         assert read(url, "SELECT id, name, name_folded FROM tags ORDER BY id") == before
 
 
+class TestTimesOfCompletion:
+    def test_are_those_of_completed_tasks_alone(self, url: str) -> None:
+        upgrade(url, BEFORE)
+        rows_of_before(url)
+        upgrade(url, "0025")
+        engine = create_engine(normalise_url(url))
+        with engine.begin() as connection:
+            connection.execute(text("UPDATE tasks SET status = 'completed' WHERE id < 3"))
+            connection.execute(text("UPDATE tasks SET completed_at = created_at WHERE id > 1"))
+            connection.execute(text("UPDATE tasks SET updated_at = '2026-02-01T12:00:00.000000Z'"))
+        engine.dispose()
+
+        upgrade(url, "0026")
+
+        times = "completed_at = updated_at, completed_at = created_at, completed_at IS NULL"
+        assert [[*map(bool, row)] for row in read(url, f"SELECT {times} FROM tasks ORDER BY id")] == [  # noqa: S608
+            [True, False, False],
+            [False, True, False],
+            [False, False, True],
+        ]
+
+
 class TestAtOnce:
     """Two deployments start at the same time."""
 

@@ -113,6 +113,16 @@ REQUESTS: dict[str, Ask] = {
     },
     "REST: filtered": rest("/tasks?status=pending&priority=3&priority=4&priority=5", pages=2),
     "GraphQL: filtered": graphql_pages(filter=FILTER),
+    **{
+        f"REST: {status} by completion {order}, filtered": rest(
+            f"/tasks?status={status}&sort_by=completed_at&order={order}", pages=2
+        )
+        for status in ("cancelled", "completed")
+        for order in ("asc", "desc")
+    },
+    "GraphQL: cancelled by completion, filtered": graphql_pages(
+        filter={"status": {"eq": "CANCELLED"}}, orderBy={"field": "COMPLETED_AT", "direction": "DESC"}
+    ),
     "REST: a project's tasks": rest("/tasks?project_id={project}", pages=2),
     "GraphQL: a project's tasks": gql(
         "query($project: ID!) { project(id: $project) { tasks(first: 20) { edges { node { id } } } } }"

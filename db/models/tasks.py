@@ -28,7 +28,8 @@ class Task(Created, Base):
     """A task. ``number`` counts within its project and, with the project's key, makes the ref ``WEB-12``.
 
     ``start_all_day`` and ``due_all_day`` are true where the instant stands for a day, and else null
-    (``services.tasks.dates``).
+    (``services.tasks.dates``). ``completed_at`` has a value where the status is completed, and nowhere else: lists read
+    by it which tasks are.
     """
 
     __tablename__ = "tasks"
@@ -84,6 +85,8 @@ class Task(Created, Base):
             sqlite_where=external_id.is_not(None),
             postgresql_where=external_id.is_not(None),
         ),
+        # few, as a rule, that lie anywhere in any order
+        _live("cancelled", columns=("id",), where=f"{_LIVE} AND status = 'cancelled'"),
         _live("recurring", columns=("id",), where=f"{_LIVE} AND recurs IS NOT NULL"),
         Index(
             "ix_tasks_trash",

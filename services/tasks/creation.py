@@ -25,7 +25,7 @@ from services.shared.node_ids import MAX_DATABASE_ID
 from services.shared.statements import parameter
 from services.tasks import external_ids, insertion, reminders
 from services.tasks.insertion import TaskRow
-from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord, TaskStatus
+from services.tasks.models import MAX_DRAFTS, MAX_SUBTASK_DEPTH, TaskCreate, TaskDraft, TaskRecord
 from services.tasks.references import NOTHING, check, check_assignees, members_among, named_by, projects_of
 from services.tasks.trees import check_new_parents
 
@@ -115,7 +115,7 @@ async def create_plain(session: Session, actor: Actor, data: TaskCreate) -> Task
         created_by_id=actor.user_id,
         created_at=moment,
         updated_at=moment,
-        completed_at=moment if data.status is TaskStatus.COMPLETED else None,
+        completed_at=moment,
         assignee_ids=(),
         tag_ids=(),
     )
@@ -200,7 +200,7 @@ async def insert_tasks(
                 created_by_id=actor.user_id if item.created_by_id == "caller" else item.created_by_id,
                 created_at=moment,
                 updated_at=moment,
-                completed_at=moment if data.status is TaskStatus.COMPLETED else None,
+                completed_at=moment,
                 assignee_ids=sorted(set(data.assignee_ids)),
                 tag_ids=[tag_ids[name] for name in dict.fromkeys(map(tags.fold, data.tags))],
                 **_called(data),

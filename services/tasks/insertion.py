@@ -51,6 +51,7 @@ class TaskRow(NamedTuple):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None
+    """Which counts where it is completed, and nowhere else; None for the time of its last change."""
     assignee_ids: Sequence[int]
     tag_ids: Sequence[int]
     external_source: str | None = None
@@ -126,7 +127,7 @@ def _columns(row: TaskRow) -> dict[str, object]:
         "start_all_day": start_all_day,
         "due_at": due_at,
         "due_all_day": due_all_day,
-        "completed_at": row.completed_at,
+        "completed_at": (row.completed_at or row.updated_at) if values.status is TaskStatus.COMPLETED else None,
         "parent_id": row.parent_id,
         "created_by_id": row.created_by_id,
         "created_at": row.created_at,

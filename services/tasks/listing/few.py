@@ -14,7 +14,7 @@ from services.shared.actors import Actor
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import HELD_ALL, Condition, TaskPredicate, compile_condition
 from services.tasks.listing.index_scan import prepared
-from services.tasks.listing.lanes import OPEN_INDEX, is_open, met_by_open_ones
+from services.tasks.listing.lanes import COMPLETED_ONES, Lane, own_lane
 from services.tasks.listing.remembered import remembered
 from services.tasks.listing.sets import SETS_LOOKED_UP, with_any
 from services.tasks.listing.strategy import any_of_set
@@ -24,6 +24,8 @@ FEW = 50_000
 """Sorting as many takes some 60 ms; a walk that has not come to an end by then may take seconds."""
 SOME = 200_000
 """A set of so many is read from its index to see who of the few is in it: less than to ask for each of them."""
+ENTRIES = 4
+"""One of a lane's tasks is looked up in the time in which so many entries of another index are read."""
 MANY = 150_000
 """Looking up and sorting as many takes half a second; where the page is not among the first rows of an order, all of
 the caller's tasks may have to be read for it, which takes ten."""
@@ -47,17 +49,23 @@ _INDEXED = {
 
 class Source(NamedTuple):
     """The tasks that meet some of the conditions of a filter, which an index has together: those on a column, one on a
-    set, or (without any) that they are open."""
+    set, or those that leave the tasks of a lane."""
 
     name: str
     parts: tuple[Condition, ...] = ()
     values: tuple[object, ...] = ()
     """Of which one is in the set."""
+    lane: Lane | None = None
 
     @property
     def shape(self) -> tuple[object, ...]:
         """What its statement depends on."""
         return self.name, tuple([part.shape for part in self.parts]), len(self.values)
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether their ids are to be found apart from the tasks."""
+        return bool(self.values) or not (self.lane is None or self.lane.is_small)
 
     @property
     def covers(self) -> bool:
@@ -75,13 +83,12 @@ class Source(NamedTuple):
         if self.values:
             return with_any(self.name, ACTOR_PARAMETER, [parameter(name) for name in names])
         tasks: AnySelect = select(Task.id).where(readable(ACTOR_PARAMETER))
-        if not self.parts:
-            # the index of open tasks is small: PostgreSQL takes it by itself
-            return tasks.where(is_open()).with_hint(Task, f"INDEXED BY {OPEN_INDEX}", "sqlite")
+        tasks = tasks.where(taken_for_few(Task.id + literal_column("0")))
+        if self.lane is not None:
+            return self.lane.read_whole(tasks)
         tasks = tasks.where(
             *(compile_condition(part, ACTOR_PARAMETER, lambda _: _parameter(names)) for part in self.parts)
         )
-        tasks = tasks.where(taken_for_few(Task.id + literal_column("0")))
         return tasks.with_hint(Task, f"INDEXED BY {_INDEXED[self.name]}", "sqlite")
 
 
@@ -104,7 +111,7 @@ class InQuestion(NamedTuple):
     @property
     def are_of_set(self) -> bool:
         """Whether their ids are found apart from the tasks; else the tasks are read by an index of them."""
-        return len(self.sources) > 1 or any(source.values for source in self.sources)
+        return len(self.sources) > 1 or any(source.are_apart for source in self.sources)
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -154,10 +161,14 @@ async def in_question(session: Session, actor: Actor, predicate: TaskPredicate, 
     counted.sort()
     if not counted:
         return InQuestion(bound + 1, ())
-    number, _, first = counted[0]
-    if number > bound:
+    [(number, _, first), *others] = counted
+    if number > bound or number <= CHEAP:
         return InQuestion(number, (first,))
-    second = [source for most, _, source in counted[1:2] if number > CHEAP and most <= _most(source, bound)]
+    second = [
+        source
+        for most, _, source in others[:1]
+        if most <= _most(source, bound) and (first.lane is None or most <= ENTRIES * number)
+    ]
     return InQuestion(number, (first, *second))
 
 
@@ -175,7 +186,10 @@ def _sources(predicate: TaskPredicate, actor: Actor) -> Sequence[Source]:
         elif name in _INDEXED and rest != ["is_null", True]:
             of_columns.setdefault(name, []).append(part)
     found += [Source(name, tuple(parts)) for name, parts in of_columns.items()]
-    return [Source("open"), *found] if met_by_open_ones(predicate.where) else found
+    lane = own_lane(predicate.where)
+    if lane is None or (lane is COMPLETED_ONES and "completed_at" in of_columns):  # which has fewer of its tasks
+        return found
+    return [Source(lane.name, lane=lane), *found]
 
 
 def _most(source: Source, bound: int) -> int:

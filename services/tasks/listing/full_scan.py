@@ -12,7 +12,7 @@ from services.shared.pagination import Ordering, order_terms
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import TaskPredicate
 from services.tasks.listing.index_scan import beyond_position
-from services.tasks.listing.lanes import OPEN_INDEX, is_open, met_by_open_ones
+from services.tasks.listing.lanes import own_lane
 from services.tasks.models import TaskRecord
 from services.tasks.visibility import COLUMNS, readable, visible
 
@@ -42,9 +42,11 @@ def sorted_statement(
 ) -> AnySelect:
     """The first ``rows`` of the tasks after a position, all of which are sorted for it."""
     terms = order_terms(ordering, backward=backward)
+    lane = own_lane(predicate.where)
     if predicate.trashed or not planner.keeps_order_of_joins:
-        if met_by_open_ones(predicate.where) and not predicate.trashed:
-            tasks = select(*_COLUMNS_ALONE).where(readable(ACTOR_PARAMETER), is_open(), *predicate.conditions())
+        if lane is not None and lane.is_small and not predicate.trashed:
+            tasks = select(*_COLUMNS_ALONE).where(readable(ACTOR_PARAMETER), *predicate.conditions())
+            tasks = lane.read_whole(tasks)
         else:
             tasks = matching_tasks(planner, predicate)
         tasks = beyond_position(tasks, ordering, position, backward=backward)
@@ -52,8 +54,8 @@ def sorted_statement(
     ids: AnySelect = select(Task.id).where(readable(ACTOR_PARAMETER), *predicate.conditions())
     if predicate.is_of_some:
         ids = ids.with_hint(Task, "NOT INDEXED", "sqlite")
-    elif met_by_open_ones(predicate.where):
-        ids = ids.where(is_open()).with_hint(Task, f"INDEXED BY {OPEN_INDEX}", "sqlite")
+    elif lane is not None and lane.is_small:
+        ids = lane.read_whole(ids)
     return _looked_up_in_order(beyond_position(ids, ordering, position, backward=backward), terms)
 
 

@@ -24,7 +24,7 @@ from services.shared.actors import Actor
 from services.shared.pagination import Ordering, PageRequest, decode_cursor, rows_beyond
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import TaskPredicate
-from services.tasks.listing.lanes import ALL, Lane
+from services.tasks.listing.lanes import ALL, Lane, can_be_met
 from services.tasks.models import TaskRecord
 
 R = TypeVar("R", bound=tuple[Any, ...])
@@ -129,8 +129,16 @@ class IndexRange(NamedTuple):
     """All of them; those after the cursor; of these, the ones with the cursor's value, or the ones with another."""
 
 
+def index_ranges(
+    planner: Planner, predicate: TaskPredicate, ordering: Ordering, position: str, backward: bool
+) -> Sequence[IndexRange]:
+    """The parts of an order from a position on, but for those where no task can meet a predicate."""
+    ranges = _index_ranges(planner, ordering.key.nullable, position, backward)
+    return [range_ for range_ in ranges if can_be_met(predicate.where, ordering, missing=range_.missing)]
+
+
 @cache
-def index_ranges(planner: Planner, nullable: bool, position: str, backward: bool) -> tuple[IndexRange, ...]:
+def _index_ranges(planner: Planner, nullable: bool, position: str, backward: bool) -> tuple[IndexRange, ...]:
     """The parts of an order from a position on. Missing values come last: an index has them at the other end."""
     both = [IndexRange(missing, "end") for missing in ((True, False) if backward else (False, True))]
     if position == "end":

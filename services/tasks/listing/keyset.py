@@ -37,7 +37,7 @@ from services.tasks.listing.index_scan import (
     range_statement,
     some_projects,
 )
-from services.tasks.listing.lanes import lane_of, met_by_open_ones
+from services.tasks.listing.lanes import lane_of, own_lane
 from services.tasks.listing.strategy import Strategy, choose, without_walk
 from services.tasks.listing.walks import Walk
 from services.tasks.models import TaskRecord
@@ -94,8 +94,8 @@ class _Reader:
         self._wanted = wanted
         self._without = omitted_columns(wanted, predicate, ordering)
         # of two filters that differ in values alone, one may be met by open tasks only
-        is_open = met_by_open_ones(predicate.where)
-        self._shape = (self._planner, predicate.shape, is_open, ordering.signature, self._backward)
+        own = own_lane(predicate.where)
+        self._shape = (self._planner, predicate.shape, own, ordering.signature, self._backward)
         self._projects: Sequence[int] = ()
         self._met = 0
         """How many rows met the predicate, of those walked."""
@@ -226,10 +226,13 @@ class _Reader:
             return len(self._projects)
         return await remembered.number_of_projects(self._session, self._actor)
 
+    def _index_ranges(self) -> Sequence[IndexRange]:
+        return index_ranges(self._planner, self._predicate, self._ordering, self._position, self._backward)
+
     async def _ranges(self, read: Callable[[IndexRange, int], Any]) -> list[TaskRecord]:
         """The rows of the order's parts, one after the other, until there are enough."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
+        for range_ in self._index_ranges():
             if len(found) < self._size:
                 rows = await read(range_, self._size - len(found))
                 if self._planner.keeps_order_of_joins:
@@ -266,7 +269,7 @@ class _Reader:
     async def _filtered(self, number: int, walk: int) -> list[TaskRecord] | None:
         """The page, of those of the first rows that meet the predicate; None where there may be others."""
         found: list[TaskRecord] = []
-        for range_ in index_ranges(self._planner, self._ordering.key.nullable, self._position, self._backward):
+        for range_ in self._index_ranges():
             last: Any = None
             projects: Sequence[int] = self._projects
             if len(projects) > MAX_MERGED:

@@ -258,7 +258,7 @@ async def _among_first(
     numbers = _numbers(words)
     shape = (session.planner, beside.shape, ordering.signature, request.backward, merged, numbers)
     found: list[tuple[int, ...]] = [() for _ in words]
-    for range_ in index_ranges(session.planner, ordering.key.nullable, position, request.backward):
+    for range_ in index_ranges(session.planner, beside, ordering, position, request.backward):
 
         def build(range_: IndexRange = range_) -> AnySelect:
             tasks = range_statement(session.planner, merged, beside, ordering, request.backward, range_, OPTIONAL)
