@@ -11,7 +11,7 @@ Row = Sequence[Any]
 TASK_COLUMNS = (
     "t.id, t.project_id, p.key, t.number, t.title, t.description, t.status, t.priority, t.start_at, t.due_at, "
     "t.completed_at, t.parent_id, t.created_by_id, t.version, t.created_at, t.updated_at, t.deleted_at, "
-    "t.milestone_id, t.external_source, t.external_id"
+    "t.milestone_id, t.external_source, t.external_id, t.start_all_day, t.due_all_day"
 )
 NESTED_COLUMNS = "t.id, t.project_id, t.title, t.status, t.priority"
 """All that is shown of a task together with its relations on GraphQL."""
@@ -89,6 +89,11 @@ def number_in(node: str) -> int:
     return int(b64decode(node).partition(b":")[2])
 
 
+def day(instant: Any) -> str:
+    """Of an instant that stands for one."""
+    return str(instant)[:10]
+
+
 def rest_task(row: Row) -> dict[str, Any]:
     (
         id_,
@@ -111,6 +116,8 @@ def rest_task(row: Row) -> dict[str, Any]:
         milestone_id,
         external_source,
         external_id,
+        starts_on_day,
+        due_on_day,
     ) = row
     return {
         "id": id_,
@@ -122,8 +129,10 @@ def rest_task(row: Row) -> dict[str, Any]:
         "description": description,
         "status": status,
         "priority": priority,
-        "start_at": start_at,
-        "due_at": due_at,
+        "start_at": None if starts_on_day else start_at,
+        "start_on": day(start_at) if starts_on_day else None,
+        "due_at": None if due_on_day else due_at,
+        "due_on": day(due_at) if due_on_day else None,
         "completed_at": completed_at,
         "parent_id": parent_id,
         "milestone_id": milestone_id,
@@ -197,6 +206,8 @@ def graphql_task(row: Row) -> dict[str, Any]:
         _milestone_id,
         _external_source,
         _external_id,
+        starts_on_day,
+        due_on_day,
     ) = row
     return {
         "id": node_id(b"Task", id_),
@@ -207,8 +218,8 @@ def graphql_task(row: Row) -> dict[str, Any]:
         "description": description,
         "status": status.upper(),
         "priority": priority,
-        "startAt": start_at,
-        "dueAt": due_at,
+        "startAt": None if starts_on_day else start_at,
+        "dueAt": None if due_on_day else due_at,
         "completedAt": completed_at,
         "version": version,
         "createdAt": created_at,

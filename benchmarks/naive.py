@@ -11,7 +11,7 @@ is sped up that tutorials leave as it is.
 import os
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import uuid4
@@ -139,7 +139,9 @@ class Task(Base):
     status: Mapped[str] = mapped_column(default="pending")
     priority: Mapped[int] = mapped_column(default=1)
     start_at: Mapped[datetime | None]
+    start_all_day: Mapped[bool | None]
     due_at: Mapped[datetime | None]
+    due_all_day: Mapped[bool | None]
     completed_at: Mapped[datetime | None]
     parent_id: Mapped[int | None]
     milestone_id: Mapped[int | None]
@@ -161,6 +163,14 @@ class Task(Base):
     @property
     def ref(self) -> str:
         return f"{self.project.key}-{self.number}"
+
+    @property
+    def start_on(self) -> date | None:
+        return self.start_at.date() if self.start_at is not None and self.start_all_day else None
+
+    @property
+    def due_on(self) -> date | None:
+        return self.due_at.date() if self.due_at is not None and self.due_all_day else None
 
 
 class TaskText(Base):
@@ -343,7 +353,9 @@ class TaskOut(FromAttributes):
     status: str
     priority: int
     start_at: datetime | None
+    start_on: date | None
     due_at: datetime | None
+    due_on: date | None
     completed_at: datetime | None
     parent_id: int | None
     milestone_id: int | None

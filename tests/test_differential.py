@@ -123,7 +123,7 @@ class Machine:
 
     async def _both(self, step: Step) -> tuple[Result, Result]:
         options: dict[str, Any] = step.ids | self.left.task_of(step.ids) | {"expected": step.expected, "key": step.key}
-        if step.operation == "list_changes":
+        if step.operation == "list_changes" or "notification" in step.operation:
             await self.left.settle()
             await self.right.settle()
         rest = await run("rest", step.operation, self.left.callers[step.actor], step.body, **options)

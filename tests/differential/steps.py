@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -309,13 +310,13 @@ _TABLE: dict[str, tuple[int, Any, dict[str, Any], bool, bool]] = {
         _also(st.fixed_dictionaries({}, optional={"name": NAMES, "archived": st.sampled_from([True, False, False])})),
         *(_PROJECT, True, False),
     ),
-    "delete_project": (1, None, {"project_id": st.sampled_from([7, 8, 8, 9, 1])}, True, False),
+    "delete_project": (2, None, {"project_id": st.sampled_from([7, 8, 8, 8, 9, 1])}, True, False),
     "add_member": (
         *(2, st.fixed_dictionaries({"username": st.sampled_from([*PEOPLE, "zoe"])}, optional={"role": _ROLES})),
         *(_PROJECT, False, True),
     ),
     "update_member": (2, st.fixed_dictionaries({"role": _ROLES}), _MEMBER, False, False),
-    "remove_member": (1, None, _MEMBER, False, False),
+    "remove_member": (2, None, _MEMBER, False, False),
     "create_comment": (3, _BODY, _TASK, False, True),
     "update_comment": (4, _REMARK, _COMMENT, True, False),
     "create_relation": (4, st.fixed_dictionaries({"kind": _KINDS, "target_id": IDS}), _TASK, False, True),
@@ -414,6 +415,11 @@ _TABLE |= {
         *(_PROJECT, False, True),
     ),
 }
+_RULES = _mostly(["FREQ=WEEKLY", "FREQ=MONTHLY;BYDAY=-1FR"], ["FREQ=NEVER", None])
+_TABLE["preview_occurrences"] = (
+    *(1, st.fixed_dictionaries({"rule": _RULES, "due_at": DUES}, optional={"limit": _mostly([1, 3], [0, "x"])})),
+    *({}, False, False),
+)
 # of the others, what their routes declare
 _IDS = _TASK | _PROJECT | _COMMENT | _VIEW | _WEBHOOK | _REMINDER
 _SOME = st.sampled_from([1, 2, 1, 2, 1, 2, 3, 4, 99])
@@ -442,5 +448,26 @@ def _step(name: str) -> st.SearchStrategy[Step]:
 
 STEPS = {name: _step(name) for name in _TABLE}
 _DECK = [name for name, row in _TABLE.items() for _ in range(row[0])]
-HANDS = st.randoms(use_true_random=False).map(lambda chance: chance.sample(_DECK, len(_DECK)))
-"""Names of operations in some order, each as often as it weighs: a few hands have them all."""
+_BEGINNINGS = ("create_task", "create_project", "add_member")
+
+
+def _things() -> dict[str, list[str]]:
+    """Operations by what they are about; of much of it there is nothing before it is created."""
+    found: dict[str, list[str]] = {}
+    for name in _TABLE:
+        found.setdefault(name.partition("_")[2].removesuffix("s"), []).append(name)
+    return {thing: names for thing, names in found.items() if len(names) > 1}
+
+
+def _hand(chance: Random) -> list[str]:
+    hand = chance.sample(_DECK, len(_DECK))
+    if chance.random() < 0.5:
+        return hand
+    about = chance.choice([*_things().values()])
+    creates = [name for name in about if name.startswith("create_")]
+    return [*_BEGINNINGS, *creates * 4, *chance.sample([*about * 4, *hand[: 4 * len(about)]], 8 * len(about)), *hand]
+
+
+HANDS = st.randoms(use_true_random=False).map(_hand)
+"""Names of operations in some order, each as often as it weighs: a few hands have them all. Every other one begins with
+much about one kind of thing, which few calls of all come to, one after the other."""
