@@ -55,6 +55,10 @@ class Notification(Node):
     database_id: int = attribute("id")
     kind: NotificationKind
     event_id: str
+    actor_id: int | None
+    project_id: int | None
+    task_id: int | None
+    comment_id: int | None
     read_at: datetime | None
     snoozed_until: datetime | None
     created_at: datetime

@@ -71,10 +71,10 @@ class NotificationOut(Output):
     node_id: NodeId
     kind: NotificationKind = Field(description="Why it concerns the caller.")
     event_id: str = Field(description="The stable id of the event (UUIDv7): the same as in the feed of changes.")
-    actor_id: int | None = Field(description="The user who did it; null for the system.")
-    project_id: int | None = Field(description="The project that it happened in.")
-    task_id: int | None = Field(description="The task that it is about; of one that may begin now, that one.")
-    comment_id: int | None = Field(description="The comment that it is about.")
+    actor_id: int | None = Field(description="The id of the user who did it; null for the system.")
+    project_id: int | None = Field(description="The id of the project that it happened in, also where it is not read.")
+    task_id: int | None = Field(description="The id of the task that it is about; of one that may begin now, that one.")
+    comment_id: int | None = Field(description="The id of the comment that it is about.")
     read_at: datetime | None = Field(description="When it was read, in UTC; null where it is unread.")
     snoozed_until: datetime | None = Field(description="Until when it is put off, in UTC.")
     created_at: CreatedAt

@@ -1,9 +1,8 @@
 """A call of any operation, made of what its route declares: for the tables that ask for all operations there are."""
 
-import inspect
 import itertools
 import re
-from typing import Any
+from typing import Any, get_type_hints
 from uuid import uuid4
 
 import httpx
@@ -30,8 +29,7 @@ _NUMBERS = itertools.count(1)
 
 def body_model(name: str) -> type[BaseModel] | None:
     """What an operation takes as its body."""
-    parameter = inspect.signature(ROUTES[name].endpoint, eval_str=True).parameters.get("body")
-    return None if parameter is None else parameter.annotation
+    return get_type_hints(ROUTES[name].endpoint).get("body")
 
 
 def path_ids(name: str) -> list[str]:

@@ -32,7 +32,7 @@ def test_fields_are_compiled_but_for_these() -> None:
         how[type(binding).__name__] += 1
 
     assert left == ["BulkProblem.pointer"]
-    assert how == {"Attribute": 400, "Batch": 176, "NoneType": 1}
+    assert how == {"Attribute": 404, "Batch": 176, "NoneType": 1}
 
 
 def test_leaves_of_records_stand_as_they_are() -> None:

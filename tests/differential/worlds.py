@@ -29,6 +29,8 @@ from api.state import State
 from core import clock
 from db.models import Base, Comment, Relation, User
 from services import sessions
+from services.events.consumers import catch_up
+from services.events.notifier import CONSUMER
 from services.events.numbering import number_all
 from services.sessions import Login
 from services.shared.actors import ANONYMOUS
@@ -49,10 +51,12 @@ UNEQUAL = {
     ("webhooks", "salt"),
     ("webhooks", "former_salt"),
     ("events", "event_id"),
+    ("notifications", "event_id"),
     ("webhook_deliveries", "event_id"),
     ("webhook_deliveries", "order_key"),
     # given beside the requests, in the order of the ids
     ("events", "position"),
+    ("event_consumers", "position"),
     ("webhooks", "since"),
     # of the request that was made
     ("events", "request_id"),
@@ -191,8 +195,9 @@ class Twin:
         return {}
 
     async def settle(self) -> None:
-        """Everything that has happened has its place in the feed."""
+        """Everything that has happened has its place in the feed, and everybody was told."""
         await number_all(self._state.database)
+        await catch_up(self._state.database, CONSUMER)
 
     def rows(self) -> dict[str, Sequence[Any]]:
         """Every row that both must hold. Past SQLAlchemy, for this is asked of both after each call."""
