@@ -99,6 +99,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         components["responses"] = {_name(status): _response(status) for status in MEANINGS}
         for path, _, operation in operations(schema):
             _complete(path, operation)
+        schema["paths"] = dict(sorted(schema["paths"].items(), key=lambda each: _section(each[1])))
         for part in ("components", "paths"):
             schema[part] = without_titles(schema[part])
         describe_defaults(schema)
@@ -139,6 +140,12 @@ def operations(schema: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             yield path, method, operation
+
+
+def _section(item: dict[str, Any]) -> int:
+    """Where the section of a path stands: readers look for the first paths where the first sections are."""
+    [first, *_] = item.values()
+    return [each["name"] for each in TAGS].index(first["tags"][0])
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
