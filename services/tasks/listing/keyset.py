@@ -243,18 +243,8 @@ class _Reader:
     def _walk(self, number: int, range_: IndexRange, walk: int, merged: int) -> Walk:
         staged = number > 4 and number * walk > STAGED_FROM
         most = 1 << (walk - 1).bit_length()
-        return Walk(
-            self._planner,
-            self._lane,
-            self._ordering,
-            self._backward,
-            range_,
-            merged,
-            staged,
-            most,
-            self._within,
-            self._mine,
-        )
+        order = self._lane, self._ordering, self._backward, range_
+        return Walk(self._planner, *order, merged, staged, most, self._within, self._mine)
 
     async def _first_rows(self, number: int, range_: IndexRange, rows: int) -> Sequence[TaskRecord]:
         """The first rows of a range, whatever they are."""
