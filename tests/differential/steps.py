@@ -1,5 +1,6 @@
 """Random calls: of every operation on projects and what is in them, with good, careless and hostile arguments."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -471,3 +472,10 @@ def _hand(chance: Random) -> list[str]:
 HANDS = st.randoms(use_true_random=False).map(_hand)
 """Names of operations in some order, each as often as it weighs: a few hands have them all. Every other one begins with
 much about one kind of thing, which few calls of all come to, one after the other."""
+
+
+def about(names: Collection[str]) -> st.SearchStrategy[list[str]]:
+    """Hands of these operations alone, after those that make what they are about."""
+    made = [name for each in _things().values() if not set(each).isdisjoint(names) for name in each]
+    creates = [*_BEGINNINGS, *(name for name in made if name.startswith("create_"))]
+    return st.permutations([*names] * 4).map(lambda hand: [*creates * 2, *hand])
