@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from api.server import refusals
+from api.server.answers import Answer
 from api.server.bounds import LEAST_TAKEN, LINGER_SECONDS, MAX_HEAD
 from api.server.door import GONE, NEVER, door_of
 from api.server.kernel import untaken
@@ -31,8 +32,9 @@ USED = {
         *("on_headers_complete", "on_message_begin", "on_message_complete", "on_body", "shutdown"),
     ),
     "cycle": (
-        *("body", "chunked_encoding", "disconnected", "keep_alive", "message_event", "more_body", "on_response"),
-        *("response_complete", "response_started", "run_asgi", "scope", "waiting_for_100_continue"),
+        *("access_log", "body", "chunked_encoding", "default_headers", "disconnected", "expected_content_length"),
+        *("flow", "keep_alive", "message_event", "more_body", "on_response", "response_complete", "response_started"),
+        *("run_asgi", "scope", "send", "transport", "waiting_for_100_continue"),
     ),
 }
 """What of uvicorn's class and of its cycle (a request with its answer) is relied on; a test compares."""
@@ -150,6 +152,7 @@ class Connection(HttpToolsProtocol):
 
     def run(self, place: Place) -> None:
         """Answer a request that has its place."""
+        place.cycle.__class__ = Answer
         if self.config.reset_contextvars:
             task = self.loop.create_task(place.cycle.run_asgi(place.app), context=contextvars.Context())
         else:
