@@ -121,7 +121,7 @@ class World:
     async def application(self) -> AsyncIterator["Application"]:
         """An application in this process on the same database, to make what a scenario begins with; it numbers what it
         has done, and is gone before the scenario begins."""
-        app = create_app(settings_for(self.url), compile_after=0)
+        app = create_app(settings_for(self.url, access_token_minutes=10 * 60), compile_after=0)
         transport = httpx.ASGITransport(app)
         async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://x") as one:
             yield Application(one, app.state.tandem)
