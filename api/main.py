@@ -1,6 +1,6 @@
 """The application: ``uvicorn api.main:app``."""
 
-from api.server import allocator, collector
+from api.server import allocator, collector, switching
 
 # most of a start, whatever command serves, of which a third would be looking for garbage
 with collector.resting():
@@ -144,5 +144,6 @@ def __getattr__(name: str) -> FastAPI:
             raise SystemExit(f"Tandem cannot start: {sentence}") from None
         collector.settle()
         allocator.settle()
+        switching.settle()
         return application
     raise AttributeError(name)

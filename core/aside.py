@@ -1,8 +1,8 @@
 """Long computations in Python, done aside: in one thread of the process, one after the other.
 
-Python runs one thread at a time, and lets the others in every few milliseconds, wherever it is in a program of its own:
-so the event loop goes on. It is of no use for a single long call into a library, which lets nobody in. One thread, for
-several that compute would leave the loop so much less.
+Python runs one thread at a time, and lets the others in every half millisecond (``api/server/switching.py``), wherever
+it is in a program of its own: so the event loop goes on. It is of no use for a single long call into a library, which
+lets nobody in. One thread, for several that compute would leave the loop so much less.
 """
 
 import asyncio
