@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -22,6 +22,7 @@ from tests.actors import Person
 from tests.conftest import SECRET, People, settings_for
 from tests.databases import empty_database
 from tests.processes import ROOT
+from tests.waiting import until
 from tests.working import forked
 
 DELAYS = (0.1, 0.2)
@@ -113,12 +114,6 @@ async def receiving() -> AsyncIterator[Receiver]:
             task.cancel()
         await asyncio.gather(*receiver.under_way, return_exceptions=True)
         await asyncio.sleep(0)  # sockets are closed a turn later
-
-
-async def until(holds: Callable[[], bool], seconds: float = 15) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - of what others do
-            await asyncio.sleep(0.02)
 
 
 @dataclass

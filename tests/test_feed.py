@@ -25,6 +25,7 @@ from services.events.numbering import END, Numberer, number_all, number_events
 from tests.actors import Person
 from tests.databases import on_postgresql
 from tests.statements import StatementCounter
+from tests.waiting import until
 
 WRITERS, TRANSACTIONS = 16, 8
 PATIENCE = 30
@@ -43,13 +44,6 @@ def kind() -> str:
 async def caught_up(database: Database) -> None:
     """Other tests' events have their positions: else a follower begins only after thousands of them got theirs."""
     await number_all(database)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
 
 
 async def told_by(

@@ -18,7 +18,7 @@ from services.events.consumers import Consumer
 from services.jobs import queue
 from services.jobs.worker import IDLE_SECONDS, LEASE_SECONDS, Leader, Outcome, Worker
 from tests.databases import empty_database
-from tests.hooks import until
+from tests.waiting import until
 
 LEASE = timedelta(seconds=30)
 

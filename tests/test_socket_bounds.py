@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, ExitStack
 from itertools import pairwise
 from typing import Any
@@ -17,9 +16,10 @@ from api.server.sockets import FRAMES, MESSAGE_BYTES
 from core.buckets import Bucket
 from tests.actors import Anonymous, Person
 from tests.live import LiveServer
-from tests.raw_sockets import CLOSE, CONTINUATION, PATIENCE, PING, TEXT, Raw, connection, frame, handshake
+from tests.raw_sockets import CLOSE, CONTINUATION, PING, TEXT, Raw, connection, frame, handshake
 from tests.raw_sockets import opened as raw_socket
 from tests.sockets import Servers, initialised, opened
+from tests.waiting import until
 
 ME = "{ me { databaseId } }"
 FOLLOW = "subscription { taskCreated { title } }"
@@ -36,13 +36,6 @@ def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
 @pytest.fixture
 def server(servers: Servers, backend: str) -> LiveServer:
     return servers(backend)
-
-
-async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.01)
 
 
 async def initialise(raw: Raw, caller: Anonymous) -> None:

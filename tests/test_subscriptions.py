@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.actors import Anonymous, Person
 from tests.conftest import SECRET
 from tests.live import LiveServer
 from tests.sockets import PATIENCE, Servers, Socket, created, initialised
+from tests.waiting import until
 
 FOLLOW = "subscription { taskCreated { title } }"
 
@@ -34,14 +35,6 @@ def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
 @pytest.fixture
 def server(servers: Servers, backend: str) -> LiveServer:
     return servers(backend)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(100 * PATIENCE):
-        if condition():
-            return
-        await anyio.sleep(0.01)
-    pytest.fail("it did not happen")
 
 
 @asynccontextmanager

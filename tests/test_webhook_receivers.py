@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +15,7 @@ from services.webhooks.signatures import Signer, new_salt
 from tests.hooks import hooks_on
 from tests.infrastructure import lacking
 from tests.processes import ROOT, end, free_port
+from tests.waiting import until
 
 
 def command(language: str) -> list[str]:
@@ -72,9 +72,3 @@ async def until_it_listens(port: int) -> None:
             writer.close()
             return
     raise AssertionError("it does not listen")
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not holds():  # noqa: ASYNC110 - of what others do
-            await asyncio.sleep(0.02)

@@ -25,8 +25,9 @@ from tests.actors import PASSWORD, Person
 from tests.conftest import People
 from tests.databases import on_postgresql
 from tests.doors import Door, on_both_doors
-from tests.hooks import HANG, Hooks, hooks_on, until
+from tests.hooks import HANG, Hooks, hooks_on
 from tests.operations import ok, run
+from tests.waiting import until
 
 URL = "https://hooks.example.com/tandem"
 

@@ -9,13 +9,14 @@ Messages are not compressed (permessage-deflate, RFC 7692): it would take 45 KB 
 """
 
 import asyncio
+import os
 from typing import Any
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 
 from core.buckets import Bucket
 
@@ -25,6 +26,11 @@ SLICE = 8_192
 """Bytes that are parsed before anybody else has a turn: at most 1,400 frames, some 10 ms."""
 FRAMES = (2_000, 100)
 """Pings, pongs and continuations: so many at once, and a second from then on."""
+PING_MOMENTS = 30
+"""Pings fall on so many moments of their interval, not each on its own: the process wakes for many together."""
+_PING, _PONG = b"\x89\x04", b"\x8a\x84"
+"""How a ping of ours begins, and the answer to it, which is masked (RFC 6455, section 5.2): four bytes are in them."""
+_PONG_BYTES = 10
 LINGER_SECONDS = 1.0
 """How long a client has to read why it was cut off, and how long after a close the connection is broken off."""
 
@@ -110,7 +116,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # --- reading
 
     def data_received(self, data: bytes) -> None:
-        if self._dropping:
+        if self._dropping or (len(data) == _PONG_BYTES and data[:2] == _PONG and self._answers_ping(data)):
             return
         self._unparsed += data
         if not self._pumping:
@@ -182,6 +188,44 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.conn.fail(1008, "Too many frames")
         self.handle_parser_exception()
         return False
+
+    # --- signs of life
+
+    def schedule_ping(self) -> None:
+        interval = self.ping_interval or 0.0  # uvicorn schedules none where there is none
+        step = interval / PING_MOMENTS
+        moment = (self.loop.time() + interval) // step * step
+        self.ping_timer = self.loop.call_at(moment, self.send_keepalive_ping)
+
+    def send_keepalive_ping(self) -> None:
+        """As uvicorn's, in bytes: there may be thousands of sockets on which nothing else happens."""
+        self.ping_timer = None
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.pending_ping_payload = os.urandom(4)
+        self.transport.write(_PING + self.pending_ping_payload)
+        if self.ping_timeout is None:
+            self.schedule_ping()
+        else:
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+
+    def _answers_ping(self, data: bytes) -> bool:
+        """Whether bytes are the whole answer to our ping, which need not be parsed then: not where they belong to a
+        frame that has begun."""
+        if self._unparsed or self.pending_ping_payload is None or not self._is_between_frames():
+            return False
+        told = int.from_bytes(data[2:6]) ^ int.from_bytes(data[6:])
+        if told != int.from_bytes(self.pending_ping_payload):
+            return False
+        self.handle_pong(Frame(Opcode.PONG, self.pending_ping_payload))
+        return True
+
+    def _is_between_frames(self) -> bool:
+        """Whether the parser waits for a frame to begin: there it asks whether there is anything to come at all."""
+        waiting: Any = self.conn.parser
+        while (inner := waiting.gi_yieldfrom) is not None:
+            waiting = inner
+        return bool(waiting.__name__ == "at_eof")
 
     # --- ending
 
