@@ -15,7 +15,7 @@ import httpx
 
 from core.settings import LIMITS
 from tests.conftest import SECRET, SERVER_KEY
-from tests.processes import ROOT, end, free_port
+from tests.processes import ROOT, end, lasting_port
 
 START_SECONDS = 90
 Role = Literal["api", "worker"]
@@ -26,7 +26,7 @@ class Server:
     """``python -m api.server`` on a port of its own, or ``python -m cli worker``."""
 
     def __init__(self, role: Role, database_url: str, folder: Path, more: Mapping[str, str]) -> None:
-        self.role, self.port = role, free_port()
+        self.role, self.port = role, lasting_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"{role}-{self.port}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,7 +71,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not await self._works(said):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the {self.role} did not start\n{self.log[-2000:]}")
+                *_, last = ["nothing was said", *self.log[said:].splitlines()]
+                raise RuntimeError(f"the {self.role} did not start: {last}\n{self.log[-2000:]}")
             await asyncio.sleep(0.05)
 
     async def _works(self, said: int) -> bool:
