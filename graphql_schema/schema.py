@@ -1,7 +1,9 @@
 """The schema: the parts of every feature, which stand in the modules of its name."""
 
+from typing import Any
+
 import strawberry
-from graphql import get_named_type
+from graphql import GraphQLInputObjectType, get_named_type
 from strawberry.schema.config import StrawberryConfig
 
 from graphql_schema.shared.context import ResolverInfo
@@ -38,7 +40,18 @@ def _describe_inputs() -> None:
             argument.description = get_named_type(argument.type).description
 
 
+def _mend_introspection() -> None:
+    """``isOneOf`` of a type is null where it is no input (GraphQL, section 4.2.2): of lists and what cannot be null,
+    which have a type inside, Strawberry's own answer is an error."""
+
+    def is_one_of(type_: Any, _info: Any) -> bool | None:
+        return type_.is_one_of if isinstance(type_, GraphQLInputObjectType) else None
+
+    schema._schema.type_map["__Type"].fields["isOneOf"].resolve = is_one_of  # type: ignore[attr-defined]  # it has fields
+
+
 _describe_inputs()
+_mend_introspection()
 
 
 def sdl() -> str:
