@@ -118,7 +118,7 @@ class Metrics(Collector):
     def count(self, scope: Mapping[str, Any], method: str, status: int, seconds: float) -> None:
         """Count a request that has been answered; its scope holds the route that was found for it."""
         route = scope.get("route")
-        key = (UNMATCHED if route is None else route.path, method if method in METHODS else "other", status)
+        key = (UNMATCHED if route is None else route.path_format, method if method in METHODS else "other", status)
         tally = self._tallies.get(key)
         if tally is None:
             tally = self._tallies[key] = _Tally(self._doors[_door(route)])

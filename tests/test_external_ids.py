@@ -213,7 +213,72 @@ class TestUpsert:
         assert circle.code in {"CONFLICT", "BAD_USER_INPUT"}
 
 
+IN_PATHS = [
+    *("owner/repo#12", "/leading", "trailing/", "a//b", "https://example.com/a?b=c&d#e", "one/two/three/four/five/six"),
+    *("100%", "%2F", "a%2Fb", "a b", "a+b", "..", ".", "../x", "x/./y", "é/ü", "日本/1", "relations/5", ";a=b"),
+    "x" * 255,
+]
+"""Ids that an address has to escape in some way."""
+
+
+def address(external_id: str, source: str = "crm", *, plain: str = "") -> str:
+    """Where a task is upserted; ``plain`` is what stands as it is."""
+    escaped = quote(external_id, safe=plain).replace(".", "%2E")  # else the client takes dots for another address
+    return f"/tasks/by-external-id/{quote(source, safe='')}/{escaped}"
+
+
 class TestUpsertOnRest:
+    @pytest.mark.parametrize("external_id", IN_PATHS)
+    async def test_an_id_may_hold_anything(self, ada: Person, external_id: str, database: Database) -> None:
+        """It is the same one on either door, in bulk, and below the path without a version."""
+        made = await ada.rest("PUT", address(external_id), json={"title": "One"})
+        assert (made.status_code, made.json()["external_id"]) == (201, external_id)
+        ids = {"external_source": "crm", "external_id": external_id}
+        async with unchanged(database):
+            for path in (address(external_id), address(external_id, plain="/"), "/" + address(external_id)):
+                again = await ada.rest("PUT", path, json={"title": "One"})
+                assert (again.status_code, again.json()) == (200, made.json()), path
+            assert await upserted("graphql", ada, {"title": "One"}, **ids) == made.json()
+            bulk = {"tasks": [{"title": "One", **ids}], "mode": "upsert"}
+            [result] = (await ok("rest", "create_tasks", ada, bulk))["results"]
+        assert (result["outcome"], result["id"]) == ("unchanged", made.json()["id"])
+
+    async def test_a_source_ends_where_a_slash_is_not_escaped(self, ada: Person) -> None:
+        for source, external_id in (("a/b", "c"), ("a", "b/c"), ("https://example.com", "1"), ("%2F", "1")):
+            made = await ada.rest("PUT", address(external_id, source), json={"title": "One"})
+            assert made.status_code == 201
+            assert (made.json()["external_source"], made.json()["external_id"]) == (source, external_id)
+
+    @pytest.mark.parametrize("door", ["rest", "graphql"])
+    @pytest.mark.parametrize("external_id", ["", " ", "x" * 256, "a/" * 128, "two\nlines", "a/\x00", "\u200b"])
+    async def test_an_id_outside_the_rules_is_refused_alike(
+        self, ada: Person, door: Door, external_id: str, database: Database
+    ) -> None:
+        async with unchanged(database):
+            if door == "rest":
+                answer = await ada.rest("PUT", address(external_id), json={"title": "One"})
+                refused = answer.status_code, answer.json()["code"], answer.json()["errors"][0]["pointer"]
+                assert refused == (422, "BAD_USER_INPUT", "/external_id")
+            else:
+                ids: dict[str, Any] = {"external_source": "crm", "external_id": external_id}
+                found = await run(door, "upsert_task", ada, {"title": "One"}, **ids)
+                assert found.refusal == ("BAD_USER_INPUT", ["/external_id"])
+
+    async def test_a_source_alone_is_no_address_of_a_task(self, ada: Person, database: Database) -> None:
+        async with unchanged(database):
+            lacking = await ada.rest("PUT", "/tasks/by-external-id/crm", json={"title": "One"})
+            empty = await ada.rest("PUT", "/tasks/by-external-id/a%2Fb", json={"title": "One"})
+        # a segment with an escaped slash is one segment: what it would be called is not said
+        assert empty.json()["errors"][0]["pointer"] == "/external_id"
+        assert lacking.status_code == 404
+
+    @pytest.mark.parametrize("path", ["crm/1", "crm/owner/repo", "crm/owner%2Frepo", "crm/a/b/c/d/e/f/g", "comments/5"])
+    async def test_other_methods_are_refused(self, ada: Person, path: str) -> None:
+        for prefix in ("", "/"):
+            for method in ("GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "BREW"):
+                answer = await ada.rest(method, f"{prefix}/tasks/by-external-id/{path}", json={})
+                assert (answer.status_code, answer.headers["allow"]) == (405, "PUT"), method
+
     async def test_status_tells_whether_it_is_new(self, ada: Person) -> None:
         project = await ada.project()
         path = "/tasks/by-external-id/crm/C%201%3F"

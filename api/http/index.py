@@ -4,7 +4,7 @@ FastAPI's nested routers match a path once on each level: 100 regular expression
 version that has been included twice. Here the routes stand in one list, and those of one resource are looked up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 
 from fastapi import APIRouter, FastAPI
@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from api.http.addresses import route_path
 from api.http.cache_control import fixed_headers
 from api.http.methods import generality
+from api.http.open_paths import as_sent, is_open
 from api.http.refusals import check_router
 
 
@@ -45,9 +46,10 @@ def _placed(app: FastAPI, route: APIRoute, path: str, *, in_schema: bool) -> API
 
 
 def _is_within(path: str, other: str) -> bool:
-    """Whether some of the paths of a template are also of another one, which is more general."""
+    """Whether some of the paths of a template are also of another one, which is more general; both are of as many
+    segments, or have an open end."""
     pairs = [*zip(path.split("/"), other.split("/"), strict=False)]
-    if path == other or path.count("/") != other.count("/") or generality(path) >= generality(other):
+    if path == other or generality(path) >= generality(other):
         return False
     return all(one == another or "{" in one + another for one, another in pairs)
 
@@ -65,15 +67,19 @@ class RouteIndex:
         self._routes: dict[tuple[str, str, int], list[APIRoute]] = {}
         self._plain: dict[tuple[str, str], APIRoute] = {}
         """Those whose path has no parameters, and is that of no other one before them."""
-        for route in app.router.routes:
-            if isinstance(route, APIRoute):
-                route.fixed_headers = fixed_headers(route.endpoint)  # type: ignore[attr-defined]  # for the middleware
-                for method in route.methods or ():
-                    others = self._routes.setdefault(self._key(method, route.path), [])
+        routes = [route for route in app.router.routes if isinstance(route, APIRoute)]
+        self._longest = 2 + max((route.path.count("/") for route in routes), default=0)
+        """Of more segments than any route names; paths that have still more are found as these: their end is open."""
+        for route in routes:
+            route.fixed_headers = fixed_headers(route.endpoint)  # type: ignore[attr-defined]  # for the middleware
+            route.is_open = is_open(route)  # type: ignore[attr-defined]  # looked at for each request
+            for method in route.methods or ():
+                for key in self._keys(method, route):
+                    others = self._routes.setdefault(key, [])
                     if not route.param_convertors and not any(each.path_regex.match(route.path) for each in others):
                         self._plain[method, route.path] = route
                     others.append(route)
-        self._add_refusals([route for route in app.router.routes if isinstance(route, APIRoute)])
+        self._add_refusals(routes)
         app.router.middleware_stack = self
 
     def _add_refusals(self, routes: Sequence[APIRoute]) -> None:
@@ -83,11 +89,11 @@ class RouteIndex:
         named: dict[tuple[str, int], dict[str, APIRoute]] = {}
         for route in routes:
             methods.setdefault(route.path, set()).update(route.methods or ())
-            _, resource, length = self._key("", route.path)
             refusing = copy(route)
             # the compiled handler looks at no method
             refusing.compiled = None  # type: ignore[attr-defined]  # what the middleware asks
-            named.setdefault((resource, length), {})[route.path] = refusing
+            for _, resource, length in self._keys("", route):
+                named.setdefault((resource, length), {})[route.path] = refusing
         for (method, resource, length), others in self._routes.items():
             for route in [each for each in others if each.param_convertors]:
                 for path, particular in named[resource, length].items():
@@ -107,7 +113,8 @@ class RouteIndex:
         for route in self._routes.get(self._key(scope["method"], path), ()):
             match = route.path_regex.match(path)
             if match is not None:
-                return self._matched(scope, route, match.groupdict())
+                open_ended = route.is_open  # type: ignore[attr-defined]  # as above
+                return self._matched(scope, route, as_sent(scope, match) if open_ended else match.groupdict())
         return None
 
     def _matched(self, scope: Scope, route: APIRoute, path_params: dict[str, str]) -> APIRoute:
@@ -125,4 +132,10 @@ class RouteIndex:
     def _key(self, method: str, path: str) -> tuple[str, str, int]:
         parts = path.split("/")
         index = self._depth if path.startswith(self._prefix) else 1
-        return method, parts[index] if len(parts) > index else "", len(parts)
+        return method, parts[index] if len(parts) > index else "", min(len(parts), self._longest)
+
+    def _keys(self, method: str, route: APIRoute) -> Iterator[tuple[str, str, int]]:
+        """Under which a route is found: with an open end, also by paths of more segments."""
+        _, resource, length = self._key(method, route.path)
+        for more in range(length, self._longest + 1 if is_open(route) else length + 1):
+            yield method, resource, more

@@ -13,13 +13,14 @@ from api.dependencies.parameters import TaskPath
 from api.dependencies.preconditions import ExpectedVersion, IfNoneMatch, not_modified, not_modified_or, with_etag
 from api.dependencies.sessions import ReadSession, WriteSession
 from api.http.addresses import locate
+from api.http.open_paths import open_end
 from api.http.route import StrictRoute
 from api.http.sparse_fieldsets import Fields, sparse, sparse_list
 from api.routes.task_parameters import Id, TaskCountQuery, TaskListQuery, in_project
 from db.driver.sessions import Session
 from services.shared.actors import Actor
 from services.shared.expansions import Expanded
-from services.shared.external_ids import ExternalId, ExternalSource
+from services.shared.external_ids import WHAT_IT_IS_CALLED, ExternalId, ExternalSource
 from services.tasks import aggregates, bulk, commands, duplication, moving, queries, refs, trash, upserts
 from services.tasks.aggregates import TaskCount
 from services.tasks.bulk_models import BulkCreate, BulkDelete, BulkOut, BulkRecord, BulkUpdate, BulkUpdateMatching
@@ -39,6 +40,8 @@ from services.tasks.models import (
 from services.tasks.moving import Move, MoveOut, TaskMove
 
 router = APIRouter(route_class=StrictRoute, prefix="/tasks", tags=["tasks"])
+
+_IN_A_PATH = "It is all of the path behind the source: percent-encoded, but a / may stand in it as it is."
 
 Expand = Annotated[
     list[Expansion], Query(description="Relations to read along; each costs one statement, however many tasks.")
@@ -168,13 +171,13 @@ async def get_task_by_ref(
 
 
 @router.put(
-    "/by-external-id/{external_source}/{external_id}",
+    "/by-external-id/{external_source}" + open_end("external_id"),
     response_model=TaskOut,
     responses={201: {"model": TaskOut, "description": "Created"}},
 )
 async def upsert_task(
     external_source: Annotated[ExternalSource, Path()],
-    external_id: Annotated[ExternalId, Path()],
+    external_id: Annotated[ExternalId, Path(description=f"{WHAT_IT_IS_CALLED} {_IN_A_PATH}")],
     body: TaskUpsert,
     actor: TellingActor,
     session: WriteSession,
@@ -183,7 +186,10 @@ async def upsert_task(
     response: Response,
     project_id: Annotated[Id | None, Query(description="The project, where the body does not name it.")] = None,
 ) -> TaskRecord:
-    """Create the task that another system calls so (201), or change it (200); one that is the same is not written."""
+    """Create the task that another system calls so (201), or change it (200); one that is the same is not written.
+
+    An id that is one or two dots, which clients take for another address, goes into the body of a bulk call.
+    """
     done = await upserts.upsert(
         session,
         actor,

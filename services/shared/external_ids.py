@@ -12,11 +12,12 @@ ExternalSource = Annotated[
     Line,
     Field(max_length=50, description="The system that its external_id is of; both or neither.", examples=["crm"]),
 ]
+WHAT_IT_IS_CALLED = "What that system calls it, to the letter; unique for each source."
 ExternalId = Annotated[
     Line,
     Field(
         max_length=255,
-        description="What that system calls it, to the letter; unique for each source.",
+        description=WHAT_IT_IS_CALLED,
         examples=["C-1042"],
     ),
 ]
