@@ -1,6 +1,6 @@
 """The OpenAPI document: security schemes, the errors of every operation, and what FastAPI leaves out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,7 +14,7 @@ from api.http.addresses import prefix_of
 from api.problems import MEDIA_TYPE, STATUS, ProblemDetails, SwitchedOff
 from api.sse import MEDIA_TYPE as EVENT_STREAM
 from api.state import State
-from services.features import FEATURES
+from services.features import FEATURES, OPERATIONS
 from services.shared.features import Who
 
 DESCRIPTION = """
@@ -52,7 +52,7 @@ SCHEMES = {
     },
 }
 SECURITY: list[dict[str, list[str]]] = [{"BearerAuth": []}, {"ApiKeyAuth": []}, {"PasswordAuth": []}]
-PUBLIC = {each.rest for feature in FEATURES for each in feature.operations if each.who is Who.ANYBODY}
+PUBLIC = {name for name, each in OPERATIONS.items() if each.who is Who.ANYBODY}
 OPEN_TO_ALL = {"get_root", "get_health", "get_readiness", "get_jwks"}
 MEANINGS = {
     400: "The request is malformed, e.g. not JSON.",
@@ -98,7 +98,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas["ProblemDetails"] = own
         components["responses"] = {_name(status): _response(status) for status in MEANINGS}
         for path, _, operation in operations(schema):
-            _complete(path, operation)
+            _complete(path, operation, schemas)
         schema["paths"] = dict(sorted(schema["paths"].items(), key=lambda each: _section(each[1])))
         for part in ("components", "paths"):
             schema[part] = without_titles(schema[part])
@@ -148,7 +148,7 @@ def _section(item: dict[str, Any]) -> int:
     return [each["name"] for each in TAGS].index(first["tags"][0])
 
 
-def _complete(path: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     name = operation["operationId"]
     operation["summary"] = title_of(name)
     responses = operation["responses"]
@@ -178,13 +178,13 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     if EVENT_STREAM in content:
         content.pop("application/json", None)  # FastAPI's, who knows of no other answer
         statuses.add(406)
-    if name in ("list_changes", "follow_changes", "follow_notifications"):
-        statuses.add(410)
+    if name in OPERATIONS:
+        statuses |= {STATUS[error.code] for error in OPERATIONS[name].raises}
     if "requestBody" in operation:
         statuses |= {400, 404, 408, 409, 413, 415}
     if any(parameter["name"] == "If-Match" for parameter in parameters):
         statuses |= {409, 412}
-    if name in ("update_tasks", "delete_tasks"):  # a version for each task stands in the body
+    if _has(operation.get("requestBody"), "expected_version", schemas):  # a version for each task
         statuses.add(412)
     if "delete_" in name or "remove_" in name or "restore" in name:
         statuses.add(409)
@@ -193,6 +193,18 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     for status in statuses:
         responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def _has(part: Any, name: str, schemas: Mapping[str, Any], known: tuple[str, ...] = ()) -> bool:
+    """Whether a property of a name stands somewhere in a part of the document, or in the schemas that it is made of."""
+    if isinstance(part, list):
+        return any(_has(each, name, schemas, known) for each in part)
+    if not isinstance(part, dict):
+        return False
+    reference = str(part.get("$ref", "")).rpartition("/")[2]
+    if reference and reference not in known and _has(schemas[reference], name, schemas, (*known, reference)):
+        return True
+    return name in part.get("properties", {}) or any(_has(each, name, schemas, known) for each in part.values())
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

@@ -318,12 +318,13 @@ async def _position(session: Session, after: str) -> int:
 FEATURE = Feature(
     "changes",
     operations=(
-        Operation("list_changes", "Query.changes", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation("list_changes", "Query.changes", Who.ACCOUNT, Scope.TASKS_READ, raises=(ResyncRequired,)),
         Operation(
             "follow_changes",
             "Subscription.changes",
             Who.ACCOUNT,
             Scope.TASKS_READ,
+            raises=(ResyncRequired,),
             shorthands=(
                 "Subscription.taskChanged",
                 "Subscription.taskCreated",

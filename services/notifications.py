@@ -308,7 +308,13 @@ FEATURE = Feature(
     operations=(
         Operation("list_notifications", "Query.notifications", Who.ACCOUNT, Scope.TASKS_READ),
         Operation("query_notifications", "Query.notifications", Who.ACCOUNT, Scope.TASKS_READ),
-        Operation("follow_notifications", "Subscription.notificationReceived", Who.ACCOUNT, Scope.TASKS_READ),
+        Operation(
+            "follow_notifications",
+            "Subscription.notificationReceived",
+            Who.ACCOUNT,
+            Scope.TASKS_READ,
+            raises=(ResyncRequired,),
+        ),
         Operation("update_notifications", "Mutation.updateNotifications", Who.ACCOUNT, Scope.TASKS_WRITE),
         Operation("get_notification", "Query.notification", Who.SELF, Scope.TASKS_READ),
         Operation("update_notification", "Mutation.updateNotification", Who.SELF, Scope.TASKS_WRITE),

@@ -8,8 +8,11 @@ from fastapi import FastAPI
 
 from api.main import create_app, openapi_document
 from api.openapi import MEANINGS, OPEN_TO_ALL, PUBLIC, operations
+from services.features import OPERATIONS
+from services.shared.errors import ResyncRequired
 from tests.actors import Anonymous
 from tests.conftest import settings_for
+from tests.raising import may_raise
 
 STREAMS = {"follow_changes", "follow_live_list", "follow_notifications"}
 
@@ -110,6 +113,17 @@ class TestOperations:
             assert expected <= declared, (path, method)
             for status in declared - {"200", "201", "202", "204", "304"}:
                 assert operation["responses"][status] == {"$ref": f"#/components/responses/Problem{status}"}
+
+    def test_whatever_may_find_that_a_cursor_leads_nowhere_says_so(self, every_operation: list[Operation]) -> None:
+        """By the source: no list of names has to be kept up."""
+        functions = may_raise(ResyncRequired, ("api", "services"))
+        routes = {name.rpartition(".")[2] for name in functions if name.startswith("api.routes.")}
+        told = {operation["operationId"] for *_, operation in every_operation if "410" in operation["responses"]}
+
+        assert told == routes == {name for name, each in OPERATIONS.items() if ResyncRequired in each.raises}
+        assert "services.changes.read" in functions
+        assert "services.live_lists.following._missed" not in functions  # it tells the list anew
+        assert len(routes) > 2
 
     def test_each_answers_something_or_says_that_it_does_not(self, every_operation: list[Operation]) -> None:
         for path, method, operation in every_operation:

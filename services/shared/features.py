@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from db.driver.sessions import Session
 from services.shared.actors import Actor, Scope
+from services.shared.errors import TandemError
 
 LoadByIds = Callable[[Session, Actor, Collection[int]], Awaitable[Mapping[int, object]]]
 """Reads things by their ids: those that the caller may read, by id."""
@@ -63,6 +64,8 @@ class Operation:
     """What an API key needs for it; None where keys may not, or no credentials are needed."""
     repeatable: bool = False
     """Whether it takes an idempotency key."""
+    raises: tuple[type[TandemError], ...] = ()
+    """Errors that few operations have: what most may answer is not said of each."""
     shorthands: tuple[str, ...] = ()
     """GraphQL's other fields for it, which say some of its arguments by their name."""
 
