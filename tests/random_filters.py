@@ -1,5 +1,6 @@
 """Random filters in REST's spelling, from the values that a database holds. Reproducible by their seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -23,6 +24,10 @@ class Vocabulary:
     related: dict[str, int] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
+    titles: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    """Of projects."""
+    full_names: list[str] = field(default_factory=list)
     moments: list[datetime] = field(default_factory=list)
 
     @classmethod
@@ -30,6 +35,9 @@ class Vocabulary:
         async with database.reading() as session:
             users = await session.all(select(User.username, User.id).order_by(User.username).limit(400))
             projects = await session.all(select(Project.key, Project.id).where(Project.inbox_of_id.is_(None)))
+            names = await session.scalars(select(Project.name).distinct().order_by(Project.name))
+            called = select(User.full_name).where(User.full_name.is_not(None)).distinct()
+            full_names = await session.scalars(called.order_by(User.full_name).limit(300))
             ref = Project.key + "-" + func.cast(Task.number, Tag.name.type)
             parents = await session.all(
                 select(ref, Task.id)
@@ -56,6 +64,9 @@ class Vocabulary:
             {row[0]: row[1] for row in related},
             list(tags),
             words,
+            sorted({title for title, _ in sample}),
+            sorted(names),
+            sorted(full_names),
             sorted(moment for _, moment in sample),
         )
 
@@ -85,6 +96,7 @@ _CAMEL = {
     "due_at": "dueAt",
     "due_on": "dueOn",
     "not_in": "notIn",
+    "starts_with": "startsWith",
     "start_on": "startOn",
     "completed_at": "completedAt",
     "created_at": "createdAt",
@@ -147,14 +159,31 @@ class Generator:
         random, known = self._random, self._known
         if name == "reaching_project":
             keys = self._several(sorted(known.projects))
-            asked = random.choice(
-                [{"key": {"in": keys}}, {"key": {"ne": keys[0]}}, {"archived": random.random() < 0.5}]
-            )
-            return {"project": asked}
+            projects: list[dict[str, Any]] = [
+                *({"key": {"in": keys}}, {"key": {"ne": keys[0]}}, {"archived": random.random() < 0.5}),
+                *({"key": self._part(keys)}, {"name": self._part(known.names)}),
+            ]
+            return {"project": random.choice(projects) | random.choice(projects)}
         if name == "reaching_people":
-            return {"assignees": {"username": random.choice([{"in": self._several(sorted(known.users))}, {"ne": "x"}])}}
-        parents = [{"status": self._status()}, {"priority": self._priority()}, {"created_at": self._moments()}]
+            people = sorted(known.users)
+            usernames = random.choice([{"in": self._several(people)}, {"ne": "x"}, self._part(people)])
+            asked: list[dict[str, Any]] = [{"username": usernames}, {"full_name": self._part(known.full_names)}]
+            return {"assignees": random.choice([*asked, asked[0] | asked[1]])}
+        parents: list[dict[str, Any]] = [
+            *({"status": self._status()}, {"priority": self._priority()}, {"created_at": self._moments()}),
+            {"title": self._part(known.titles)},
+        ]
         return {"parent": random.choice(parents) | random.choice(parents)}
+
+    def _part(self, texts: Sequence[str]) -> dict[str, str]:
+        """A part of one of some texts, in another case perhaps."""
+        random = self._random
+        text = random.choice(texts or ["x"])[:100]
+        start = random.randrange(len(text)) if random.random() < 0.5 else 0
+        part = text[start : start + random.randint(1, 8)]
+        part = part if part.strip() else text
+        part = random.choice([part, part.upper(), part.lower()])
+        return {random.choice(["contains", "starts_with"]): part}
 
     def _several(self, values: list[Any]) -> list[Any]:
         return self._random.sample(values, k=min(len(values), self._random.randint(1, 4)))
@@ -178,7 +207,7 @@ class Generator:
         return self._numbers(9_000)
 
     def _title(self) -> Any:
-        return {"eq": self._random.choice(self._known.words)}
+        return self._random.choice([{"eq": self._random.choice(self._known.words)}, self._part(self._known.titles)])
 
     def _search(self) -> str:
         word: str = self._random.choice(self._known.words)

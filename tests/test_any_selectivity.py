@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from benchmarks import skew
-from benchmarks.data import migrate
+from benchmarks.data import connect, finish, migrate, write
 from benchmarks.rows import EPOCH
 from db.driver.database import Database
 from db.driver.statements import Command
@@ -20,7 +20,7 @@ from services.shared.actors import Actor, Scope
 from services.shared.pagination import PageRequest, encode_cursor
 from services.tasks import queries
 from services.tasks.filters import TaskFilter
-from services.tasks.listing import few, groups, index_scan, keyset, search_selectivity
+from services.tasks.listing import few, groups, index_scan, keyset, names, search_selectivity
 from services.tasks.query import Direction, SortBy, TaskQuery, TaskSort, parse_keys
 from tests.conftest import BACKENDS
 from tests.databases import empty_database
@@ -71,6 +71,15 @@ FILTERS: list[tuple[dict[str, Any], Meets]] = [
         lambda row: bool(row.people),
     ),
     ({"project": {"in": [2, 5]}}, lambda row: row.task.project_id in (2, 5)),
+    ({"project": {"name": {"contains": "ECT 3"}}}, lambda row: row.task.project_id == 3),
+    (
+        {"not": {"project": {"name": {"starts_with": "project 1"}}}, "assignees": {"username": {"contains": "R0"}}},
+        lambda row: row.task.project_id not in (1, 10) and bool(row.people & {*range(2, 11)}),
+    ),
+    (
+        {"or": [{"assignees": {"full_name": {"contains": "USER1"}}}, {"project": {"key": {"starts_with": "p2"}}}]},
+        lambda row: row.task.project_id == 2 or any(11 <= each <= 20 and each % 3 for each in row.people),
+    ),
     (
         {"project": {"eq": 3}, "status": {"eq": "completed"}},
         lambda row: (row.task.project_id, row.task.status) == (3, "completed"),
@@ -139,7 +148,23 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with empty_database(request.param, tmp_path_factory.mktemp("skew")) as url:
         migrate(url)
         skew.make(url, skew.Skew(TASKS, 0.1, PROJECTS, readers=(READER_OF,)))
+        _join(url)
         yield url
+
+
+def _join(url: str) -> None:
+    """Have all but the callers be members of the projects whose tasks are theirs to do, as services see to it."""
+    assigned = select(Task.project_id, TaskAssignee.user_id).join(Task, Task.id == TaskAssignee.task_id).distinct()
+    assigned = assigned.where(TaskAssignee.user_id.between(2, skew.FIRST_READER - 1))
+    with connect(url) as connection:
+        there = {(row[0], row[1]) for row in connection.execute(select(Membership.project_id, Membership.user_id))}
+        lacking = {(row[0], row[1]) for row in connection.execute(assigned)} - there
+        rows = [
+            {"project_id": project, "user_id": user, "role": "member", "created_at": EPOCH}
+            for project, user in sorted(lacking)
+        ]
+        write(connection, Membership, rows)
+        finish(connection)
 
 
 @pytest.fixture
@@ -182,6 +207,7 @@ def bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few, "FEW", 15)
     monkeypatch.setattr(few, "SOME", 40)
     monkeypatch.setattr(few, "CHEAP", 3)
+    monkeypatch.setattr(names, "MOST", 3)
     monkeypatch.setattr(search_selectivity, "FEW", 0)
     monkeypatch.setattr(search_selectivity, "MAX_IDS", 8)
 

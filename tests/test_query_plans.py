@@ -4,9 +4,11 @@ The statements are those that requests on either door run, with their values. A 
 project's index, merges them, and looks up what hangs on those of the page.
 """
 
+import json
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -123,6 +125,15 @@ REQUESTS: dict[str, Ask] = {
     "GraphQL: cancelled by completion, filtered": graphql_pages(
         filter={"status": {"eq": "CANCELLED"}}, orderBy={"field": "COMPLETED_AT", "direction": "DESC"}
     ),
+    "REST: a project by a part of its name": rest(
+        "/tasks?filter=" + quote(json.dumps({"project": {"name": {"contains": "PLACE 3"}}})), pages=2
+    ),
+    "REST: a project by its key": rest(
+        "/tasks?filter=" + quote(json.dumps({"project": {"key": {"eq": "own3"}}})), pages=2
+    ),
+    "GraphQL: projects by a part of their names and keys": graphql_pages(
+        filter={"project": {"name": {"startsWith": "place"}, "key": {"contains": "WN"}}}
+    ),
     "REST: a project's tasks": rest("/tasks?project_id={project}", pages=2),
     "GraphQL: a project's tasks": gql(
         "query($project: ID!) { project(id: $project) { tasks(first: 20) { edges { node { id } } } } }"
@@ -145,7 +156,7 @@ REQUESTS: dict[str, Ask] = {
 
 async def _build(state: State, client: httpx.AsyncClient) -> World:
     ada = await make_person(client, state)
-    projects = [await ada.project(key=f"OWN{number}") for number in range(OWN)]
+    projects = [await ada.project(key=f"OWN{number}", name=f"Place {number}") for number in range(OWN)]
     task = await ada.task(project_id=projects[0]["id"], title="Sell the zeppelin", tags=["bug"])
     await ada.comment(task["id"])
     own = [project["id"] for project in projects]

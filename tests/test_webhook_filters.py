@@ -213,15 +213,34 @@ class TestWhatIsTold:
         await bob.invite(project, ada)
         by_project = await hook(ada, filter={"project": {"eq": project["node_id"]}})
         by_name = await hook(ada, filter={"project": {"name": {"eq": project["name"]}}})
+        by_part = await hook(ada, filter={"project": {"name": {"contains": "THEIR"}}})
         by_tag = await hook(ada, filter={"tags": {"any": ["theirs"]}})
         theirs = await hook(bob, filter=URGENT)
         await bob.delete(f"/projects/{project['id']}/members/{ada.id}")
         await bob.task(project_id=project["id"], priority=5, tags=["theirs"])
         await ada.task(project_id=mine["id"])
 
-        for each in (by_project, by_name, by_tag):
+        for each in (by_project, by_name, by_part, by_tag):
             assert await told.of(each) == []
         assert await told.of(theirs) == [("task.created", True)]
+
+    async def test_parts_of_names_mean_to_each_owner_those_of_his_own_projects(
+        self, ada: Person, bob: Person, told: Told
+    ) -> None:
+        await ada.patch("/users/me", {"full_name": "Ada the First"})
+        shared, own = await ada.project(name="Straße"), await ada.project(name="STRASSE 2")
+        await ada.invite(shared, bob)
+        place = {"project_id": shared["id"]}
+        before = await ada.task(**place, assignee_ids=[ada.id])
+        by_name = {"project": {"name": {"contains": "strasse"}}, "title": {"contains": "x"}}
+        by_person = {"or": [{"assignees": {"full_name": {"starts_with": "ADA"}}}, {"parent": {"title": {"eq": "y"}}}]}
+        hooks = [await hook(who, filter=each) for each in (by_name, by_person) for who in (ada, bob)]
+        await ada.task(title="x", project_id=own["id"])
+        await ada.task(title="x", **place, assignee_ids=[ada.id])
+        await ada.patch(f"/tasks/{before['id']}", {"assignee_ids": [bob.id]})
+
+        made, left = ("task.created", True), ("task.updated", False)
+        assert [await told.of(each) for each in hooks] == [[made, made], [made], [made, left], [made, left]]
 
     async def test_a_filter_is_its_owners(self, ada: Person, bob: Person, told: Told) -> None:
         project = await ada.project()

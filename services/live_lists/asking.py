@@ -24,6 +24,7 @@ from services.shared.limited_keys import LimitedOwner
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.tasks.listing.conditions import TaskPredicate
 from services.tasks.listing.index_scan import prepared
+from services.tasks.listing.names import asks_names, each_with_names
 from services.tasks.models import TaskRecord
 from services.tasks.visibility import COLUMNS, live, readable
 
@@ -68,8 +69,9 @@ class Question(NamedTuple):
 
     @property
     def is_shared(self) -> bool:
-        """Whether callers ask it together."""
-        return self.ids is not None and not isinstance(self.callers[0], LimitedOwner)
+        """Whether callers ask it together: not where names mean to each those of his own projects."""
+        limited = isinstance(self.callers[0], LimitedOwner)
+        return self.ids is not None and not limited and not asks_names(self.predicate)
 
     def bound(self, session: Session, number: int) -> Bound[Match]:
         """The statement that asks it, as the one of a number."""
@@ -110,7 +112,9 @@ def _number() -> ColumnElement[int]:
 
 
 async def ask(session: Session, questions: Sequence[Question]) -> Sequence[Match]:
-    """The answers to some questions, in one statement; as many as ``Round.parts`` puts together."""
+    """The answers to some questions, in one statement beside those that look names up; as many as ``Round.parts`` puts
+    together."""
+    questions = await _with_names(session, questions)
     selects = [each.bound(session, number) for number, each in enumerate(questions)]
     first = questions[0]
     if len(questions) >= ALIKE and first.shape == questions[-1].shape and (first.ids or first.projects):
@@ -118,6 +122,14 @@ async def ask(session: Session, questions: Sequence[Question]) -> Sequence[Match
         nothing = first._replace(ids=None if first.ids is None else [], projects=None if first.projects is None else [])
         selects += [nothing.bound(session, 0)] * (-len(selects) % ALIKE)
     return await session.all(Together(selects))
+
+
+async def _with_names(session: Session, questions: Sequence[Question]) -> Sequence[Question]:
+    """The questions, with the projects and people that names mean to those who ask."""
+    if not any(asks_names(each.predicate) for each in questions):
+        return questions
+    found = await each_with_names(session, [(each.callers[0], each.predicate) for each in questions])
+    return [each._replace(predicate=predicate) for each, predicate in zip(questions, found, strict=True)]
 
 
 _MEMBERS = Prepared(

@@ -53,6 +53,9 @@ MEMBER = 3_500
 """A value among several that what hangs on a task is compared with."""
 REACHING = 16_000
 """A condition on a field of the project, the task above or the people: looked up for each task."""
+NAMES = 5_000
+"""A condition on a part of the name of the project or of the people, beside that: the names are read, a thousand of
+people in three milliseconds."""
 BLOCKED = 9_000
 """Whether an open task blocks it."""
 FOLLOWED = 24_000
@@ -115,7 +118,7 @@ def of_filter(given: object, depth: int = 0) -> int:
             for operator, operand in value.items() if type(value) is dict else _sent(value):
                 more = len(operand) - 1 if type(operand) is list else 0
                 if type(operand) is dict or isinstance(operand, BaseModel):
-                    points += REACHING + sum(CONDITION + VALUE * _more(each) for _, each in _sent(operand))
+                    points += REACHING + sum(_of_reached(operator, *each) for each in _sent(operand))
                 elif operator in _PARTS:
                     points += PART
                 elif price is None:
@@ -125,13 +128,17 @@ def of_filter(given: object, depth: int = 0) -> int:
     return points if depth or not points else points + SCAN
 
 
-def _more(operand: object) -> int:
-    return len(operand) - 1 if isinstance(operand, list) else 0
+def _of_reached(field: object, operator: object, operand: object) -> int:
+    """The price of comparing a field of what a task names, beside looking it up."""
+    points = CONDITION + VALUE * (len(operand) - 1 if isinstance(operand, list) else 0)
+    return points + (_PARTS_OF_REACHED.get(field, 0) if operator in _PARTS else 0)
 
 
 _LOOKED_UP: Mapping[object, int] = {"blocked": BLOCKED, "followed": FOLLOWED, "recurring": CONDITION}
 _LOGIC = frozenset({"and", "or", "not", "and_", "or_", "not_"})
 _PARTS = frozenset({"contains", "starts_with", "startsWith"})
+_PARTS_OF_REACHED: Mapping[object, int] = {"title": PART, "name": NAMES, "full_name": NAMES, "fullName": NAMES}
+"""Of keys and usernames, parts are compared in passing."""
 _SETS: Mapping[object, int] = {"assignees": SET, "tags": SET, "relations": RELATION}
 
 

@@ -9,13 +9,13 @@ from services.shared.inputs import Bool, Input, ShownText, TagName, TaskId, User
 from services.shared.operators import (
     DateFilter,
     IntFilter,
+    LinePart,
     LineText,
     NameFilter,
     ProjectRefFilter,
     TaskRefFilter,
     TextFilter,
     TimestampFilter,
-    WholeNameFilter,
     none_of,
     one_of,
 )
@@ -55,19 +55,21 @@ class StatusFilter(Input):
     not_in: list[TaskStatus] = none_of("Is none of these.")
 
 
-class WholeFilter(WholeNameFilter):
-    """Conditions on a name as a whole."""
+class WholeFilter(NameFilter):
+    """Conditions on the name of what a task names."""
 
     is_null: Bool = Field(default_factory=absent, description="Is missing (true) or is there (false).")
 
 
 class FoldedFilter(Input):
-    """Conditions on a name as a whole, in any case."""
+    """Conditions on a name, in any case."""
 
     eq: LineText = Field(default_factory=absent, description="Is this one.")
     ne: LineText = Field(default_factory=absent, description="Is another one.")
     in_: list[LineText] = one_of("Is one of these.")
     not_in: list[LineText] = none_of("Is none of these.")
+    contains: LinePart = Field(default_factory=absent, description="Has this in it.")
+    starts_with: LinePart = Field(default_factory=absent, description="Begins with this.")
 
 
 class TaskProjectFilter(ProjectRefFilter):

@@ -18,7 +18,7 @@ from services.shared.pagination import Page, PageRequest, first_of_each, make_pa
 from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.time_zones import known_zone, zone_of
 from services.shared.totals import Total, total
-from services.tasks.listing import counting, groups, index_scan, keyset, strategy
+from services.tasks.listing import counting, groups, index_scan, keyset, names, strategy
 from services.tasks.listing.conditions import Condition, TaskPredicate, compile_condition, condition
 from services.tasks.listing.full_scan import matching_tasks
 from services.tasks.listing.index_scan import IndexRange
@@ -59,7 +59,7 @@ async def _predicate(session: Session, actor: Actor, query: TaskQuery) -> TaskPr
         except ZoneWanted:
             zone = await zone_of(session, actor)
             where = condition(query.filter, trashed=query.trashed, zone=zone)
-    return TaskPredicate(where, query.trashed)
+    return await names.looked_up(session, actor, TaskPredicate(where, query.trashed))
 
 
 async def get(session: Session, actor: Actor, task_id: int) -> TaskRecord:

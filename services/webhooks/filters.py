@@ -32,6 +32,7 @@ from services.shared.statements import ACTOR_PARAMETER, parameter
 from services.shared.time_zones import zone_named, zone_of
 from services.tasks.filters import TaskFilter
 from services.tasks.listing.conditions import REF, Condition, TaskPredicate
+from services.tasks.listing.names import with_names
 from services.tasks.visibility import readable
 from services.webhooks.models import MAX_MATCHED
 
@@ -120,6 +121,7 @@ async def learn(
     predicate = None if filter_ is None else predicate_of(filter_, await zone_of(session, actor))
     if predicate is None:
         return
+    predicate = await with_names(session, actor, predicate)
     webhook = sql_cast(parameter("hook_id", Integer()), Integer)
     tasks = select(webhook, Task.id).where(readable(ACTOR_PARAMETER), *predicate.conditions())
     values = {"hook_id": webhook_id, "caller_id": actor.user_id, **predicate.values()}

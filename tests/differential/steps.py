@@ -193,7 +193,16 @@ LEAVES = st.one_of(
     ),
     st.fixed_dictionaries({"project": st.sampled_from([{"is_inbox": True}, {"name": {"ne": "x"}, "archived": False}])}),
     st.fixed_dictionaries(
+        {"project": st.sampled_from([{"name": {"contains": "B"}}, {"key": {"starts_with": "in", "contains": "o"}}])}
+    ),
+    st.fixed_dictionaries(
         {"assignees": st.sampled_from([{"full_name": {"is_null": True}}, {"username": {"ne": "ada"}}])}
+    ),
+    st.fixed_dictionaries(
+        {"assignees": st.sampled_from([{"full_name": {"contains": "É"}}, {"username": {"starts_with": "B"}}])}
+    ),
+    st.fixed_dictionaries(
+        {"parent": st.sampled_from([{"title": {"contains": "A"}}, {"title": {"starts_with": "pad", "ne": "a"}}])}
     ),
     st.just({}),
 )

@@ -17,14 +17,13 @@ from services.shared.moments import RelativeMoment
 from services.shared.prices import MAX_DEPTH
 from services.shared.search_words import words_of
 from services.shared.statements import ACTOR_PARAMETER, parameter
-from services.shared.text import fold_username
 from services.tags import fold
 from services.tasks import refs
 from services.tasks.dates import ALL_DAY, DAYS, first_instant, last_instant
 from services.tasks.filters import TaskConditions, TaskFilter
 from services.tasks.following import followed
 from services.tasks.listing.days import DAYS_ALONE, compared, in_zone
-from services.tasks.listing.reaching import FIELDS, Asked, reached
+from services.tasks.listing.reaching import FIELDS, SPELLED, Asked, reached
 from services.tasks.listing.sets import NAMES as SETS
 from services.tasks.listing.sets import OPEN, blocked, of_set
 from services.tasks.listing.texts import contains_each, fold_text, found_by_index, has_part
@@ -178,13 +177,9 @@ def _reaching(name: str, fields: Sequence[tuple[str, Any]], budget: Budget) -> C
             column, operator, *how = part.kind
             told = operand if isinstance(operand, bool) else len(part.values)
             asked.append((column, operator, told, "" if isinstance(operand, bool) else "".join(how)))
-            spell = _SPELLED.get(field)
+            spell = SPELLED.get(field)
             values += part.values if spell is None else map(spell, map(str, part.values))
     return Condition((REACHING, name, tuple(asked)), tuple(values)) if asked else Condition(("and_",))
-
-
-_SPELLED: dict[str, Callable[[str], str]] = {"username": fold_username, "key": str.upper}
-"""As what the database has it, whatever the case in which it was sent."""
 
 
 def _operation(name: str, operator: str, given: object, budget: Budget) -> Condition:
