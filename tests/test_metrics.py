@@ -135,6 +135,7 @@ class TestRequests:
             await visitor.get(path)
         await visitor.patch(f"/tasks/{task['id']}", {"priority": 2}, headers={"If-Match": '"7"'})
         await visitor.rest("HEAD", "/tasks")
+        await visitor.put("/tasks/by-external-id/crm/a/b%2Fc", {"title": "x"})
 
         samples = await read(visitor)
 
@@ -145,7 +146,9 @@ class TestRequests:
         assert value(samples, REQUESTS, method="GET", route="/tasks/{task_id}", status="200") == 1
         assert value(samples, REQUESTS, method="PATCH", route=one, status="412") == 1
         assert value(samples, REQUESTS, method="HEAD", route=f"{PREFIX}/tasks", status="200") == 1
-        assert value(samples, REQUESTS) == 7
+        called = f"{PREFIX}/tasks/by-external-id/{{external_source}}/{{external_id}}"
+        assert value(samples, REQUESTS, method="PUT", route=called, status="201") == 1
+        assert value(samples, REQUESTS) == 8
 
     async def test_a_read_counts_from_the_next_one_on(self, caller: Anonymous) -> None:
         counts = [value(await read(caller), REQUESTS, route="/metrics", status="200") for _ in range(3)]

@@ -134,6 +134,14 @@ REQUESTS: dict[str, Ask] = {
     "GraphQL: projects by a part of their names and keys": graphql_pages(
         filter={"project": {"name": {"startsWith": "place"}, "key": {"contains": "WN"}}}
     ),
+    **{
+        f"REST: a person by {name}": rest("/tasks?filter=" + quote(json.dumps({"assignees": asked})))
+        for name, asked in (
+            ("a part of a username", {"username": {"contains": "ARE_PERS"}}),
+            ("a part of a name", {"full_name": {"starts_with": "rár"}}),
+            ("a name", {"full_name": {"eq": "Rára"}}),
+        )
+    },
     "REST: a project's tasks": rest("/tasks?project_id={project}", pages=2),
     "GraphQL: a project's tasks": gql(
         "query($project: ID!) { project(id: $project) { tasks(first: 20) { edges { node { id } } } } }"
@@ -159,6 +167,9 @@ async def _build(state: State, client: httpx.AsyncClient) -> World:
     projects = [await ada.project(key=f"OWN{number}", name=f"Place {number}") for number in range(OWN)]
     task = await ada.task(project_id=projects[0]["id"], title="Sell the zeppelin", tags=["bug"])
     await ada.comment(task["id"])
+    rare = await make_person(client, state, username="rare_person", full_name="R\u00e1ra")
+    await ada.invite(projects[0], rare)
+    await ada.task(project_id=projects[0]["id"], assignee_ids=[rare.id])
     own = [project["id"] for project in projects]
     async with state.database.writing() as session:
         await add_people_and_projects(session, own)

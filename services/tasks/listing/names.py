@@ -150,10 +150,10 @@ _OF_SEVERAL = {
 
 
 def _replaced(condition: Condition, caller: Caller, names: Names) -> Condition:
-    if condition.parts:
-        return condition._replace(parts=tuple([_replaced(part, caller, names) for part in condition.parts]))
     if not condition.once(_names_in):
         return condition
+    if condition.parts:
+        return condition._replace(parts=tuple([_replaced(part, caller, names) for part in condition.parts]))
     _, thing, asked = condition.kind
     values, left = iter(condition.values), list[Asked]()
     kept: list[object] = []
