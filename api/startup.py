@@ -27,6 +27,10 @@ def settings_or_exit() -> Settings:
         return get_settings()
     except ValidationError as error:
         raise SystemExit(f"Tandem cannot start: {refused_settings.explain(error)}") from None
+    except (UnicodeDecodeError, OSError):
+        if (problem := refused_settings.unreadable()) is None:
+            raise
+        raise SystemExit(f"Tandem cannot start: {problem}") from None
 
 
 def explained(error: Exception) -> str | None:
@@ -79,9 +83,10 @@ async def report(state: "State") -> None:
     """Say in the log what is wrong with the database, once: the server serves, and answers 503 until it is mended."""
     from services import doctor
 
-    problem = await doctor.database_problem(state.database)
-    if problem is not None:
+    if (problem := await doctor.database_problem(state.database)) is not None:
         logger.error("%s. Until then, requests are answered with 503", problem)
+    elif (problem := await doctor.writing_problem(state.database)) is not None:
+        logger.error("%s. Until then, requests that write are answered with 503", problem)
 
 
 def address(host: str, port: int) -> str:

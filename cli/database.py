@@ -64,8 +64,12 @@ def reported() -> Iterator[None]:
     except DBAPIError as error:
         url = normalise_url(CommandSettings().database_url)
         fail(diagnosis.NO_TABLES if is_missing_table(error) else diagnosis.explain(url, error))
+    except UnicodeDecodeError:
+        if (problem := refused_settings.unreadable()) is None:
+            raise
+        fail(problem)
     except OSError as error:
-        fail(str(error))
+        fail(refused_settings.unreadable() or str(error))
     except KeyboardInterrupt:
         typer.secho("Stopped. What was committed stays.", err=True)
         raise typer.Exit(130) from None

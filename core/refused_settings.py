@@ -1,5 +1,7 @@
 """What is wrong with the settings, in a sentence with a way out: for whoever starts a server or a command."""
 
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from core.sentences import words_for
@@ -20,6 +22,19 @@ def explain(error: ValidationError) -> str:
             # those of ours that are about several settings begin with their names
             sentences.append(words if words.startswith((name, "DEBUG ")) and words[:1].isupper() else f"{name} {words}")
     return mended("; ".join(sentences))
+
+
+def unreadable(dotenv: Path = Path(".env")) -> str | None:
+    """Why nothing can be read of the file of settings; None where it can be, or is not there."""
+    try:
+        if dotenv.is_file():
+            dotenv.read_text("utf-8")
+    except UnicodeDecodeError:
+        return f"{dotenv} is not in UTF-8: save it in that encoding"
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        return f"{dotenv} cannot be read ({reason}): give the user of the server the right to"
+    return None
 
 
 def mended(sentence: str) -> str:

@@ -256,7 +256,8 @@ class Settings(BaseSettings):
     @field_validator("jwt_private_key_file", "trusted_documents")
     @classmethod
     def _refuse_unreadable_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        if value is not None and not (value.is_file() and os.access(value, os.R_OK)):
+        # asked first, for what is in a folder that may not be entered is an error to is_file()
+        if value is not None and not (os.access(value, os.R_OK) and value.is_file()):
             name = str(info.field_name).upper()
             raise ValueError(f"{name}: there is no file of this name that the server may read")
         return value

@@ -25,6 +25,7 @@ _UNKNOWN_HOST = re.compile(r"failed to resolve host|could not translate host nam
 _TIMEOUT = re.compile(r"timeout|timed out|No route to host|Network is unreachable", re.I)
 _NOT_LET_IN = re.compile(r"no pg_hba\.conf entry|pg_hba\.conf rejects")
 _FORBIDDEN = re.compile(r"permission denied for (?P<what>database|schema|table|relation)")
+_READ_ONLY = re.compile(r"in a read-only transaction|cannot execute \w+ during recovery")
 _FULL = re.compile(r"too many (?:clients|connections)|remaining connection slots")
 _TLS = re.compile(r"SSL|certificate|TLS")
 
@@ -92,6 +93,8 @@ def _of_postgresql(url: URL, reason: str) -> str:
         )
     if _NOT_LET_IN.search(reason):
         return f"{place} takes no connection of {role} from here: allow it in its pg_hba.conf"
+    if _READ_ONLY.search(reason):
+        return f"PostgreSQL at {place} takes no writes, as a standby does: name the primary in DATABASE_URL"
     if _FULL.search(reason):
         return f"PostgreSQL at {place} has no connection left: raise max_connections, or lower DATABASE_POOL_SIZE"
     if match := _FORBIDDEN.search(reason):

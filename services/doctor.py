@@ -47,7 +47,12 @@ class Finding(NamedTuple):
 
 async def examine(dotenv: Path) -> AsyncIterator[Finding]:
     """Look at everything, in the order in which one thing needs another."""
-    for each in (_python(), _libraries(_pinned()), *_names(dotenv)):
+    for each in (_python(), _libraries(_pinned())):
+        yield each
+    if (problem := refused_settings.unreadable(dotenv)) is not None:
+        yield Finding("settings", False, problem)
+        return
+    for each in _names(dotenv):
         yield each
     try:
         settings = Settings(_env_file=dotenv)
@@ -90,14 +95,21 @@ async def database_problem(database: Database) -> str | None:
         return f"The database does not answer ({shown}): look at what it is doing, or at the way to it"
 
 
-async def _writes(database: Database) -> Finding:
+async def writing_problem(database: Database) -> str | None:
+    """Why a database that can be read takes no writes, and how to mend it; None where it takes them."""
     try:
         async with asyncio.timeout(SECONDS), database.writing() as session:
             await revisions.write(session)
     except DBAPIError as error:
-        return Finding("writing", False, diagnosis.explain(database.url, error))
+        return diagnosis.explain(database.url, error)
     except (TimeoutError, PoolTimeout):
-        return Finding("writing", False, "The database takes no write in time: find who holds its locks")
+        return "The database takes no write in time: find who holds its locks"
+    return None
+
+
+async def _writes(database: Database) -> Finding:
+    if (problem := await writing_problem(database)) is not None:
+        return Finding("writing", False, problem)
     room = free_disk_bytes(database)
     if room is not None and room < 100 * MIN_ROOM_BYTES:
         return Finding("writing", False, f"The disk of the database has {room / 1e6:,.0f} MB left: make room")

@@ -1,5 +1,6 @@
 """A database that cannot serve now is no defect of ours: 503 with Retry-After on both doors, and readiness says no."""
 
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -13,13 +14,14 @@ from alembic.script import ScriptDirectory
 from fastapi import FastAPI
 from psycopg import sql
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from api import startup
 from api.main import create_app
 from db import revisions
 from db.driver.database import Database
 from services import readiness
-from services.shared.database_errors import from_database
+from services.shared.database_errors import from_database, log_failure
 from services.shared.errors import Unavailable
 from tests.actors import Anonymous, Person, make_person
 from tests.conftest import ROOT, settings_for
@@ -80,6 +82,15 @@ def _read_only(url: str) -> Iterator[None]:
 
 class TestReadOnly:
     @on_postgresql
+    async def test_database_is_told_of_when_a_server_starts(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        async with _serving(url) as (app, _, _ada):
+            with _read_only(url):
+                await startup.report(app.state.tandem)
+        [told] = [line for line in capsys.readouterr().err.splitlines() if " ERROR " in line]
+        assert "takes no writes, as a standby does" in told
+        assert told.endswith("Until then, requests that write are answered with 503")
+
+    @on_postgresql
     @on_both_doors
     async def test_database_is_unavailable_for_writes_and_serves_reads(self, url: str, door: Door) -> None:
         async with _serving(url) as (_, anonymous, ada):
@@ -90,6 +101,15 @@ class TestReadOnly:
             # a connection that took no writes is not used for them again
             await _works(door, ada)
             assert (await anonymous.get("//health/ready")).status_code == 200
+
+    @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+    async def test_file_is_told_of_when_a_server_starts(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        async with _serving(url) as (app, _, _ada):
+            _connection(app).execute("PRAGMA query_only = on")
+            await startup.report(app.state.tandem)
+        [told] = [line for line in capsys.readouterr().err.splitlines() if " ERROR " in line]
+        assert " cannot be written: give the user of the server the right to" in told
+        assert told.endswith("Until then, requests that write are answered with 503")
 
     @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
     @on_both_doors
@@ -133,6 +153,19 @@ class TestFullDisk:
             assert {code for _, code in statuses} <= {None, "UNAVAILABLE"}
             assert (await LIST.on(door, ada)).status == 200
             await _works(door, ada)
+
+
+class TestLog:
+    @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+    def test_a_request_leaves_a_line_and_a_traceback_for_those_who_want_it(self, logged: list[Any], level: int) -> None:
+        logger = logging.getLogger("tandem.of_this_test")
+        logger.setLevel(level)
+        cause = OperationalError("UPDATE", {}, sqlite3.OperationalError("attempt to write\na readonly database"))
+        log_failure(logger, Unavailable(), cause)
+
+        [record] = logged
+        assert record.getMessage() == "database unavailable: attempt to write a readonly database"
+        assert (record.exc_info is not None) is (level == logging.DEBUG)
 
 
 class TestReadiness:

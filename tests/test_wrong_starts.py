@@ -308,6 +308,7 @@ class TestSentences:
             ("FATAL:  sorry, too many clients already", "PostgreSQL at h:5433 has no connection left: raise"),
             ("permission denied for schema public", "ada may not use the schema on h:5433: GRANT it"),
             ("server does not support SSL, but SSL was required", "No connection by TLS to h:5433: mend sslmode"),
+            ("DELETE in a read-only transaction", "PostgreSQL at h:5433 takes no writes, as a standby does"),
             ("something else", "The database cannot be used (h:5433): something else"),
         ],
     )

@@ -56,5 +56,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except UnicodeDecodeError:
+        sys.exit(".env is not in UTF-8: save it in that encoding")
     except OSError as error:
         sys.exit(f"The secrets cannot be written into .env ({error}): mend that, or give SECRET_KEY in the environment")

@@ -56,4 +56,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # uvicorn, which has ended by then, raises the signal that it was ended by once more
+        sys.exit(130)

@@ -31,7 +31,7 @@ def number(name: str, default: int, most: int) -> int:
     """A number of the environment, from 1. Raises ``SystemExit`` for anything else."""
     given = os.environ.get(name) or str(default)
     if not (given.isascii() and given.isdigit() and 1 <= int(given) <= most):
-        raise SystemExit(f"{name} must be a number from 1 to {most}")
+        raise SystemExit(f"Tandem cannot start: {name} must be a number from 1 to {most:,}, e.g. {name}={default}")
     return int(given)
 
 

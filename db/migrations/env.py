@@ -128,6 +128,8 @@ def from_the_command_line(work: Callable[[], None]) -> None:
         work()
     except ValidationError as error:
         raise SystemExit(f"Cannot migrate: {refused_settings.explain(error)}") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SystemExit(f"Cannot migrate: {refused_settings.unreadable() or error}") from None
     except ValueError as error:  # of the URL
         raise SystemExit(f"Cannot migrate: {error}") from None
     except DBAPIError as error:

@@ -20,6 +20,7 @@ from services.events.consumers import Consumer, consume, register
 from services.events.numbering import NUMBERED
 from services.jobs import queue
 from services.jobs.queue import SCHEDULED, Claim
+from services.shared.outages import Outage
 
 logger = logging.getLogger("tandem.worker")
 
@@ -84,6 +85,7 @@ class Worker:
         self._wanted = [asyncio.Event() for _ in consumers]
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._failing: set[asyncio.Task[None]] = set()
+        self._outage = Outage(logger, "no jobs could be claimed")
         database.listen(SCHEDULED, self._wake)
         database.listen(NUMBERED, self._wake_consumers)
 
@@ -119,8 +121,9 @@ class Worker:
             delay = self._poll
             try:
                 delay = await self._claim_due()
-            except Exception:
-                logger.warning("no jobs could be claimed; trying again", exc_info=True)
+                self._outage.succeeded()
+            except Exception as error:
+                self._outage.failed(error)
                 delay = POLL_SECONDS
             await asyncio.sleep(0)  # everybody else goes on, if only for a moment
             loop = asyncio.get_running_loop()
@@ -132,14 +135,16 @@ class Worker:
                 timer.cancel()
 
     async def _schedule_always(self) -> None:
+        outage = Outage(logger, "the worker could not begin")
         while True:
             try:
                 async with self._database.writing() as session:
                     for kind in self._always:
                         await queue.schedule(session, kind, [0], now())
+                outage.succeeded()
                 return
-            except Exception:
-                logger.warning("the worker could not begin; trying again", exc_info=True)
+            except Exception as error:
+                outage.failed(error)
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _claim_due(self) -> float:
@@ -226,14 +231,16 @@ class Worker:
             logger.warning("a job could not be given back; its claim ends by itself", exc_info=True)
 
     async def _keep_claims(self) -> None:
+        outage = Outage(logger, "claims could not be renewed")
         while True:
             await asyncio.sleep(self._lease.total_seconds() / 3)
             if ids := [job.id for job in self._running.values()]:
                 try:
                     async with self._database.writing() as session:
                         await queue.renew(session, ids, self._lease)
-                except Exception:
-                    logger.warning("claims could not be renewed; trying again", exc_info=True)
+                    outage.succeeded()
+                except Exception as error:
+                    outage.failed(error)
 
     async def _let_go(self) -> None:
         if not self._running:
@@ -245,6 +252,7 @@ class Worker:
 
     async def _consume(self, consumer: Consumer, told: asyncio.Event, wanted: asyncio.Event) -> None:
         registered = False
+        outage = Outage(logger, f"the feed could not be read for {consumer.name}")
         poll = max(0.1 if self._database.planner.commits_in_order else POLL_SECONDS, consumer.gather_seconds)
         while True:
             told.clear()
@@ -255,8 +263,9 @@ class Worker:
                     await register(self._database, consumer)
                     registered = True
                 more = await consume(self._database, consumer)
-            except Exception:
-                logger.warning("the feed could not be read for %s; trying again", consumer.name, exc_info=True)
+                outage.succeeded()
+            except Exception as error:
+                outage.failed(error)
                 await asyncio.sleep(POLL_SECONDS)
             if more is None:
                 # while nobody wants to know of events, they cost nothing
@@ -274,6 +283,7 @@ class Leader:
         self._database, self._worker = database, worker
         self._lease = timedelta(seconds=LEAD_SECONDS)
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(logger, "the worker could not run")
 
     def start(self) -> None:
         """Work from now on, or once nobody else does."""
@@ -290,10 +300,11 @@ class Leader:
         while True:
             try:
                 claim = await queue.lead(self._database, self._lease)
+                self._outage.succeeded()
                 if claim is not None:
                     await self._lead(claim)
-            except Exception:
-                logger.warning("the worker could not run; trying again", exc_info=True)
+            except Exception as error:
+                self._outage.failed(error)
             await asyncio.sleep(POLL_SECONDS)
 
     async def _lead(self, claim: Claim) -> None:

@@ -11,6 +11,7 @@ nothing, and may be removed while no server runs. Other programs know nothing of
 transactions apart, with or without.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -45,7 +46,8 @@ class Turns:
         try:
             self._descriptor = os.open(f"{path}{SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         except OSError as error:
-            logger.warning("processes that write do not take turns: %s", error)
+            if error.errno != errno.EROFS:  # where nothing can be written, there is nobody to take turns with
+                logger.warning("processes that write do not take turns: %s", error)
 
     def take(self) -> bool:
         """Whether it is one's turn, without waiting."""
