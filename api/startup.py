@@ -103,7 +103,7 @@ def places(settings: Settings, address: str) -> Iterator[str]:
     if settings.graphiql_on:
         yield f"playground: {address}/graphql"
     if settings.api_docs_on:
-        yield f"REST reference: {address}/docs"
+        yield f"REST reference: {address}/reference"
     yield f"database: {diagnosis.shown_url(settings.database_url)}"
     if settings.environment == "development" and settings.graphiql_on:
         yield f"what next: open {address}/graphql and register, or run `make demo` for projects with people and tasks"

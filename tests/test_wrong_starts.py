@@ -358,7 +358,7 @@ class TestAddresses:
         told = [*startup.places(settings, startup.address("0.0.0.0", 8000))]  # noqa: S104  nothing is opened
         assert told[:3] == [
             "playground: http://localhost:8000/graphql",
-            "REST reference: http://localhost:8000/docs",
+            "REST reference: http://localhost:8000/reference",
             "database: PostgreSQL, db at h",
         ]
         assert "make demo" in told[3]

@@ -44,7 +44,7 @@ async def get_root(request: Request, state: AppState, response: Response) -> Wel
         f'<{prefix}/graphql>; rel="service"; title="GraphQL"',
     ]
     if settings.api_docs_on:
-        links += [f'<{prefix}/docs>; rel="service-doc"', f'<{prefix}/openapi.json>; rel="service-desc"']
+        links += [f'<{prefix}/reference>; rel="service-doc"', f'<{prefix}/openapi.json>; rel="service-desc"']
     response.headers["Link"] = ", ".join(links)
     return Welcome(message="Welcome to the Task Manager API")
 
