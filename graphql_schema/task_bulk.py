@@ -3,7 +3,7 @@
 import strawberry
 from pydantic import Field
 
-from graphql_schema.execution.errors import camel_pointer
+from graphql_schema.execution.errors import camel_message, camel_names, camel_pointer
 from graphql_schema.shared.base import as_output, attribute, enumeration, output_type, service_input, to_service_input
 from graphql_schema.shared.context import Info
 from graphql_schema.shared.parts import Part
@@ -12,6 +12,7 @@ from graphql_schema.shared.recurrences import RECURRENCE
 from graphql_schema.task_changes import TaskReminderInput
 from graphql_schema.task_lists import TaskFilter
 from graphql_schema.tasks import Task
+from services.shared.errors import Problem
 from services.shared.idempotency import KeyText
 from services.shared.inputs import absent
 from services.shared.prices import WRITE, of_matching, of_tasks
@@ -73,14 +74,22 @@ class BulkProblem:
     def pointer(self) -> str:
         return camel_pointer(self.pointer)
 
-    detail: str
+    @strawberry.field(description="What is wrong.")
+    def detail(self) -> str:
+        return camel_names(self.detail)
+
     type: str
 
 
 @output_type(BulkErrorOut)
 class BulkError:
     code: str
-    message: str
+
+    @strawberry.field(description="What happened.")
+    def message(self) -> str:
+        problems = [Problem(item.pointer, item.detail, item.type) for item in self.errors]
+        return camel_message(self.message, problems)
+
     errors: list[BulkProblem] = listed(bulk_models.MAX_ERRORS, row=0)
     current_version: int | None
 

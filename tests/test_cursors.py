@@ -107,7 +107,8 @@ class TestOnTheDoors:
             graphql = await graphql_page(ada, after=cursor, orderBy={"field": sort.upper(), "direction": order.upper()})
 
             assert (rest.status_code, graphql.code) == (422, "BAD_USER_INPUT")
-            assert rest.json()["detail"] == graphql.errors[0]["message"] == "this cursor belongs to another order"
+            assert rest.json()["detail"] == "/cursor: this cursor belongs to another order"
+            assert graphql.errors[0]["message"] == "/after: this cursor belongs to another order"
 
     async def test_a_cursor_of_another_list_says_so(self, ada: Person) -> None:
         project = await ada.project()
@@ -122,4 +123,5 @@ class TestOnTheDoors:
         graphql = await ada.gql(document, {"id": project["node_id"], "after": cursor})
 
         assert (rest.status_code, graphql.code) == (422, "BAD_USER_INPUT")
-        assert rest.json()["detail"] == graphql.errors[0]["message"] == "this cursor belongs to another list"
+        assert rest.json()["detail"] == "/cursor: this cursor belongs to another list"
+        assert graphql.errors[0]["message"] == "/after: this cursor belongs to another list"

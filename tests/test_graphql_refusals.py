@@ -92,13 +92,22 @@ def on_graphql(answer: httpx.Response) -> tuple[str | None, Problems]:
     [error] = body["errors"]
     problems = error["extensions"].get("errors", [])
     return error["extensions"]["code"], [
-        ("/".join(map(to_snake_case, item["pointer"].split("/"))), _by_names(item), item["type"]) for item in problems
+        ("/".join(map(to_snake_case, item["pointer"].split("/"))), _in_snake_case(item), item["type"])
+        for item in problems
     ]
 
 
 def _by_names(problem: dict[str, str]) -> str:
     """The sentence, with the values of an enumeration spelt neither as REST's nor as GraphQL's."""
     return problem["detail"].lower().replace(":", "_") if problem["type"] == "enum" else problem["detail"]
+
+
+def _in_snake_case(problem: dict[str, str]) -> str:
+    """The sentence, with the names of fields as REST has them, but for the one that is meant by a misspelt one."""
+    sentence = _by_names(problem)
+    if problem["type"] == "extra_forbidden":
+        return sentence
+    return re.sub(r"\b[a-z]+(?:[A-Z][a-z]+)+\b", lambda match: to_snake_case(match[0]), sentence)
 
 
 def input_type(query: str) -> GraphQLInputObjectType:

@@ -1,7 +1,9 @@
 """Errors on the GraphQL door: the service's code, pointers and the request id in ``extensions``."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Required, TypedDict
 
 from graphql import GraphQLError, GraphQLSyntaxError, VariableDefinitionNode
@@ -13,7 +15,8 @@ from core.deadlines import DeadlinePassed
 from graphql_schema.execution.variables import argument_pointer
 from services.shared import errors
 from services.shared.database_errors import from_database, log_failure
-from services.shared.errors import MAX_PROBLEMS, Problem, TandemError
+from services.shared.errors import MAX_PROBLEMS, MAX_SAID, Problem, TandemError, summary
+from services.shared.inputs import Input
 
 logger = logging.getLogger("tandem.errors")
 
@@ -47,8 +50,8 @@ class RefusedArguments(Exception):
     """Arguments that are not valid, with pointers in GraphQL's spelling."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = [*problems]
-        super().__init__("; ".join(f"{item.pointer or '/'}: {item.detail}" for item in self.problems[:3]))
+        self.problems = [Problem(item.pointer, camel_names(item.detail), item.type) for item in problems]
+        super().__init__("; ".join(f"{item.pointer or 'input'}: {item.detail}" for item in self.problems[:MAX_SAID]))
 
 
 def format_error(error: GraphQLError, *, default_code: str = "BAD_USER_INPUT") -> FormattedError:
@@ -83,7 +86,7 @@ def _explain(error: GraphQLError, default_code: str) -> tuple[str, ErrorExtensio
         log_failure(logger, known, original)
         original = known
     if isinstance(original, TandemError):
-        return original.message, describe(original)
+        return camel_message(original.message, original.errors), describe(original)
     # GraphQL's own messages repeat what was written in the document
     message = error.message if len(error.message) <= MAX_MESSAGE else f"{error.message[:MAX_MESSAGE]}…"
     if isinstance(error, GraphQLSyntaxError):
@@ -120,9 +123,7 @@ def describe(error: TandemError) -> ErrorExtensions:
     """The extensions of a service error."""
     extensions: ErrorExtensions = {"code": error.code}
     if error.errors:
-        extensions["errors"] = _listed(
-            Problem(camel_pointer(item.pointer), item.detail, item.type) for item in error.errors
-        )
+        extensions["errors"] = _listed(map(_camel, error.errors))
     if isinstance(error, errors.VersionConflict):
         extensions["currentVersion"] = error.current_version
     elif isinstance(error, errors.RETRYABLE) and error.retry_after is not None:
@@ -137,6 +138,38 @@ def _listed(problems: Iterable[Problem]) -> list[dict[str, str]]:
 def camel_pointer(pointer: str) -> str:
     """A service's pointer in GraphQL's spelling."""
     return "/".join(to_camel_case(part) for part in pointer.split("/"))
+
+
+def camel_names(sentence: str) -> str:
+    """A service's sentence with the names of fields in GraphQL's spelling."""
+    return _NAME.sub(lambda match: to_camel_case(match[0]) if match[0] in _fields() else match[0], sentence)
+
+
+def camel_message(message: str, problems: Sequence[Problem]) -> str:
+    """A service's message in GraphQL's spelling, where it begins with what is wrong."""
+    for count in range(min(len(problems), MAX_SAID), 0, -1):
+        said = summary(problems[:count])
+        if message.startswith(said):
+            return summary(map(_camel, problems[:count])) + message[len(said) :]
+    return message
+
+
+def _camel(item: Problem) -> Problem:
+    return Problem(camel_pointer(item.pointer), camel_names(item.detail), item.type)
+
+
+_NAME = re.compile(r"(?<![\w.])[a-z]+(?:_[a-z]+)+(?!\w)")
+
+
+@cache
+def _fields() -> frozenset[str]:
+    """The names of what is sent, as services have them."""
+    waiting, found = [Input], set[str]()
+    while waiting:
+        model = waiting.pop()
+        found |= model.model_fields.keys()
+        waiting += model.__subclasses__()
+    return frozenset(found)
 
 
 def request_error(message: str, code: str) -> GraphQLError:

@@ -9,6 +9,8 @@ from core.deadlines import DeadlinePassed
 from db import errors as db_errors
 from services.shared.errors import Conflict, DeadlineExceeded, NotFound, Problem, TandemError, Unavailable
 
+MAX_REASON = 300
+"""Characters of what the database said that are logged."""
 _POINTERS = {
     "uq_users_username_folded": "/username",
     "uq_users_email": "/email",
@@ -26,9 +28,7 @@ _THINGS = {"users": "User", "projects": "Project", "tasks": "Task", "tags": "Tag
 
 def taken(*pointers: str, message: str | None = None) -> Conflict:
     """The error for what has to be unique, and is not."""
-    problems = [Problem(pointer, "is taken", "taken") for pointer in pointers]
-    told = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in problems)
-    return Conflict(message or told, errors=problems)
+    return Conflict(message, errors=[Problem(pointer, "is taken", "taken") for pointer in pointers])
 
 
 def explain(error: IntegrityError) -> TandemError | None:
@@ -66,8 +66,10 @@ def from_database(error: Exception) -> TandemError | None:
 
 
 def log_failure(logger: logging.Logger, known: TandemError, error: Exception) -> None:
-    """Log what ``from_database`` has explained: with where it came from, but for what is only a matter of load."""
+    """Log what ``from_database`` has explained, in a line; at DEBUG also where it came from."""
     if isinstance(error, (DeadlinePassed, PoolTimeout)):
         logger.warning("%s: %s", known.code, known.message)
-    else:
-        logger.warning("database unavailable", exc_info=error)
+        return
+    reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    where = error if logger.isEnabledFor(logging.DEBUG) else None
+    logger.warning("database unavailable: %s", reason[:MAX_REASON], exc_info=where)

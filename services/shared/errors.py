@@ -43,13 +43,20 @@ Detail = Mapping[str, Any]
 """One of pydantic's errors, an entry of ``ValidationError.errors()``."""
 MAX_PROBLEMS = 50
 """Of one request, that are told."""
+MAX_SAID = 3
+"""Of these, that the message says."""
 MAX_MISTAKES = 5_000
 TOO_MANY_MISTAKES = Problem("", f"more than {MAX_MISTAKES:,} parts of it are not valid", "too_many")
 """Instead of them: naming each takes longer than finding it."""
 
 
+def summary(problems: Iterable[Problem]) -> str:
+    """The first problems in a line, each after its place."""
+    return "; ".join(f"{item.pointer or '/'}: {item.detail}" for item in islice(problems, MAX_SAID))
+
+
 class TandemError(Exception):
-    """The root. ``message`` is meant for the caller to read."""
+    """The root. ``message`` is meant for the caller to read; it says the ``errors`` where there is no other one."""
 
     code = "INTERNAL_SERVER_ERROR"
     title = "Internal server error"
@@ -57,8 +64,8 @@ class TandemError(Exception):
     """Whether the transaction is committed although this is raised."""
 
     def __init__(self, message: str | None = None, *, errors: Iterable[Problem] = ()) -> None:
-        self.message = message or self.title
         self.errors: Sequence[Problem] = tuple(errors)
+        self.message = message or summary(self.errors) or self.title
         super().__init__(self.message)
 
     def kept(self) -> Self:
@@ -111,8 +118,8 @@ class BadUserInput(TandemError):
 
     @classmethod
     def at(cls, pointer: str, detail: str, type: str = "rule") -> "BadUserInput":
-        """For a rule that a schema cannot express."""
-        return cls(detail, errors=[Problem(pointer, detail, type)])
+        """For a rule that a schema cannot express. The detail goes on where the name of the place ends."""
+        return cls(errors=[Problem(pointer, detail, type)])
 
 
 class TooExpensive(TandemError):
@@ -131,7 +138,7 @@ class Conflict(TandemError):
     @classmethod
     def at(cls, pointer: str, detail: str, type: str = "conflict") -> "Conflict":
         """The error of one part of the input, named by a JSON Pointer (RFC 6901)."""
-        return cls(detail, errors=[Problem(pointer, detail, type)])
+        return cls(errors=[Problem(pointer, detail, type)])
 
 
 class VersionConflict(TandemError):
@@ -158,7 +165,9 @@ class BulkRefused(TandemError):
             for place, error in sorted(refused.items())
             for item in error.errors or [Problem("", error.message, error.code.lower())]
         ]
-        super().__init__(f"/tasks/{index}: {first.message}{others}", errors=problems[:MAX_PROBLEMS])
+        says_errors = first.errors and first.message == summary(first.errors)
+        told = summary(problems[: len(first.errors)]) if says_errors else f"/tasks/{index}: {first.message}"
+        super().__init__(f"{told}{others}", errors=problems[:MAX_PROBLEMS])
 
 
 class IdempotencyConflict(TandemError):
@@ -290,7 +299,7 @@ def from_validation(error: ValidationError, *, prefix: str = "", model: object =
 def from_error_list(details: Iterable[Detail], *, prefix: str = "", model: object = None) -> BadUserInput:
     """The error for what pydantic found wrong, the first 50 parts of it, with pointers below ``prefix``."""
     problems = [problem_of(detail, prefix, model) for detail in islice(details, MAX_PROBLEMS)]
-    return BadUserInput("; ".join(f"{p.pointer or '/'}: {p.detail}" for p in problems[:3]), errors=problems)
+    return BadUserInput(errors=problems)
 
 
 def problem_of(detail: Detail, prefix: str = "", model: object = None) -> Problem:

@@ -234,7 +234,7 @@ def _a(type_name: str) -> str:
     """A thing of a type, in words: an API key, a saved view."""
     words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in type_name).strip()
     words = words.replace("api key", "API key")
-    return f"{'an' if words[0] in 'aeiouA' else 'a'} {words}"
+    return f"{'an' if words[0] in 'aeioA' else 'a'} {words}"
 
 
 class NodeRef:

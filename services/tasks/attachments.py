@@ -53,9 +53,9 @@ def check_edits(sent: Mapping[str, Any], changed: log.Changes) -> None:
     """Raises ``BadUserInput`` for an edit that adds and removes the same, or adds to a set which then has more than a
     task may have; one that an import made larger may become smaller."""
     if not set(sent.get("add_assignees", ())).isdisjoint(sent.get("remove_assignees", ())):
-        raise BadUserInput.at("/remove_assignees", "somebody is added at once", "exclusive")
+        raise BadUserInput.at("/remove_assignees", "names somebody who is added in the same call", "exclusive")
     if not {*map(tags.fold, sent.get("add_tags", ()))}.isdisjoint(map(tags.fold, sent.get("remove_tags", ()))):
-        raise BadUserInput.at("/remove_tags", "a tag is added at once", "exclusive")
+        raise BadUserInput.at("/remove_tags", "names a tag that is added in the same call", "exclusive")
     for field, name, most in (("assignee_ids", "add_assignees", MAX_ASSIGNEES), ("tags", "add_tags", MAX_TAGS)):
         before, after = changed.get(field, ((), ()))
         if name in sent and len(after) > max(most, len(before)):

@@ -21,10 +21,10 @@ DAYS = {"start_on": "start_at", "due_on": "due_at"}
 """The instants that days are kept as."""
 DATES = frozenset({*ALL_DAY, *DAYS})
 OUT_OF_ORDER: Mapping[tuple[str, str], LiteralString] = {
-    ("due_at", "start_at"): "due_at must not be before start_at",
-    ("due_on", "start_at"): "due_on must not be before start_at",
-    ("due_at", "start_on"): "due_at must not be before start_on",
-    ("due_on", "start_on"): "due_on must not be before start_on",
+    ("due_at", "start_at"): "must not be before start_at",
+    ("due_on", "start_at"): "must not be before start_at",
+    ("due_at", "start_on"): "must not be before start_on",
+    ("due_on", "start_on"): "must not be before start_on",
 }
 """What is said of dates whose order is wrong."""
 EASTERNMOST, WESTERNMOST = timedelta(hours=14), timedelta(hours=-12)

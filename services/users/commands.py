@@ -198,7 +198,7 @@ async def change_password(database: Database, actor: Actor, data: PasswordChange
     if data.new_password == prepared(data.current_password):
         problems.append(Problem("/new_password", "must differ from the current password"))
     if problems:
-        raise BadUserInput("; ".join(f"{p.pointer}: {p.detail}" for p in problems), errors=problems)
+        raise BadUserInput(errors=problems)
     await security.limits.check_password_change(user_id)
     attempt = await security.failures.begin_password_change(database, account_id=user_id, session_id=actor.session_id)
     async with database.reading() as session:
