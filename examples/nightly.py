@@ -4,8 +4,8 @@
 
 The columns: id and title, and where the file has them status, priority, due (with an offset) and tags (between
 semicolons). Up to 1,000 rows are one call. A task that is refused (it is in the trash, say) is told, and does not keep
-the others back; the job then ends with 1, as it does at once for a value that no task can have. To try what would come
-of it, add --dry-run.
+the others back; the job then ends with 1. So it does at once for a value that no task can have, which is told by the id
+of its row, and for a file or a server that is not there. To try what would come of it, add --dry-run.
 """
 
 import argparse
@@ -29,7 +29,10 @@ ATTEMPTS = 5
 def tasks_of(path: Path, *, project: int, source: str) -> Iterator[dict[str, Any]]:
     """The rows as the API takes them. A cell that is empty leaves the task's field as it is."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
+        reader = csv.DictReader(file)
+        if lacking := {"id", "title"} - {*(reader.fieldnames or ())}:
+            sys.exit(f"{path} has no column {' and no column '.join(sorted(lacking))}")
+        for row in reader:
             task: dict[str, Any] = {
                 "project_id": project,
                 "external_source": source,
@@ -39,7 +42,8 @@ def tasks_of(path: Path, *, project: int, source: str) -> Iterator[dict[str, Any
             if row.get("status"):
                 task["status"] = row["status"]
             if row.get("priority"):
-                task["priority"] = int(row["priority"])
+                # what is no number is the server's to refuse
+                task["priority"] = int(row["priority"]) if row["priority"].isdecimal() else row["priority"]
             if row.get("due"):
                 task["due_at"] = row["due"]
             if row.get("tags"):
@@ -60,14 +64,25 @@ def send(client: httpx.Client, tasks: list[dict[str, Any]], *, dry_run: bool) ->
             break
         time.sleep(float(answer.headers.get("Retry-After", 2**attempt)))
     else:
-        answer = client.post("/api/v1/tasks/bulk/create", json=body)
+        try:
+            answer = client.post("/api/v1/tasks/bulk/create", json=body)
+        except httpx.TransportError as error:
+            sys.exit(f"{client.base_url} cannot be reached: {error}")
     if answer.is_error:
         problem = answer.json()
-        for error in problem["errors"]:
-            print(f"{error['pointer']}: {error['detail']}", file=sys.stderr)
-        sys.exit(f"{answer.status_code}: {problem['detail']}")
+        for found in problem["errors"]:
+            print(f"{place(found['pointer'], tasks)}: {found['detail']}", file=sys.stderr)
+        sys.exit(f"{answer.status_code}: {problem['title']}" if problem["errors"] else problem["detail"])
     results: list[dict[str, Any]] = answer.json()["results"]
     return results
+
+
+def place(pointer: str, tasks: list[dict[str, Any]]) -> str:
+    """Where something is wrong, by the id of its row: the pointer /tasks/7/priority is "C-1042, priority"."""
+    match pointer.split("/"):
+        case ["", "tasks", index, *fields]:
+            return ", ".join([tasks[int(index)]["external_id"], *fields])
+    return pointer
 
 
 def main() -> int:
@@ -78,9 +93,11 @@ def main() -> int:
     parser.add_argument("--url", default=os.environ.get("TANDEM_URL", "http://127.0.0.1:8000"))
     parser.add_argument("--dry-run", action="store_true", help="tell what would be done, and write nothing")
     given = parser.parse_args()
+    if not (key := os.environ.get("TANDEM_API_KEY")):
+        parser.error("TANDEM_API_KEY must hold a key with the scope tasks:write")
     outcomes: Counter[str] = Counter()
     rows = tasks_of(given.csv, project=given.project, source=given.source)
-    headers = {"X-API-Key": os.environ["TANDEM_API_KEY"]}
+    headers = {"X-API-Key": key}
     with httpx.Client(base_url=given.url, headers=headers, timeout=60) as client:
         while tasks := list(islice(rows, ROWS)):
             for task, result in zip(tasks, send(client, tasks, dry_run=given.dry_run), strict=True):
@@ -93,4 +110,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        sys.exit(f"The file cannot be read as CSV in UTF-8: {error}")

@@ -77,6 +77,35 @@ def test_no_example_has_the_name_of_a_module_of_python() -> None:
     assert not {path.stem for path in (ROOT / "examples").glob("*.py")} & sys.stdlib_module_names
 
 
+def test_what_is_not_as_it_should_be_is_a_sentence(backend: str, tmp_path: Path) -> None:
+    with empty_database(backend, tmp_path) as url, LiveServer(settings_for(url)) as server:
+        job = Job(server.base_url, tmp_path)
+        told = {}
+        for text in (
+            "id,title,priority\nC-1,Call,high\n",
+            "key,name\nC-1,Call\n",
+            "id,title\nC-1,\n",
+            "id,title\n,Call\n",
+            "id,title\nC-1,J\xf6rg\n",
+        ):
+            job.file.write_text(text, encoding="latin-1")
+            told[text] = job.run()
+        job.file.unlink()
+        told["absent"] = job.run()
+        job.environment["TANDEM_API_KEY"] = ""
+        told["no key"] = job.run()
+
+    assert all(done.returncode and "Traceback" not in done.stderr for done in told.values()), told
+    assert [done.stderr.splitlines()[0] for done in told.values()][:4] == [
+        "C-1, priority: must be a whole number",
+        f"{job.file} has no column id and no column title",
+        "C-1, title: must not be blank",
+        ", external_id: must not be blank",
+    ]
+    assert told["absent"].stderr.startswith("The file cannot be read as CSV in UTF-8: ")
+    assert told["no key"].stderr.endswith("TANDEM_API_KEY must hold a key with the scope tasks:write\n")
+
+
 def test_nightly_job_is_one_call_and_its_second_run_changes_nothing(backend: str, tmp_path: Path) -> None:
     with empty_database(backend, tmp_path) as url, LiveServer(settings_for(url)) as server:
         job, rows = Job(server.base_url, tmp_path), _rows()
@@ -105,5 +134,7 @@ def test_nightly_job_is_one_call_and_its_second_run_changes_nothing(backend: str
     assert unchanged == after
     assert elapsed < 20
     assert refused.returncode == 1
-    assert "422" in refused.stderr  # a value that no task can have refuses the call
+    # a value that no task can have refuses the call
+    choices = "must be one of pending, in_progress, completed, cancelled"
+    assert refused.stderr == f"C-8, status: {choices}\n422: Unprocessable Content\n"
     assert (third.stdout, third.returncode) == ("501 rows: 1 created, 498 unchanged, 2 updated\n", 0), third.stderr
