@@ -138,7 +138,13 @@ class TestDiscovery:
         assert not any("query" in item for item in paths.values())
         twin = paths["/api/v1/tasks/query"]["post"]
         assert "QUERY /tasks" in twin["description"]
-        assert "QUERY" in paths["/api/v1/tasks"]["get"]["description"]
+        lists = [path.removesuffix("/query") for path in paths if path.endswith("/query")]
+        assert len(lists) > 15
+        for path in lists:
+            assert (
+                f"QUERY (RFC 10008) at this address takes the filter as a JSON body, as POST {path}/query does."
+                in (paths[path]["get"]["description"])
+            )
         schema = twin["requestBody"]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/TaskFilter"}
 

@@ -57,10 +57,7 @@ async def list_tasks(
     response: Response,
     if_none_match: IfNoneMatch = None,
 ) -> Sequence[TaskRecord | Expanded] | Response:
-    """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header.
-
-    QUERY (RFC 10008) at this address takes the filter as a JSON body, as POST /tasks/query does.
-    """
+    """The caller's tasks as a plain array, newest first unless sorted otherwise; more pages are in the Link header."""
     return await _listed(query, actor, session, request, response, if_none_match)
 
 
