@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.http.addresses import route_path
-from api.http.bodies import UNREAD
+from api.http.bodies import NOT_READ, UNREAD
 from api.http.compiler import CompiledRoute
 from api.http.parameters import UNKNOWN
 from core import request_context
@@ -181,6 +181,8 @@ async def on_http_exception(request: Request, error: HTTPException) -> Response:
         detail = f"{request.method} is not possible here"
     elif error.status_code == 404 and not isinstance(error, SwitchedOff):
         detail = "There is nothing at this address"
+    elif detail == NOT_READ:
+        detail = "The body cannot be read: it is nested too deeply, or holds a number with too many digits"
     return problem(error.status_code, CODES.get(error.status_code, "BAD_REQUEST"), detail, headers=headers)
 
 

@@ -30,12 +30,13 @@ MARK = "Rosebud-77"
 JARGON = re.compile(
     r"\bitems?\b|dictionary|instance of|[Ii]nput should|Extra inputs|String should|Value error|Assertion|validation"
     r"|permitted|pydantic|valid (integer|string|number|boolean|list)|regex|pattern|\\[dwxu]|[\[\]{}^$]|Field required"
-    r"|\bNone\b"
+    r"|\bNone\b|timedelta|out of range|must be in "
 )
 LIMITS = ("ge", "gt", "le", "lt", "min_length", "max_length", "max_digits", "decimal_places", "multiple_of")
 WRONG: list[Any] = [
     *(None, True, 5, 1.5, 0, -1, -(10**30), 10**30, 2**31, 2**40, "", " ", "x", "5", MARK, f"{MARK}@", "a b", "é"),
     *("\x00", "a\x00b", "a\nb", "a\tb", "a\ud800", "x" * 70_000, "2026-01-31", "2026-13-45T00:00:00Z", "VXNlcjow"),
+    *("2026-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "2026-01-31T24:01:00Z", "2026-01-31T12:00:00+99:00"),
     *("0001-01-01T00:00:00+14:00", f"{MARK} <a@b.example>", "a@localhost", "@", [], [None], [5], [MARK], [{}]),
     ["x"] * 1_001,
     *([1] * 1_001, [{}] * 1_001, {}, {MARK: 1}, {"eq": MARK}, {"in": []}, ["a\ud800"], ["x" * 1_001], [10**30]),

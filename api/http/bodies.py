@@ -58,6 +58,10 @@ def is_json(content_type: bytes | None) -> bool:
     return media_type.startswith(b"application/") and (media_type[12:] == b"json" or media_type.endswith(b"+json"))
 
 
+NOT_READ = "There was an error parsing the body"
+"""FastAPI's words, for what is nested too deeply or holds a number that is too long; ``api.problems`` has others."""
+
+
 def is_large(body: bytes) -> bool:
     """Whether to read a body by ``read``."""
     return len(body) >= LARGE
@@ -90,7 +94,7 @@ def _read(validate: Callable[..., Any], body: bytes) -> Any:
     except json.JSONDecodeError:
         return Invalid(RequestValidationError([{"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}]))
     except (ValueError, RecursionError):
-        return Invalid(HTTPException(400, "There was an error parsing the body"))  # FastAPI's words
+        return Invalid(HTTPException(400, NOT_READ))
 
 
 def _loads(body: bytes) -> Any:

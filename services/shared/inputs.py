@@ -144,7 +144,13 @@ def parse_timestamp(value: object) -> datetime:
         return to_utc(value)
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
         raise ValueError("must be a date and time with a UTC offset, such as 2026-01-31T12:00:00Z")
-    return to_utc(datetime.fromisoformat(value.upper().replace(",", ".")))
+    try:
+        moment = datetime.fromisoformat(value.upper().replace(",", "."))
+    except ValueError:
+        raise ValueError(
+            "must be a day of the calendar (0001-01-01 to 9999-12-31), a time to 23:59:59 and an offset below 24 hours"
+        ) from None
+    return to_utc(moment)
 
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
