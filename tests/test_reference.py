@@ -77,6 +77,12 @@ class TestPages(InChromium):
         example.get_by_role("button", name="Copy").click()
         expect(page.locator("#copied")).to_have_text("Copied")
 
+    def test_links_of_a_guide_to_the_server_lead_to_this_one(self, visit: Visit) -> None:
+        page = visit.open("/guides/start")
+        for path in ("/graphql", "/reference", "/guides"):
+            link = page.get_by_role("link", name=f"{visit.base}{path}", exact=True)
+            expect(link).to_have_attribute("href", f"{visit.base}{path}")
+
 
 class TestAxe(InChromium):
     @pytest.fixture

@@ -1,4 +1,4 @@
-// Examples name this very server, and can be copied; the contents are open where there is room beside the page.
+// Examples and links name this very server, and examples can be copied; the contents are open where there is room beside the page.
 "use strict";
 
 (() => {
@@ -15,6 +15,11 @@
   function name(element) {
     const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
     while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(DOCUMENTED, base);
+  }
+
+  for (const link of document.querySelectorAll(`main a[href^="${DOCUMENTED}"]`)) {
+    link.href = link.href.replace(DOCUMENTED, base);
+    name(link);
   }
 
   async function copy(element) {
