@@ -75,10 +75,11 @@ def of_revision(revision: str | None) -> str | None:
 def _of_postgresql(url: URL, reason: str) -> str:
     place, role = _place(url), url.username or os.environ.get("PGUSER") or "the user of the system"
     flags = _flags(url)
+    as_role = f" -U {url.username}" if url.username else ""
     if match := _DATABASE_MISSING.search(reason):
-        return f"There is no database {match['name']} on {place}: make it with createdb{flags} {match['name']}"
+        return f"There is no database {match['name']} on {place}: make it with createdb{flags}{as_role} {match['name']}"
     if match := _ROLE_MISSING.search(reason):
-        return f"There is no role {match['name']} on {place}: make it with createuser --pwprompt {match['name']}"
+        return f"There is no role {match['name']} on {place}: make it with createuser{flags} --pwprompt {match['name']}"
     if _PASSWORD_MISSING.search(reason):
         return f"{place} asks for the password of {role}: put it into DATABASE_URL, postgresql://{role}:password@…"
     if _PASSWORD_WRONG.search(reason):
@@ -112,7 +113,7 @@ def _place(url: URL) -> str:
 
 
 def _flags(url: URL) -> str:
-    given = (("-h", url.host), ("-p", url.port), ("-U", url.username))
+    given = (("-h", url.host), ("-p", url.port))
     return "".join(f" {flag} {value}" for flag, value in given if value)
 
 

@@ -238,7 +238,7 @@ class TestDatabases:
         told = start(dsn.set(username="nobody_here", password="x").render_as_string(False), monkeypatch)
         assert told.startswith(
             (
-                f"There is no role nobody_here on {place}: make it with createuser --pwprompt nobody_here",
+                f"There is no role nobody_here on {place}: make it with createuser -h {url.host}",
                 # where passwords are asked for first, nobody is told who there is
                 f"{place} does not let nobody_here in: mend the user or the password in DATABASE_URL",
             )
@@ -300,7 +300,10 @@ class TestSentences:
     @pytest.mark.parametrize(
         ("said", "told"),
         [
-            ('FATAL:  role "ada" does not exist', "There is no role ada on h:5433: make it with createuser"),
+            (
+                'FATAL:  role "ada" does not exist',
+                "There is no role ada on h:5433: make it with createuser -h h -p 5433 --pwprompt ada",
+            ),
             ('FATAL:  password authentication failed for user "ada"', "h:5433 does not let ada in: mend the user"),
             ("fe_sendauth: no password supplied", "h:5433 asks for the password of ada: put it into DATABASE_URL"),
             ('no pg_hba.conf entry for host "10.0.0.1"', "h:5433 takes no connection of ada from here: allow it"),
