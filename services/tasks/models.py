@@ -197,7 +197,7 @@ class TaskOut(Output):
     id: DatabaseId
     node_id: NodeId
     ref: str = Field(description="The project's key and the task's number.", examples=["WEB-12"])
-    number: int = Field(description="Counts within the project.")
+    number: int = Field(description="Counts within the project.", examples=[12])
     project_id: int = Field(description="The project that it belongs to.")
     title: str = Field(description="What is to be done.")
     description: str | None = Field(description="Details.")
