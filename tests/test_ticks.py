@@ -1,44 +1,32 @@
 """What need not be exact happens together (``core/ticks.py``)."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import uvicorn
 
 from api.server.server import ON_TICK_SECONDS, TICKS, Server
+from core import ticks
 from core.ticks import TICK, rest
 
-LATE = 0.02
-"""Seconds by which a busy machine may be late."""
 
-
-def behind(moment: float) -> float:
-    """How long after the last tick, or a millisecond before one, something has happened."""
-    return (moment + 0.001) % TICK
-
-
-async def test_rests_end_at_ticks() -> None:
+@pytest.mark.parametrize("seconds", [TICK, 0.1, 0.13, 0.2])
+async def test_a_rest_ends_at_a_tick(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     loop = asyncio.get_running_loop()
-    ended = []
-    for seconds in (TICK, 0.1, 0.13, 0.2):
-        started = loop.time()
-        await rest(seconds)
-        taken = loop.time() - started
-        ended.append(behind(loop.time()))
-        assert seconds - TICK <= taken < seconds + TICK + LATE
-    assert sorted(ended)[1] < LATE
+    call_at, due = loop.call_at, list[float]()
 
+    def noted(when: float, *given: Any, **more: Any) -> asyncio.TimerHandle:
+        due.append(when)
+        return call_at(when, *given, **more)
 
-async def test_those_who_rest_are_woken_together() -> None:
-    order: list[str] = []
-
-    async def wake(name: str) -> None:
-        await rest(0.1)
-        order.append(name)
-        asyncio.get_running_loop().call_soon(order.append, "a turn later")
-
-    await asyncio.gather(wake("one"), wake("two"), wake("three"))
-    assert set(order[:3]) == {"one", "two", "three"}
+    monkeypatch.setattr(loop, "call_at", noted)
+    started = loop.time()
+    await rest(seconds)
+    ended = loop.time()
+    assert due[0] / TICK == pytest.approx(round(due[0] / TICK))
+    assert seconds - TICK - 0.01 <= due[0] - started
+    assert due[0] - 0.002 <= ended
 
 
 async def test_who_is_cancelled_is_not_woken() -> None:
@@ -55,15 +43,18 @@ async def test_who_is_cancelled_is_not_woken() -> None:
 
 async def test_server_looks_for_its_end_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(uvicorn.Config("none:none"))
-    looks: list[tuple[int, float]] = []
+    looks, rests = list[int](), list[float]()
 
     async def on_tick(counter: int) -> bool:
-        looks.append((counter, asyncio.get_running_loop().time()))
-        return len(looks) == 6
+        looks.append(counter)
+        return len(looks) == 4
+
+    async def rested(seconds: float) -> None:
+        rests.append(seconds)
 
     monkeypatch.setattr(server, "on_tick", on_tick)
+    monkeypatch.setattr(ticks, "rest", rested)
     await server.main_loop()
-    assert [counter for counter, _ in looks] == [0, 1, 2, 3, 4, 5]
-    assert sorted(behind(moment) for _, moment in looks[1:])[2] < LATE
-    assert looks[-1][1] - looks[0][1] < 5 * (ON_TICK_SECONDS + LATE)
+    assert looks == [0, 1, 2, 3]
+    assert rests == [ON_TICK_SECONDS] * 3
     assert TICKS % 10 == 0
