@@ -34,7 +34,7 @@ def body_model(name: str) -> type[BaseModel] | None:
 
 def path_ids(name: str) -> list[str]:
     """The ids in the path of an operation."""
-    return re.findall(r"{(\w+)}", ROUTES[name].path)
+    return re.findall(r"{(\w+)}", ROUTES[name].path_format)
 
 
 def headers(name: str) -> set[str]:
@@ -78,7 +78,7 @@ async def new(person: Person, type_name: str, **known: Any) -> dict[str, Any]:
         return told
     name = f"create_{to_snake_case(type_name)}"
     body, ids = await example(person, name, **known)
-    made = await person.post(ROUTES[name].path.format(**ids), body)
+    made = await person.post(ROUTES[name].path_format.format(**ids), body)
     assert made.status_code == 201, made.text
     thing: dict[str, Any] = made.json()
     return thing

@@ -131,21 +131,24 @@ def _regular(operation: Registered) -> Operation:
         of_input: Any = get_named_type(declared.args["input"].type)
         id_ = ids[-1] if "id" in of_input.fields else ""
         if model is None:
-            return Operation(f"{method} {route.path}", _change(field, payload), id=id_)
+            return Operation(f"{method} {route.path_format}", _change(field, payload), id=id_)
         fields = selection(model, get_named_type(declared_payload.type).name)
-        return Operation(f"{method} {route.path}", _change(field, payload, fields), to_snake_case(payload), id_)
+        return Operation(f"{method} {route.path_format}", _change(field, payload, fields), to_snake_case(payload), id_)
     if type_name == "Query" and ids:
-        return Operation(f"{method} {route.path}", _lookup(field, selection(model, type_.name)), id=ids[-1])
+        return Operation(f"{method} {route.path_format}", _lookup(field, selection(model, type_.name)), id=ids[-1])
     is_connection = type_.name.endswith("Connection")
     shown: Any = _object(type_.name.replace("Connection", "Edge")).fields["node"].type if is_connection else type_
     fields = selection(model, get_named_type(shown).name)
     if operation.rest.startswith("query_"):
         [filter_] = [str(each.type) for each_name, each in declared.args.items() if each_name == "filter"]
-        return _filtered(f"{method} {route.path}", type_name, field, filter_, fields, is_connection, ids)
+        return _filtered(f"{method} {route.path_format}", type_name, field, filter_, fields, is_connection, ids)
     if is_connection:
-        listed, rest = f"{field}(first: 100) {{ edges {{ node {{ {fields} }} }} }}", f"{method} {route.path}?limit=100"
+        listed, rest = (
+            f"{field}(first: 100) {{ edges {{ node {{ {fields} }} }} }}",
+            f"{method} {route.path_format}?limit=100",
+        )
     else:
-        listed, rest = f"{field} {{ {fields} }}", f"{method} {route.path}"
+        listed, rest = f"{field} {{ {fields} }}", f"{method} {route.path_format}"
     if type_name == "Query":
         return Operation(rest, f"{{ result: {listed} }}", "edges")
     return Operation(rest, _lookup(type_name.lower(), listed), to_snake_case(field), ids[-1])

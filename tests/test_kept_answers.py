@@ -150,7 +150,7 @@ class TestHeader:
             if route.name == "create_token":
                 body = {"data": {"username": ada.username, "password": "x"}}
             headers = ada.headers | {"Idempotency-Key": str(uuid4())}
-            answer = await ada.client.request(method, route.path.format(**names), headers=headers, **body)
+            answer = await ada.client.request(method, route.path_format.format(**names), headers=headers, **body)
             problems = [] if answer.is_success else answer.json()["errors"]
             about_it = [each for each in problems if each["pointer"] == "/Idempotency-Key"]
             if about_it:

@@ -18,7 +18,7 @@ def row(name: str) -> list[str]:
     """The cells of an operation's row."""
     route = ROUTES[name]
     method = next(iter(route.methods or ()))
-    (found,) = re.findall(rf"^\|.*\| `{method} {re.escape(route.path)}` \|.*$", PAGE, flags=re.MULTILINE)
+    (found,) = re.findall(rf"^\|.*\| `{method} {re.escape(route.path_format)}` \|.*$", PAGE, flags=re.MULTILINE)
     return [cell.strip() for cell in str(found).strip("|").split("|")]
 
 

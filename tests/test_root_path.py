@@ -83,7 +83,9 @@ class TestLinks:
             page = await ask("GET", f"{sent}/tasks?limit=1", headers=ada.headers)
             assert links(page)["next"].startswith(f"{ROOT}/tasks?limit=1&cursor=")
             places = links(await ask("GET", f"{sent}/"))
-            assert [*places.values()] == [f"{ROOT}/{name}" for name in ("api/v1", "graphql", "docs", "openapi.json")]
+            assert [*places.values()] == [
+                f"{ROOT}/{name}" for name in ("api/v1", "graphql", "reference", "openapi.json")
+            ]
             refused = await ask("TRACE", f"{sent}/api/v1/tasks")
             assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, POST, QUERY")
             assert (await ask("GET", f"{sent}/nowhere")).status_code == 404

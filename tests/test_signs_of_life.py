@@ -28,8 +28,8 @@ def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def server(servers: Servers) -> LiveServer:
-    return servers("sqlite")
+def server(servers: Servers, backend: str) -> LiveServer:
+    return servers(backend)
 
 
 class Pinged(NamedTuple):
