@@ -364,3 +364,35 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real data is not beside the checkout")
     return folder
+
+
+class Servers:
+    """One server for each database, started when it is first asked for."""
+
+    def __init__(self, stack: ExitStack, urls: dict[str, str]) -> None:
+        self._stack, self._urls = stack, urls
+        self._started: dict[str, LiveServer] = {}
+
+    def __call__(self, backend: str, **settings: Any) -> LiveServer:
+        """The server for a database; with settings, a new one."""
+        if settings:
+            return self._start(backend, settings)
+        if backend not in self._started:
+            self._started[backend] = self._start(backend, {})
+        return self._started[backend]
+
+    def _start(self, backend: str, settings: dict[str, Any]) -> LiveServer:
+        return self._stack.enter_context(LiveServer(settings_for(self._urls[backend], **settings)))
+
+
+@pytest.fixture(scope="module")
+def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
+    """Servers of the module's own, which end with it."""
+    with ExitStack() as stack:
+        yield Servers(stack, database_urls)
+
+
+@pytest.fixture
+def server(servers: Servers, backend: str) -> LiveServer:
+    """The module's server for the database that the test is run on."""
+    return servers(backend)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -11,7 +11,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from tests.actors import Anonymous, Person
-from tests.conftest import settings_for
 from tests.live import LiveServer
 
 PROTOCOL = "graphql-transport-ws"
@@ -103,25 +102,6 @@ async def initialised(server: LiveServer, caller: Anonymous) -> AsyncIterator[So
         await socket.send({"type": "connection_init", "payload": caller.headers})
         assert await socket.receive() == {"type": "connection_ack"}
         yield socket
-
-
-class Servers:
-    """One server for each database, started when it is first asked for."""
-
-    def __init__(self, stack: ExitStack, urls: dict[str, str]) -> None:
-        self._stack, self._urls = stack, urls
-        self._started: dict[str, LiveServer] = {}
-
-    def __call__(self, backend: str, **settings: Any) -> LiveServer:
-        """The server for a database; with settings, a new one."""
-        if settings:
-            return self._start(backend, settings)
-        if backend not in self._started:
-            self._started[backend] = self._start(backend, {})
-        return self._started[backend]
-
-    def _start(self, backend: str, settings: dict[str, Any]) -> LiveServer:
-        return self._stack.enter_context(LiveServer(settings_for(self._urls[backend], **settings)))
 
 
 async def created(person: Person, title: str, **fields: Any) -> str:

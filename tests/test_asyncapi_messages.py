@@ -19,9 +19,9 @@ from services.events.numbering import number_all
 from services.live_lists.models import LiveKind
 from services.webhooks.models import TEST
 from tests.actors import Person
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Servers
 from tests.hooks import hooks_on
-from tests.sockets import Servers, initialised, opened
+from tests.sockets import initialised, opened
 from tests.streaming import Stream
 
 DOCUMENT: dict[str, Any] = json.loads((ROOT / "asyncapi.json").read_text())

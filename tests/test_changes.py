@@ -16,9 +16,10 @@ from db.models import Event
 from services import changes
 from services.events.numbering import number_all
 from tests.actors import Anonymous, Person
+from tests.conftest import Servers
 from tests.doors import Door
 from tests.live import LiveServer
-from tests.sockets import PATIENCE, Servers, initialised
+from tests.sockets import PATIENCE, initialised
 
 CHANGES = """query($after: String, $limit: Int) { changes(after: $after, first: $limit) {
     cursor has_more: hasMore changes { cursor event_id: eventId kind entity_type: entityType entity_id: entityId

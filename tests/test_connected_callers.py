@@ -24,7 +24,7 @@ from services.shared.errors import TandemError, TooManyAtOnce
 from tests.actors import PASSWORD, Anonymous, Person
 from tests.conftest import SECRET, SERVER_KEY
 from tests.live import LiveServer
-from tests.sockets import Servers, initialised
+from tests.sockets import initialised
 
 FOLLOW = "subscription { taskCreated { title } }"
 STREAM = {"Accept": "text/event-stream"}
@@ -32,17 +32,6 @@ BOUNDS = Bounds(connections=10, operations=10, strangers=10)
 WITHIN = 1.0
 """Seconds, of which a look at the database is half; the rest is for a machine that does other things as well."""
 Ending = Callable[[httpx.AsyncClient, Person], Awaitable[httpx.Response]]
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 async def log_out(http: httpx.AsyncClient, person: Person) -> httpx.Response:

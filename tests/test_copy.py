@@ -5,8 +5,6 @@ import importlib.util
 import json
 import random
 import sqlite3
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -18,7 +16,7 @@ from tests.actors import Person
 from tests.conftest import ROOT, People
 from tests.deeds import World
 from tests.live import LiveServer
-from tests.sockets import PATIENCE, Servers
+from tests.sockets import PATIENCE
 
 STEPS = 60
 EVERY = 6
@@ -35,17 +33,6 @@ def _example() -> Any:
 
 
 copy = _example()
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 class Device:

@@ -15,8 +15,9 @@ from db.driver.database import Database
 from graphql_schema.execution.outcomes import GraphQLRequest, Named, RequestError
 from graphql_schema.execution.persisted import ENTRY_BYTES, PersistedDocuments, read_trusted
 from tests.actors import GRAPHQL_JSON, Anonymous, Person
+from tests.conftest import Servers
 from tests.doors import another_instance, bearer, calling
-from tests.sockets import Servers, initialised
+from tests.sockets import initialised
 
 Save = Callable[[str], Path]
 ME = "query Me { me { username } }"

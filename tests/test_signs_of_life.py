@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,23 +13,11 @@ from tests.actors import Person
 from tests.live import LiveServer
 from tests.raw_sockets import PING, PONG, TEXT, Raw, frame
 from tests.raw_sockets import opened as raw_socket
-from tests.sockets import Servers
 from tests.waiting import until
 
 MESSAGE = frame(TEXT, b'{"type":"ping"}')
 MASK = b"\xea\xea\xea\xea"
 """With which bytes that look like a pong are letters."""
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 class Pinged(NamedTuple):

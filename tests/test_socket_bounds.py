@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from typing import Any
 
@@ -15,27 +14,17 @@ from api.graphql import websocket
 from api.server.sockets import FRAMES, MESSAGE_BYTES
 from core.buckets import Bucket
 from tests.actors import Anonymous, Person
+from tests.conftest import Servers
 from tests.live import LiveServer
 from tests.raw_sockets import CLOSE, CONTINUATION, PING, TEXT, Raw, connection, frame, handshake
 from tests.raw_sockets import opened as raw_socket
-from tests.sockets import Servers, initialised, opened
+from tests.sockets import initialised, opened
 from tests.waiting import until
 
 ME = "{ me { databaseId } }"
 FOLLOW = "subscription { taskCreated { title } }"
 STREAM = {"Accept": "text/event-stream"}
 LARGE = "x" * 60_000
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 async def initialise(raw: Raw, caller: Anonymous) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -18,23 +18,12 @@ from services.events import catalogue
 from services.events.feed import ConsumerLagged, Follower
 from services.events.log import NewEvent, record
 from tests.actors import Anonymous, Person
-from tests.conftest import SECRET
+from tests.conftest import SECRET, Servers
 from tests.live import LiveServer
-from tests.sockets import PATIENCE, Servers, Socket, created, initialised
+from tests.sockets import PATIENCE, Socket, created, initialised
 from tests.waiting import until
 
 FOLLOW = "subscription { taskCreated { title } }"
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 @asynccontextmanager

@@ -9,11 +9,11 @@ import pytest
 
 from db.driver.database import Database
 from tests.actors import Anonymous, Person
-from tests.conftest import migrate, settings_for
+from tests.conftest import Servers, migrate, settings_for
 from tests.doors import another_instance, bearer, calling
 from tests.listings import links
 from tests.live import LiveServer
-from tests.sockets import Servers, initialised
+from tests.sockets import initialised
 
 INTROSPECTION = [
     "{ __schema { queryType { name } } }",

@@ -22,8 +22,9 @@ from services.events.interests import Interest
 from services.events.numbering import number_all
 from services.shared.outages import Outage
 from tests.actors import Person
+from tests.conftest import Servers
 from tests.live import LiveServer
-from tests.sockets import PATIENCE, Servers, initialised
+from tests.sockets import PATIENCE, initialised
 from tests.statements import StatementCounter
 
 ENDS_WITHIN = 1.0

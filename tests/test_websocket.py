@@ -1,8 +1,6 @@
 """graphql-transport-ws on a real server: the handshake, the protocol's rules, queries and mutations."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -13,9 +11,9 @@ from api.graphql import websocket
 from core.tokens import AccessTokens
 from services.tasks import queries
 from tests.actors import Anonymous, Person
-from tests.conftest import SECRET, SERVER_KEY
+from tests.conftest import SECRET, SERVER_KEY, Servers
 from tests.live import LiveServer
-from tests.sockets import PROTOCOL, Servers, Socket, initialised, opened
+from tests.sockets import PROTOCOL, Socket, initialised, opened
 
 INIT = {"type": "connection_init"}
 ME = "{ me { databaseId } }"
@@ -39,17 +37,6 @@ BAD_MESSAGES: tuple[str | bytes, ...] = (
     *(json.dumps({"type": "subscribe", "id": "1", "payload": REQUEST | part}) for part in NO_PARTS),
     *('{"type": "subscribe", "id": "1"}', '{"type": "complete"}', '{"type": "complete", "id": 1}'),
 )
-
-
-@pytest.fixture(scope="module")
-def servers(database_urls: dict[str, str]) -> Iterator[Servers]:
-    with ExitStack() as stack:
-        yield Servers(stack, database_urls)
-
-
-@pytest.fixture
-def server(servers: Servers, backend: str) -> LiveServer:
-    return servers(backend)
 
 
 def expired(person: Person) -> str:
